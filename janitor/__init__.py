@@ -1,0 +1,1 @@
+"""The retention daemon for OpenAI conversation state."""

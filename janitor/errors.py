@@ -1,0 +1,119 @@
+"""What can go wrong, named by what to do next.
+
+JanitorError
+├── ConfigError      fix a file or a command line             (exit 2)
+├── AccessError      fix a credential or an endpoint          (exit 3)
+├── StoreError       fix the registry's or the archive's disk (exit 3)
+├── LimitError       a person must look                       (exit 4)
+├── LockedError      wait for the other janitor               (exit 5)
+└── DriverError      one thread's call went wrong             (exit 1)
+    ├── GoneError        the server does not know the id
+    ├── BusyError        somebody works on it: later
+    ├── TransientError   the same call may succeed: later
+    └── RefusedError     the answer cannot be believed, or the call was refused
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+
+class JanitorError(Exception):
+    """A failure whose message a person can act on; never shown with a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a file: `file:line:column`, lines and columns counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing wrong with a file: where, at which path in the document, and what to write."""
+
+    message: str
+    place: Place | None = None
+    path: str = ""
+
+    def __str__(self) -> str:
+        where = " ".join(str(part) for part in (self.place, self.path) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConfigError(JanitorError):
+    """A file, an option or an environment variable must be changed."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, refusals: tuple[Refusal, ...] = ()) -> None:
+        super().__init__(message)
+        self.refusals = refusals
+
+
+class AccessError(JanitorError):
+    """The credential or the endpoint was refused: the whole project stops."""
+
+    exit_code = 3
+
+
+class StoreError(JanitorError):
+    """The registry or the archive does not answer, is full, or must not be written."""
+
+    exit_code = 3
+
+
+class LimitError(JanitorError):
+    """A safety limit stopped something; a person must look."""
+
+    exit_code = 4
+
+
+class LockedError(JanitorError):
+    """Another janitor holds the run."""
+
+    exit_code = 5
+
+
+class DriverError(JanitorError):
+    """A call about one thread failed; the message never quotes the thread's content."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class GoneError(DriverError):
+    """The server says that it does not know this id (a proper API 404, not a gateway's page)."""
+
+
+class BusyError(DriverError):
+    """A run is active or the container is locked; try again at a later sweep."""
+
+
+class TransientError(DriverError):
+    """Rate limit, time-out, reset or server fault; the same call may succeed later."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
+class RefusedError(DriverError):
+    """The call was refused, or its answer cannot be believed (bad success, incomplete export)."""

@@ -1,0 +1,194 @@
+"""The nouns: frozen values that every room speaks of. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+Metadata = Mapping[str, str]
+
+
+class Kind(StrEnum):
+    """A sort of conversation container."""
+
+    CONVERSATION = "conversation"
+    CHATKIT_THREAD = "chatkit_thread"
+    AGENT_SESSION = "agent_session"
+    THREAD = "thread"
+
+
+class State(StrEnum):
+    """How far a thread has gone."""
+
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    SOFT_DELETED = "soft_deleted"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    MISSING = "missing"
+
+
+LIVE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED, State.DELETING})
+
+
+class Stage(StrEnum):
+    """What may be done with a thread, in the order in which it is done."""
+
+    ARCHIVE = "archive"
+    SOFT_DELETE = "soft_delete"
+    TRIM = "trim"
+    DELETE = "delete"
+
+
+REMOVING = frozenset({Stage.SOFT_DELETE, Stage.TRIM, Stage.DELETE})
+
+
+class Reason(StrEnum):
+    """Why a thread is kept."""
+
+    NOT_DUE = "not_due"
+    UNMATCHED = "unmatched"
+    KEEP_FOREVER = "keep_forever"
+    KEEP_LAST = "keep_last"
+    HOLD = "hold"
+    LIFETIME_MIN = "lifetime_min"
+    KEEP_UNTIL = "keep_until"
+    UNKNOWN_ACTIVITY = "unknown_activity"
+    UNKNOWN_METADATA = "unknown_metadata"
+    FUTURE_DATED = "future_dated"
+    EXCLUDED = "excluded"
+    UNAPPROVED = "unapproved"
+
+
+class Outcome(StrEnum):
+    """How carrying out a stage ended; counted from replies, never from intentions."""
+
+    DONE = "done"
+    KEPT = "kept"
+    BUSY = "busy"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+class Mode(StrEnum):
+    """Whether a policy may act."""
+
+    AUDIT = "audit"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """The registry's key of a thread."""
+
+    project: str
+    kind: Kind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A proven object in the archive.
+
+    `digest` is the canonical digest of the content, `sealed` the sha256 of the stored bytes,
+    `size` their number; `items` counts items and `newest_item` is the last one's id.
+    """
+
+    path: str
+    digest: str
+    sealed: str
+    items: int
+    newest_item: str | None
+    size: int
+    archived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """What is known of a container, as decisions see it.
+
+    `None` in `created_at`, `last_active_at`, `items`, `reported` and `upstream` means unknown;
+    an empty map means read and empty. `copy` is the newest proven archive object and
+    `copy_is_current` whether it still equals what is upstream, as far as anybody has looked.
+    """
+
+    key: Key
+    state: State = State.ACTIVE
+    created_at: datetime | None = None
+    last_active_at: datetime | None = None
+    items: int | None = None
+    newest_item: str | None = None
+    reported: Metadata | None = None
+    upstream: Metadata | None = None
+    keep_until: datetime | None = None
+    soft_deleted_at: datetime | None = None
+    copy: Copy | None = None
+    copy_is_current: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Forbids removing what it names, by id or by metadata, until released."""
+
+    name: str
+    reason: str = ""
+    ids: frozenset[str] = frozenset()
+    metadata: Metadata = field(default_factory=dict)
+    until: datetime | None = None
+    released_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with a thread now, and why.
+
+    `stages` is all that one sweep would carry out, in order; `stage` the first of them. `due_at`
+    is when the next stage falls due (`None`: never), `policy` the one whose time won, `age_base`
+    the moment its clock started. `review_at` is when to look again (`None`: only when policies or
+    facts change). `keep_for` is how long the archive keeps the copy (`None`: forever).
+    """
+
+    stages: tuple[Stage, ...] = ()
+    policy: str | None = None
+    due_at: datetime | None = None
+    age_base: datetime | None = None
+    reason: Reason | None = None
+    review_at: datetime | None = None
+    items_first: bool = True
+    mark_upstream: bool = False
+    keep_for: timedelta | None = None
+
+    @property
+    def stage(self) -> Stage | None:
+        """The first stage to be carried out now."""
+        return self.stages[0] if self.stages else None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the server says of a container, without its text.
+
+    `last_active_at` is `None` where the API reports none (conversations). `newest_item` is `None`
+    for an empty container. `metadata` is empty for kinds that have none.
+    """
+
+    created_at: datetime
+    last_active_at: datetime | None
+    metadata: Metadata
+    newest_item: str | None
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object of an export, minified as the API sent it.
+
+    The first record of an export is the container itself (`is_item` false); items follow, oldest
+    first; what else belongs to the container (runs) comes after them with `is_item` false.
+    """
+
+    id: str
+    body: bytes
+    is_item: bool

@@ -1,0 +1,1 @@
+"""The policy language's meaning: pure decisions over frozen facts."""
