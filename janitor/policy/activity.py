@@ -1,0 +1,57 @@
+"""When a thread was last active, from everything that was ever said or seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from janitor.model import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Where a thread's activity is known from; `None` means never.
+
+    `reported_at` comes from the application, `upstream_at` from the API. `baseline_at` is the
+    first look at the newest item, `changed_at` the last look that found a different one.
+    """
+
+    reported_at: datetime | None = None
+    upstream_at: datetime | None = None
+    baseline_at: datetime | None = None
+    changed_at: datetime | None = None
+    newest_item: str | None = None
+
+
+def last_activity(
+    created_at: datetime | None, seen: Sightings, *, trust_reported: bool = True
+) -> datetime | None:
+    """The latest known activity, or `None` where nobody ever dated the thread.
+
+    The baseline dates a thread only where neither the application nor the API nor a later change
+    does; a creation time alone dates nothing, since it says nothing of what came after.
+    """
+    reported = seen.reported_at if trust_reported else None
+    said = [at for at in (reported, seen.upstream_at, seen.changed_at) if at is not None]
+    if not said and seen.baseline_at is not None:
+        said = [seen.baseline_at]
+    if not said:
+        return None
+    return max(said if created_at is None else [*said, created_at])
+
+
+def observe(seen: Sightings, probe: Probe, now: datetime) -> Sightings:
+    """The sightings after one more look at the server.
+
+    A different newest item at a later look is activity at the time of that look; the first look
+    is only a baseline.
+    """
+    first = seen.baseline_at is None
+    changed = not first and probe.newest_item != seen.newest_item
+    return replace(
+        seen,
+        upstream_at=probe.last_active_at or seen.upstream_at,
+        baseline_at=now if first else seen.baseline_at,
+        changed_at=now if changed else seen.changed_at,
+        newest_item=probe.newest_item,
+    )

@@ -1,0 +1,130 @@
+"""What goes into the registry and comes out of it: frozen values, never rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from janitor.model import Copy, Key, Metadata, Outcome, Stage, State, Thread
+from janitor.policy.activity import Sightings
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A thread as somebody reports it; `None` means that nothing was said.
+
+    `metadata=None` was never read, `{}` was read and is empty.
+    """
+
+    key: Key
+    created_at: datetime | None = None
+    last_active_at: datetime | None = None
+    keep_until: datetime | None = None
+    metadata: Metadata | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A removing call that is about to be made, or was when its janitor died.
+
+    `alive_at` is when the container was last seen alive under `access`, a fingerprint of endpoint
+    and credential; without both a later "not found" proves nothing (I4).
+    """
+
+    key: Key
+    run: str
+    at: datetime
+    policy: str
+    alive_at: datetime | None = None
+    access: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A thread with what the registry alone knows of it."""
+
+    thread: Thread
+    sightings: Sightings
+    review_at: datetime | None
+    policy: str | None = None
+    due_at: datetime | None = None
+    attempts: int = 0
+    last_error: str | None = None
+    intent: Intent | None = None
+    registered_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deleted_run: str | None = None
+    missing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit: what was decided about a thread and how it ended.
+
+    `name` says what happened (`archived`, `deleted`, `kept`, `revived`, `torn`, `failed`, ...).
+    No event ever holds conversation text or a metadata value.
+    """
+
+    run: str
+    at: datetime
+    key: Key
+    name: str
+    stage: Stage | None = None
+    outcome: Outcome | None = None
+    policy: str | None = None
+    reason: str | None = None
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Everything that one look at a thread changes, written in one transaction.
+
+    `None` leaves a fact as it is. `failure` counts an attempt, success (`failure=None`) clears
+    the count. `tombstone` drops metadata, labels and sightings (the row then only says that and
+    when it was deleted). The claim and, unless `keep_intent`, the intent end with it.
+    """
+
+    key: Key
+    review_at: datetime | None
+    state: State | None = None
+    created_at: datetime | None = None
+    sightings: Sightings | None = None
+    upstream: Metadata | None = None
+    items: int | None = None
+    copy: Copy | None = None
+    copy_is_current: bool | None = None
+    soft_deleted_at: datetime | None = None
+    keep_until: datetime | None = None
+    policy: str | None = None
+    due_at: datetime | None = None
+    failure: str | None = None
+    tombstone: bool = False
+    keep_intent: bool = False
+    events: tuple[Event, ...] = ()
+
+
+class RunResult(StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    PARTIAL = "partial"
+    LIMITED = "limited"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run, open or closed. `counts` maps `policy/stage/outcome` to a number of threads."""
+
+    id: str
+    command: str
+    started_at: datetime
+    mode: str
+    policies_digest: str
+    closed_at: datetime | None = None
+    result: RunResult | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    digest: str | None = None
