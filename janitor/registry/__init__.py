@@ -1,0 +1,1 @@
+"""What has been registered, and everything the janitor knows and did."""
