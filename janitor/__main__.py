@@ -1,0 +1,5 @@
+"""`python -m janitor`."""
+
+from janitor.cli import main
+
+main()

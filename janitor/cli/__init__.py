@@ -1,0 +1,132 @@
+"""The command line: the only composition root, and the only place that prints.
+
+Commands are named here and imported when called, so that `--help` costs no SDK and no ORM.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from janitor.cli.context import OUTPUTS, Settings
+from janitor.errors import ConfigError, JanitorError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command lives and what the overview says of it."""
+
+    section: str
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry("Start", "demo", "Show the whole job on an emulated API; no key, no network."),
+    "init": Entry("Start", "check", "Write a commented starter configuration."),
+    "validate": Entry("Start", "check", "Refuse or explain a configuration file."),
+    "schema": Entry("Start", "check", "Print the JSON Schema of the configuration file."),
+    "test": Entry("Start", "check", "Run policy fixtures against the policies."),
+    "import": Entry("Start", "registration", "Fill the registry from JSONL or CSV."),
+    "plan": Entry("Look", "sweeping", "Say what a sweep would do, and why. Changes nothing."),
+    "list": Entry("Look", "looking", "List the registry."),
+    "explain": Entry("Look", "looking", "Tell one thread's reasons and history."),
+    "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
+    "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
+    "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
+    "restore": Entry("Act", "restoring", "Undo a soft delete."),
+}
+
+
+class Commands(click.Group):
+    """The group of all commands, listed by section, each imported only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if (entry := COMMANDS.get(cmd_name)) is None:
+            return None
+        module = importlib.import_module(f"janitor.cli.{entry.module}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
+            rows = [(name, e.summary) for name, e in COMMANDS.items() if e.section == section]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "auto_envvar_prefix": "JANITOR",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+    epilog="First steps: `janitor demo`, then `janitor init`. Exit codes: 0 done, 1 some threads "
+    "failed or drifted, 2 usage or configuration, 3 access, 4 a safety limit, 5 another janitor "
+    "holds the run.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file. Default: ./config/janitor.yaml, then /etc/janitor/janitor.yaml.",
+)
+@click.option(
+    "--output", type=click.Choice(OUTPUTS), default="table", help="How results are printed."
+)
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", help="How logs look."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log one line per call.")
+@click.version_option(package_name="janitor")
+@click.pass_context
+def cli(
+    ctx: click.Context, *, config: Path | None, output: str, log_format: str, verbose: bool
+) -> None:
+    """The retention daemon for OpenAI conversation state.
+
+    Archives and deletes stale conversations, threads and sessions by policy, proves it, and
+    never loses one by mistake.
+    """
+    ctx.obj = Settings(config, output, log_format, verbose)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code that interface.md names."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except JanitorError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the handler's signature
+    sys.exit(128 + signum)
+
+
+def _complain(error: JanitorError) -> None:
+    click.echo(f"janitor: {error}", err=True)
+    if isinstance(error, ConfigError):
+        for refusal in error.refusals:
+            click.echo(f"  {refusal}", err=True)

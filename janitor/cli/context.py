@@ -1,0 +1,84 @@
+"""What the global options say, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from janitor.errors import ConfigError
+
+OUTPUTS = ("table", "json", "jsonl")
+DEFAULT_CONFIGS = (Path("config/janitor.yaml"), Path("/etc/janitor/janitor.yaml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options of one call."""
+
+    config: Path | None
+    output: str
+    log_format: str
+    verbose: bool
+
+    def config_path(self) -> Path:
+        """The configuration file to read.
+
+        Raises:
+            ConfigError: None was named and no default exists.
+        """
+        if self.config is not None:
+            return self.config
+        for path in DEFAULT_CONFIGS:
+            if path.exists():
+                return path
+        looked = " and ".join(str(path) for path in DEFAULT_CONFIGS)
+        message = f"no configuration file: looked for {looked}; write one with `janitor init`"
+        raise ConfigError(message)
+
+    @property
+    def wants_table(self) -> bool:
+        """Whether a person reads the output."""
+        return self.output == "table"
+
+
+def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:
+    """Print a document for machines: one JSON document, or its `rows` one object a line."""
+    if settings.output == "jsonl" and rows is not None:
+        emit_lines(document[rows])
+    elif settings.output == "jsonl":
+        emit_lines([document])
+    else:
+        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=str))
+
+
+def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object a line, as they come."""
+    for row in rows:
+        click.echo(json.dumps({"schema": 1, **row}, default=str))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table for a person; cells are text, never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(plain(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else 160
+    Console(file=sys.stdout, width=width, highlight=False).print(grid)
+
+
+def plain(value: object) -> str:
+    """A value as text that cannot move a terminal's cursor: control characters are escaped."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
