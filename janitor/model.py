@@ -60,6 +60,7 @@ class Reason(StrEnum):
     FUTURE_DATED = "future_dated"
     EXCLUDED = "excluded"
     UNAPPROVED = "unapproved"
+    NOT_SERVED = "not_served"
 
 
 class Outcome(StrEnum):

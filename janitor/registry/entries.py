@@ -84,7 +84,9 @@ class Settlement:
 
     `None` leaves a fact as it is. `failure` counts an attempt, success (`failure=None`) clears
     the count. `tombstone` drops metadata, labels and sightings (the row then only says that and
-    when it was deleted). The claim and, unless `keep_intent`, the intent end with it.
+    when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
+    with it. `missing` only notes that the server did not know the id; the state changes when the
+    sweep confirms it at its end.
     """
 
     key: Key
@@ -103,6 +105,8 @@ class Settlement:
     failure: str | None = None
     tombstone: bool = False
     keep_intent: bool = False
+    keep_claim: bool = False
+    missing: bool = False
     events: tuple[Event, ...] = ()
 
 
