@@ -1,0 +1,130 @@
+"""Filling the emulator by hand: what tests and the control door do, and no API call can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict, Unpack, assert_never
+
+from janitor.emulator import agents, chatkit, conversations, responses, runs, threads
+from janitor.emulator.errors import Json
+from janitor.emulator.state import Container, Kind, World, seconds
+
+_ITEM_PREFIX = {
+    Kind.CONVERSATION: "msg_",
+    Kind.CHATKIT_THREAD: "cthi_",
+    Kind.AGENT_SESSION: "item_",
+    Kind.THREAD: "msg_",
+}
+_ROLES = ("user", "assistant")
+
+
+class Known(TypedDict, total=False):
+    """What may be said of a container that is put in."""
+
+    id: str | None
+    created_at: datetime | None
+    last_active_at: datetime | None
+    metadata: Mapping[str, str] | None
+    items: int | Sequence[str]
+    facts: Json
+
+
+def add(world: World, kind: Kind, project: str, **known: Unpack[Known]) -> str:
+    """Put in a container with its items and give its id; see `Emulator.add_conversation`."""
+    own, created_at = known.get("id"), known.get("created_at")
+    if own in world.containers:
+        msg = f"there is a container {own} already"
+        raise ValueError(msg)
+    made = world.add(
+        kind,
+        project,
+        id=own,
+        created_at=None if created_at is None else seconds(created_at),
+        metadata=dict(known.get("metadata") or {}),
+        facts=known.get("facts"),
+    )
+    if (active_at := known.get("last_active_at")) is not None:
+        made.last_active_at = seconds(active_at)
+    _fill(world, made, known.get("items", 0))
+    return made.id
+
+
+def _fill(world: World, container: Container, items: int | Sequence[str]) -> None:
+    """The last item is as young as the container's last activity, the others as old as it."""
+    texts = [f"Message {n}." for n in range(1, items + 1)] if isinstance(items, int) else items
+    for text in texts[:-1]:
+        _put(world, container, text, container.created_at)
+    for text in texts[-1:]:
+        _put(world, container, text, container.last_active_at)
+
+
+def _put(world: World, container: Container, text: str, at: int) -> str:
+    """Add an item; speakers take turns."""
+    new = world.id(_ITEM_PREFIX[container.kind])
+    role = _ROLES[len(container.items) % 2]
+    container.items[new] = _item(container, new, role, text, at)
+    return new
+
+
+def _item(container: Container, id: str, role: str, text: str, at: int) -> Json:
+    match container.kind:
+        case Kind.CONVERSATION:
+            return conversations.message(id, role, text)
+        case Kind.CHATKIT_THREAD:
+            return chatkit.item(container, id, role, text, at)
+        case Kind.AGENT_SESSION:
+            return agents.item(container, id, role, text)
+        case Kind.THREAD:
+            return threads.message(container, id, role, text, at)
+        case _:
+            assert_never(container.kind)
+
+
+def append(world: World, id: str, text: str, at: datetime | None = None) -> str:
+    """Add an item to a container, now unless said, and give the item's id; that is activity."""
+    container = world.named(id)
+    moment = world.now() if at is None else seconds(at)
+    container.last_active_at = max(container.last_active_at, moment)
+    return _put(world, container, text, moment)
+
+
+def touch(world: World, id: str) -> None:
+    """Be active now: a session only says so, every other kind shows it by a new item."""
+    container = world.named(id)
+    if container.kind is Kind.AGENT_SESSION:
+        container.last_active_at = world.now()
+    else:
+        append(world, id, "Still here.")
+
+
+def start_run(world: World, id: str, status: str = "in_progress") -> str:
+    """Start a run on a thread and give its id; a session only becomes busy."""
+    container = world.named(id)
+    if container.kind is Kind.THREAD:
+        run: str = runs.begin(world, container, {}, status)["id"]
+        return run
+    container.locked = True
+    return ""
+
+
+def set_run(world: World, run: str, status: str) -> None:
+    """Move a run to any status of the API's; `KeyError` where there is no such run."""
+    for container in world.containers.values():
+        if run in container.runs:
+            runs.settle(world, container, container.runs[run], status)
+            return
+    raise KeyError(run)
+
+
+def finish(world: World, response: str) -> None:
+    """Let a response in the background end; its conversation is free again."""
+    reply = world.replies[response]
+    responses.finish(world, reply, responses.written_to(world, reply))
+
+
+def items_of(world: World, id: str) -> list[Json]:
+    """A container's items, oldest first; of a deleted conversation those that outlived it."""
+    container = world.containers.get(id)
+    found = world.orphans.get(id, {}) if container is None else container.items
+    return list(found.values())

@@ -1,0 +1,72 @@
+"""What the API refuses: metadata over its limits, fields it does not know, odd page sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from janitor.emulator.errors import Json, invalid
+
+PAIRS, KEY_LENGTH, VALUE_LENGTH = 16, 64, 512
+PAGE_DEFAULT, PAGE_MAX = 20, 100
+
+
+def metadata(value: object) -> dict[str, str]:
+    """The map as it is stored: 16 pairs, keys of 64, values of 512 characters, strings only."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid("Invalid type for 'metadata'.", param="metadata", code="invalid_type")
+    if len(value) > PAIRS:
+        message = f"Invalid 'metadata': at most {PAIRS} pairs, got {len(value)}."
+        raise invalid(message, param="metadata", code="object_above_max_properties")
+    for key, text in value.items():
+        _pair(key, text)
+    return dict(value)
+
+
+def _pair(key: str, text: object) -> None:
+    param = f"metadata.{key[:KEY_LENGTH]}"
+    if not isinstance(text, str):
+        raise invalid(f"Invalid type for '{param}'.", param=param, code="invalid_type")
+    if len(key) > KEY_LENGTH or len(text) > VALUE_LENGTH:
+        message = f"Invalid '{param}': keys have {KEY_LENGTH}, values {VALUE_LENGTH} characters."
+        raise invalid(message, param=param, code="string_above_max_length")
+
+
+def known(body: Json, allowed: Collection[str]) -> None:
+    """Refuse a field that the call does not have."""
+    for name in body:
+        if name not in allowed:
+            message = f"Unknown parameter: '{name}'."
+            raise invalid(message, param=name, code="unknown_parameter")
+
+
+def required(body: Json, name: str) -> object:
+    """The field's value, or the API's refusal."""
+    if name not in body:
+        message = f"Missing required parameter: '{name}'."
+        raise invalid(message, param=name, code="missing_required_parameter")
+    return body[name]
+
+
+def page_size(query: Mapping[str, str], least: int = 1) -> int:
+    """How many objects a page may hold: 20 unless said, at most 100."""
+    text = query.get("limit", str(PAGE_DEFAULT))
+    if not text.lstrip("-").isdigit():
+        raise invalid("Invalid type for 'limit'.", param="limit", code="invalid_type")
+    size = int(text)
+    if size > PAGE_MAX:
+        message = f"Invalid 'limit': at most {PAGE_MAX}, got {size}."
+        raise invalid(message, param="limit", code="integer_above_max_value")
+    if size < least:
+        message = f"Invalid 'limit': at least {least}, got {size}."
+        raise invalid(message, param="limit", code="integer_below_min_value")
+    return size
+
+
+def ascending(query: Mapping[str, str]) -> bool:
+    """The order of a page: newest first unless said."""
+    order = query.get("order", "desc")
+    if order not in {"asc", "desc"}:
+        raise invalid("Invalid 'order': 'asc' or 'desc'.", param="order", code="invalid_value")
+    return order == "asc"

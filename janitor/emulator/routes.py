@@ -1,0 +1,56 @@
+"""Which call a request is, and what a handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from janitor.emulator.errors import Json
+from janitor.emulator.state import World
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was let in: whose it is, what it names and what it says."""
+
+    world: World
+    project: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Json
+
+
+Handler = Callable[[Call], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call of the API. `kind` and `call` name it for faults and for the log."""
+
+    method: str
+    path: str
+    kind: str
+    call: str
+    handler: Handler
+    beta: str | None = None
+
+
+class Table:
+    """Finds a route by method and path; fixed names go before parameters."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._by_shape: dict[tuple[str, int, str], list[tuple[Route, tuple[str, ...]]]] = {}
+        for route in sorted(self.routes, key=lambda route: route.path.count("{")):
+            parts = tuple(route.path.split("/"))
+            shape = (route.method, len(parts), parts[1])
+            self._by_shape.setdefault(shape, []).append((route, parts))
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """The route and its parameters, or `None` where the API has no such call."""
+        parts = path.split("/")
+        for route, names in self._by_shape.get((method, len(parts), parts[1]), ()):
+            pairs = list(zip(names, parts, strict=True))
+            if all(part and (name[:1] == "{" or name == part) for name, part in pairs[1:]):
+                return route, {name[1:-1]: part for name, part in pairs if name[:1] == "{"}
+        return None

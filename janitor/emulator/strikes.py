@@ -1,0 +1,118 @@
+"""How a fault changes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+import orjson
+
+from janitor.emulator.errors import ApiError, Json, conversation_locked, run_active, session_running
+from janitor.emulator.faults import Fault, How
+from janitor.emulator.site import Answer, Asked
+from janitor.emulator.state import OBJECT, Kind, deleted
+
+HTML = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
+
+Perform = Callable[[Asked], Answer]
+
+
+def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
+    """The wrong answer to a request, after carrying it out where the fault says so."""
+    match how := How(fault.how):
+        case How.STATUS | How.EMPTY_OBJECT | How.NULL | How.HTML | How.LOCKED:
+            _carried_out(fault, asked, perform)
+            return _instead(how, fault, asked)
+        case How.IGNORE_AFTER:
+            query = {name: value for name, value in asked.query.items() if name != "after"}
+            return perform(replace(asked, query=query))
+        case How.TRUNCATED | How.CUT_BODY | How.NO_LAST_ID | How.DELETED_FALSE | How.WRONG_ID:
+            return _changed(how, _believed(fault, asked, perform))
+        case How.RESET | How.HANG | How.DELAY:
+            return _carried_out(fault, asked, perform)
+        case _:
+            assert_never(how)
+
+
+def _carried_out(fault: Fault, asked: Asked, perform: Perform) -> Answer:
+    """The true answer where the call is to be carried out, else nothing done and nothing said."""
+    if fault.applied or How(fault.how) is How.DELAY:
+        return perform(asked)
+    return Answer(200, {})
+
+
+def _believed(fault: Fault, asked: Asked, perform: Perform) -> Answer:
+    """The true answer; a DELETE that is not to be carried out is only said to have been."""
+    if asked.entry.method != "DELETE" or fault.applied:
+        return perform(asked)
+    return Answer(200, deleted(asked.entry.id, OBJECT.get(_kind(asked), "object")))
+
+
+def _kind(asked: Asked) -> Kind:
+    return Kind(asked.entry.kind) if asked.entry.kind in set(Kind) else Kind.CONVERSATION
+
+
+def _instead(how: How, fault: Fault, asked: Asked) -> Answer:
+    status = fault.status or 200
+    match how:
+        case How.EMPTY_OBJECT:
+            return Answer(status, {}, fault.headers)
+        case How.NULL:
+            return Answer(status, None, fault.headers)
+        case How.HTML:
+            return Answer(status, HTML, {"content-type": "text/html", **fault.headers})
+        case How.LOCKED:
+            error = locked(_kind(asked), asked.params.get("id", ""))
+            return Answer(error.status, error.body, fault.headers)
+        case _:
+            return _status(fault)
+
+
+def _status(fault: Fault) -> Answer:
+    status = fault.status or 500
+    if fault.body is not None:
+        return Answer(status, fault.body, fault.headers)
+    kind = "server_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004
+    error = ApiError(status, "The server had an error while processing your request.", type=kind)
+    return Answer(status, error.body, fault.headers)
+
+
+def locked(kind: Kind, id: str) -> ApiError:
+    """How each kind says that it is in use."""
+    match kind:
+        case Kind.CONVERSATION:
+            return conversation_locked(id)
+        case Kind.AGENT_SESSION:
+            return session_running(id)
+        case Kind.THREAD:
+            return run_active(id, "run_emulated")
+        case Kind.CHATKIT_THREAD:
+            return ApiError(409, f"ChatKit thread {id} is locked.", code="thread_locked")
+        case _:
+            assert_never(kind)
+
+
+def _changed(how: How, true: Answer) -> Answer:
+    if not isinstance(true.content, dict):
+        return true
+    content: Json = true.content
+    match how:
+        case How.TRUNCATED:
+            return replace(true, content=_halved(content))
+        case How.NO_LAST_ID:
+            return replace(true, content=content | {"has_more": True, "last_id": None})
+        case How.DELETED_FALSE:
+            return replace(true, content=content | {"deleted": False})
+        case How.WRONG_ID:
+            return replace(true, content=content | {"id": f"{content.get('id')}0"})
+        case _:
+            whole = orjson.dumps(content)
+            return replace(true, content=whole[: len(whole) // 2])
+
+
+def _halved(page: Json) -> Json:
+    data = page.get("data", [])
+    kept = data[: len(data) // 2]
+    last = kept[-1]["id"] if kept else None
+    return page | {"data": kept, "last_id": last, "has_more": False}
