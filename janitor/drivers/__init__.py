@@ -1,0 +1,19 @@
+"""Reading and removing containers at their server, one small file per kind.
+
+A new kind is one member of `Kind`, one line of the catalogue and one module here that is named
+like the kind and offers a class `Driver`.
+"""
+
+from janitor.drivers.connection import Outbound, connect
+from janitor.drivers.driver import Driver, StillWanted, TornError, read_only
+from janitor.drivers.endpoint import Endpoint
+
+__all__ = [
+    "Driver",
+    "Endpoint",
+    "Outbound",
+    "StillWanted",
+    "TornError",
+    "connect",
+    "read_only",
+]

@@ -1,0 +1,49 @@
+"""Agent sessions: dated by the API itself, busy while a turn runs or waits for an action."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import orjson
+
+from janitor.drivers.answers import read_moment
+from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.errors import DriverError
+from janitor.model import Kind, Record
+
+# Unknown means busy: a status that is not known to be idle keeps the session.
+IDLE = frozenset({"idle", "failed"})
+EVENTS = "events"
+NOT_FOUND = 404
+
+
+class Driver(ContainerDriver):
+    """`client.beta.agents.sessions` in the SDK."""
+
+    kind = Kind.AGENT_SESSION
+    noun = "agent.session"
+    beta = "agents=v1"
+    follows_last_id = False
+    parts = ("turns", "subagents", "artifacts", "traces", EVENTS)
+
+    async def _activity(self, seen: Seen) -> Activity:
+        active_at = read_moment(seen.container, "last_active_at", self._subject(seen.id))
+        return Activity(active_at, busy=seen.container.get("status") not in IDLE)
+
+    async def _part(self, id: str, part: str) -> AsyncIterator[Record]:
+        """Not every server has every part; what is not read is recorded as such."""
+        if part == EVENTS:  # a live stream, which no call lists
+            yield _not_fetched(part)
+            return
+        try:
+            async for body in self._walk(id, part, optional=True):
+                yield self._record(id, body, is_item=False)
+        except DriverError as error:
+            if error.status != NOT_FOUND:
+                raise
+            yield _not_fetched(part)
+
+
+def _not_fetched(part: str) -> Record:
+    body = {"object": "janitor.not_fetched", "part": part}
+    return Record(f"janitor.not_fetched.{part}", orjson.dumps(body), is_item=False)

@@ -1,0 +1,20 @@
+"""ChatKit threads: dated by their newest item, deleted with everything in them."""
+
+from __future__ import annotations
+
+from janitor.drivers.answers import read_moment
+from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.model import Kind
+
+
+class Driver(ContainerDriver):
+    """`client.beta.chatkit.threads` in the SDK; `locked` bars new input and is no activity."""
+
+    kind = Kind.CHATKIT_THREAD
+    noun = "chatkit.thread"
+    beta = "chatkit_beta=v1"
+    follows_last_id = True
+
+    async def _activity(self, seen: Seen) -> Activity:
+        newest = seen.newest or seen.container
+        return Activity(read_moment(newest, "created_at", self._subject(seen.id)))

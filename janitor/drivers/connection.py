@@ -1,0 +1,106 @@
+"""From an endpoint to the drivers of all kinds, on the vendor's SDK."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib import import_module
+
+import httpx2
+from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
+
+from janitor.drivers.api import Api
+from janitor.drivers.containers import ContainerDriver
+from janitor.drivers.driver import Driver
+from janitor.drivers.endpoint import Endpoint
+from janitor.errors import AccessError
+from janitor.model import Kind
+
+
+class Outbound(httpx2.AsyncBaseTransport):
+    """The SDK's aiohttp connections, through the environment's proxies, as one transport.
+
+    Made to be wrapped: what paces, counts and retries gets this as its inner transport.
+    `concurrency` bounds the connections.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+        self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request over the connection or proxy that its address asks for."""
+        return await self._client._transport_for_url(request.url).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: Endpoint,
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+    concurrency: int = 32,
+) -> AsyncIterator[Mapping[Kind, Driver]]:
+    """A driver for each kind, all over one client that is closed in the end.
+
+    `transport` sees every request and is closed too; without one it is `Outbound(concurrency)`.
+    The SDK retries nothing, follows no redirect and reads nothing from the environment. Raises
+    `AccessError` where the endpoint has no credential.
+    """
+    if not endpoint.api_key:
+        raise AccessError(
+            f"project {endpoint.name}: the API key is empty. Set api_key under "
+            f"projects.{endpoint.name}"
+        )
+    http = httpx2.AsyncClient(
+        transport=transport or Outbound(concurrency), follow_redirects=False, trust_env=False
+    )
+    async with _client(endpoint, http) as client:
+        api = Api(client, endpoint)
+        yield {kind: driver_class(kind)(api) for kind in Kind}
+
+
+def driver_class(kind: Kind) -> type[ContainerDriver]:
+    """The class `Driver` of the module that is named like the kind."""
+    found: type[ContainerDriver] = import_module(f"{__package__}.{kind.value}").Driver
+    return found
+
+
+def _client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+    client = _openai(endpoint, http) if endpoint.azure_endpoint is None else _azure(endpoint, http)
+    # What was not given the SDK takes from OPENAI_ORG_ID, OPENAI_PROJECT_ID and
+    # OPENAI_CUSTOM_HEADERS; a stray variable must not send a deletion somewhere else.
+    client.organization = endpoint.organization
+    client.project = endpoint.project
+    client._custom_headers = dict(endpoint.headers)
+    return client
+
+
+def _openai(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+    return AsyncOpenAI(
+        api_key=endpoint.api_key,
+        admin_api_key="",
+        webhook_secret="",
+        base_url=endpoint.base_url,
+        timeout=endpoint.timeout,
+        max_retries=0,
+        default_query=dict(endpoint.query),
+        http_client=http,
+    )
+
+
+def _azure(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+    return AsyncAzureOpenAI(
+        api_key=endpoint.api_key,
+        admin_api_key="",
+        webhook_secret="",
+        azure_endpoint=endpoint.azure_endpoint or "",
+        api_version=endpoint.azure_api_version or "",
+        timeout=endpoint.timeout,
+        max_retries=0,
+        default_query=dict(endpoint.query),
+        http_client=http,
+    )

@@ -1,0 +1,231 @@
+"""What the drivers of all kinds have in common: the verbs, and the proofs asked of each answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import ClassVar
+from urllib.parse import quote
+
+import orjson
+
+from janitor.catalogue import CATALOGUE, PAGE, Trait, is_id
+from janitor.drivers.answers import (
+    Body,
+    Page,
+    check_container,
+    check_deleted,
+    read_moment,
+    read_page,
+)
+from janitor.drivers.api import Api, Query, Reply
+from janitor.drivers.driver import StillWanted, TornError
+from janitor.drivers.emptying import empty
+from janitor.drivers.metadata import merged, read_metadata
+from janitor.drivers.pages import walk
+from janitor.errors import BusyError, GoneError, RefusedError
+from janitor.model import Kind, Probe, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A container as it was read, with its newest item (`None`: it is empty)."""
+
+    id: str
+    container: Body
+    newest: Body | None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """When the API last saw activity (`None`: it does not say), and whether there is some now."""
+
+    last_active_at: datetime | None = None
+    busy: bool = False
+
+
+class ContainerDriver:
+    """The driver of any kind; a kind adds its names and where its activity shows.
+
+    `noun` and `beta` are the API's words for the container and for its beta header.
+    `follows_last_id` says whether the next page of a list follows the list's `last_id`
+    (`ConversationCursorPage` in the SDK) or its last item's id (`CursorPage`). `parts` are the
+    lists that belong to a container besides its items. `answers_item_delete_with_container` says
+    that such a reply has no word about the item, whose absence a listing must prove.
+    """
+
+    kind: ClassVar[Kind]
+    noun: ClassVar[str]
+    beta: ClassVar[str | None] = None
+    follows_last_id: ClassVar[bool]
+    parts: ClassVar[tuple[str, ...]] = ()
+    answers_item_delete_with_container: ClassVar[bool] = False
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._headers = {"OpenAI-Beta": self.beta} if self.beta else {}
+
+    @property
+    def trait(self) -> Trait:
+        """The kind's line in the catalogue."""
+        return CATALOGUE[self.kind]
+
+    async def probe(self, id: str) -> Probe:
+        """See `Driver.probe`."""
+        container = await self._container(id)
+        page = await self._newest_page(id, self.trait.items_path)
+        newest = page.items[0] if page.items else None
+        seen = Seen(id, container, newest)
+        activity = await self._activity(seen) if self.trait.has_activity else Activity()
+        subject = self._subject(id)
+        return Probe(
+            created_at=read_moment(container, "created_at", subject),
+            last_active_at=activity.last_active_at,
+            metadata=read_metadata(container, subject) if self.trait.has_metadata else {},
+            newest_item=None if newest is None else newest["id"],
+            busy=activity.busy,
+        )
+
+    async def export(self, id: str) -> AsyncIterator[Record]:
+        """See `Driver.export`."""
+        yield self._record(id, await self._container(id), is_item=False)
+        async for item in self._walk(id, self.trait.items_path):
+            yield self._record(id, item, is_item=True)
+        for part in self.parts:
+            async for record in self._part(id, part):
+                yield record
+
+    async def delete(
+        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+    ) -> str | None:
+        """See `Driver.delete`."""
+        path, removed = self._path(id), 0
+        if items_first and self.trait.items_first:
+            removed = await self._empty(id, still_wanted)
+        await self._ask(id, still_wanted, removed)
+        reply = await self._delete(path, id)
+        check_deleted(reply.body, id, self._subject(id))
+        return reply.request_id
+
+    async def delete_item(self, id: str, item_id: str) -> None:
+        """See `Driver.delete_item`."""
+        subject = self._subject(id)
+        if not self.trait.items_deletable:
+            raise RefusedError(f"{subject}: the API deletes no single items of this kind")
+        if item_id.strip(".") == "":
+            raise RefusedError(f"{subject}: an item id that no path can carry; kept")
+        path = f"{self._path(id)}/{self.trait.items_path}/{quote(item_id, safe='')}"
+        reply = await self._delete(path, id)
+        if self.answers_item_delete_with_container:
+            check_container(reply.body, self.noun, id, subject)
+        else:
+            check_deleted(reply.body, item_id, subject)
+
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
+        """See `Driver.write_metadata`."""
+        subject = self._subject(id)
+        if not self.trait.has_metadata:
+            raise RefusedError(f"{subject}: the API keeps no metadata for this kind")
+        current = read_metadata(await self._container(id), subject)
+        wanted = merged(current, changes, subject)
+        if wanted == current:
+            return
+        reply = await self._api.post(
+            self._path(id), {"metadata": wanted}, subject=subject, headers=self._headers
+        )
+        check_container(reply.body, self.noun, id, subject)
+        if read_metadata(reply.body, subject) != wanted:
+            raise RefusedError(f"{subject}: the server did not take the metadata as written")
+
+    async def _activity(self, seen: Seen) -> Activity:
+        """When the container was last active; for kinds whose API tells."""
+        raise NotImplementedError
+
+    async def _part(self, id: str, part: str) -> AsyncIterator[Record]:
+        async for body in self._walk(id, part):
+            yield self._record(id, body, is_item=False)
+
+    async def _container(self, id: str) -> Body:
+        subject = self._subject(id)
+        reply = await self._get(self._path(id), id, {})
+        check_container(reply.body, self.noun, id, subject)
+        return reply.body
+
+    async def _newest_page(self, id: str, part: str) -> Page:
+        return await self._page(id, part, {"order": "desc", "limit": 1})
+
+    async def _page(self, id: str, part: str, query: Query) -> Page:
+        """A page of what a known container holds; a 404 here is no word about the container."""
+        try:
+            return await self._bare_page(id, part, query)
+        except GoneError as error:
+            await self._container(id)
+            raise RefusedError(
+                f"{self._subject(id)}: the server knows it but not its {part}; kept",
+                status=error.status,
+            ) from error
+
+    async def _bare_page(self, id: str, part: str, query: Query) -> Page:
+        reply = await self._get(f"{self._path(id)}/{part}", id, query)
+        return read_page(reply.body, self._subject(id))
+
+    def _walk(self, id: str, part: str, *, optional: bool = False) -> AsyncIterator[Body]:
+        page_of = self._bare_page if optional else self._page
+
+        async def fetch(after: str | None) -> Page:
+            query = {"order": "asc", "limit": PAGE} | ({} if after is None else {"after": after})
+            return await page_of(id, part, query)
+
+        return walk(fetch, follows_last_id=self.follows_last_id, subject=self._subject(id))
+
+    async def _empty(self, id: str, still_wanted: StillWanted | None) -> int:
+        part = self.trait.items_path
+        try:
+            known = [item["id"] async for item in self._walk(id, part)]
+            if known:
+                await empty(
+                    known,
+                    newest=partial(self._newest_page, id, part),
+                    delete=partial(self.delete_item, id),
+                    ask=partial(self._ask, id, still_wanted),
+                    subject=self._subject(id),
+                )
+        except GoneError:
+            # Only the answer to the container's own DELETE may say that it is gone.
+            return 0
+        return len(known)
+
+    async def _ask(self, id: str, still_wanted: StillWanted | None, removed: int) -> None:
+        if still_wanted is None or await still_wanted():
+            return
+        if removed:
+            raise TornError(f"{self._subject(id)}: stopped after {removed} item deletes; kept")
+        raise BusyError(f"{self._subject(id)}: no longer to be deleted; nothing was removed")
+
+    async def _get(self, path: str, id: str, query: Query) -> Reply:
+        subject = self._subject(id)
+        return await self._api.get(path, subject=subject, headers=self._headers, query=query)
+
+    async def _delete(self, path: str, id: str) -> Reply:
+        return await self._api.delete(path, subject=self._subject(id), headers=self._headers)
+
+    def _path(self, id: str) -> str:
+        if not is_id(id):
+            raise RefusedError(
+                f"{self._subject(id)}: not an id that a path can carry; no call made"
+            )
+        return f"{self.trait.path}/{id}"
+
+    def _subject(self, id: str) -> str:
+        shown = id if is_id(id) else ascii(id[:80])
+        return f"{self.kind} {shown} in project {self._api.endpoint.name}"
+
+    def _record(self, id: str, body: Body, *, is_item: bool) -> Record:
+        try:
+            return Record(body["id"], orjson.dumps(body), is_item=is_item)
+        except orjson.JSONEncodeError:
+            raise RefusedError(
+                f"{self._subject(id)}: an object nested too deeply to be written again; kept"
+            ) from None

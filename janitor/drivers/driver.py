@@ -1,0 +1,101 @@
+"""What every driver promises, and the wrapper that only looks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import NoReturn, Protocol
+
+from janitor.errors import BusyError
+from janitor.model import Kind, Probe, Record
+
+StillWanted = Callable[[], Awaitable[bool]]
+
+
+class TornError(BusyError):
+    """A deletion was stopped midway: some items are gone, the container still stands."""
+
+
+class Driver(Protocol):
+    """Reads and removes containers of one kind.
+
+    A driver speaks the API's verbs and nothing else: it knows no policy, no registry, no pace and
+    no retry. It believes an answer only where the answer proves itself. Every method raises
+    `AccessError` (the project must stop) or a `DriverError` (this one call went wrong) and
+    nothing else; what the transport raises as a `JanitorError` passes unchanged.
+    """
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of container that this driver speaks of."""
+        ...
+
+    async def probe(self, id: str) -> Probe:
+        """What the server says of the container now; two calls, three for a kind with runs.
+
+        Raises `GoneError` only where the server says that it does not know the container itself.
+        """
+        ...
+
+    def export(self, id: str) -> AsyncIterator[Record]:
+        """The container, then its items oldest first, then what else belongs to it.
+
+        The export is complete when the iterator ends; an end that cannot be believed raises
+        `RefusedError`, so records yielded before must not be kept.
+        """
+        ...
+
+    async def delete(
+        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+    ) -> str | None:
+        """Delete the container and return the id of the request that was answered, if any.
+
+        Where the API keeps the items of a deleted container and `items_first` holds, each item
+        known at the start is deleted first, proven by an empty listing. `still_wanted` is asked
+        before each page of item deletes and before the container's own: a no raises `BusyError`
+        while nothing was removed and `TornError` afterwards, as does an item that arrived since.
+        Any other error may also have removed items, never the container itself.
+        """
+        ...
+
+    async def delete_item(self, id: str, item_id: str) -> None:
+        """Delete one item; `GoneError` where the server knows the item or container no longer."""
+        ...
+
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
+        """Set keys, or remove those that map to `None`, and leave all others as they are."""
+        ...
+
+
+class _ReadOnly:
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    @property
+    def kind(self) -> Kind:
+        return self._driver.kind
+
+    async def probe(self, id: str) -> Probe:
+        return await self._driver.probe(id)
+
+    def export(self, id: str) -> AsyncIterator[Record]:
+        return self._driver.export(id)
+
+    async def delete(
+        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+    ) -> str | None:
+        _forbid("delete", id, items_first, still_wanted)
+
+    async def delete_item(self, id: str, item_id: str) -> None:
+        _forbid("delete_item", id, item_id)
+
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
+        _forbid("write_metadata", id, changes)
+
+
+def _forbid(method: str, *_arguments: object) -> NoReturn:
+    raise RuntimeError(f"{method} was called on a read-only driver: a dry run changes nothing")
+
+
+def read_only(driver: Driver) -> Driver:
+    """The same driver whose changing methods raise `RuntimeError` before any call."""
+    return _ReadOnly(driver)

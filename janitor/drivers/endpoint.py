@@ -1,0 +1,54 @@
+"""Where a project's containers live and with which credential they are reached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx2
+import orjson
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """One credential at one server.
+
+    `name` is the project's name in the configuration, `project` the vendor's own project id.
+    `query` and `headers` go with every request. With `azure_endpoint` and `azure_api_version`
+    the server is Azure OpenAI and `base_url` is not used. `timeout` is in seconds and bounds each
+    connect, read and write. Its `repr` names the project and the host, never a secret.
+    """
+
+    name: str
+    api_key: str
+    base_url: str = "https://api.openai.com/v1"
+    organization: str | None = None
+    project: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    azure_endpoint: str | None = None
+    azure_api_version: str | None = None
+    timeout: float = 20.0
+
+    @property
+    def host(self) -> str:
+        """The server's host name, without port, path and credentials."""
+        return httpx2.URL(self.azure_endpoint or self.base_url).host
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with endpoint or credential and reveal neither."""
+        parts = (
+            self.azure_endpoint or self.base_url,
+            self.azure_api_version,
+            self.api_key,
+            self.organization,
+            self.project,
+            sorted(self.query.items()),
+            sorted(self.headers.items()),
+        )
+        return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"Endpoint(name={self.name!r}, host={self.host!r})"

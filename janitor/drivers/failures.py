@@ -1,0 +1,174 @@
+"""One mapping from what the SDK raises to what a person or a later sweep does about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+import orjson
+from openai import APIConnectionError, APIStatusError
+
+from janitor.drivers.endpoint import Endpoint
+from janitor.errors import (
+    AccessError,
+    BusyError,
+    DriverError,
+    GoneError,
+    RefusedError,
+    TransientError,
+)
+
+ACTIVE_RUN = re.compile(r"\bactive run\b|\brun\b.*\bactive\b", re.IGNORECASE | re.DOTALL)
+SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+PASSING = frozenset({408, 429})
+LONGEST_WAIT = timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An answer that is no success; `proper` when its body is an API error and not a gateway's."""
+
+    status: int
+    headers: Mapping[str, str]
+    code: str = ""
+    type: str = ""
+    message: str = ""
+    proper: bool = False
+
+    def __str__(self) -> str:
+        named = [token for token in (self.type, self.code) if SAFE_TOKEN.fullmatch(token)]
+        return " ".join([f"HTTP {self.status}", *named])
+
+
+def failure(
+    error: Exception, *, endpoint: Endpoint, subject: str, now: datetime
+) -> AccessError | DriverError:
+    """The error to raise instead of `error`.
+
+    `subject` names the container for people; `now` dates a `Retry-After` that is a date. The
+    message carries status, code and type at most: the server's sentences may quote conversations.
+    """
+    match error:
+        case APIStatusError(response=response):
+            return _from_fault(read_fault(response), endpoint, subject, now)
+        case APIConnectionError() if isinstance(error.__cause__, httpx2.DecodingError):
+            return RefusedError(f"{subject}: the answer cannot be decoded; kept")
+        case APIConnectionError() | httpx2.TransportError() | OSError():
+            return TransientError(
+                f"{subject}: no answer from {endpoint.host} within its time, or the connection "
+                "broke; tried again at a later sweep"
+            )
+        case _:
+            return RefusedError(
+                f"{subject}: the call failed in a way nobody expects ({type(error).__name__}); kept"
+            )
+
+
+def read_fault(response: httpx2.Response) -> Fault:
+    """The status, and what the body says where it is an API error."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        body = None
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return Fault(response.status_code, response.headers)
+    return Fault(
+        response.status_code,
+        response.headers,
+        code=_text(error, "code"),
+        type=_text(error, "type"),
+        message=_text(error, "message"),
+        proper=bool(_text(error, "type") and _text(error, "message")),
+    )
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """How long the server asks to wait: seconds or an HTTP date; `None` where it says nothing."""
+    value = headers.get("retry-after", "")
+    try:
+        wait = timedelta(seconds=float(value))
+    except OverflowError:
+        return None
+    except ValueError:
+        wait = _until(value, now)
+    return wait if timedelta(0) <= wait <= LONGEST_WAIT else None
+
+
+def _from_fault(
+    fault: Fault, endpoint: Endpoint, subject: str, now: datetime
+) -> AccessError | DriverError:
+    match fault.status:
+        case 401 | 403:
+            return _access(fault, endpoint)
+        case 429 if "insufficient_quota" in (fault.code, fault.type):
+            return _quota(endpoint)
+        case 404:
+            return _not_found(fault, endpoint, subject)
+        case _:
+            return _of_this_call(fault, subject, now)
+
+
+def _not_found(fault: Fault, endpoint: Endpoint, subject: str) -> DriverError:
+    status = fault.status
+    if fault.proper:
+        return GoneError(f"{subject}: the server does not know it ({fault})", status=status)
+    return RefusedError(
+        f"{subject}: a 404 that is not the API's; kept. Check base_url of project "
+        f"{endpoint.name} and what stands in front of {endpoint.host}",
+        status=status,
+    )
+
+
+def _of_this_call(fault: Fault, subject: str, now: datetime) -> DriverError:
+    status = fault.status
+    if status in PASSING or httpx2.codes.is_server_error(status):
+        return TransientError(
+            f"{subject}: the server cannot answer now ({fault}); tried again at a later sweep",
+            status=status,
+            retry_after=retry_after(fault.headers, now),
+        )
+    if _is_busy(fault):
+        return BusyError(f"{subject}: in use ({fault}); kept until a later sweep", status=status)
+    return RefusedError(f"{subject}: the server refused the call ({fault}); kept", status=status)
+
+
+def _is_busy(fault: Fault) -> bool:
+    if fault.status == httpx2.codes.BAD_REQUEST:
+        return fault.code == "conversation_locked" or bool(ACTIVE_RUN.search(fault.message))
+    return fault.status == httpx2.codes.CONFLICT
+
+
+def _access(fault: Fault, endpoint: Endpoint) -> AccessError:
+    return AccessError(
+        f"project {endpoint.name}: {endpoint.host} refused the credential ({fault}). The project "
+        f"stops and nothing more is removed. Check api_key, organization, project and base_url "
+        f"under projects.{endpoint.name}, then run: janitor doctor"
+    )
+
+
+def _quota(endpoint: Endpoint) -> AccessError:
+    return AccessError(
+        f"project {endpoint.name}: {endpoint.host} answers 429 insufficient_quota, which waiting "
+        "does not cure. The project stops and nothing more is removed. Settle the account's "
+        "billing, then run: janitor doctor"
+    )
+
+
+def _until(value: str, now: datetime) -> timedelta:
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return timedelta.max
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(aware - now, timedelta(0))
+
+
+def _text(error: dict[str, Any], key: str) -> str:
+    value = error.get(key)
+    return value if isinstance(value, str) else ""

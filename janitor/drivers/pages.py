@@ -1,0 +1,45 @@
+"""Walking a list by hand: complete only when the server said so and no id came twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from janitor.drivers.answers import Body, Page
+from janitor.errors import RefusedError
+
+MOST_PAGES = 10_000
+
+Fetch = Callable[[str | None], Awaitable[Page]]
+
+
+async def walk(fetch: Fetch, *, follows_last_id: bool, subject: str) -> AsyncIterator[Body]:
+    """Every item of a list, in the server's order.
+
+    `fetch` gives the page after an id (`None`: the first). `follows_last_id` says whether the
+    list's own `last_id` leads on, or the id of its last item. Raises `RefusedError` where the
+    list loops, breaks off or never ends.
+    """
+    seen: set[str] = set()
+    after: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await fetch(after)
+        for item in page.items:
+            _note(item["id"], seen, subject)
+            yield item
+        if not page.has_more:
+            return
+        after = _cursor(page, subject, follows_last_id=follows_last_id)
+    raise RefusedError(f"{subject}: a list of more than {MOST_PAGES} pages; incomplete, kept")
+
+
+def _note(id: str, seen: set[str], subject: str) -> None:
+    if id in seen:
+        raise RefusedError(f"{subject}: a list that names an item twice; incomplete, kept")
+    seen.add(id)
+
+
+def _cursor(page: Page, subject: str, *, follows_last_id: bool) -> str:
+    last = page.items[-1]["id"] if page.items else None
+    if last is None or (follows_last_id and page.last_id != last):
+        raise RefusedError(f"{subject}: a list that goes on without saying where; incomplete, kept")
+    return str(last)

@@ -1,0 +1,30 @@
+"""Assistants threads: dated by their newest message or run, busy while a run is active."""
+
+from __future__ import annotations
+
+from janitor.catalogue import PAGE
+from janitor.drivers.answers import read_moment
+from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.model import Kind
+
+# Unknown means busy: a status that is not known to be final keeps the thread.
+ENDED = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
+RUNS = "runs"
+
+
+class Driver(ContainerDriver):
+    """`client.beta.threads` in the SDK, whose methods are deprecated and its calls are not."""
+
+    kind = Kind.THREAD
+    noun = "thread"
+    beta = "assistants=v2"
+    follows_last_id = False
+    parts = (RUNS,)
+
+    async def _activity(self, seen: Seen) -> Activity:
+        runs = await self._page(seen.id, RUNS, {"order": "desc", "limit": PAGE})
+        dated = [seen.container, *runs.items, *([seen.newest] if seen.newest else [])]
+        return Activity(
+            max(read_moment(body, "created_at", self._subject(seen.id)) for body in dated),
+            busy=any(run.get("status") not in ENDED for run in runs.items),
+        )
