@@ -1,0 +1,184 @@
+"""The archive: a durable, proven copy of a thread before anything of it is removed.
+
+A series of objects per thread, named by id and content; each is created once, never changed, and
+removed only when a newer one of its series was proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from janitor.archive import names
+from janitor.archive.aside import aside
+from janitor.archive.damage import ArchiveDamagedError
+from janitor.archive.disk import Disk
+from janitor.archive.draft import Draft, inspect
+from janitor.archive.fingerprint import Fingerprint, fingerprint
+from janitor.archive.form import Header, MalformedError, Trailer, read
+from janitor.errors import ConfigError, StoreError
+from janitor.model import Copy, Key, Record
+
+__all__ = [
+    "Archive",
+    "ArchiveDamagedError",
+    "Fingerprint",
+    "Header",
+    "Stored",
+    "Trailer",
+    "fingerprint",
+]
+
+# Records wait until so many bytes are worth a thread; a small thread is written in one go.
+BATCH = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as a listing shows it; nothing of it is proven. `size` is in bytes."""
+
+    key: Key
+    path: str
+    size: int
+    stored_at: datetime
+
+
+class Archive:
+    """Objects on the local file system; other stores and sealing are to join here.
+
+    A `StoreError` concerns all threads, an `ArchiveDamagedError` the one whose object it names.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> Archive:
+        """The archive at an absolute `file://` URL.
+
+        With `create` the directory is made where it is absent (mode 0700) and the temporaries of
+        dead writers are removed; without, nothing is changed, and nothing may be put. Raises
+        `ConfigError` for another URL and `StoreError` where the directory does not serve.
+        """
+        disk = Disk(_root(url), writable=create)
+        if create:
+            disk.tidy()
+        return cls(disk)
+
+    async def put(
+        self, key: Key, created_at: datetime | None, records: AsyncIterator[Record], now: datetime
+    ) -> Copy:
+        """Copy an export into the archive: durable, read back and proven when this returns.
+
+        Memory stays constant, whatever the size. An equal object that is already there is success
+        and is what is returned; a damaged one is replaced. Whatever `records` raises is raised
+        here, and then nothing was archived. Raises `RefusedError` where the export cannot be
+        believed, `StoreError`, `ArchiveDamagedError`.
+        """
+        draft = Draft(self._disk, key, created_at, now)
+        batch: list[Record] = []
+        waiting = 0
+        try:
+            async for record in records:
+                batch.append(record)
+                waiting += len(record.body)
+                if waiting >= BATCH:
+                    await aside(draft.add, batch)
+                    batch, waiting = [], 0
+            return await aside(draft.finish, batch)
+        finally:
+            draft.discard()
+
+    async def prove(self, copy: Copy) -> None:
+        """Read an object again: it is, byte for byte, the one that was proven, and sound in itself.
+
+        Raises `ArchiveDamagedError` or `StoreError`.
+        """
+        await aside(self._prove, copy)
+
+    def _prove(self, copy: Copy) -> None:
+        _named(copy.path)
+        _, found = inspect(self._disk, copy.path)
+        if replace(found, archived_at=copy.archived_at) != copy:
+            raise ArchiveDamagedError(copy.path, "it is not the object that was proven")
+
+    def read(self, path: str) -> Iterator[Header | Record | Trailer]:
+        """The header, the records and the trailer of the object at `path`, streamed.
+
+        Blocks; nothing may be believed before the trailer came. Raises `ArchiveDamagedError` or
+        `StoreError`.
+        """
+        _named(path)
+        try:
+            yield from read(self._disk.read(path))
+        except MalformedError as error:
+            raise ArchiveDamagedError(path, f"the object is damaged: {error}") from error
+
+    async def remove(self, path: str) -> bool:
+        """Remove one object, durably; false where there is none. Raises `StoreError`."""
+        _named(path)
+        return await aside(self._disk.remove, path)
+
+    async def remove_older(self, key: Key, keep: Copy) -> int:
+        """Remove the other objects of a thread's series, after `keep` was proven; their number.
+
+        Looks where `keep` lies and where the series lay while its creation was unknown. Costs a
+        listing of both: ask only where an older copy is known. What is intact and of another
+        thread stays. Raises `ArchiveDamagedError` or `StoreError`; then nothing was removed.
+        """
+        return await aside(self._remove_older, key, keep)
+
+    def _remove_older(self, key: Key, keep: Copy) -> int:
+        self._prove(keep)
+        here = keep.path.rpartition("/")[0]
+        removed = 0
+        for directory in {here, names.directory(key, None)}:
+            for name in self._disk.names(directory):
+                path = f"{directory}/{name}"
+                named = names.parse(path)
+                if named is not None and named[0] == key and path != keep.path:
+                    removed += self._holds(path, key) and self._disk.remove(path)
+        return removed
+
+    def _holds(self, path: str, key: Key) -> bool:
+        """Whether an object is of this thread, or so damaged that it is of nobody."""
+        try:
+            header, _ = inspect(self._disk, path)
+        except ArchiveDamagedError:
+            return True
+        return header.key.id == key.id
+
+    def objects(self, project: str | None = None) -> Iterator[Stored]:
+        """Every object, or those of one project, streamed in no order; blocks.
+
+        Raises `StoreError`.
+        """
+        try:
+            for found in chain.from_iterable(LocalStore(self._disk.root).list(project)):
+                named = names.parse(found["path"])
+                if named is not None:
+                    yield Stored(named[0], found["path"], found["size"], found["last_modified"])
+        except (BaseError, OSError) as error:
+            raise StoreError(f"archive {self._disk.root}: listing it failed: {error}") from error
+
+
+def _named(path: str) -> None:
+    if names.parse(path) is None:
+        raise ArchiveDamagedError(path, "that is no path of an object")
+
+
+def _root(url: str) -> Path:
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    if parts.scheme != "file" or parts.netloc not in {"", "localhost"}:
+        raise ConfigError(f"archive url {url!r}: write file:///absolute/path")
+    if parts.query or parts.fragment or "\0" in path or not path.startswith("/"):
+        raise ConfigError(f"archive url {url!r}: write %23 for '#' and %3F for '?' in its path")
+    return Path(path).absolute()

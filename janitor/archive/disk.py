@@ -1,0 +1,285 @@
+"""Durable files under one directory of the local file system.
+
+Every path is walked from the root by open directories, and no link is ever followed, so that
+nothing planted inside the archive can lead a write or a read elsewhere. A file becomes visible
+complete and fsynced or not at all; every directory on its way is fsynced once per process, the ones
+that stood before too, since a crash may have left them unwritten.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from janitor.archive.damage import ArchiveDamagedError
+from janitor.errors import StoreError
+
+STAGING = ".incoming"
+BLOCK = 1 << 18
+
+_STAGED = re.compile(r"[0-9a-f]{32}\.part")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not block
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Staged:
+    """A file that has no place yet; locked while its writer lives, so that nobody tidies it up."""
+
+    def __init__(self, disk: Disk, name: str, descriptor: int) -> None:
+        self._disk = disk
+        self.name = name
+        self.descriptor = descriptor
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises `StoreError`; a full disk is told with the room it needs and has."""
+        self.size += len(data)
+        rest = memoryview(data)
+        with self._disk.answering(f"writing {self.size:,} bytes"):
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+
+class Disk:
+    """The file system below one root.
+
+    Raises `StoreError` where the root does not answer and `ArchiveDamagedError` where one file is
+    gone or is no file.
+    """
+
+    def __init__(self, root: Path, *, writable: bool) -> None:
+        self.root = root
+        self._writable = writable
+        self._durable: set[str] = set()
+        with self.answering("opening it"):
+            if writable:
+                _make_all(root)
+            found = root.stat()
+            self._identity = (found.st_dev, found.st_ino)
+            os.close(self._open_root())
+            if not os.access(root, os.R_OK | os.X_OK | (os.W_OK if writable else 0)):
+                raise PermissionError(errno.EACCES, "")
+
+    @contextmanager
+    def answering(self, doing: str) -> Iterator[None]:
+        """Turn what the operating system says into a `StoreError` that a person can act on."""
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(self._sentence(error, doing)) from error
+
+    def _sentence(self, error: OSError, doing: str) -> str:
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                what = f"the disk is full ({self._free()}); make room, nothing is half written"
+            case errno.ENOTDIR | errno.ELOOP | errno.EEXIST:
+                what = "a link or a file stands where a directory belongs; look who put it there"
+            case _:
+                what = f"{os.strerror(error.errno or 0)}; check that it is mounted and writable"
+        return f"archive {self.root}: {doing}: {what}"
+
+    def _free(self) -> str:
+        with suppress(OSError):
+            found = os.statvfs(self.root)
+            return f"{found.f_bavail * found.f_frsize:,} bytes are free"
+        return "free space unknown"
+
+    @contextmanager
+    def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
+        """An open directory below the root; with `create` it is made, and durable."""
+        with self.answering(f"opening directory {path or '.'}"):
+            current = self._open_root()
+        try:
+            walked = ""
+            for part in path.split("/") if path else ():
+                walked = f"{walked}/{part}"
+                if create:
+                    self._make(part, current, walked)
+                following = os.open(part, _DIRECTORY, dir_fd=current)
+                os.close(current)
+                current = following
+            yield current
+        finally:
+            os.close(current)
+
+    def _open_root(self) -> int:
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        found = os.fstat(descriptor)
+        if (found.st_dev, found.st_ino) != self._identity:
+            os.close(descriptor)
+            raise StoreError(
+                f"archive {self.root}: another directory stands there than at the start; "
+                "check that its disk is mounted, then start janitor again"
+            )
+        return descriptor
+
+    def _make(self, part: str, parent: int, walked: str) -> None:
+        made = False
+        with suppress(FileExistsError):
+            os.mkdir(part, 0o700, dir_fd=parent)
+            made = True
+        if made or walked not in self._durable:
+            os.fsync(parent)
+            self._durable.add(walked)
+
+    def _must_write(self) -> None:
+        if not self._writable:
+            raise StoreError(f"archive {self.root}: it was opened to be read only")
+
+    def stage(self) -> Staged:
+        """A new empty file, mode 0600, that no reader sees."""
+        self._must_write()
+        with self.answering("staging a file"), self.directory(STAGING, create=True) as directory:
+            while True:
+                name = f"{uuid4().hex}.part"
+                descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    return Staged(self, name, descriptor)
+                os.close(descriptor)  # tidied up between being made and being locked
+
+    def publish(self, staged: Staged, path: str, *, replace: bool = False) -> bool:
+        """Give a staged file its place, durably; false where something stands there already."""
+        parent, _, name = path.rpartition("/")
+        with (
+            self.answering(f"writing {path} of {staged.size:,} bytes"),
+            self.directory(STAGING) as source,
+            self.directory(parent, create=True) as target,
+        ):
+            os.fsync(staged.descriptor)
+            if replace:
+                os.replace(staged.name, name, src_dir_fd=source, dst_dir_fd=target)
+            else:
+                try:
+                    os.link(
+                        staged.name,
+                        name,
+                        src_dir_fd=source,
+                        dst_dir_fd=target,
+                        follow_symlinks=False,
+                    )
+                except FileExistsError:
+                    return False
+            os.fsync(target)
+        return True
+
+    def discard(self, staged: Staged) -> None:
+        """Close a staged file and drop its temporary name; what was published stays.
+
+        Never raises: what remains is tidied up at the next start.
+        """
+        with suppress(OSError, StoreError), self.directory(STAGING) as directory:
+            os.unlink(staged.name, dir_fd=directory)
+        os.close(staged.descriptor)
+
+    def settle(self, path: str) -> None:
+        """Make durable a file that an earlier, perhaps crashed, writer left."""
+        descriptor = self._open(path)
+        try:
+            with (
+                self.answering(f"writing {path}"),
+                self.directory(path.rpartition("/")[0], create=True) as directory,
+            ):
+                os.fsync(descriptor)
+                os.fsync(directory)
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """The bytes of a file, in blocks."""
+        descriptor = self._open(path)
+        try:
+            with self.answering(f"reading {path}"):
+                while block := os.read(descriptor, BLOCK):
+                    yield block
+        finally:
+            os.close(descriptor)
+
+    def _open(self, path: str) -> int:
+        parent, _, name = path.rpartition("/")
+        try:
+            with self.directory(parent) as directory:
+                descriptor = os.open(name, _READ, dir_fd=directory)
+        except FileNotFoundError as error:
+            raise ArchiveDamagedError(path, "the object is gone") from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ArchiveDamagedError(path, "a link stands in its place") from error
+            raise StoreError(self._sentence(error, f"reading {path}")) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ArchiveDamagedError(path, "no regular file stands there")
+        return descriptor
+
+    def names(self, directory: str) -> list[str]:
+        """What a directory holds; nothing where it is absent."""
+        with self.answering(f"listing {directory}"):
+            try:
+                with self.directory(directory) as descriptor:
+                    return _names(descriptor)
+            except FileNotFoundError:
+                return []
+
+    def remove(self, path: str) -> bool:
+        """Unlink a file, durably; false where it is absent."""
+        self._must_write()
+        parent, _, name = path.rpartition("/")
+        with self.answering(f"removing {path}"):
+            try:
+                with self.directory(parent) as directory:
+                    os.unlink(name, dir_fd=directory)
+                    os.fsync(directory)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def tidy(self) -> int:
+        """Remove the staged files whose writers are dead; the number of them."""
+        removed = 0
+        with (
+            self.answering("removing stale temporaries"),
+            self.directory(STAGING, create=True) as directory,
+        ):
+            for name in filter(_STAGED.fullmatch, _names(directory)):
+                removed += _drop_if_stale(name, directory)
+        return removed
+
+
+def _make_all(root: Path) -> None:
+    """Make a directory and those above it, each durable before the next."""
+    if root.is_dir():
+        return
+    _make_all(root.parent)
+    root.mkdir(mode=0o700, exist_ok=True)
+    parent = os.open(root.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _names(directory: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries]
+
+
+def _drop_if_stale(name: str, directory: int) -> bool:
+    with suppress(FileNotFoundError):
+        descriptor = os.open(name, _READ, dir_fd=directory)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=directory)
+        except BlockingIOError:
+            return False  # another janitor is writing it
+        finally:
+            os.close(descriptor)
+        return True
+    return False

@@ -1,0 +1,146 @@
+"""The canonical digest: the same for two exports that say the same, whatever their spelling.
+
+It is a sha256 over one line each for the id, the container, every item and every other record:
+a mark, the record's id and its JSON with sorted keys. Items count in full. The container and the
+other records count without the fields that the catalogue names volatile and without the marks that
+janitor itself wrote into their metadata. The others (runs) take part because the archive promises
+them too: a run that appeared since is content that a deletion would lose. The project takes no
+part, so that an export can be compared without knowing where it was archived.
+
+Numbers are compared as doubles, integers exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+
+import orjson
+
+from janitor.catalogue import CATALOGUE
+from janitor.errors import RefusedError
+from janitor.model import Kind, Record
+
+OWN_METADATA = "janitor_"
+
+# orjson reads integers beyond 64 bits as doubles; what merely looks like one is only read slower.
+_LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
+
+
+class Fingerprint:
+    """Digest, number of items and newest item of an export that is added record by record.
+
+    `volatile` are the fields of the container and of non-items that take no part.
+    """
+
+    def __init__(self, volatile: Collection[str]) -> None:
+        self.volatile = frozenset(volatile)
+        self.count = 0
+        self.newest_item: str | None = None
+        self.container: str | None = None
+        self._others = False
+        self._hash = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """The canonical digest of all that was added so far, in hex."""
+        return self._hash.hexdigest()
+
+    def add(self, record: Record) -> Mapping[str, Any]:
+        """Take in the next record and return its parsed body.
+
+        Raises `RefusedError` where the record is no JSON object, or the order is not container,
+        items, others.
+        """
+        try:
+            body = parse(record.body)
+        except ValueError as error:
+            raise RefusedError(f"{record.id}: the export holds a record that is no JSON") from error
+        return self.take(record, body)
+
+    def take(self, record: Record, body: object) -> Mapping[str, Any]:
+        """Like `add`, for a record whose body was parsed already."""
+        if not isinstance(body, dict):
+            raise RefusedError(f"{record.id}: the export holds a record that is no object")
+        mark = self._next_mark(record)
+        try:
+            spelled = canonical(body if record.is_item else self._steady(body))
+        except ValueError as error:
+            raise RefusedError(
+                f"{record.id}: the export holds a record that is nested too deeply"
+            ) from error
+        self._hash.update(b"%b %b %b\n" % (mark, orjson.dumps(record.id), spelled))
+        return body
+
+    def _next_mark(self, record: Record) -> bytes:
+        if self.container is None:
+            if record.is_item:
+                raise RefusedError(f"{record.id}: the export does not begin with its container")
+            self.container = record.id
+            return b"container"
+        if not record.is_item:
+            self._others = True
+            return b"other"
+        if self._others:
+            raise RefusedError(f"{record.id}: the export holds an item after its last item")
+        self.count += 1
+        self.newest_item = record.id
+        return b"item"
+
+    def _steady(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        steady = {field: value for field, value in body.items() if field not in self.volatile}
+        metadata = steady.get("metadata")
+        if isinstance(metadata, dict):
+            steady["metadata"] = {
+                key: value for key, value in metadata.items() if not key.startswith(OWN_METADATA)
+            }
+        return steady
+
+
+async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint:
+    """The fingerprint of an export, without writing it anywhere.
+
+    Raises what the export raises, and `RefusedError` where it is empty or cannot be believed.
+    """
+    found = Fingerprint(CATALOGUE[kind].volatile)
+    async for record in records:
+        found.add(record)
+    if found.container is None:
+        raise RefusedError("the export is empty: not even the container came")
+    return found
+
+
+def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+    """What JSON bytes say, lone surrogates and long integers included. Raises `ValueError`."""
+    if _LONG_NUMBER.search(body) is None:
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass  # the standard library reads lone surrogates, which models do emit
+    try:
+        return json.loads(body, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number that JSON does not have")
+    return number
+
+
+def canonical(value: Any) -> bytes:  # noqa: ANN401 - JSON is anything
+    """The one spelling of a JSON value: sorted keys, no line breaks. Raises `ValueError`."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        pass  # the same exceptions as when reading
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

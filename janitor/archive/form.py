@@ -1,0 +1,234 @@
+"""The form of an object: lines of JSON, zstd level 3.
+
+The first line is a header, the last a trailer with the sha256 of all lines before it. An item is a
+line of its own, as the API sent it; the container comes before the items and what else belongs to
+it after them, each marked as `{"janitor_record": ..., "id": ..., "body": ...}`. An item that could
+be taken for a mark, or whose body does not tell its id, is marked likewise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import zstandard
+
+from janitor.archive.fingerprint import Fingerprint, parse
+from janitor.errors import RefusedError
+from janitor.model import Key, Kind, Record
+
+VERSION = 1
+LEVEL = 3
+
+_MARKED = b'{"janitor_'
+_HEADER, _TRAILER = b'{"janitor_header":', b'{"janitor_trailer":'
+_RECORD = re.compile(
+    rb'\{"janitor_record":"(item|other)","id":("(?:[^"\\]|\\.)*"),"body":(.*)\}', re.DOTALL
+)
+# A stored byte can stand for tens of thousands of others: small bites keep memory flat.
+_BITE = 1 << 10
+
+
+class MalformedError(ValueError):
+    """Stored bytes that are no object; the message quotes nothing of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line: whose copy this is, and by which rule its digest was made."""
+
+    key: Key
+    created_at: datetime | None
+    archived_at: datetime
+    volatile: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """The last line: what must have come before it. `sha256` is of all lines before, in hex."""
+
+    items: int
+    newest_item: str | None
+    digest: str
+    sha256: str
+
+
+class Writer:
+    """Turns records into the bytes of an object, handed to `sink` piece by piece."""
+
+    def __init__(self, sink: Callable[[bytes], object], header: Header) -> None:
+        self.seen = Fingerprint(header.volatile)
+        self._sink = sink
+        self._key = header.key
+        self._lines = hashlib.sha256()
+        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self._put(_header_line(header))
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Write the next records. Raises `RefusedError` where they cannot be believed."""
+        self._put(b"".join(map(self._line, records)))
+
+    def close(self) -> None:
+        """Write the trailer; nothing may follow."""
+        if self.seen.container is None:
+            raise RefusedError(f"{self._key.id}: the export is empty: not even the container came")
+        trailer = {
+            "items": self.seen.count,
+            "newest_item": self.seen.newest_item,
+            "digest": self.seen.digest,
+            "sha256": self._lines.hexdigest(),
+        }
+        self._put(_TRAILER + orjson.dumps(trailer) + b"}\n")
+        self._sink(self._zstd.flush())
+
+    def _line(self, record: Record) -> bytes:
+        if self.seen.container is None and record.id != self._key.id:
+            raise RefusedError(f"{self._key.id}: the export is of another container")
+        if b"\n" in record.body:
+            raise RefusedError(f"{self._key.id}: the export holds a record that is not minified")
+        body = self.seen.add(record)
+        plain = body.get("id") == record.id and not record.body.startswith(_MARKED)
+        if record.is_item and plain:
+            return record.body + b"\n"
+        mark = b"item" if record.is_item else b"other"
+        name = orjson.dumps(record.id)
+        return b'{"janitor_record":"%b","id":%b,"body":%b}\n' % (mark, name, record.body)
+
+    def _put(self, data: bytes) -> None:
+        self._lines.update(data)
+        if compressed := self._zstd.compress(data):
+            self._sink(compressed)
+
+
+def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:
+    """The header, the records and the trailer of an object, given its bytes.
+
+    Raises `MalformedError` as soon as anything is not what the trailer says; nothing that came
+    before may be believed until the trailer came and the iterator ended.
+    """
+    lines = _lines(_unpacked(stored))
+    digest = hashlib.sha256()
+    line = next(lines, b"")
+    header = _header(line)
+    yield header
+    seen = Fingerprint(header.volatile)
+    while True:
+        digest.update(line)
+        line = next(lines, b"")
+        if line.startswith(_TRAILER):
+            break
+        yield _record(line, seen)
+    trailer = _trailer(line)
+    if trailer != Trailer(seen.count, seen.newest_item, seen.digest, digest.hexdigest()):
+        raise MalformedError("its content is not what its trailer says")
+    if next(lines, None) is not None:
+        raise MalformedError("something follows its trailer")
+    if seen.container != header.key.id:
+        raise MalformedError("its header names another container")
+    yield trailer
+
+
+def verify(stored: Iterable[bytes]) -> tuple[Header, Trailer]:
+    """The header and the trailer of an object that was read in full. Raises `MalformedError`."""
+    header: Header | None = None
+    for part in read(stored):
+        match part:
+            case Header():
+                header = part
+            case Trailer() if header is not None:
+                return header, part
+    raise MalformedError("it has no trailer")
+
+
+def _unpacked(stored: Iterable[bytes]) -> Iterator[bytes]:
+    zstd = zstandard.ZstdDecompressor().decompressobj()
+    for block in stored:
+        for start in range(0, len(block), _BITE):
+            if zstd.eof:
+                raise MalformedError("something follows its end")
+            try:
+                yield zstd.decompress(block[start : start + _BITE])
+            except zstandard.ZstdError as error:
+                raise MalformedError("it cannot be decompressed") from error
+    if not zstd.eof or zstd.unused_data:
+        raise MalformedError("it is cut off, or something follows its end")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    pending: list[bytes] = []
+    for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join((*pending, line, b"\n"))
+            pending.clear()
+        if rest:
+            pending.append(rest)
+    if pending:
+        raise MalformedError("its last line is cut off")
+
+
+def _header_line(header: Header) -> bytes:
+    fields = {
+        "version": VERSION,
+        "project": header.key.project,
+        "kind": header.key.kind.value,
+        "id": header.key.id,
+        "created_at": header.created_at,
+        "archived_at": header.archived_at,
+        "volatile": sorted(header.volatile),
+    }
+    return _HEADER + orjson.dumps(fields) + b"}\n"
+
+
+def _header(line: bytes) -> Header:
+    fields = _fields(line, _HEADER, "header")
+    if fields.get("version") != VERSION:
+        raise MalformedError("its header names a version that this janitor does not read")
+    try:
+        created_at = fields["created_at"]
+        return Header(
+            Key(fields["project"], Kind(fields["kind"]), fields["id"]),
+            None if created_at is None else datetime.fromisoformat(created_at),
+            datetime.fromisoformat(fields["archived_at"]),
+            frozenset(fields["volatile"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedError("it has no proper header") from error
+
+
+def _trailer(line: bytes) -> Trailer:
+    try:
+        return Trailer(**_fields(line, _TRAILER, "trailer"))
+    except TypeError as error:
+        raise MalformedError("it has no proper trailer") from error
+
+
+def _fields(line: bytes, mark: bytes, name: str) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(line.removeprefix(mark).removesuffix(b"}\n"))
+    except ValueError as error:
+        raise MalformedError(f"it has no proper {name}") from error
+    if not line.startswith(mark) or not isinstance(fields, dict):
+        raise MalformedError(f"it has no proper {name}")
+    return fields
+
+
+def _record(line: bytes, seen: Fingerprint) -> Record:
+    body = line.removesuffix(b"\n")
+    marked = _RECORD.fullmatch(body)
+    try:
+        if marked is not None:
+            record = Record(orjson.loads(marked[2]), marked[3], is_item=marked[1] == b"item")
+            seen.add(record)
+        else:
+            content = parse(body)
+            record = Record(content["id"], body, is_item=True)
+            seen.take(record, content)
+    except (KeyError, TypeError, ValueError, RefusedError) as error:
+        raise MalformedError("it holds a line that is no record") from error
+    return record
