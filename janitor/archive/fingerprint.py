@@ -28,6 +28,9 @@ from janitor.model import Kind, Record
 OWN_METADATA = "janitor_"
 
 # orjson reads integers beyond 64 bits as doubles; what merely looks like one is only read slower.
+# Ids are full of digits: folding them first costs a fifth of searching every record.
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG = b"0" * 19
 _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
 
 
@@ -116,7 +119,7 @@ async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     """What JSON bytes say, lone surrogates and long integers included. Raises `ValueError`."""
-    if _LONG_NUMBER.search(body) is None:
+    if _LONG not in body.translate(_DIGITS) or _LONG_NUMBER.search(body) is None:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:

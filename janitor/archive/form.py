@@ -32,6 +32,7 @@ _RECORD = re.compile(
 )
 # A stored byte can stand for tens of thousands of others: small bites keep memory flat.
 _BITE = 1 << 10
+_STREAM = 1 << 18
 
 
 class MalformedError(ValueError):
@@ -66,7 +67,10 @@ class Writer:
         self._sink = sink
         self._key = header.key
         self._lines = hashlib.sha256()
-        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compressobj()
+        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+        self._stream: zstandard.ZstdCompressionObj | None = None
+        self._pending: list[bytes] = []
+        self._waiting = 0
         self._put(_header_line(header))
 
     def add(self, records: Sequence[Record]) -> None:
@@ -84,7 +88,11 @@ class Writer:
             "sha256": self._lines.hexdigest(),
         }
         self._put(_TRAILER + orjson.dumps(trailer) + b"}\n")
-        self._sink(self._zstd.flush())
+        rest = b"".join(self._pending)
+        if self._stream is None:  # of known size, it needs a fraction of a stream's memory
+            self._sink(self._zstd.compress(rest))
+        else:
+            self._sink(self._stream.compress(rest) + self._stream.flush())
 
     def _line(self, record: Record) -> bytes:
         if self.seen.container is None and record.id != self._key.id:
@@ -101,8 +109,12 @@ class Writer:
 
     def _put(self, data: bytes) -> None:
         self._lines.update(data)
-        if compressed := self._zstd.compress(data):
-            self._sink(compressed)
+        self._pending.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _STREAM:
+            self._stream = self._stream or self._zstd.compressobj()
+            self._sink(self._stream.compress(b"".join(self._pending)))
+            self._pending, self._waiting = [], 0
 
 
 def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:
