@@ -1,0 +1,169 @@
+"""Commands that judge files: `init`, `validate`, `schema` and `test`. None needs a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from janitor.cli.context import Settings, emit, plain
+from janitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from janitor.config.explain import Explanation
+    from janitor.config.fixtures import Fixture
+    from janitor.config.trials import Difference
+
+YAML_FILE = click.Path(path_type=Path)
+
+
+@click.command(
+    "init",
+    epilog="Examples: `janitor init` writes config/janitor.yaml; `janitor init janitor.yaml` "
+    "writes it here.",
+)
+@click.argument("path", type=YAML_FILE, default=Path("config/janitor.yaml"), required=False)
+@click.pass_obj
+def init_command(settings: Settings, path: Path) -> None:
+    """Write a commented starter configuration, every default spelled out.
+
+    An existing file is never overwritten.
+    """
+    from janitor.config.starter import STARTER
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(STARTER)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already; name another, or remove it first") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
+    if not settings.wants_table:
+        emit(settings, {"path": str(path)})
+        return
+    click.echo(f"wrote {path}")
+    click.echo(f"next: set OPENAI_API_KEY, then `janitor validate {path}`")
+
+
+@click.command(
+    "validate",
+    epilog="Examples: `janitor validate`; `janitor validate config/janitor.yaml`; "
+    "`janitor --output json validate`. Exit code 2: the file is refused.",
+)
+@click.argument("file", type=YAML_FILE, required=False)
+@click.pass_obj
+def validate_command(settings: Settings, file: Path | None) -> None:
+    """Refuse a configuration file, or explain what it means.
+
+    Everything wrong is listed at once, each with file, line, column, path and what to write
+    instead. An accepted file is explained policy by policy: whom it concerns, how long text lives
+    where, what share of the threads one sweep may remove.
+    """
+    from janitor.config import load
+    from janitor.config.explain import explain
+
+    path = file or settings.config_path()
+    explanation = explain(load(path))
+    if settings.wants_table:
+        _show(path, explanation)
+        return
+    emit(
+        settings,
+        {
+            "file": str(path),
+            "summary": explanation.summary,
+            "policies": [
+                {"name": name, "says": says} for name, says in explanation.policies.items()
+            ],
+            "warnings": explanation.warnings,
+        },
+    )
+
+
+@click.command(
+    "schema",
+    epilog="Example: `janitor schema > janitor.schema.json`, and in the file's first line "
+    "`# yaml-language-server: $schema=janitor.schema.json`.",
+)
+def schema_command() -> None:
+    """Print the JSON Schema of the configuration file, for editors.
+
+    It is one JSON document whatever --output says.
+    """
+    from janitor.config.schema import file_schema
+
+    click.echo(json.dumps(file_schema(), indent=2))
+
+
+@click.command(
+    "test",
+    epilog="Example: `janitor --config config/janitor.yaml test config/policies_test.yaml`. "
+    "Exit code 1: an expectation was not met.",
+)
+@click.argument("files", type=YAML_FILE, nargs=-1, required=True, metavar="FILE...")
+@click.pass_obj
+def test_command(settings: Settings, files: Sequence[Path]) -> int:
+    """Run policy fixtures against the policies of --config, at each fixture's own clock.
+
+    Needs no key and no network. A failure is shown as a difference: what was expected (-) and
+    what the policies decide (+).
+    """
+    from janitor.config import load
+    from janitor.config.fixtures import load_fixtures
+    from janitor.config.trials import try_out
+
+    policies = load(settings.config_path(), environment=False).policies
+    fixtures = [fixture for path in files for fixture in load_fixtures(path)]
+    results = [(fixture, try_out(fixture, policies)) for fixture in fixtures]
+    failed = sum(bool(differences) for _, differences in results)
+    if settings.wants_table:
+        for fixture, differences in results:
+            _show_trial(fixture, differences)
+        click.echo(f"{len(results) - failed} passed, {failed} failed")
+    else:
+        emit(settings, {"failed": failed, "tests": _trials(results)}, rows="tests")
+    return 1 if failed else 0
+
+
+def _show(path: Path, explanation: Explanation) -> None:
+    click.echo(f"{path} is accepted")
+    for sentence in explanation.summary:
+        click.echo(f"  {plain(sentence)}")
+    for name, sentences in explanation.policies.items():
+        click.echo(f"\n{plain(name)}")
+        for sentence in sentences:
+            click.echo(f"  {plain(sentence)}")
+    if explanation.warnings:
+        click.echo("\nWarnings")
+    for warning in explanation.warnings:
+        click.echo(f"  {plain(warning)}")
+
+
+def _show_trial(fixture: Fixture, differences: Sequence[Difference]) -> None:
+    click.echo(f"{'FAIL' if differences else 'ok  '} {plain(fixture.name)}")
+    if differences:
+        click.echo(f"     {fixture.place}")
+    for one in differences:
+        click.echo(f"     - {plain(one.id)} {one.field}: {plain(one.expected)}")
+        click.echo(f"     + {plain(one.id)} {one.field}: {plain(one.actual)}")
+
+
+def _trials(
+    results: Sequence[tuple[Fixture, Sequence[Difference]]],
+) -> list[Mapping[str, object]]:
+    return [
+        {
+            "name": fixture.name,
+            "place": str(fixture.place),
+            "passed": not differences,
+            "differences": [
+                {"id": one.id, "field": one.field, "expected": one.expected, "actual": one.actual}
+                for one in differences
+            ],
+        }
+        for fixture, differences in results
+    ]

@@ -1,0 +1,78 @@
+"""The configuration file: strict, with a place for every refusal; secrets stay where they are.
+
+`parse` is pure; `load` reads the file and looks whether the environment has what it names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from janitor.config.build import build
+from janitor.config.checks import problems_together
+from janitor.config.document import read_document
+from janitor.config.examine import draft
+from janitor.config.forms import FileForm
+from janitor.config.problems import Problem, refusal, refused
+from janitor.config.secrets import Keeper, Secret
+from janitor.config.settings import ArchiveSettings, Azure, Config, Project, RegistrySettings
+
+__all__ = [
+    "ArchiveSettings",
+    "Azure",
+    "Config",
+    "Keeper",
+    "Project",
+    "RegistrySettings",
+    "Secret",
+    "load",
+    "parse",
+]
+
+
+def parse(
+    mapping: Mapping[str, Any], *, directory: Path = Path(), path: Path | None = None
+) -> Config:
+    """The configuration that a document's values spell. Pure: touches no file and no variable.
+
+    Relative paths are taken from `directory`. Raises ConfigError with every refusal, each with
+    its path in the document and no place.
+    """
+    if problems := _problems(mapping):
+        raise refused("the configuration", [refusal(problem) for problem in problems])
+    return build(FileForm.model_validate(mapping), directory, path)
+
+
+def load(path: Path, *, environment: bool = True) -> Config:
+    """Read and check a configuration file; relative paths are taken from its directory.
+
+    `environment=False` leaves out whether the variables that it names exist, for what needs no
+    secret. Raises ConfigError with every refusal of the file, each with line, column and path.
+    """
+    document = read_document(path)
+    problems = _problems(document.value)
+    if environment:
+        problems += _missing_variables(document.value)
+    refusals = [*document.refusals, *(refusal(problem, document) for problem in problems)]
+    if refusals:
+        raise refused(str(path), refusals)
+    absolute = path.absolute()
+    return parse(document.value, directory=absolute.parent, path=absolute)
+
+
+def _problems(value: object) -> list[Problem]:
+    found, problems = draft(value)
+    return [*problems, *problems_together(found)]
+
+
+def _missing_variables(value: object) -> Iterator[Problem]:
+    projects = value.get("projects") if isinstance(value, dict) else None
+    for name, project in projects.items() if isinstance(projects, dict) else ():
+        key = project.get("api_key") if isinstance(project, dict) else None
+        variable = key.get("env") if isinstance(key, dict) else None
+        if isinstance(variable, str) and variable.isidentifier() and not os.environ.get(variable):
+            state = "is empty" if variable in os.environ else "does not exist"
+            message = f"the environment variable {variable} {state}; set it"
+            yield Problem(("projects", name, "api_key", "env"), message)

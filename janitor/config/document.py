@@ -1,0 +1,234 @@
+"""YAML read strictly: plain values, where each stands, and everything that is wrong at once.
+
+PyYAML keeps the last of two equal keys, reads `no` as false, `012` as 10 and `1:30` as 90, and
+a few aliases expand to gigabytes. Here the first two are refused with what to write instead, and
+the size is known before anything is composed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import yaml
+
+from janitor.config.bounds import MAX_BYTES, bounded
+from janitor.errors import ConfigError, Place, Refusal
+
+DocumentPath = tuple[str | int, ...]
+
+TEXT_TAG = "tag:yaml.org,2002:str"
+TIME_TAG = "tag:yaml.org,2002:timestamp"
+PLAIN_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+INLINE = "a secret must not stand in the file"
+SAFE_SCALAR = re.compile(r"true|false|null|~||-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file's values and where they stand.
+
+    `texts` holds what was written for every plain scalar that YAML does not read as text.
+    `refusals` are what YAML itself would have passed over.
+    """
+
+    file: str
+    value: Any
+    values: dict[DocumentPath, Place] = field(default_factory=dict)
+    keys: dict[DocumentPath, Place] = field(default_factory=dict)
+    texts: dict[DocumentPath, str] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+
+    def place(self, path: DocumentPath, *, at_key: bool = False) -> Place | None:
+        """Where a path stands, or the nearest thing around it that stands in the file."""
+        if at_key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path)
+
+
+def spell(path: DocumentPath) -> str:
+    """A path as people write it: `policies[0].match.kind`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises ConfigError where it cannot be read at all: missing, a directory, too large, not
+    UTF-8, or not YAML. What can be read but must not be believed is in `refusals`.
+    """
+    return parse_document(_bytes(path), str(path))
+
+
+def parse_document(content: bytes, file: str) -> Document:
+    """What `read_document` makes of a file's bytes."""
+    text = _decoded(content, file)
+    try:
+        bounded(text, file)
+        return _Composer(file).document(text)
+    except yaml.MarkedYAMLError as error:
+        raise _refused(_sentence(error, text), _mark_place(file, error.problem_mark)) from None
+    except yaml.YAMLError as error:
+        raise _refused(_unreadable(error), Place(file, 1, 1)) from None
+
+
+class _Mark(Protocol):
+    line: int
+    column: int
+
+
+class _Loader(yaml.CSafeLoader):
+    """The safe loader, from which single nodes are taken."""
+
+    def merged(self, node: yaml.MappingNode) -> None:
+        """Replace `<<` by the entries that it brings; a second call finds nothing to do."""
+        self.flatten_mapping(node)
+
+    def scalar(self, node: yaml.ScalarNode) -> object:
+        """The value of one scalar."""
+        return self.construct_object(node)
+
+
+class _Composer:
+    """Turns nodes into values, noting places and refusals by the way."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._found = Document(file, None)
+        self._refusals: list[Refusal] = []
+        self._seen: set[int] = set()
+
+    def document(self, text: str) -> Document:
+        self._loader = _Loader(text)
+        node = self._loader.get_single_node()
+        if node is None:
+            raise _refused("the file is empty", Place(self._file, 1, 1))
+        value = self._value(node, ())
+        found = self._found
+        return Document(
+            self._file, value, found.values, found.keys, found.texts, tuple(self._refusals)
+        )
+
+    def _value(self, node: yaml.Node, path: DocumentPath) -> object:
+        self._found.values[path] = self._at(node)
+        if isinstance(node, yaml.CollectionNode) and node.tag not in PLAIN_COLLECTIONS:
+            self._refuse(node, path, "a tag cannot stand here; remove it")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(child, (*path, i)) for i, child in enumerate(node.value)]
+        return self._scalar(cast("yaml.ScalarNode", node), path)
+
+    def _mapping(self, node: yaml.MappingNode, path: DocumentPath) -> dict[str, object]:
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            self._refuse_duplicates(node, path)
+            self._loader.merged(node)
+        result: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            self._found.keys[(*path, key)] = self._at(key_node)
+            result[key] = self._value(value_node, (*path, key))
+        return result
+
+    def _refuse_duplicates(self, node: yaml.MappingNode, path: DocumentPath) -> None:
+        first: dict[str, Place] = {}
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._refuse(key_node, path, "a key must be text")
+                continue
+            key = str(key_node.value)
+            if key in first:
+                message = f"`{key}` stands here a second time, first in line {first[key].line}"
+                self._refuse(key_node, (*path, key), f"{message}; keep one of the two")
+            elif key_node.tag not in {TEXT_TAG, "tag:yaml.org,2002:merge"}:
+                self._refuse(key_node, (*path, key), f'a key must be text: write "{key}"')
+            first.setdefault(key, self._at(key_node))
+
+    def _scalar(self, node: yaml.ScalarNode, path: DocumentPath) -> object:
+        text = str(node.value)
+        if node.tag != TEXT_TAG:
+            self._found.texts[path] = text
+            if node.tag != TIME_TAG and not SAFE_SCALAR.fullmatch(text):
+                secret = path[-1:] == ("api_key",)
+                self._refuse(node, path, INLINE if secret else _misread(text))
+                return text
+        try:
+            return self._loader.scalar(node)
+        except (ValueError, OverflowError):
+            self._refuse(
+                node, path, f"this cannot be read; if text is meant, write {_quoted(text)}"
+            )
+            return text
+
+    def _refuse(self, node: yaml.Node, path: DocumentPath, message: str) -> None:
+        self._refusals.append(Refusal(message, self._at(node), spell(path)))
+
+    def _at(self, node: yaml.Node) -> Place:
+        return _mark_place(self._file, node.start_mark)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _misread(text: str) -> str:
+    plain = {"yes": "true", "on": "true", "true": "true", "no": "false", "off": "false"}
+    other = plain.get(text.lower(), "null" if text.lower() == "null" else "a plain number")
+    return f"YAML does not read {text} as it is written: write {_quoted(text)} for text, or {other}"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise _refused("this is a directory, not a file", Place(str(path), 1, 1)) from None
+    except FileNotFoundError:
+        message = f"{path} does not exist; name another with --config, or write one with init"
+        raise ConfigError(message) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    return content
+
+
+def _decoded(content: bytes, file: str) -> str:
+    if len(content) > MAX_BYTES:
+        raise _refused("the file is larger than 1 MiB; split it", Place(file, 1, 1))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].split(b"\n")
+        place = Place(file, len(before), len(before[-1].decode("utf-8", "replace")) + 1)
+        raise _refused("the file is not UTF-8 text; save it as UTF-8", place) from None
+
+
+def _sentence(error: yaml.MarkedYAMLError, text: str) -> str:
+    problem = error.problem or "it cannot be parsed"
+    mark = error.problem_mark
+    if mark is not None and "cannot start any token" in problem:
+        line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
+        if line[mark.column : mark.column + 1] == "\t":
+            return "a tab cannot indent YAML; use spaces"
+    if "but found another document" in problem:
+        return "a second document starts here; write one document to a file"
+    return f"this is not YAML: {problem}"
+
+
+def _unreadable(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return "the file holds control characters; save it as plain UTF-8 text"
+    return "this is not YAML"
+
+
+def _mark_place(file: str, mark: _Mark | None) -> Place:
+    return Place(file, 1, 1) if mark is None else Place(file, mark.line + 1, mark.column + 1)
+
+
+def _refused(message: str, place: Place) -> ConfigError:
+    return ConfigError(f"{place.file} is refused", refusals=(Refusal(message, place),))

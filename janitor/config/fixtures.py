@@ -1,0 +1,212 @@
+"""Policy fixtures: threads as a file describes them, and what is expected of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from janitor.config.document import Document, DocumentPath, read_document
+from janitor.config.fields import Form, MetadataKey, MetadataText
+from janitor.config.policy_forms import KindField
+from janitor.config.problems import Problem, refusal, refused, shape_problems
+from janitor.errors import Place
+from janitor.model import Copy, Hold, Key, Reason, State, Thread
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+COPIED = frozenset({State.ARCHIVED, State.SOFT_DELETED})
+
+
+def _time(value: object) -> datetime:
+    if isinstance(value, str):
+        value = _from_text(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise ValueError("write a time, for example 2026-01-31T00:00:00Z")
+
+
+def _from_text(value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("write a time, for example 2026-01-31T00:00:00Z") from None
+
+
+def _time_or_forever(value: object) -> datetime:
+    return FOREVER if value == "forever" else _time(value)
+
+
+_TIME_SCHEMA = {"type": "string"}
+Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
+TimeOrForever = Annotated[datetime, BeforeValidator(_time_or_forever), WithJsonSchema(_TIME_SCHEMA)]
+MetadataForm = dict[MetadataKey, MetadataText]
+
+
+class ThreadForm(Form):
+    """A thread; what is absent is unknown."""
+
+    id: Annotated[str, Field(min_length=1)] = "t"
+    kind: KindField
+    project: str = "main"
+    created_at: Time | None = None
+    last_active_at: Time | None = None
+    items: Annotated[int, Field(ge=0)] | None = None
+    metadata: MetadataForm | None = None
+    state: Annotated[State, Field(strict=False)] = State.ACTIVE
+    soft_deleted_at: Time | None = None
+    keep_until: TimeOrForever | None = None
+
+
+class HoldForm(Form):
+    """A hold on whatever carries all of this metadata."""
+
+    metadata: Annotated[MetadataForm, Field(min_length=1)]
+
+
+class ExpectForm(Form):
+    """What a decision must say; what is not named is not checked."""
+
+    stage: Literal["archive", "soft_delete", "trim", "delete", "none"] = "none"
+    policy: str | None = None
+    due_at: Time | None = None
+    reason: Annotated[Reason, Field(strict=False)] | None = None
+
+
+class _CaseForm(Form):
+    name: Annotated[str, Field(min_length=1)]
+    now: Time
+    holds: list[HoldForm] = Field(default=[])
+
+
+class OneForm(_CaseForm):
+    """A fixture of one thread."""
+
+    thread: ThreadForm
+    expect: ExpectForm
+
+
+class ManyForm(_CaseForm):
+    """A fixture of a whole group; `expect` names some of its ids."""
+
+    threads: Annotated[list[ThreadForm], Field(min_length=1)]
+    expect: Annotated[dict[str, ExpectForm], Field(min_length=1)]
+
+
+def _shape(value: object) -> str:
+    is_many = "threads" in value if isinstance(value, dict) else isinstance(value, ManyForm)
+    return "<list>" if is_many else "<mapping>"
+
+
+_FILE = TypeAdapter(
+    list[
+        Annotated[
+            Annotated[OneForm, Tag("<mapping>")] | Annotated[ManyForm, Tag("<list>")],
+            Discriminator(_shape),
+        ]
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixture:
+    """Threads at a moment, and what is expected of them by id; `None` expects null."""
+
+    name: str
+    now: datetime
+    threads: tuple[Thread, ...]
+    holds: tuple[Hold, ...]
+    expected: Mapping[str, Mapping[str, str | datetime | None]]
+    place: Place | None = None
+
+
+def load_fixtures(path: Path) -> tuple[Fixture, ...]:
+    """Read a file of policy fixtures.
+
+    Raises ConfigError with every refusal, each with line, column and path.
+    """
+    document = read_document(path)
+    forms, problems = _forms(document.value)
+    refusals = [*document.refusals, *(refusal(problem, document) for problem in problems)]
+    if refusals:
+        raise refused(str(path), refusals)
+    return tuple(_fixture(form, document, index) for index, form in enumerate(forms))
+
+
+def _forms(value: object) -> tuple[list[OneForm | ManyForm], list[Problem]]:
+    try:
+        forms = _FILE.validate_python(value)
+    except ValidationError as error:
+        return [], list(shape_problems(error, _FILE.json_schema()))
+    problems = [problem for i, form in enumerate(forms) for problem in _problems(form, (i,))]
+    return forms, problems
+
+
+def _problems(form: OneForm | ManyForm, at: DocumentPath) -> Iterator[Problem]:
+    threads, expected = _parts(form)
+    ids = [thread.id for thread in threads]
+    for index, one in enumerate(ids):
+        if one in ids[:index]:
+            yield Problem((*at, "threads", index), f"a second thread has the id {one}")
+    for name, expect in expected.items():
+        path = (*at, "expect") if isinstance(form, OneForm) else (*at, "expect", name)
+        if name not in ids:
+            yield Problem(path, f"no thread of this fixture has the id {name}", at_key=True)
+        if not expect.model_fields_set:
+            yield Problem(path, "an expectation of nothing always holds: name stage or reason")
+
+
+def _parts(form: OneForm | ManyForm) -> tuple[list[ThreadForm], Mapping[str, ExpectForm]]:
+    if isinstance(form, OneForm):
+        return [form.thread], {form.thread.id: form.expect}
+    return form.threads, form.expect
+
+
+def _fixture(form: OneForm | ManyForm, document: Document, index: int) -> Fixture:
+    threads, expected = _parts(form)
+    return Fixture(
+        name=form.name,
+        now=form.now,
+        threads=tuple(_thread(one, form.now) for one in threads),
+        holds=tuple(Hold(f"hold {i}", metadata=h.metadata) for i, h in enumerate(form.holds)),
+        expected={
+            name: {field: getattr(one, field) for field in sorted(one.model_fields_set)}
+            for name, one in expected.items()
+        },
+        place=document.place((index,)),
+    )
+
+
+def _thread(form: ThreadForm, now: datetime) -> Thread:
+    copied = form.state in COPIED
+    return Thread(
+        key=Key(form.project, form.kind, form.id),
+        state=form.state,
+        created_at=form.created_at,
+        last_active_at=form.last_active_at,
+        items=form.items,
+        reported=form.metadata,
+        upstream=form.metadata,
+        keep_until=form.keep_until,
+        soft_deleted_at=form.soft_deleted_at,
+        copy=_copy(form, now) if copied else None,
+        copy_is_current=copied,
+    )
+
+
+def _copy(form: ThreadForm, now: datetime) -> Copy:
+    at = form.last_active_at or form.created_at or now
+    return Copy("fixture", "", "", form.items or 0, None, 0, at)

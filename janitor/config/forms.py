@@ -1,0 +1,128 @@
+"""The shape of the configuration file outside of policies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from janitor.config.durations import parse_duration
+from janitor.config.fields import (
+    Address,
+    Duration,
+    DurationOrForever,
+    Form,
+    Name,
+    PublicPairs,
+    SecretField,
+)
+from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
+from janitor.config.unbuilt import unbuilt_scheme
+from janitor.model import Mode
+
+
+def _registry_url(value: str) -> str:
+    _refuse_unbuilt("registry.url", value)
+    if not value.startswith("sqlite:///"):
+        raise ValueError("write sqlite:///janitor.db (beside this file) or sqlite:////absolute")
+    name = value.removeprefix("sqlite:///")
+    if not name or name.startswith(":memory:") or "?" in name:
+        raise ValueError("the registry is a file that stays: write sqlite:///janitor.db")
+    return value
+
+
+def _archive_url(value: str) -> str:
+    _refuse_unbuilt("archive.url", value)
+    if not value.startswith("file://") or not value.removeprefix("file://"):
+        raise ValueError("write file://archive (beside this file) or file:///absolute/path")
+    return value
+
+
+def _refuse_unbuilt(path: str, value: str) -> None:
+    if scheme := unbuilt_scheme(path, value):
+        raise ValueError(f"`{scheme}://` is documented but not built yet; use another")
+
+
+class RegistryForm(Form):
+    """Where the registry is."""
+
+    url: Annotated[str, AfterValidator(_registry_url)] = "sqlite:///janitor.db"
+
+
+class AzureForm(Form):
+    """An Azure OpenAI resource."""
+
+    endpoint: Address
+    api_version: Annotated[str, Field(min_length=1)]
+
+
+class ProjectForm(Form):
+    """One credential at one endpoint."""
+
+    api_key: SecretField
+    base_url: Address | None = None
+    azure: AzureForm | None = None
+    organization: str | None = None
+    project: str | None = None
+    query: PublicPairs = Field(default={})
+    headers: PublicPairs = Field(default={})
+    kinds: Annotated[list[KindField], Field(min_length=1)] | None = None
+    trust_reported: bool = True
+    timeout: Duration = parse_duration("20s")
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
+    allow_http: bool = False
+
+
+class ArchiveStoreForm(Form):
+    """Where the archive is, and how long it keeps what no policy says otherwise of."""
+
+    url: Annotated[str, AfterValidator(_archive_url)] = "file://archive"
+    keep_for: DurationOrForever | None = None
+
+
+class TombstonesForm(Form):
+    """How long the registry remembers that something was deleted."""
+
+    keep_for: Duration = parse_duration("400d")
+
+
+class LifetimeForm(Form):
+    """A floor and a ceiling of a thread's age since its creation."""
+
+    min: Duration | None = None
+    max: Duration | None = None
+
+
+class HoldsForm(Form):
+    """What happens when a hold is released."""
+
+    release_grace: Duration = parse_duration("7d")
+
+
+class LimitsForm(Form):
+    """When a sweep stops and a person must look."""
+
+    max_percent: Percent = 10.0
+    max_threads: Positive | None = None
+    max_missing_percent: Percent = 20.0
+    max_errors: Positive = 10
+    clock_step: Duration = parse_duration("6h")
+    max_duration: Duration = parse_duration("6h")
+
+
+Version = Annotated[Literal[1], WithJsonSchema({"const": 1})]
+
+
+class FileForm(Form):
+    """The whole file."""
+
+    version: Version
+    registry: RegistryForm
+    projects: Annotated[dict[Name, ProjectForm], Field(min_length=1)]
+    policies: list[PolicyForm]
+    mode: ModeField = Mode.AUDIT
+    archive: ArchiveStoreForm = ArchiveStoreForm()
+    tombstones: TombstonesForm = TombstonesForm()
+    lifetime: LifetimeForm = LifetimeForm()
+    holds: HoldsForm = HoldsForm()
+    limits: LimitsForm = LimitsForm()

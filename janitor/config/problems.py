@@ -1,0 +1,166 @@
+"""What is wrong with a file's shape, in sentences that say what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from janitor.config.document import Document, DocumentPath, spell
+from janitor.config.fields import BRANCHES
+from janitor.errors import ConfigError, Refusal
+
+Schema = dict[str, Any]
+
+TOO_MANY_TO_LIST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to change, at a path; `at_key` where the key and not its value is wrong.
+
+    `wants_text` marks a scalar that only misses its quotes: whoever knows what was written
+    says so.
+    """
+
+    path: DocumentPath
+    message: str
+    at_key: bool = False
+    wants_text: bool = False
+
+
+def refusal(problem: Problem, document: Document | None = None) -> Refusal:
+    """A problem as it is shown, with its place where the document is known."""
+    if document is None:
+        return Refusal(problem.message, None, spell(problem.path))
+    message, written = problem.message, document.texts.get(problem.path)
+    if problem.wants_text and written:
+        message = f'this must be text: write "{written}"'
+    return Refusal(
+        message, document.place(problem.path, at_key=problem.at_key), spell(problem.path)
+    )
+
+
+def refused(what: str, refusals: Iterable[Refusal]) -> ConfigError:
+    """The error that carries every refusal of a file, in the order of its lines."""
+    ordered = sorted(refusals, key=lambda r: (r.place.line, r.place.column) if r.place else (0, 0))
+    count = len(ordered)
+    things = "1 thing" if count == 1 else f"{count} things"
+    return ConfigError(f"{what} is refused, {things} to change", refusals=tuple(ordered))
+
+
+def shape_problems(
+    error: ValidationError, schema: Schema, at: DocumentPath = ()
+) -> Iterator[Problem]:
+    """What pydantic refused, below the path `at` of a document with that JSON schema."""
+    for detail in error.errors(include_url=False):
+        loc = (*at, *(part for part in detail["loc"] if part not in BRANCHES))
+        if loc[-1:] == ("[key]",):
+            yield Problem(loc[:-1], _message(detail), at_key=True)
+        elif detail["type"] in {"extra_forbidden", "invalid_key"}:
+            yield unknown_key(loc, keys_at(schema, loc[:-1]))
+        elif detail["type"] == "missing":
+            yield Problem(loc, f"`{loc[-1]}` is required")
+        else:
+            wants_text = detail["type"] in {"metadata_text", "string_type"}
+            yield Problem(loc, _message(detail), wants_text=wants_text)
+
+
+def unknown_key(path: DocumentPath, known: Iterable[str]) -> Problem:
+    """A key that nothing reads, with what may have been meant."""
+    return Problem(path, f"`{path[-1]}` is no key here; {meant(path[-1], known)}", at_key=True)
+
+
+def meant(written: object, known: Iterable[str]) -> str:
+    """The nearest of the known words, or all of them."""
+    words = sorted(known)
+    if near := get_close_matches(str(written), words, n=1):
+        return f"did you mean `{near[0]}`?"
+    if len(words) > TOO_MANY_TO_LIST or not words:
+        return "remove it"
+    return f"write {words[0]}" if len(words) == 1 else f"write one of {', '.join(words)}"
+
+
+def keys_at(schema: Schema, path: DocumentPath) -> frozenset[str]:
+    """The keys that a JSON schema knows at a path of the document."""
+    here = schemas_at(schema, path)
+    return frozenset(key for one in here for key in one.get("properties", {}))
+
+
+def schemas_at(schema: Schema, path: DocumentPath) -> list[Schema]:
+    """Every part of a JSON schema that speaks of a path; `*` stands for any key or index."""
+    here = _flat(schema, [schema])
+    for part in path:
+        here = _flat(schema, [child for one in here for child in _child(one, part)])
+    return here
+
+
+def _flat(root: Schema, schemas: list[Schema]) -> list[Schema]:
+    flat: list[Schema] = []
+    for schema in schemas:
+        reference = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+        target = [root["$defs"][reference]] if reference else []
+        inner = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *target]
+        flat += [schema, *_flat(root, inner)]
+    return flat
+
+
+def _child(schema: Schema, part: str | int) -> list[Schema]:
+    known = (
+        [schema["items"]] if "items" in schema and (part == "*" or isinstance(part, int)) else []
+    )
+    if part in schema.get("properties", {}):
+        return [schema["properties"][part]]
+    extra = schema.get("additionalProperties")
+    return known or ([extra] if isinstance(extra, dict) else [])
+
+
+def _choice(detail: ErrorDetails) -> str:
+    expected = str(detail.get("ctx", {}).get("expected", ""))
+    words = expected.replace("'", "").replace(" or ", ", ").split(", ")
+    written = detail["input"]
+    if isinstance(written, str):
+        return f"`{written}` is not known here; {meant(written, words)}"
+    return f"write {expected}".replace("'", "")
+
+
+def _bound(text: str) -> Callable[[ErrorDetails], str]:
+    def message(detail: ErrorDetails) -> str:
+        return text.format(**detail.get("ctx", {}))
+
+    return message
+
+
+def _own_words(detail: ErrorDetails) -> str:
+    return str(detail.get("ctx", {}).get("error", detail["msg"]))
+
+
+MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {
+    "enum": _choice,
+    "literal_error": _choice,
+    "value_error": _own_words,
+    "model_type": _bound("a mapping must stand here"),
+    "dict_type": _bound("a mapping must stand here"),
+    "list_type": _bound("a list must stand here"),
+    "string_type": _bound("text must stand here"),
+    "bool_type": _bound("write true or false"),
+    "int_type": _bound("a whole number must stand here"),
+    "int_from_float": _bound("a whole number must stand here"),
+    "float_type": _bound("a number must stand here"),
+    "finite_number": _bound("a number must stand here"),
+    "greater_than": _bound("this must be more than {gt:g}"),
+    "greater_than_equal": _bound("this must be at least {ge}"),
+    "less_than_equal": _bound("this must be at most {le:g}"),
+    "too_short": _bound("at least one must stand here"),
+    "string_too_short": _bound("this must not be empty"),
+    "string_too_long": _bound("this must have at most {max_length} characters"),
+    "string_pattern_mismatch": _bound("this holds a character that cannot stand here"),
+}
+
+
+def _message(detail: ErrorDetails) -> str:
+    return MESSAGES.get(detail["type"], _own_words)(detail)

@@ -1,0 +1,84 @@
+"""Secrets, named by where they are kept and read anew each time they are needed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from janitor.errors import ConfigError
+
+
+class Keeper(StrEnum):
+    """Who keeps a secret: the environment, a file, systemd's credentials, or nobody (none)."""
+
+    ENV = "env"
+    FILE = "file"
+    CREDENTIAL = "credential"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is kept, never the secret itself: safe to print, log and compare.
+
+    `name` is a variable, an absolute path or a credential's name; empty for `Keeper.NONE`.
+    """
+
+    keeper: Keeper
+    name: str = ""
+
+    def reveal(self) -> str:
+        """The secret as it is now, without the line's end; empty for `Keeper.NONE`.
+
+        Raises ConfigError naming the variable or file that is missing, unreadable or empty.
+        """
+        match self.keeper:
+            case Keeper.NONE:
+                return ""
+            case Keeper.ENV:
+                return _from_environment(self.name)
+            case Keeper.FILE:
+                return _from_file(Path(self.name))
+            case Keeper.CREDENTIAL:
+                return _from_file(_credentials() / self.name)
+
+    def __str__(self) -> str:
+        return f"{self.keeper.value}:{self.name}" if self.name else "none"
+
+
+NO_SECRET = Secret(Keeper.NONE)
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name)
+    if value is None:
+        raise ConfigError(f"the environment variable {name} does not exist; set it")
+    return _filled(value, f"the environment variable {name}")
+
+
+def _from_file(path: Path) -> str:
+    try:
+        value = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"the secret file {path} cannot be read: {why}") from None
+    return _filled(value, f"the secret file {path}")
+
+
+def _credentials() -> Path:
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        raise ConfigError(
+            "CREDENTIALS_DIRECTORY is not set: a {credential: NAME} is given by systemd's "
+            "LoadCredential= to the service alone"
+        )
+    return Path(directory)
+
+
+def _filled(value: str, what: str) -> str:
+    stripped = value.strip()
+    if not stripped:
+        raise ConfigError(f"{what} is empty; put the secret there")
+    return stripped

@@ -1,0 +1,76 @@
+"""What a configuration file says once it is accepted: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from janitor.config.secrets import Secret
+from janitor.model import Kind
+from janitor.policy.rules import Policies
+
+Forever = Literal["forever"]
+
+
+@dataclass(frozen=True, slots=True)
+class Azure:
+    """An Azure OpenAI resource, which takes the place of `base_url`."""
+
+    endpoint: str
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One credential at one endpoint, and the kinds that are cared for there."""
+
+    name: str
+    api_key: Secret
+    base_url: str = "https://api.openai.com/v1"
+    azure: Azure | None = None
+    organization: str | None = None
+    project: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[Kind] = frozenset(Kind)
+    trust_reported: bool = True
+    timeout: timedelta = timedelta(seconds=20)
+    concurrency: int = 32
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Where the registry is: `url` with an absolute path, and that path."""
+
+    url: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """Where the archive is: `url` with an absolute path, and that path.
+
+    `keep_for` is what policies fall back on; `None` means that the file does not say, and each
+    rule in `Config.policies` carries its own resolved value.
+    """
+
+    url: str
+    path: Path
+    keep_for: timedelta | Forever | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """An accepted configuration. `directory` is what relative paths were resolved against."""
+
+    registry: RegistrySettings
+    archive: ArchiveSettings
+    projects: Mapping[str, Project]
+    policies: Policies
+    tombstones_keep_for: timedelta
+    directory: Path
+    path: Path | None = None

@@ -1,0 +1,80 @@
+"""The configuration to begin with: every default spelled out, and said why."""
+
+STARTER = """\
+# janitor: what is kept of conversations, threads and sessions, and for how long.
+# `janitor validate` explains this file in sentences. Every value below a comment that says
+# `default` may be left out. Durations: 90s 30m 24h 30d 2w 1y 3d12h, or P30D, PT1H.
+version: 1
+
+# The registry of what exists: one SQLite file beside this one (sqlite:////path is absolute).
+registry:
+  url: "sqlite:///janitor.db"
+
+projects:
+  main:
+    # Secrets never stand in this file: {env: NAME}, {file: /run/secrets/key} or, under systemd,
+    # {credential: NAME}; "" for a server without keys.
+    api_key: {env: OPENAI_API_KEY}
+    # default: OpenAI. Any compatible server; http only on loopback, or with allow_http: true.
+    # For Azure, instead of base_url: azure: {endpoint: "https://...", api_version: "..."}
+    base_url: https://api.openai.com/v1
+    organization: null             # default
+    project: null                  # default
+    query: {}                      # default; added to every request
+    headers: {}                    # default; added to every request, never a credential
+    kinds: [conversation, chatkit_thread, agent_session, thread]   # default: all
+    trust_reported: true           # default; false: times that the application reports don't count
+    timeout: 20s                   # default, of one request
+    concurrency: 32                # default; requests in flight at once
+    allow_http: false              # default
+
+# Copies made before anything is deleted. keep_for counts from the deletion upstream; it has no
+# default for a policy that archives: a duration, or forever.
+archive:
+  url: "file://archive"            # default, beside this file
+  keep_for: 90d                    # what a policy falls back on
+
+# How long the registry remembers, without any text, that something was deleted.
+tombstones: {keep_for: 400d}       # default
+
+# audit (default): a sweep records and says what it would do, and changes nothing.
+# enforce: it acts.
+mode: audit
+
+# Since creation, under every policy: min, a floor for every stage; max, a ceiling, which is a
+# promise to delete.
+lifetime: {min: null, max: null}   # default: neither
+
+holds: {release_grace: 7d}         # default; how long a released hold still protects
+
+# When a sweep stops and a person must look; all on by default.
+limits:
+  max_percent: 10                  # default; of a policy's threads, in one sweep
+  max_threads: null                # default; absolute, if wanted
+  max_missing_percent: 20          # default; of calls answered "not found"
+  max_errors: 10                   # default; failures in a row
+  max_duration: 6h                 # default; a longer sweep goes on at the next one
+
+# match says which threads, archive, soft_delete and delete say when, `keep: forever` says never.
+# Where several policies match, the latest date wins, and whatever says keep wins over all.
+policies:
+  - name: everything-else
+    default: true                  # speaks only where no other policy matches
+    age_from: last_activity        # default; or created
+    archive: {after: 30d}
+    delete: {after: 90d, items: first}   # first (default): items go too; keep: fewer calls
+
+# More, to be moved up into the list:
+#  - name: trial-chats
+#    match: {metadata: {plan: trial}}
+#    except: {metadata: {pinned: "true"}}
+#    archive: {after: 7d, keep_for: 90d}
+#    soft_delete: {after: 20d, mark: registry}   # registry (default) | upstream
+#    delete: {after: 30d}
+#    keep_last: {count: 5, per: metadata.user_id}
+#    limits: {max_percent: 40}
+#    mode: audit                   # this policy only says what it would do
+#  - name: litigation
+#    match: {metadata: {department: legal}}
+#    keep: forever
+"""

@@ -1,0 +1,70 @@
+"""What is documented but not built yet. Building one of these removes its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from janitor.config.document import DocumentPath
+
+UNBUILT: tuple[str, ...] = (
+    "schedule",
+    "service",
+    "sources",
+    "registry.keys",
+    "registry.hash",
+    "projects.*.rate",
+    "archive.encrypt_to",
+    "limits.clock_step",
+    "policies.*.trim",
+)
+
+UNBUILT_SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "registry.url": ("postgresql+psycopg", "postgresql"),
+    "archive.url": ("s3", "gs", "az"),
+}
+
+
+def unbuilt_scheme(path: str, url: str) -> str | None:
+    """The scheme of an address, where it is documented at that path but not built yet."""
+    scheme = url.partition("://")[0]
+    return scheme if scheme in UNBUILT_SCHEMES.get(path, ()) else None
+
+
+def unbuilt_paths(value: object) -> Iterator[DocumentPath]:
+    """Where a file uses what is not built yet."""
+    for pattern in UNBUILT:
+        yield from _matching(value, tuple(pattern.split(".")), ())
+
+
+def without(value: object, paths: frozenset[DocumentPath], at: DocumentPath = ()) -> object:
+    """A copy of a document from which the named paths are left out."""
+    match value:
+        case dict():
+            return {
+                key: without(child, paths, (*at, key))
+                for key, child in value.items()
+                if (*at, key) not in paths
+            }
+        case list():
+            return [without(child, paths, (*at, i)) for i, child in enumerate(value)]
+        case _:
+            return value
+
+
+def _matching(value: object, pattern: tuple[str, ...], at: DocumentPath) -> Iterator[DocumentPath]:
+    if not pattern:
+        yield at
+        return
+    for key, child in _children(value):
+        if pattern[0] in {"*", key}:
+            yield from _matching(child, pattern[1:], (*at, key))
+
+
+def _children(value: object) -> list[tuple[str | int, object]]:
+    match value:
+        case dict():
+            return list(value.items())
+        case list():
+            return list(enumerate(value))
+        case _:
+            return []
