@@ -51,6 +51,11 @@ def unknown_path(method: str, path: str) -> ApiError:
     return ApiError(404, f"Invalid URL ({method} {path})")
 
 
+def not_allowed(method: str, path: str) -> ApiError:
+    """405 for a path that knows other methods only."""
+    return ApiError(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
+
+
 def unauthorized(key: str | None) -> ApiError:
     """401 for a missing or a wrong key; the key itself is never repeated."""
     if key is None:

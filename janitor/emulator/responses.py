@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from janitor.emulator import conversations
 from janitor.emulator.errors import Json, invalid, not_found
 from janitor.emulator.pages import page
@@ -11,7 +13,7 @@ from janitor.emulator.state import Container, Kind, Reply, World, deleted
 ANSWER = "Noted."
 
 
-def _create(call: Call) -> Json:
+def _create(call: Call) -> Json | str:
     world, body = call.world, call.body
     conversation = _conversation(call)
     taken = conversations.taken(world, body.get("input") or [])
@@ -24,7 +26,25 @@ def _create(call: Call) -> Json:
         finish(world, reply, conversation)
     if body.get("store", True):
         world.replies[reply.body["id"]] = reply
-    return reply.body
+    return _events(reply.body) if body.get("stream") else reply.body
+
+
+def _events(body: Json) -> str:
+    """The event stream of a response that is over, in three events."""
+    begun = {"type": "response.created", "response": body | {"status": "in_progress", "output": []}}
+    where = {"output_index": 0, "content_index": 0, "logprobs": []}
+    events: list[Json] = [begun]
+    events += [
+        {"type": "response.output_text.delta", "item_id": item["id"], "delta": ANSWER, **where}
+        for item in body["output"]
+    ]
+    events.append({"type": f"response.{body['status']}", "response": body})
+    return "".join(_event(number, event) for number, event in enumerate(events))
+
+
+def _event(number: int, event: Json) -> str:
+    data = orjson.dumps(event | {"sequence_number": number}).decode()
+    return f"event: {event['type']}\ndata: {data}\n\n"
 
 
 def _conversation(call: Call) -> Container | None:

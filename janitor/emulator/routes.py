@@ -20,7 +20,8 @@ class Call:
     body: Json
 
 
-Handler = Callable[[Call], Json]
+# A handler answers with JSON, or with the text of an event stream.
+Handler = Callable[[Call], Json | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,7 @@ class Table:
             if all(part and (name[:1] == "{" or name == part) for name, part in pairs[1:]):
                 return route, {name[1:-1]: part for name, part in pairs if name[:1] == "{"}
         return None
+
+    def methods(self, path: str) -> set[str]:
+        """The methods that the path knows."""
+        return {route.method for route in self.routes if self.find(route.method, path)}

@@ -14,6 +14,7 @@ from janitor.emulator.errors import (
     Json,
     beta_required,
     invalid,
+    not_allowed,
     unauthorized,
     unknown_path,
 )
@@ -112,7 +113,11 @@ class Site:
 def _allowed(asked: Asked) -> Route:
     route = asked.route
     if route is None:
-        raise unknown_path(asked.entry.method, BASE + asked.entry.path)
+        method, path = asked.entry.method, asked.entry.path
+        wrong = not_allowed if TABLE.methods(path) else unknown_path
+        raise wrong(method, BASE + path)
     if route.beta is not None and route.beta not in asked.betas:
         raise beta_required(route.beta)
+    if asked.body.get("stream") and route.kind != "response":
+        raise invalid("The emulator streams nothing but responses.", param="stream")
     return route
