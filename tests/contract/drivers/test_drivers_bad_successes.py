@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from container_server import (
+    CREATED,
+    ID,
+    VERB_NAMES,
+    VERBS,
+    Act,
+    Json,
+    Server,
+    delete,
+    delete_item,
+    probe,
+    run,
+    write_metadata,
+)
+
+from janitor.catalogue import CATALOGUE
+from janitor.errors import GoneError, RefusedError
+from janitor.model import Kind
+
+WITH_METADATA = [kind for kind in Kind if CATALOGUE[kind].has_metadata]
+READING = [(kind, verb) for kind, verb in VERBS if verb in (probe, write_metadata)]
+ITEMS_DELETABLE = [kind for kind in Kind if CATALOGUE[kind].items_deletable]
+
+
+def deleted(**fields: object) -> Json:
+    return {"id": ID, "object": "deleted", "deleted": True} | fields
+
+
+BAD: dict[str, httpx2.Response] = {
+    "{}": httpx2.Response(200, json={}),
+    "null": httpx2.Response(200, json=None, content=b"null"),
+    "list": httpx2.Response(200, json=[]),
+    "string": httpx2.Response(200, json="gone"),
+    "html": httpx2.Response(200, html="<html>ok</html>"),
+    "204": httpx2.Response(204),
+    "empty": httpx2.Response(200),
+    "truncated": httpx2.Response(200, content=b'{"id": "box_1", "object":'),
+    "not utf-8": httpx2.Response(200, content=b'{"id": "\xff"}'),
+    "deep": httpx2.Response(200, content=b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"),
+    "not gzip": httpx2.Response(
+        200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b"no gzip at all")
+    ),
+}
+
+
+def fresh(response: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Response]:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(
+            response.status_code, headers=response.headers, stream=response.stream
+        )
+
+    return answer
+
+
+@pytest.mark.parametrize(("kind", "verb"), VERBS, ids=VERB_NAMES)
+@pytest.mark.parametrize("response", BAD.values(), ids=BAD)
+def test_a_bad_success_is_refused(kind: Kind, verb: Act, response: httpx2.Response) -> None:
+    with pytest.raises(RefusedError):
+        run(kind, fresh(response), verb)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("response", BAD.values(), ids=BAD)
+def test_a_bad_success_of_the_delete_itself_is_refused(
+    kind: Kind, response: httpx2.Response
+) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "container"] = fresh(response)
+    with pytest.raises(RefusedError):
+        run(kind, server, delete)
+    assert server.calls[-1] == ("DELETE", "container")
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    "body",
+    [
+        deleted(deleted=False),
+        deleted(deleted=None),
+        deleted(deleted="true"),
+        deleted(deleted=1),
+        deleted(id="box_2"),
+        deleted(id=None),
+        {"id": ID, "object": "thread"},
+        {"deleted": True},
+    ],
+)
+def test_deleted_means_true_and_this_very_id(kind: Kind, body: Json) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "container"] = lambda _: httpx2.Response(200, json=body)
+    with pytest.raises(RefusedError):
+        run(kind, server, delete)
+
+
+@pytest.mark.parametrize("kind", ITEMS_DELETABLE)
+@pytest.mark.parametrize(
+    "body", [{}, deleted(deleted=False, id="item_0"), deleted(), {"object": "list", "data": []}]
+)
+def test_an_item_delete_is_not_believed_without_its_proof(kind: Kind, body: Json) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "item"] = lambda _: httpx2.Response(200, json=body)
+    with pytest.raises(RefusedError):
+        run(kind, server, delete_item)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "box_2"),
+        ("id", None),
+        ("object", "something.else"),
+        ("object", None),
+        ("created_at", None),
+        ("created_at", "1700000000"),
+        ("created_at", "2026-01-01T00:00:00Z"),
+        ("created_at", 1e30),
+        ("created_at", float(CREATED)),
+        ("created_at", True),
+        ("created_at", 0),
+        ("created_at", -1),
+        ("created_at", 10**18),
+    ],
+)
+@pytest.mark.parametrize(("kind", "verb"), READING, ids=str)
+def test_an_answer_that_is_not_this_container_is_refused(
+    kind: Kind, field: str, value: object, verb: Act
+) -> None:
+    server = Server(kind)
+    assert server.container is not None
+    server.container[field] = value
+    with pytest.raises(RefusedError):
+        run(kind, server, verb)
+    assert {request.method for request in server.requests} <= {"GET"}
+
+
+@pytest.mark.parametrize("kind", WITH_METADATA)
+@pytest.mark.parametrize("value", [[], ["plan"], "plan", 7, {"plan": 7}, {"plan": None}, {"a": {}}])
+@pytest.mark.parametrize("verb", [probe, write_metadata])
+def test_metadata_that_is_no_map_of_strings_is_refused(
+    kind: Kind, value: object, verb: Act
+) -> None:
+    server = Server(kind)
+    assert server.container is not None
+    server.container["metadata"] = value
+    with pytest.raises(RefusedError):
+        run(kind, server, verb)
+
+
+@pytest.mark.parametrize("kind", WITH_METADATA)
+def test_metadata_that_was_not_sent_is_unknown_and_refused(kind: Kind) -> None:
+    server = Server(kind)
+    assert server.container is not None
+    del server.container["metadata"]
+    with pytest.raises(RefusedError):
+        run(kind, server, probe)
+
+
+@pytest.mark.parametrize("kind", [Kind.CHATKIT_THREAD, Kind.THREAD])
+@pytest.mark.parametrize("value", [None, "yesterday", 1e30])
+def test_an_item_whose_time_cannot_be_read_is_refused(kind: Kind, value: object) -> None:
+    server = Server(kind)
+    server.items[-1]["created_at"] = value
+    with pytest.raises(RefusedError):
+        run(kind, server, probe)
+
+
+@pytest.mark.parametrize("value", [None, "yesterday", 1e30])
+def test_a_session_whose_activity_cannot_be_read_is_refused(value: object) -> None:
+    server = Server(Kind.AGENT_SESSION)
+    assert server.container is not None
+    server.container["last_active_at"] = value
+    with pytest.raises(RefusedError):
+        run(Kind.AGENT_SESSION, server, probe)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_container_that_is_gone_is_gone_even_where_only_its_list_says_so(kind: Kind) -> None:
+    server = Server(kind)
+    server.container = None
+    with pytest.raises(GoneError):
+        run(kind, server, probe)
+
+
+@pytest.mark.parametrize("kind", WITH_METADATA)
+@pytest.mark.parametrize("response", BAD.values(), ids=BAD)
+def test_a_bad_success_of_a_metadata_write_is_refused(
+    kind: Kind, response: httpx2.Response
+) -> None:
+    server = Server(kind)
+    server.answers["POST", "container"] = fresh(response)
+    with pytest.raises(RefusedError):
+        run(kind, server, write_metadata)
+
+
+@pytest.mark.parametrize("kind", WITH_METADATA)
+def test_a_metadata_write_that_did_not_take_is_refused(kind: Kind) -> None:
+    server = Server(kind)
+    server.answers["POST", "container"] = lambda _: httpx2.Response(200, json=server.container)
+    with pytest.raises(RefusedError):
+        run(kind, server, write_metadata)

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import pytest
+from container_server import ENDPOINT, ID, NOT_FOUND, VERB_NAMES, VERBS, Act, Json, Server, run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from janitor.drivers.failures import failure, retry_after
+from janitor.errors import (
+    AccessError,
+    BusyError,
+    GoneError,
+    JanitorError,
+    LockedError,
+    RefusedError,
+    TransientError,
+)
+from janitor.model import Kind
+
+EVERY_VERB = pytest.mark.parametrize(("kind", "verb"), VERBS, ids=VERB_NAMES)
+QUOTED = "secret words"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def api_error(status: int, **fields: object) -> httpx2.Response:
+    body: Json = {"message": QUOTED, "type": "invalid_request_error", "param": None, "code": None}
+    return httpx2.Response(status, json={"error": body | fields})
+
+
+def html(status: int) -> httpx2.Response:
+    return httpx2.Response(status, html=f"<html>{QUOTED}</html>")
+
+
+def fails_with(kind: Kind, verb: Act, response: httpx2.Response) -> JanitorError:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(
+            response.status_code, headers=response.headers, content=response.content
+        )
+
+    with pytest.raises(JanitorError) as caught:
+        run(kind, answer, verb)
+    return caught.value
+
+
+ANSWERS: list[tuple[str, httpx2.Response, type[JanitorError]]] = [
+    ("401", api_error(401, code="invalid_api_key"), AccessError),
+    ("401 html", html(401), AccessError),
+    ("403", api_error(403), AccessError),
+    ("404", api_error(404), GoneError),
+    ("404 html", html(404), RefusedError),
+    ("404 empty", httpx2.Response(404), RefusedError),
+    ("404 foreign json", httpx2.Response(404, json={"detail": "Not Found"}), RefusedError),
+    ("404 gateway json", httpx2.Response(404, json={"error": {"code": "404"}}), RefusedError),
+    ("404 text error", httpx2.Response(404, json={"error": "Not Found"}), RefusedError),
+    ("404 odd types", api_error(404, type=7), RefusedError),
+    ("400", api_error(400), RefusedError),
+    ("400 locked", api_error(400, code="conversation_locked"), BusyError),
+    (
+        "400 active run",
+        api_error(400, message="Can't do that while a run run_1 is active."),
+        BusyError,
+    ),
+    ("400 has an active run", api_error(400, message="Thread has an active run run_1"), BusyError),
+    ("409", api_error(409), BusyError),
+    ("409 html", html(409), BusyError),
+    ("405", httpx2.Response(405), RefusedError),
+    ("422", api_error(422), RefusedError),
+    ("408", httpx2.Response(408), TransientError),
+    ("429", api_error(429, code="rate_limit_exceeded"), TransientError),
+    ("429 html", html(429), TransientError),
+    ("429 quota code", api_error(429, code="insufficient_quota"), AccessError),
+    ("429 quota type", api_error(429, type="insufficient_quota"), AccessError),
+    ("500 html", html(500), TransientError),
+    ("502", httpx2.Response(502), TransientError),
+    ("503", api_error(503), TransientError),
+    ("301", httpx2.Response(301, headers={"location": "https://other.test/"}), RefusedError),
+    ("307", httpx2.Response(307, headers={"location": "https://other.test/"}), RefusedError),
+    ("304", httpx2.Response(304), RefusedError),
+]
+
+
+@EVERY_VERB
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [(response, error) for _, response, error in ANSWERS],
+    ids=[name for name, _, _ in ANSWERS],
+)
+def test_a_failure_says_what_to_do_next_and_quotes_nothing(
+    kind: Kind, verb: Act, response: httpx2.Response, error: type[JanitorError]
+) -> None:
+    raised = fails_with(kind, verb, response)
+    assert type(raised) is error
+    message = str(raised)
+    assert QUOTED not in message
+    assert ENDPOINT.api_key not in message
+    assert ENDPOINT.name in message
+    assert message.isprintable()
+    if not isinstance(raised, AccessError):
+        assert ID in message
+
+
+@EVERY_VERB
+def test_a_redirect_is_never_followed(kind: Kind, verb: Act) -> None:
+    hosts: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        hosts.append(request.url.host)
+        return httpx2.Response(307, headers={"location": "https://other.test/"})
+
+    with pytest.raises(RefusedError):
+        run(kind, answer, verb)
+    assert hosts == ["api.example.test"]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_status_stays_with_the_error(kind: Kind) -> None:
+    verb = VERBS[0][1]
+    raised = fails_with(kind, verb, api_error(503))
+    assert isinstance(raised, TransientError)
+    assert raised.status == 503
+
+
+def test_an_access_error_names_the_remedy() -> None:
+    message = str(fails_with(*VERBS[0], api_error(401, code="invalid_api_key")))
+    assert "projects.main" in message
+    assert "invalid_api_key" in message
+    assert "janitor doctor" in message
+
+
+@pytest.mark.parametrize("code", ["has\x1b[31mcolour", "two words", "x" * 65])
+def test_a_code_that_is_no_token_is_not_shown(code: str) -> None:
+    raised = fails_with(*VERBS[0], api_error(400, code=code))
+    assert code not in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("2", timedelta(seconds=2)),
+        ("0.5", timedelta(seconds=0.5)),
+        ("7200", timedelta(hours=2)),
+        ("0", timedelta(0)),
+        (format_datetime(NOW + timedelta(minutes=5), usegmt=True), timedelta(minutes=5)),
+        (format_datetime(NOW - timedelta(minutes=5), usegmt=True), timedelta(0)),
+        (None, None),
+        ("", None),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e30", None),
+        ("soon", None),
+        ("Wed, 99 Foo 2026 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:
+    headers = {} if header is None else {"retry-after": header}
+    assert retry_after(headers, NOW) == wait
+
+
+@given(st.text(max_size=60))
+def test_any_retry_after_is_a_bounded_wait_or_none(header: str) -> None:
+    wait = retry_after({"retry-after": header}, NOW)
+    assert wait is None or timedelta(0) <= wait <= timedelta(days=365)
+
+
+@EVERY_VERB
+@pytest.mark.parametrize("header", ["3", "90000"])
+def test_a_rate_limit_carries_the_wait_and_is_not_tried_again(
+    kind: Kind, verb: Act, header: str
+) -> None:
+    response = httpx2.Response(429, headers={"retry-after": header}, json=NOT_FOUND)
+    raised = fails_with(kind, verb, response)
+    assert isinstance(raised, TransientError)
+    assert raised.retry_after == timedelta(seconds=int(header))
+
+
+@EVERY_VERB
+def test_the_sdk_retries_nothing(kind: Kind, verb: Act) -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        calls.append(request.method)
+        return httpx2.Response(503)
+
+    with pytest.raises(TransientError):
+        run(kind, answer, verb)
+    assert len(calls) == 1
+
+
+@EVERY_VERB
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (httpx2.ConnectError("x"), TransientError),
+        (httpx2.ReadTimeout("x"), TransientError),
+        (httpx2.RemoteProtocolError("x"), TransientError),
+        (OSError("x"), TransientError),
+        (TimeoutError("x"), TransientError),
+        (httpx2.DecodingError("x"), RefusedError),
+        (httpx2.InvalidURL("x"), RefusedError),
+        (ValueError("x"), RefusedError),
+        (LockedError("the lease ran out"), LockedError),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else type(value).__name__,
+)
+def test_what_the_transport_raises_becomes_one_of_our_errors(
+    kind: Kind, verb: Act, error: Exception, expected: type[JanitorError]
+) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    with pytest.raises(JanitorError) as caught:
+        run(kind, answer, verb)
+    assert type(caught.value) is expected
+
+
+@given(st.binary(max_size=200), st.integers(300, 599))
+def test_any_answer_that_is_no_success_is_mapped(content: bytes, status: int) -> None:
+    request = httpx2.Request("GET", "https://api.example.test/v1")
+    response = httpx2.Response(status, content=content, request=request)
+    from openai import APIStatusError
+
+    error = APIStatusError("words", response=response, body=None)
+    found = failure(error, endpoint=ENDPOINT, subject="conversation box_1", now=NOW)
+    assert not isinstance(found, GoneError)
+    assert isinstance(found, JanitorError)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_list_that_is_missing_from_a_living_container_is_no_gone_container(kind: Kind) -> None:
+    server = Server(kind)
+    server.answers["GET", server.trait.items_path] = lambda _: httpx2.Response(404, json=NOT_FOUND)
+    for verb in (verb for of, verb in VERBS if of is kind and verb.__name__ in {"probe", "export"}):
+        with pytest.raises(RefusedError):
+            run(kind, server, verb)
