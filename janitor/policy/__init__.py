@@ -1,1 +1,32 @@
 """The policy language's meaning: pure decisions over frozen facts."""
+
+from janitor.policy.audits import Coverage
+from janitor.policy.decisions import decide, next_review
+from janitor.policy.digest import policies_digest
+from janitor.policy.limits import Tripped, allowed_share, tripped
+from janitor.policy.protections import Ranks
+from janitor.policy.ranking import ranks_of
+from janitor.policy.rules import Policies, Policy
+from janitor.policy.schedule import revived
+from janitor.policy.tightening import decide_unapproved, tightened
+from janitor.policy.weighing import CEILING, Case, weigh
+
+__all__ = [
+    "CEILING",
+    "Case",
+    "Coverage",
+    "Policies",
+    "Policy",
+    "Ranks",
+    "Tripped",
+    "allowed_share",
+    "decide",
+    "decide_unapproved",
+    "next_review",
+    "policies_digest",
+    "ranks_of",
+    "revived",
+    "tightened",
+    "tripped",
+    "weigh",
+]

@@ -1,0 +1,76 @@
+"""How much of a policy's population one sweep may remove before a person must look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from math import floor
+
+from janitor.policy.rules import Policies, Policy
+from janitor.policy.weighing import CEILING
+
+EXEMPT_BELOW = 20
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A limit that stopped a policy: its name in the file, what is due, and what was allowed."""
+
+    limit: str
+    policy: str
+    due: int
+    allowed: int
+    population: int
+
+
+def allowed_share(policies: Policies, name: str, since_last: timedelta | None) -> Fraction:
+    """The share of its live population that a policy may remove in one sweep, from 0 to 1.
+
+    The larger of `max_percent` and twice the part of the policy's shortest removing `after` that
+    went by since the last completed sweep (`None`: there was none), so that a regular sweep, or
+    a day of downtime, does not trip it.
+    """
+    policy = _policy(policies, name)
+    percent = policies.limits.max_percent
+    if policy is not None and policy.max_percent is not None:
+        percent = policy.max_percent
+    share = Fraction(str(percent)) / 100
+    shortest = _shortest_removal(policies, name)
+    if since_last is not None and shortest is not None:
+        passed = Fraction(since_last // MICROSECOND, shortest // MICROSECOND)
+        share = max(share, 2 * passed)
+    return min(share, Fraction(1))
+
+
+def tripped(
+    policies: Policies, name: str, *, due: int, population: int, since_last: timedelta | None
+) -> Tripped | None:
+    """The limit that `due` threads to be removed are over, or `None`.
+
+    `population` counts the policy's live threads; below 20 only `max_threads` counts.
+    """
+    policy = _policy(policies, name)
+    at_most = policies.limits.max_threads
+    if policy is not None and policy.max_threads is not None:
+        at_most = policy.max_threads
+    if at_most is not None and due > at_most:
+        return Tripped("max_threads", name, due, at_most, population)
+    share = allowed_share(policies, name, since_last)
+    if population >= EXEMPT_BELOW and due > share * population:
+        return Tripped("max_percent", name, due, floor(share * population), population)
+    return None
+
+
+def _policy(policies: Policies, name: str) -> Policy | None:
+    return next((policy for policy in policies.rules if policy.name == name), None)
+
+
+def _shortest_removal(policies: Policies, name: str) -> timedelta | None:
+    if name == CEILING:
+        return policies.lifetime.max
+    policy = _policy(policies, name)
+    stages = () if policy is None else (policy.soft_delete, policy.delete, policy.trim)
+    ages = [stage.after for stage in stages if stage is not None and stage.after]
+    return min(ages, default=None)

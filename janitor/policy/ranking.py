@@ -1,0 +1,53 @@
+"""The places of threads in their `keep_last` groups, for a whole set of threads at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from janitor.model import Key, State, Thread
+from janitor.policy.matching import Views, views_of
+from janitor.policy.protections import has_group
+from janitor.policy.rulebook import rulebook
+from janitor.policy.rules import KeepLast, Policies
+
+Group = tuple[str, str | None]
+RANKED = frozenset({State.ACTIVE, State.ARCHIVED})
+
+
+def ranks_of(
+    threads: Iterable[Thread], policies: Policies, now: datetime
+) -> dict[Key, dict[str, int]]:
+    """The `Ranks` of each thread that has any, given every thread of the groups.
+
+    A group is the threads that a policy matches, active or archived, with the same value of
+    `per`; the most recently active is 0, equals go by id. A thread of unknown or future activity
+    or without the group key takes no place.
+    """
+    groups: dict[Group, list[tuple[datetime, Key]]] = defaultdict(list)
+    for thread in threads:
+        active_at = thread.last_active_at
+        if thread.state in RANKED and active_at is not None and active_at <= now:
+            for group in _groups(thread, policies):
+                groups[group].append((active_at, thread.key))
+    ranks: dict[Key, dict[str, int]] = defaultdict(dict)
+    for (policy, _), members in groups.items():
+        by_id = sorted(members, key=lambda member: (member[1].id, member[1]))
+        for rank, (_, key) in enumerate(sorted(by_id, key=lambda one: one[0], reverse=True)):
+            ranks[key][policy] = rank
+    return dict(ranks)
+
+
+def _groups(thread: Thread, policies: Policies) -> list[Group]:
+    views = views_of(thread)
+    matched = rulebook(policies).matched(thread.key, views)
+    return [
+        (one.name, _value(one.keep_last, views))
+        for one in matched.protecting
+        if one.keep_last is not None and has_group(one.keep_last, views)
+    ]
+
+
+def _value(last: KeepLast, views: Views | None) -> str | None:
+    return None if last.per is None or views is None else views.union[last.per]

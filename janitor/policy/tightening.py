@@ -1,0 +1,102 @@
+"""What a new policy file would take away from a thread, and what goes on until it is approved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from janitor.model import LIVE, REMOVING, Decision, Hold, Reason, Stage, Thread
+from janitor.policy.decisions import decide
+from janitor.policy.matching import views_of
+from janitor.policy.protections import Ranks
+from janitor.policy.rulebook import rulebook
+from janitor.policy.rules import Policies
+from janitor.policy.schedule import NEVER, Due
+from janitor.policy.weighing import Case, weigh
+
+
+def tightened(
+    thread: Thread,
+    old: Policies,
+    new: Policies,
+    holds: Sequence[Hold],
+    *,
+    old_ranks: Ranks,
+    new_ranks: Ranks,
+    now: datetime,
+) -> bool:
+    """Whether under `new` a removing stage gets earlier or a protection ends.
+
+    To go without the copy that `old` makes before it deletes is such a protection. Dates that
+    nobody knows are taken as now on both sides; while the metadata is unread, any difference
+    between the rules that may match counts.
+    """
+    if thread.state not in LIVE:
+        return False
+    if _possible(thread, old) != _possible(thread, new):
+        return True
+    dated = replace(
+        thread,
+        created_at=thread.created_at or now,
+        last_active_at=thread.last_active_at or now,
+    )
+    before = weigh(dated, old, holds, old_ranks, now)
+    after = weigh(dated, new, holds, new_ranks, now)
+    return _loses_copy(before, after) or any(
+        _time(late, now) < _time(early, now)
+        for early, late in zip(before.times[1:], after.times[1:], strict=True)
+    )
+
+
+def _possible(thread: Thread, policies: Policies) -> object:
+    return rulebook(policies).matched(thread.key, views_of(thread)).unknown
+
+
+def _loses_copy(before: Case, after: Case) -> bool:
+    copied = before.times.archive is not None and after.times.archive is None
+    return copied and _time(after.times.delete, NEVER) < NEVER
+
+
+def _time(due: Due | None, now: datetime) -> datetime:
+    return NEVER if due is None else max(due.at, now)
+
+
+def decide_unapproved(
+    thread: Thread,
+    approved: Policies,
+    proposed: Policies,
+    holds: Sequence[Hold],
+    *,
+    approved_ranks: Ranks,
+    proposed_ranks: Ranks,
+    now: datetime,
+) -> Decision:
+    """Decide while a tightening waits for approval: removed is only what both policies remove.
+
+    What was promised goes on, what got earlier waits with the reason `unapproved`, what was
+    loosened is loosened at once. A copy is made where either asks for one.
+    """
+    old = decide(thread, approved, holds, approved_ranks, now)
+    new = decide(thread, proposed, holds, proposed_ranks, now)
+    stages = tuple(stage for stage in Stage if _agreed(stage, old, new))
+    if not stages:
+        return _waiting(old, new, now)
+    first = new if new.stage is stages[0] else old
+    reviews = [at for at in (old.review_at, new.review_at) if at is not None]
+    return replace(first, stages=stages, reason=None, review_at=min(reviews))
+
+
+def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
+    if stage in REMOVING:
+        return stage in old.stages and stage in new.stages
+    return stage in old.stages or stage in new.stages
+
+
+def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
+    """The decision of the side that keeps the thread, looked at when a side next changes."""
+    reviews = [at for at in (old.review_at, new.review_at) if at is not None and at > now]
+    review_at = min(reviews, default=None)
+    if new.stages:
+        return replace(old, reason=Reason.UNAPPROVED, review_at=review_at)
+    return replace(new, review_at=review_at)

@@ -1,0 +1,121 @@
+"""Everything that bears on one thread now, gathered before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from janitor.model import Hold, Reason, Stage, Thread
+from janitor.policy.matching import views_of
+from janitor.policy.protections import Guard, Ranks, above_ceiling, below_ceiling, future_until
+from janitor.policy.rulebook import Matched, rulebook
+from janitor.policy.rules import Policies
+from janitor.policy.schedule import (
+    ALWAYS,
+    NEVER,
+    Due,
+    Times,
+    ceiling_of,
+    floor_of,
+    is_marked,
+    put_off,
+    schedule,
+    undo_until,
+)
+
+CEILING = "lifetime.max"
+"""The name under which a thread is deleted when the ceiling alone asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What matched, when each stage falls due, and what keeps the thread.
+
+    `times` are final: protections, floor and ceiling are in them. `guards` stand against the
+    removing stages, the first the one to be named. `floor` is `lifetime.min` as a moment, `start`
+    the first moment at which any stage may happen.
+    """
+
+    thread: Thread
+    now: datetime
+    matched: Matched
+    guards: tuple[Guard, ...]
+    times: Times
+    floor: datetime
+    start: datetime
+    at_ceiling: bool
+
+    def pending(self) -> list[tuple[Stage, Due]]:
+        """The stages still ahead, in order, with their times."""
+        marked = is_marked(self.thread) or self.at_ceiling
+        ahead = (
+            (Stage.ARCHIVE, None if self.thread.copy_is_current else self.times.archive),
+            (Stage.SOFT_DELETE, None if marked else self.times.soft_delete),
+            (Stage.TRIM, self.times.trim),
+            (Stage.DELETE, self.times.delete),
+        )
+        return [(stage, due) for stage, due in ahead if due is not None and due.at != NEVER]
+
+    def of_each(self) -> dict[str, Times]:
+        """The times that each speaking policy would have alone, by its name."""
+        return {
+            one.name: schedule((one,), self.thread, self.start, self.now)
+            for one in self.matched.speaking
+        }
+
+
+def weigh(
+    thread: Thread, policies: Policies, holds: Sequence[Hold], ranks: Ranks, now: datetime
+) -> Case:
+    """Gather what bears on a thread; the arguments are those of `decide`."""
+    views = views_of(thread)
+    matched = rulebook(policies).matched(thread.key, views)
+    floor = floor_of(thread, policies.lifetime)
+    ceiling = ceiling_of(thread, policies.lifetime)
+    future = future_until(thread, now)
+    above = above_ceiling(thread, views, matched, holds, grace=policies.release_grace, now=now)
+    if future is not None and (matched.concerned or ceiling != NEVER):
+        above.append(Guard(Reason.FUTURE_DATED, None, future))
+    below = below_ceiling(thread, views, matched, ranks, now)
+
+    start = max(floor, future or ALWAYS)
+    times = _spared(schedule(matched.speaking, thread, start, now), below)
+    undo = undo_until(matched.speaking, thread, times.soft_delete, now)
+    times = _under(ceiling, start, thread, _not_deleted(times, undo))
+    times = _spared(times, above)
+    if never_deleted(matched) is not None:
+        times = times._replace(delete=None)
+    at_ceiling = ceiling <= now
+    guards = above if at_ceiling else above + below
+    return Case(thread, now, matched, tuple(guards), times, floor, start, at_ceiling)
+
+
+def never_deleted(matched: Matched) -> str | None:
+    """The policy that says `delete: never`, if any does."""
+    for policy in matched.protecting:
+        if policy.delete is not None and policy.delete.after is None:
+            return policy.name
+    return None
+
+
+def _spared(times: Times, guards: Iterable[Guard]) -> Times:
+    """Nothing is removed before every guard has ended; a copy is still allowed."""
+    until = max((guard.ends_at for guard in guards), default=ALWAYS)
+    return Times(times.archive, *(due and put_off(due, until) for due in times[1:]))
+
+
+def _not_deleted(times: Times, until: datetime) -> Times:
+    return times._replace(delete=times.delete and put_off(times.delete, until))
+
+
+def _under(ceiling: datetime, start: datetime, thread: Thread, times: Times) -> Times:
+    """At the ceiling delete is due, whatever was said before, and archive with it if named."""
+    if ceiling == NEVER:
+        return times
+    archive, delete = times.archive, times.delete
+    if archive is not None and archive.at > ceiling:
+        archive = archive._replace(at=max(ceiling, start))
+    if delete is None or delete.at > ceiling:
+        delete = Due(ceiling, CEILING, thread.created_at)
+    return times._replace(archive=archive, delete=delete)

@@ -1,0 +1,30 @@
+"""The policies that the golden tables speak of."""
+
+from __future__ import annotations
+
+from policy_facts import archive, delete, metadata, soft, trim
+
+from janitor.model import Hold, Kind
+from janitor.policy import Policy
+from janitor.policy.rules import AgeFrom, KeepLast, Selector
+
+ALL = Selector()
+PLAIN = Policy("plain", metadata(plan="trial"), delete=delete(30))
+KEPT = Policy("kept", metadata(plan="trial"), archive=archive(7), delete=delete(30))
+UNDO = Policy("undo", metadata(plan="trial"), soft_delete=soft(20), delete=delete(30))
+FULL = Policy("full", ALL, archive=archive(7), soft_delete=soft(20), delete=delete(30))
+SLOW = Policy("slow", metadata(plan="trial"), delete=delete(60))
+COPY = Policy("copy", ALL, archive=archive(7))
+LAW = Policy("law", metadata(department="legal"), keep_forever=True)
+NEVER = Policy("never", metadata(plan="trial"), delete=delete(None))
+REST = Policy("rest", default=True, delete=delete(365))
+LAST = Policy("last", metadata(plan="trial"), delete=delete(30), keep_last=KeepLast(2))
+PER = Policy("per", metadata(plan="trial"), delete=delete(30), keep_last=KeepLast(2, "user"))
+BY_BIRTH = Policy("birth", ALL, age_from=AgeFrom.CREATED, delete=delete(30))
+ITEMS = Policy("items", ALL, archive=archive(items=50), delete=delete(30))
+EITHER = Policy("either", ALL, archive=archive(7, items=50), delete=delete(30))
+WINDOW = Policy("window", ALL, trim=trim(50, 1))
+EXCEPT = Policy("except", metadata(plan="trial"), metadata(pinned="true"), delete=delete(30))
+LEGAL = {"plan": "trial", "department": "legal"}
+HOLD = Hold("matter", metadata={"plan": "trial"})
+CHATKIT = Kind.CHATKIT_THREAD
