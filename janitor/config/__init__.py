@@ -15,7 +15,7 @@ from janitor.config.checks import problems_together
 from janitor.config.document import read_document
 from janitor.config.examine import draft
 from janitor.config.forms import FileForm
-from janitor.config.problems import Problem, refusal, refused
+from janitor.config.problems import Problem, refusal, refusals_of, refused
 from janitor.config.secrets import Keeper, Secret
 from janitor.config.settings import ArchiveSettings, Azure, Config, Project, RegistrySettings
 
@@ -55,8 +55,7 @@ def load(path: Path, *, environment: bool = True) -> Config:
     problems = _problems(document.value)
     if environment:
         problems += _missing_variables(document.value)
-    refusals = [*document.refusals, *(refusal(problem, document) for problem in problems)]
-    if refusals:
+    if refusals := refusals_of(document, problems):
         raise refused(str(path), refusals)
     absolute = path.absolute()
     return parse(document.value, directory=absolute.parent, path=absolute)

@@ -22,7 +22,7 @@ DocumentPath = tuple[str | int, ...]
 TEXT_TAG = "tag:yaml.org,2002:str"
 TIME_TAG = "tag:yaml.org,2002:timestamp"
 PLAIN_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
-INLINE = "a secret must not stand in the file"
+SECRET_KEY = "api_key"  # what stands there is quoted in no refusal
 SAFE_SCALAR = re.compile(r"true|false|null|~||-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
@@ -152,15 +152,16 @@ class _Composer:
 
     def _scalar(self, node: yaml.ScalarNode, path: DocumentPath) -> object:
         text = str(node.value)
+        if path[-1:] == (SECRET_KEY,):
+            return text
         if node.tag != TEXT_TAG:
             self._found.texts[path] = text
             if node.tag != TIME_TAG and not SAFE_SCALAR.fullmatch(text):
-                secret = path[-1:] == ("api_key",)
-                self._refuse(node, path, INLINE if secret else _misread(text))
+                self._refuse(node, path, _misread(text))
                 return text
         try:
             return self._loader.scalar(node)
-        except (ValueError, OverflowError):
+        except (ValueError, LookupError, OverflowError):
             self._refuse(
                 node, path, f"this cannot be read; if text is meant, write {_quoted(text)}"
             )

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from janitor.config.durations import format_duration
 from janitor.config.settings import Config
+from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
 
 DAILY = timedelta(days=1)
@@ -136,7 +137,7 @@ def _share(rule: Policy, policies: Policies) -> Iterator[str]:
     if (shortest := shortest_removal(rule)) is None:
         return
     percent = policies.limits.max_percent if rule.max_percent is None else rule.max_percent
-    share = allowed_share(percent, DAILY, shortest)
+    share = float(100 * allowed_share(policies, rule.name, DAILY))
     daily = 200 * (DAILY / shortest)
     yield (
         f"a daily sweep may remove {share:.3g} % of its threads: the larger of {percent:.3g} % "
@@ -152,11 +153,6 @@ def shortest_removal(rule: Policy) -> timedelta | None:
         rule.delete.after if rule.delete else None,
     )
     return min((age for age in ages if age), default=None)
-
-
-def allowed_share(max_percent: float, since_last: timedelta, shortest: timedelta) -> float:
-    """The share of a policy's population, in percent, that one sweep may remove."""
-    return min(100.0, max(max_percent, 200 * (since_last / shortest)))
 
 
 def _whom(rule: Policy) -> str:

@@ -21,7 +21,7 @@ from pydantic import (
 from janitor.config.document import Document, DocumentPath, read_document
 from janitor.config.fields import Form, MetadataKey, MetadataText
 from janitor.config.policy_forms import KindField
-from janitor.config.problems import Problem, refusal, refused, shape_problems
+from janitor.config.problems import Problem, refusals_of, refused, shape_problems
 from janitor.errors import Place
 from janitor.model import Copy, Hold, Key, Reason, State, Thread
 
@@ -140,8 +140,7 @@ def load_fixtures(path: Path) -> tuple[Fixture, ...]:
     """
     document = read_document(path)
     forms, problems = _forms(document.value)
-    refusals = [*document.refusals, *(refusal(problem, document) for problem in problems)]
-    if refusals:
+    if refusals := refusals_of(document, problems):
         raise refused(str(path), refusals)
     return tuple(_fixture(form, document, index) for index, form in enumerate(forms))
 

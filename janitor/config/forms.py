@@ -22,7 +22,7 @@ from janitor.model import Mode
 
 
 def _registry_url(value: str) -> str:
-    _refuse_unbuilt("registry.url", value)
+    _refuse_unbuilt("registry.url", value, instead="sqlite:///janitor.db")
     if not value.startswith("sqlite:///"):
         raise ValueError("write sqlite:///janitor.db (beside this file) or sqlite:////absolute")
     name = value.removeprefix("sqlite:///")
@@ -32,15 +32,15 @@ def _registry_url(value: str) -> str:
 
 
 def _archive_url(value: str) -> str:
-    _refuse_unbuilt("archive.url", value)
+    _refuse_unbuilt("archive.url", value, instead="file://archive")
     if not value.startswith("file://") or not value.removeprefix("file://"):
         raise ValueError("write file://archive (beside this file) or file:///absolute/path")
     return value
 
 
-def _refuse_unbuilt(path: str, value: str) -> None:
+def _refuse_unbuilt(path: str, value: str, *, instead: str) -> None:
     if scheme := unbuilt_scheme(path, value):
-        raise ValueError(f"`{scheme}://` is documented but not built yet; use another")
+        raise ValueError(f"`{scheme}://` is documented but not built yet; write {instead}")
 
 
 class RegistryForm(Form):

@@ -17,6 +17,7 @@ from janitor.config.fields import (
 )
 from janitor.model import Kind, Mode
 from janitor.policy.rules import AgeFrom, Items, Mark
+from janitor.policy.weighing import CEILING
 
 PER = "metadata."
 
@@ -104,8 +105,15 @@ class DeleteForm(Form):
     items: ItemsField = Items.FIRST
 
 
+def _never(value: object) -> object:
+    if value != "never":
+        raise ValueError("write for example {after: 30d}, or never")
+    return value
+
+
 DeleteField = Annotated[
-    Annotated[DeleteForm, Tag("<mapping>")] | Annotated[Literal["never"], Tag("<value>")],
+    Annotated[DeleteForm, Tag("<mapping>")]
+    | Annotated[Literal["never"], BeforeValidator(_never), Tag("<value>")],
     Discriminator(lambda value: "<mapping>" if branch(value) == "<mapping>" else "<value>"),
 ]
 
@@ -137,7 +145,17 @@ class PolicyLimitsForm(Form):
     max_threads: Positive | None = None
 
 
-PolicyName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+def _policy_name(value: str) -> str:
+    if value == CEILING:
+        raise ValueError(f"`{CEILING}` is what deletions by the ceiling are called; write another")
+    return value
+
+
+PolicyName = Annotated[
+    str,
+    Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_policy_name),
+]
 
 
 class PolicyForm(Form):

@@ -45,6 +45,13 @@ def refusal(problem: Problem, document: Document | None = None) -> Refusal:
     )
 
 
+def refusals_of(document: Document, problems: Iterable[Problem]) -> list[Refusal]:
+    """Everything wrong with a document; what YAML misread is not refused a second time."""
+    misread = {one.path for one in document.refusals}
+    shown = (refusal(problem, document) for problem in problems)
+    return [*document.refusals, *(one for one in shown if one.path not in misread)]
+
+
 def refused(what: str, refusals: Iterable[Refusal]) -> ConfigError:
     """The error that carries every refusal of a file, in the order of its lines."""
     ordered = sorted(refusals, key=lambda r: (r.place.line, r.place.column) if r.place else (0, 0))

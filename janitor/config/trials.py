@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from janitor.config.fixtures import Fixture
-from janitor.model import Decision, Key, State, Thread
-from janitor.policy.decisions import decide
-from janitor.policy.matching import Views, views_of
-from janitor.policy.protections import Ranks, has_group
-from janitor.policy.rulebook import rulebook
-from janitor.policy.rules import Policies, Policy
-
-RANKED = frozenset({State.ACTIVE, State.ARCHIVED})
+from janitor.model import Decision
+from janitor.policy import Policies, decide
+from janitor.policy.ranking import ranks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +28,11 @@ def try_out(fixture: Fixture, policies: Policies) -> tuple[Difference, ...]:
     found: list[Difference] = []
     for thread in fixture.threads:
         if expected := fixture.expected.get(thread.key.id):
-            decision = decide(thread, policies, fixture.holds, ranks[thread.key], fixture.now)
+            decision = decide(
+                thread, policies, fixture.holds, ranks.get(thread.key, {}), fixture.now
+            )
             found += _differences(thread.key.id, expected, _said(decision))
     return tuple(found)
-
-
-def ranks_of(threads: Sequence[Thread], policies: Policies, now: datetime) -> Mapping[Key, Ranks]:
-    """Each thread's place, from 0, in the group of every keep_last policy that matches it.
-
-    A group is ranked by last activity, the latest first, ties by id. A thread of unknown or
-    future activity, or without the group's key, takes no place.
-    """
-    ranks: dict[Key, dict[str, int]] = {thread.key: {} for thread in threads}
-    taken: dict[tuple[str, str | None], int] = {}
-    for thread in _latest_first(threads, now):
-        for policy, group in _groups(thread, policies):
-            place = taken.get((policy.name, group), 0)
-            ranks[thread.key][policy.name] = place
-            taken[policy.name, group] = place + 1
-    return ranks
-
-
-def _latest_first(threads: Sequence[Thread], now: datetime) -> list[Thread]:
-    dated = [
-        (thread.last_active_at, thread)
-        for thread in threads
-        if thread.state in RANKED and thread.last_active_at and thread.last_active_at <= now
-    ]
-    by_id = sorted(dated, key=lambda pair: pair[1].key.id)
-    return [thread for _, thread in sorted(by_id, key=lambda pair: pair[0], reverse=True)]
-
-
-def _groups(thread: Thread, policies: Policies) -> Iterator[tuple[Policy, str | None]]:
-    views = views_of(thread)
-    for policy in rulebook(policies).matched(thread.key, views).protecting:
-        if policy.keep_last is not None and has_group(policy.keep_last, views):
-            yield policy, _group(policy.keep_last.per, views)
-
-
-def _group(per: str | None, views: Views | None) -> str | None:
-    return None if per is None or views is None else views.union[per]
 
 
 def _said(decision: Decision) -> Mapping[str, str | datetime | None]:
