@@ -136,6 +136,8 @@ class Archive:
         return await aside(self._remove_older, key, keep)
 
     def _remove_older(self, key: Key, keep: Copy) -> int:
+        if _named(keep.path) != key:
+            raise ArchiveDamagedError(keep.path, f"that is another thread's, not {key.id}'s")
         self._prove(keep)
         here = keep.path.rpartition("/")[0]
         removed = 0
@@ -169,16 +171,19 @@ class Archive:
             raise StoreError(f"archive {self._disk.root}: listing it failed: {error}") from error
 
 
-def _named(path: str) -> None:
-    if names.parse(path) is None:
+def _named(path: str) -> Key:
+    named = names.parse(path)
+    if named is None:
         raise ArchiveDamagedError(path, "that is no path of an object")
+    return named[0]
 
 
 def _root(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path)
-    if parts.scheme != "file" or parts.netloc not in {"", "localhost"}:
+    local = parts.scheme == "file" and parts.netloc in {"", "localhost"}
+    if not local or not path.startswith("/") or "\0" in path:
         raise ConfigError(f"archive url {url!r}: write file:///absolute/path")
-    if parts.query or parts.fragment or "\0" in path or not path.startswith("/"):
+    if parts.query or parts.fragment:
         raise ConfigError(f"archive url {url!r}: write %23 for '#' and %3F for '?' in its path")
-    return Path(path).absolute()
+    return Path(path)

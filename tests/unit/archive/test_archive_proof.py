@@ -1,0 +1,167 @@
+"""Any damage to a stored object is found."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from archive_exports import KEY, archive_in, container, export, item, put
+from hypothesis import given
+from hypothesis import strategies as st
+
+from janitor.archive import Archive, ArchiveDamagedError
+from janitor.errors import StoreError
+from janitor.model import Copy
+
+RECORDS = [container(), *(item(f"msg_{n}", f"words {n * 7919}") for n in range(20))]
+
+
+@contextmanager
+def archived() -> Iterator[tuple[Archive, Copy, Path]]:
+    """An object in a directory of its own, since Hypothesis runs a test many times."""
+    with tempfile.TemporaryDirectory() as directory:
+        archive = archive_in(Path(directory))
+        copy = put(archive, RECORDS)
+        yield archive, copy, Path(directory) / copy.path
+
+
+def prove(archive: Archive, copy: Copy) -> None:
+    asyncio.run(archive.prove(copy))
+
+
+@given(st.data())
+def test_a_flipped_byte_is_found(data: st.DataObject) -> None:
+    with archived() as (archive, copy, path):
+        stored = bytearray(path.read_bytes())
+        stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(stored)
+        with pytest.raises(ArchiveDamagedError, match=copy.path):
+            prove(archive, copy)
+
+
+@given(st.data())
+def test_a_flipped_byte_is_healed_by_the_next_put(data: st.DataObject) -> None:
+    with archived() as (archive, copy, path):
+        stored = bytearray(path.read_bytes())
+        stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(stored)
+        again = put(archive, RECORDS)
+        prove(archive, again)
+        assert again.digest == copy.digest
+
+
+@given(st.data())
+def test_a_cut_is_found_and_healed(data: st.DataObject) -> None:
+    with archived() as (archive, copy, path):
+        os.truncate(path, data.draw(st.integers(0, copy.size - 1)))
+        with pytest.raises(ArchiveDamagedError):
+            prove(archive, copy)
+        again = put(archive, RECORDS)
+        assert path.stat().st_size == again.size == copy.size
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\n", b"x" * 5000])
+def test_a_tail_is_found_and_healed(tail: bytes) -> None:
+    with archived() as (archive, copy, path):
+        path.write_bytes(path.read_bytes() + tail)
+        with pytest.raises(ArchiveDamagedError):
+            prove(archive, copy)
+        assert put(archive, RECORDS).size == path.stat().st_size == copy.size
+
+
+def test_another_frame_behind_is_found() -> None:
+    with archived() as (archive, copy, path):
+        path.write_bytes(path.read_bytes() * 2)
+        with pytest.raises(ArchiveDamagedError, match="follows its end"):
+            prove(archive, copy)
+
+
+def test_the_content_of_another_object_is_found(tmp_path: Path) -> None:
+    archive = archive_in(tmp_path)
+    one, other = put(archive, export(1)), put(archive, export(2))
+    (tmp_path / one.path).write_bytes((tmp_path / other.path).read_bytes())
+    with pytest.raises(ArchiveDamagedError, match="not the object that was proven"):
+        prove(archive, one)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"digest": "0" * 64},
+        {"sealed": "0" * 64},
+        {"items": 19},
+        {"newest_item": "msg_18"},
+        {"newest_item": None},
+        {"size": 1},
+    ],
+)
+def test_a_row_that_says_something_else_is_found(changed: dict[str, object]) -> None:
+    with (
+        archived() as (archive, copy, _),
+        pytest.raises(ArchiveDamagedError, match="not the object that was proven"),
+    ):
+        prove(archive, replace(copy, **changed))  # type: ignore[arg-type]
+
+
+def test_an_object_that_is_gone_concerns_its_thread_alone() -> None:
+    with archived() as (archive, copy, path):
+        path.unlink()
+        with pytest.raises(ArchiveDamagedError, match="is gone"):
+            prove(archive, copy)
+        path.parent.rmdir()
+        with pytest.raises(ArchiveDamagedError, match="is gone"):
+            prove(archive, copy)
+
+
+def planted_link(path: Path) -> None:
+    path.rename(path.with_suffix(".moved"))
+    path.symlink_to(path.with_suffix(".moved"))
+
+
+def planted_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def planted_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("plant", [planted_link, planted_pipe, planted_directory])
+def test_what_is_no_regular_file_is_found(plant: Callable[[Path], None]) -> None:
+    with archived() as (archive, copy, path):
+        plant(path)
+        with pytest.raises(ArchiveDamagedError):
+            prove(archive, copy)
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "main/conversation/x", "", "a\0"])
+def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> None:
+    archive = archive_in(tmp_path)
+    copy = put(archive, export())
+    with pytest.raises(ArchiveDamagedError, match="no path of an object"):
+        prove(archive, replace(copy, path=path))
+    with pytest.raises(ArchiveDamagedError, match="no path of an object"):
+        list(archive.read(path))
+    with pytest.raises(ArchiveDamagedError, match="no path of an object"):
+        asyncio.run(archive.remove(path))
+
+
+def test_reading_a_damaged_object_ends_in_an_error(tmp_path: Path) -> None:
+    archive = archive_in(tmp_path)
+    copy = put(archive, RECORDS)
+    os.truncate(tmp_path / copy.path, copy.size - 1)
+    with pytest.raises(ArchiveDamagedError, match="cut off"):
+        list(archive.read(copy.path))
+
+
+def test_damage_does_not_look_like_a_store_that_is_away() -> None:
+    assert not issubclass(ArchiveDamagedError, StoreError)
+    assert KEY.id in str(ArchiveDamagedError(f"main/conversation/unknown/{KEY.id}", "gone"))
