@@ -26,6 +26,39 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """What a registration did, counted by what was handed in."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    def __add__(self, other: Registered) -> Registered:
+        return Registered(
+            self.added + other.added,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One line of the inbox, as untrusted as it arrives; `event` is `register` or `touch`.
+
+    It may add a thread, report activity and add metadata; it never overwrites or shortens.
+    """
+
+    project: str
+    kind: str
+    id: str
+    at: datetime
+    event: str = "register"
+    created_at: datetime | None = None
+    metadata: Metadata | None = None
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A removing call that is about to be made, or was when its janitor died.
 
@@ -57,6 +90,22 @@ class Entry:
     deleted_at: datetime | None = None
     deleted_run: str | None = None
     missing_since: datetime | None = None
+    archive_keep_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page of due rows ended."""
+
+    review_at: datetime
+    key: Key
+
+    @classmethod
+    def of(cls, entry: Entry) -> Cursor:
+        """The place right after an entry that was due; ValueError where none is to be reviewed."""
+        if entry.review_at is None:
+            raise ValueError("an entry without a review time has no place among the due")
+        return cls(entry.review_at, entry.thread.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +154,8 @@ class Settlement:
     failure: str | None = None
     tombstone: bool = False
     keep_intent: bool = False
+    decided: bool = False
+    archive_keep_until: datetime | None = None
     keep_claim: bool = False
     missing: bool = False
     events: tuple[Event, ...] = ()
@@ -121,7 +172,10 @@ class RunResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run, open or closed. `counts` maps `policy/stage/outcome` to a number of threads."""
+    """One run, open or closed. `counts` maps `policy/stage/outcome` to a number of threads.
+
+    `digest` covers the run, its events and `previous`, the digest of the run closed before it.
+    """
 
     id: str
     command: str
@@ -132,3 +186,4 @@ class RunRecord:
     result: RunResult | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     digest: str | None = None
+    previous: str | None = None

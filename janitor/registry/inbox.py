@@ -1,0 +1,131 @@
+"""The one table that applications append to, and taking what they said into the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
+
+from janitor.errors import ConfigError
+from janitor.model import Key, Kind
+from janitor.registry.entries import Notice, Registration
+from janitor.registry.registration import RefusedRegistration, Registering, check
+from janitor.registry.rows import Values
+from janitor.registry.store import BATCH, batches
+from janitor.registry.tables import INBOX, UNDRAINED
+
+VERSION = 1
+KEPT_FOR = timedelta(days=30)
+EVENTS = ("register", "touch")
+
+_DRAINED = (
+    update(INBOX)
+    .where(INBOX.c.seq == bindparam("b_seq"))
+    .values(drained_at=bindparam("at_"), refused=bindparam("why"))
+)
+
+
+class Inbox(Registering):
+    """What applications append, and its way into the registry."""
+
+    def append(self, notices: Iterable[Notice]) -> int:
+        """Appends notices as they are; how many. They are judged when they are drained."""
+        appended = 0
+        for batch in batches(notices):
+            with self._writing() as connection:
+                connection.execute(insert(INBOX), [_row_of(notice) for notice in batch])
+            appended += len(batch)
+        return appended
+
+    def undrained(self) -> int:
+        """How many notices wait."""
+        with self._reading() as connection:
+            waiting = select(func.count()).select_from(INBOX).where(text(UNDRAINED))
+            return int(connection.scalar(waiting) or 0)
+
+    def drain(self, now: datetime) -> int:
+        """Takes every waiting notice into the registry; how many were judged.
+
+        A notice adds a thread, dates its activity or adds metadata; it overwrites nothing. One
+        that cannot be believed is kept with the reason. All are kept for 30 days.
+        """
+        drained = 0
+        while judged := self._drain_page(now):
+            drained += judged
+        with self._writing() as connection:
+            connection.execute(delete(INBOX).where(INBOX.c.drained_at < now - KEPT_FOR))
+        return drained
+
+    def _drain_page(self, now: datetime) -> int:
+        page = select(INBOX).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
+        with self._writing() as connection:
+            rows = connection.execute(page).mappings().all()
+            verdicts = [_judge(row) for row in rows]
+            self._take_in(connection, [v for v in verdicts if not isinstance(v, str)], now)
+            if rows:
+                connection.execute(_DRAINED, _marks(rows, verdicts, now))
+        return len(rows)
+
+    def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
+        # A mere report of activity must not bring a known thread up for review.
+        touches = [(s.key, s.last_active_at) for s in said if _is_touch(s)]
+        known = self._rows(connection, (key for key, _ in touches))
+        new = [s for s in said if not (_is_touch(s) and s.key in known)]
+        self._register(connection, new, now, overwrite=False)
+        self._touch(connection, [(key, at) for key, at in touches if key in known and at])
+
+
+def _is_touch(said: Registration) -> bool:
+    return said.created_at is None and said.metadata is None and said.last_active_at is not None
+
+
+def _marks(
+    rows: Sequence[RowMapping], verdicts: Sequence[Registration | str], now: datetime
+) -> list[Values]:
+    return [
+        {
+            "b_seq": row["seq"],
+            "at_": now,
+            "why": verdict if isinstance(verdict, str) else None,
+        }
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
+
+
+def _judge(row: RowMapping) -> Registration | str:
+    if row["v"] != VERSION or row["event"] not in EVENTS:
+        return "unknown version or event"
+    try:
+        kind = Kind(row["kind"])
+    except ValueError:
+        return "unknown kind"
+    metadata = row["metadata"]
+    if metadata is not None and not isinstance(metadata, dict):
+        return "metadata is no map"
+    said = Registration(
+        key=Key(row["project"], kind, row["id"]),
+        created_at=row["created_at"],
+        last_active_at=row["at"],
+        metadata=metadata,
+    )
+    try:
+        check(said)
+    except RefusedRegistration as error:
+        return str(error)
+    return said
+
+
+def _row_of(notice: Notice) -> Values:
+    if notice.at.utcoffset() is None:
+        raise ConfigError("a notice's time has no time zone")
+    return {
+        "v": notice.v,
+        "project": notice.project,
+        "kind": notice.kind,
+        "id": notice.id,
+        "at": notice.at,
+        "event": notice.event,
+        "created_at": notice.created_at,
+        "metadata": None if notice.metadata is None else dict(notice.metadata),
+    }

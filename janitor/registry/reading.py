@@ -1,0 +1,193 @@
+"""Looking things up: by an index, in pages, with no transaction open between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, select, text, tuple_
+
+from janitor.model import LIVE, Key, State, Thread
+from janitor.registry.entries import Cursor, Entry
+from janitor.registry.rows import entry_of
+from janitor.registry.store import PAGE, Store
+from janitor.registry.tables import COUNT, FAILING, LABEL, RANKED, REVIEWABLE, THREAD, UNSETTLED
+
+KEY = (THREAD.c.project, THREAD.c.kind, THREAD.c.id)
+_LABEL_KEY = (LABEL.c.project, LABEL.c.kind, LABEL.c.id)
+
+
+def beyond(key: Key) -> ColumnElement[bool]:
+    """The rows after a key, in the order of keys."""
+    return tuple_(*KEY) > tuple_(key.project, key.kind, key.id)
+
+
+def due_statement(
+    now: datetime, after: Cursor | None, limit: int, policy: str | None
+) -> Select[tuple[object, ...]]:
+    """A page of what is up for review; `ix_thread_review` alone must serve it."""
+    order = (THREAD.c.review_at, *KEY)
+    statement = select(THREAD).where(text(REVIEWABLE), THREAD.c.review_at <= now)
+    if after is not None:
+        key = after.key
+        place = tuple_(after.review_at, key.project, key.kind, key.id)
+        statement = statement.where(tuple_(*order) > place)
+    if policy is not None:
+        statement = statement.where(THREAD.c.policy == policy)
+    return statement.order_by(*order).limit(limit)
+
+
+def rank_statement(
+    per: str | None, value: str | None, after: tuple[datetime, Key] | None
+) -> Select[tuple[object, ...]]:
+    """A page of a keep_last group, the most recently active first."""
+    statement = select(THREAD).where(text(RANKED))
+    if per is not None:
+        member = select(LABEL).where(LABEL.c.key == per, LABEL.c.value == value).subquery()
+        same = [THREAD.c[name] == member.c[name] for name in ("project", "kind", "id")]
+        statement = statement.where(*same)
+    if after is not None:
+        at, key = after
+        ties = tuple_(THREAD.c.id, THREAD.c.project, THREAD.c.kind)
+        earlier = THREAD.c.last_active_at < at
+        statement = statement.where(
+            THREAD.c.last_active_at <= at, earlier | (ties > tuple_(key.id, key.project, key.kind))
+        )
+    order = (THREAD.c.last_active_at.desc(), THREAD.c.id, THREAD.c.project, THREAD.c.kind)
+    return statement.order_by(*order).limit(PAGE)
+
+
+class Reading(Store):
+    """Entries by key, by what is due and by what was said of them."""
+
+    def _entries(self, statement: Select[tuple[object, ...]]) -> list[Entry]:
+        with self._reading() as connection:
+            rows = connection.execute(statement).mappings()
+            return [entry_of(row, self._untrusted) for row in rows]
+
+    def get(self, key: Key) -> Entry | None:
+        """What is known of a thread, tombstones included; `None` where it was never registered."""
+        found = self._entries(select(THREAD).where(*(c == v for c, v in _parts(key))))
+        return found[0] if found else None
+
+    def find(self, id: str) -> list[Entry]:
+        """Every entry of that id, in any project and of any kind."""
+        with self._reading() as connection:
+            places = connection.execute(select(COUNT.c.project, COUNT.c.kind).distinct()).all()
+        found = (self.get(Key(project, kind, id)) for project, kind in sorted(places))
+        return [entry for entry in found if entry is not None]
+
+    def due(
+        self,
+        now: datetime,
+        *,
+        after: Cursor | None = None,
+        limit: int = PAGE,
+        policy: str | None = None,
+    ) -> list[Entry]:
+        """A page of what is up for review at `now`, the longest waiting first.
+
+        Only states from which something may still be done; `Cursor.of` the last entry of a page
+        leads to the next one.
+        """
+        return self._entries(due_statement(now, after, limit, policy))
+
+    def select(
+        self,
+        *,
+        state: State | None = None,
+        due_at_or_before: datetime | None = None,
+        failed: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        project: str | None = None,
+    ) -> Iterator[Entry]:
+        """Every entry that all given clauses hold for, by key, streaming.
+
+        `metadata` pairs hold where the application or the server says so.
+        """
+        clauses = [text(FAILING)] if failed else []
+        statement = select(THREAD).where(*clauses)
+        if state is not None:
+            statement = statement.where(THREAD.c.state == state)
+            if state in (State.DELETING, State.MISSING):
+                statement = statement.where(text(UNSETTLED))
+        if due_at_or_before is not None:
+            statement = statement.where(THREAD.c.due_at <= due_at_or_before)
+        if project is not None:
+            statement = statement.where(THREAD.c.project == project)
+        return self._labelled(statement, metadata) if metadata else self._by_key(statement)
+
+    def _by_key(self, statement: Select[tuple[object, ...]]) -> Iterator[Entry]:
+        page = self._entries(statement.order_by(*KEY).limit(PAGE))
+        while page:
+            yield from page
+            rest = statement.where(beyond(page[-1].thread.key))
+            page = self._entries(rest.order_by(*KEY).limit(PAGE)) if len(page) == PAGE else []
+
+    def _labelled(
+        self, statement: Select[tuple[object, ...]], metadata: Mapping[str, str]
+    ) -> Iterator[Entry]:
+        # The index of labels is walked, never the table: a person's threads are few among many.
+        last: Key | None = None
+        while keys := self._holders(metadata, last):
+            for key in keys:
+                yield from self._entries(statement.where(*(c == v for c, v in _parts(key))))
+            last = keys[-1]
+
+    def _holders(self, metadata: Mapping[str, str], after: Key | None) -> list[Key]:
+        (name, value), *others = metadata.items()
+        statement = select(*_LABEL_KEY).where(LABEL.c.key == name, LABEL.c.value == value)
+        for other in others:
+            too = LABEL.alias()
+            same = [too.c[column.name] == column for column in _LABEL_KEY]
+            pair = (too.c.key == other[0], too.c.value == other[1])
+            statement = statement.where(select(too.c.id).where(*same, *pair).exists())
+        if after is not None:
+            statement = statement.where(
+                tuple_(*_LABEL_KEY) > tuple_(after.project, after.kind, after.id)
+            )
+        with self._reading() as connection:
+            rows = connection.execute(statement.order_by(*_LABEL_KEY).limit(PAGE))
+            return [Key(*row) for row in rows]
+
+    def group(self, per: str | None = None, value: str | None = None) -> Iterator[Thread]:
+        """The active and archived threads of a keep_last group, last activity first, then id.
+
+        `per` is a metadata key and `value` what either side says of it; no `per`: all threads.
+        Unknown activity takes no place and is left out. Streams, so stop after enough.
+        """
+        after: tuple[datetime, Key] | None = None
+        while page := self._ranked(rank_statement(per, value, after)):
+            yield from (thread for _, thread in page)
+            at, thread = page[-1]
+            after = (at, thread.key)
+
+    def _ranked(self, statement: Select[tuple[object, ...]]) -> list[tuple[datetime, Thread]]:
+        with self._reading() as connection:
+            rows = connection.execute(statement).mappings()
+            return [(r["last_active_at"], entry_of(r, self._untrusted).thread) for r in rows]
+
+    def reviewable(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
+        """A page of all live entries by key, for a pass that decides every one anew."""
+        statement = select(THREAD).where(THREAD.c.state.in_(sorted(LIVE)))
+        if after is not None:
+            statement = statement.where(beyond(after))
+        return self._entries(statement.order_by(*KEY).limit(limit))
+
+    def open_intents(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
+        """A page by key of what is being deleted: what a dead janitor left, at a run's start."""
+        deleting = THREAD.c.state == State.DELETING
+        statement = select(THREAD).where(text(UNSETTLED), deleting)
+        if after is not None:
+            statement = statement.where(beyond(after))
+        return self._entries(statement.order_by(*KEY).limit(limit))
+
+    def expired_copies(self, now: datetime, limit: int = PAGE) -> list[Entry]:
+        """A page of deleted entries whose archive copy is kept no longer, the oldest first."""
+        until = THREAD.c.archive_keep_until
+        statement = select(THREAD).where(until <= now, THREAD.c.state == State.DELETED)
+        return self._entries(statement.order_by(until).limit(limit))
+
+
+def _parts(key: Key) -> Iterator[tuple[ColumnElement[object], object]]:
+    return zip(KEY, (key.project, key.kind, key.id), strict=True)

@@ -1,0 +1,146 @@
+"""How threads enter, and what anybody may report of them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from janitor.catalogue import is_id
+from janitor.errors import ConfigError
+from janitor.model import Key, State
+from janitor.registry.entries import Registered, Registration
+from janitor.registry.rows import Values, fresh, merged
+from janitor.registry.store import Store, batches, write
+from janitor.registry.tables import THREAD
+
+PAIRS = 64
+KEY_LENGTH = 64
+VALUE_LENGTH = 512
+
+_REPORTED = ("created_at", "reported_at", "last_active_at", "keep_until", "reported", "review_at")
+_TOUCHED = ("reported_at", "last_active_at")
+
+
+class RefusedRegistration(ConfigError):  # noqa: N818  the caller's own word for it
+    """A registration that must not enter; the message says why and quotes no metadata value."""
+
+
+def check(said: Registration) -> None:
+    """Whether a registration may enter; RefusedRegistration says why it may not."""
+    if not is_id(said.key.id):
+        raise RefusedRegistration(
+            "the id must be 1 to 200 letters, digits, dots, colons, dashes or underscores"
+        )
+    if not is_id(said.key.project):
+        raise RefusedRegistration(f"{said.key.id}: the project's name is no name")
+    for name in ("created_at", "last_active_at", "keep_until"):
+        at = getattr(said, name)
+        if at is not None and at.utcoffset() is None:
+            raise RefusedRegistration(f"{said.key.id}: {name} has no time zone")
+    check_metadata(said.key.id, said.metadata or {})
+
+
+def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
+    """Whether metadata is text of sane size; RefusedRegistration says why it is not."""
+    if len(metadata) > PAIRS:
+        raise RefusedRegistration(f"{id}: more than {PAIRS} metadata pairs")
+    for name, value in metadata.items():
+        if not _is_text(name, KEY_LENGTH) or not name:
+            raise RefusedRegistration(f"{id}: a metadata key must be 1 to {KEY_LENGTH} characters")
+        if not _is_text(value, VALUE_LENGTH):
+            raise RefusedRegistration(
+                f"{id}: metadata {name!r} must be text of at most {VALUE_LENGTH} characters"
+            )
+
+
+def _is_text(value: object, length: int) -> bool:
+    if not isinstance(value, str) or len(value) > length or "\0" in value:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+class Registering(Store):
+    """Adding threads and reporting their activity."""
+
+    def register(self, registrations: Iterable[Registration], now: datetime) -> Registered:
+        """Adds threads and what was newly said of known ones; saying it again changes nothing.
+
+        Times never move backwards, `None` clears nothing and tombstones stay dead. What is new or
+        changed is up for review at `now`. Written in transactions of 500; RefusedRegistration
+        before anything of its batch is written.
+        """
+        done = Registered()
+        for batch in batches(registrations):
+            for said in batch:
+                check(said)
+            with self._writing() as connection:
+                done += self._register(connection, batch, now)
+        return done
+
+    def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
+        """Reports activity of known threads and changes nothing else; how many rows changed."""
+        changed = 0
+        for batch in batches(keys_at):
+            with self._writing() as connection:
+                changed += self._touch(connection, batch)
+        return changed
+
+    def _register(
+        self,
+        connection: Connection,
+        batch: Iterable[Registration],
+        now: datetime,
+        *,
+        overwrite: bool = True,
+    ) -> Registered:
+        batch = list(batch)
+        known = self._rows(connection, (said.key for said in batch))
+        rows = dict(known)
+        done = Registered()
+        for said in batch:
+            before = rows.get(said.key)
+            after = fresh(said) if before is None else merged(before, said, overwrite=overwrite)
+            rows[said.key] = after
+            done += Registered(before is None, before not in (None, after), before == after)
+        changed = {key: row for key, row in rows.items() if row != known.get(key)}
+        self._enter(connection, known, changed, now)
+        return done
+
+    def _enter(
+        self,
+        connection: Connection,
+        known: Mapping[Key, Values],
+        changed: Mapping[Key, Values],
+        now: datetime,
+    ) -> None:
+        for row in changed.values():
+            self._date(row)
+            row["review_at"] = now
+        new = [_complete(row, now) for key, row in changed.items() if key not in known]
+        if new:
+            connection.execute(insert(THREAD), new)
+        write(connection, _REPORTED, [row for key, row in changed.items() if key in known])
+        self._relabel(connection, ((known.get(key), row) for key, row in changed.items()))
+        self._recount(connection, ((None, row) for row in new))
+
+    def _touch(self, connection: Connection, batch: Iterable[tuple[Key, datetime]]) -> int:
+        batch = list(batch)
+        rows = self._rows(connection, (key for key, _ in batch))
+        changed: dict[Key, Values] = {}
+        for key, at in batch:
+            row = rows.get(key)
+            if row is None or row["state"] is State.DELETED:
+                continue
+            if row["reported_at"] is None or row["reported_at"] < at:
+                row["reported_at"] = at
+                self._date(row)
+                changed[key] = row
+        write(connection, _TOUCHED, list(changed.values()))
+        return len(changed)
+
+
+def _complete(row: Values, now: datetime) -> Values:
+    rest = {"registered_at": now, "policy": None, "copy_is_current": False, "attempts": 0}
+    return row | rest

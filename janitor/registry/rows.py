@@ -1,0 +1,239 @@
+"""Between rows and nouns, and what may become of a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from janitor.model import Copy, Key, Metadata, State, Thread
+from janitor.policy.activity import Sightings, last_activity
+from janitor.registry.entries import Entry, Intent, Registration, Settlement
+
+Values = dict[str, Any]
+Fields = RowMapping | Values
+
+FORGOTTEN: Values = dict.fromkeys(
+    (
+        *("reported", "upstream", "items", "newest_item", "last_error", "soft_deleted_at"),
+        *("reported_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
+        *("last_active_at", "review_at", "due_at", "missing_since"),
+    )
+)
+NO_INTENT: Values = dict.fromkeys(
+    ("intent_run", "intent_at", "intent_policy", "intent_alive_at", "intent_access")
+)
+NO_CLAIM: Values = dict.fromkeys(("claim_run", "claim_until"))
+
+
+def key_of(row: Fields) -> Key:
+    """The key of a row."""
+    return Key(row["project"], row["kind"], row["id"])
+
+
+def sightings_of(row: Fields) -> Sightings:
+    """Where a row's activity is known from."""
+    return Sightings(
+        row["reported_at"],
+        row["upstream_at"],
+        row["baseline_at"],
+        row["changed_at"],
+        row["newest_item"],
+    )
+
+
+def entry_of(row: Fields, untrusted: frozenset[str]) -> Entry:
+    """A row as a noun; activity is judged anew, by whom is trusted now."""
+    key, seen = key_of(row), sightings_of(row)
+    return Entry(
+        thread=_thread_of(row, key, seen, untrusted),
+        sightings=seen,
+        review_at=row["review_at"],
+        policy=row["policy"],
+        due_at=row["due_at"],
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+        intent=_intent_of(row, key),
+        registered_at=row["registered_at"],
+        deleted_at=row["deleted_at"],
+        deleted_run=row["deleted_run"],
+        missing_since=row["missing_since"],
+        archive_keep_until=row["archive_keep_until"],
+    )
+
+
+def _thread_of(row: Fields, key: Key, seen: Sightings, untrusted: frozenset[str]) -> Thread:
+    created_at = row["created_at"]
+    return Thread(
+        key=key,
+        state=row["state"],
+        created_at=created_at,
+        last_active_at=last_activity(created_at, seen, trust_reported=key.project not in untrusted),
+        items=row["items"],
+        newest_item=row["newest_item"],
+        reported=row["reported"],
+        upstream=row["upstream"],
+        keep_until=row["keep_until"],
+        soft_deleted_at=row["soft_deleted_at"],
+        copy=_copy_of(row),
+        copy_is_current=row["copy_is_current"],
+    )
+
+
+def _copy_of(row: Fields) -> Copy | None:
+    if row["copy_path"] is None:
+        return None
+    return Copy(
+        path=row["copy_path"],
+        digest=row["copy_digest"],
+        sealed=row["copy_sealed"],
+        items=row["copy_items"],
+        newest_item=row["copy_newest_item"],
+        size=row["copy_size"],
+        archived_at=row["copied_at"],
+    )
+
+
+def _intent_of(row: Fields, key: Key) -> Intent | None:
+    if row["intent_run"] is None:
+        return None
+    return Intent(
+        key,
+        row["intent_run"],
+        row["intent_at"],
+        row["intent_policy"],
+        row["intent_alive_at"],
+        row["intent_access"],
+    )
+
+
+def labels_of(row: Values | None) -> set[tuple[str, str]]:
+    """Every metadata pair that either side says of a thread."""
+    if row is None:
+        return set()
+    return {*(row["reported"] or {}).items(), *(row["upstream"] or {}).items()}
+
+
+def fresh(said: Registration) -> Values:
+    """The row of a thread that nobody registered before."""
+    return {
+        "project": said.key.project,
+        "kind": said.key.kind,
+        "id": said.key.id,
+        "state": State.ACTIVE,
+        "created_at": said.created_at,
+        "reported_at": said.last_active_at,
+        "upstream_at": None,
+        "baseline_at": None,
+        "changed_at": None,
+        "newest_item": None,
+        "keep_until": said.keep_until,
+        "reported": None if said.metadata is None else dict(said.metadata),
+        "upstream": None,
+    }
+
+
+def merged(row: Values, said: Registration, *, overwrite: bool) -> Values:
+    """A row after one more registration: times only move forward, nothing said clears nothing.
+
+    Once the server was asked, its creation time stands and a reported one changes nothing.
+    """
+    if row["state"] is State.DELETED:
+        return row
+    changes: Values = {
+        "reported_at": _later(row["reported_at"], said.last_active_at),
+        "keep_until": _later(row["keep_until"], said.keep_until),
+        "reported": _said(row["reported"], said.metadata, overwrite=overwrite),
+    }
+    if row["baseline_at"] is None:
+        changes["created_at"] = _later(row["created_at"], said.created_at)
+    return row | changes
+
+
+def _later(one: Any, other: Any) -> Any:  # noqa: ANN401  two optional times
+    return one if other is None or (one is not None and one >= other) else other
+
+
+def _said(known: Metadata | None, new: Metadata | None, *, overwrite: bool) -> Metadata | None:
+    if new is None:
+        return known
+    return dict(new) if overwrite or known is None else {**new, **known}
+
+
+def settled(row: Values, said: Settlement) -> Values:
+    """A row after a settlement."""
+    after = row | NO_CLAIM | _facts(said) | {"review_at": said.review_at}
+    after |= _outcome(row, said) | _decision(said)
+    after |= _state(row, said)
+    if not said.keep_intent:
+        after |= NO_INTENT
+    return after | FORGOTTEN if said.tombstone else after
+
+
+def _facts(said: Settlement) -> Values:
+    changes: Values = {
+        name: value
+        for name in (
+            *("created_at", "items", "copy_is_current", "soft_deleted_at"),
+            *("keep_until", "archive_keep_until"),
+        )
+        if (value := getattr(said, name)) is not None
+    }
+    if said.upstream is not None:
+        changes["upstream"] = dict(said.upstream)
+    return changes | _seen(said.sightings) | _copied(said.copy)
+
+
+def _seen(seen: Sightings | None) -> Values:
+    if seen is None:
+        return {}
+    return {
+        "reported_at": seen.reported_at,
+        "upstream_at": seen.upstream_at,
+        "baseline_at": seen.baseline_at,
+        "changed_at": seen.changed_at,
+        "newest_item": seen.newest_item,
+    }
+
+
+def _copied(copy: Copy | None) -> Values:
+    if copy is None:
+        return {}
+    return {
+        "copy_path": copy.path,
+        "copy_digest": copy.digest,
+        "copy_sealed": copy.sealed,
+        "copy_items": copy.items,
+        "copy_newest_item": copy.newest_item,
+        "copy_size": copy.size,
+        "copied_at": copy.archived_at,
+    }
+
+
+def _outcome(row: Values, said: Settlement) -> Values:
+    if said.failure is None:
+        return {"attempts": 0, "last_error": None}
+    return {"attempts": row["attempts"] + 1, "last_error": said.failure}
+
+
+def _decision(said: Settlement) -> Values:
+    decided = {"policy": said.policy, "due_at": said.due_at}
+    if said.decided:
+        return dict(decided)
+    return {name: value for name, value in decided.items() if value is not None}
+
+
+def _state(row: Values, said: Settlement) -> Values:
+    state = State.DELETED if said.tombstone else said.state
+    if state is None:
+        return {}
+    last = said.events[-1] if said.events else None
+    at = last.at if last else row["intent_at"]
+    changes: Values = {"state": state}
+    if state in (State.ACTIVE, State.ARCHIVED):
+        changes["soft_deleted_at"] = None
+    if state is State.DELETED:
+        changes["deleted_at"] = at
+        changes["deleted_run"] = row["intent_run"] or (last.run if last else None)
+    changes["missing_since"] = (row["missing_since"] or at) if state is State.MISSING else None
+    return changes

@@ -1,0 +1,200 @@
+"""The audit: runs, their events, and the chain of digests over both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+
+from janitor.errors import StoreError
+from janitor.model import Key
+from janitor.registry.entries import Event, RunRecord, RunResult
+from janitor.registry.store import PAGE, Store
+from janitor.registry.tables import EVENT, RUN, TOTAL
+
+# A run that a limit stopped is complete: otherwise waiting alone would lift the limit.
+COMPLETE = (RunResult.DONE, RunResult.LIMITED)
+SWEEPS = ("sweep", "serve")
+
+
+class Running(Store):
+    """Runs and what happened in them."""
+
+    def open_run(self, command: str, mode: str, policies_digest: str, now: datetime) -> RunRecord:
+        """Opens a run under a new id."""
+        run = RunRecord(uuid4().hex, command, now, mode, policies_digest)
+        row = {
+            "id": run.id,
+            "command": command,
+            "mode": mode,
+            "policies_digest": policies_digest,
+            "started_at": now,
+        }
+        with self._writing() as connection:
+            connection.execute(insert(RUN), row)
+        return run
+
+    def close_run(self, run: str, result: RunResult, now: datetime) -> RunRecord:
+        """Closes a run: counts its events and chains its digest to the run closed before.
+
+        A run that is closed already is returned as it is; StoreError for an unknown one.
+        """
+        with self._writing() as connection:
+            row = _row(connection, run)
+            if row["closed_at"] is not None:
+                return _record_of(row)
+            last = connection.execute(_closed().limit(1)).mappings().first()
+            closing = {
+                "closed_at": now,
+                "result": result,
+                "counts": self._count(connection, run),
+                "link": 1 if last is None else last["link"] + 1,
+                "previous": None if last is None else last["digest"],
+            }
+            connection.execute(update(RUN).where(RUN.c.id == run).values(closing))
+            digest = _digest(connection, _row(connection, run))
+            connection.execute(update(RUN).where(RUN.c.id == run).values(digest=digest))
+            return _record_of(_row(connection, run))
+
+    def _count(self, connection: Connection, run: str) -> dict[str, int]:
+        group = (func.coalesce(EVENT.c.policy, ""), EVENT.c.stage, EVENT.c.outcome)
+        carried_out = (EVENT.c.run == run, EVENT.c.stage.is_not(None), EVENT.c.outcome.is_not(None))
+        rows = connection.execute(
+            select(*group, func.count()).where(*carried_out).group_by(*group)
+        ).all()
+        for policy, stage, outcome, n in rows:
+            place = (TOTAL.c.policy == policy, TOTAL.c.stage == stage, TOTAL.c.outcome == outcome)
+            if connection.execute(update(TOTAL).where(*place).values(n=TOTAL.c.n + n)).rowcount:
+                continue
+            row = {"policy": policy, "stage": stage, "outcome": outcome, "n": n}
+            connection.execute(insert(TOTAL), row)
+        return {f"{policy}/{stage}/{outcome}": n for policy, stage, outcome, n in rows}
+
+    def run(self, id: str) -> RunRecord | None:
+        """One run, `None` where there is none of that id."""
+        with self._reading() as connection:
+            row = connection.execute(select(RUN).where(RUN.c.id == id)).mappings().first()
+            return None if row is None else _record_of(row)
+
+    def runs(self, limit: int = 100) -> list[RunRecord]:
+        """The newest runs first, open ones too."""
+        with self._reading() as connection:
+            rows = connection.execute(select(RUN).order_by(RUN.c.number.desc()).limit(limit))
+            return [_record_of(row) for row in rows.mappings()]
+
+    def unclosed_runs(self) -> list[RunRecord]:
+        """Runs that are open, or whose janitor died, the oldest first."""
+        unclosed = select(RUN).where(RUN.c.closed_at.is_(None)).order_by(RUN.c.number)
+        with self._reading() as connection:
+            return [_record_of(row) for row in connection.execute(unclosed).mappings()]
+
+    def last_completed(self, now: datetime) -> datetime | None:
+        """When the last sweep that went through everything was closed, not after `now`."""
+        complete = (
+            RUN.c.result.in_(COMPLETE),
+            RUN.c.command.in_(SWEEPS),
+            RUN.c.closed_at <= now,
+        )
+        with self._reading() as connection:
+            at = connection.scalar(
+                select(RUN.c.closed_at).where(*complete).order_by(RUN.c.closed_at.desc()).limit(1)
+            )
+            return at if isinstance(at, datetime) else None
+
+    def events(self, run: str) -> Iterator[Event]:
+        """A run's events in the order they were written, streaming."""
+        last = 0
+        while page := self._event_page(run, last):
+            yield from (_event_of(row) for row in page)
+            last = page[-1]["number"]
+
+    def _event_page(self, run: str, after: int) -> list[RowMapping]:
+        with self._reading() as connection:
+            return list(_lines(connection, run, after))
+
+    def history(self, key: Key) -> list[Event]:
+        """Everything that ever happened to a thread, the oldest first."""
+        its_own = (EVENT.c.id == key.id, EVENT.c.project == key.project, EVENT.c.kind == key.kind)
+        with self._reading() as connection:
+            rows = connection.execute(select(EVENT).where(*its_own).order_by(EVENT.c.number))
+            return [_event_of(row) for row in rows.mappings()]
+
+    def first_broken_run(self) -> str | None:
+        """The id of the first closed run whose record does not fit its digest or the one before."""
+        previous: str | None = None
+        with self._reading() as connection:
+            chain = select(RUN.c.id).where(RUN.c.link.is_not(None)).order_by(RUN.c.link)
+            for run in connection.scalars(chain).all():
+                row = _row(connection, run)
+                if row["previous"] != previous or row["digest"] != _digest(connection, row):
+                    return str(run)
+                previous = row["digest"]
+        return None
+
+
+def _closed() -> Select[tuple[object, ...]]:
+    return select(RUN).where(RUN.c.link.is_not(None)).order_by(RUN.c.link.desc())
+
+
+def _row(connection: Connection, run: str) -> RowMapping:
+    row = connection.execute(select(RUN).where(RUN.c.id == run)).mappings().first()
+    if row is None:
+        raise StoreError(f"there is no run {run}: see `janitor runs`")
+    return row
+
+
+def _lines(connection: Connection, run: str, after: int) -> Iterator[RowMapping]:
+    page = select(EVENT).where(EVENT.c.run == run, EVENT.c.number > after)
+    yield from connection.execute(page.order_by(EVENT.c.number).limit(PAGE)).mappings()
+
+
+def _digest(connection: Connection, row: RowMapping) -> str:
+    chained = {name: value for name, value in row.items() if name not in ("number", "digest")}
+    sha = hashlib.sha256(_canonical(chained))
+    last = 0
+    while page := list(_lines(connection, row["id"], last)):
+        for line in page:
+            sha.update(_canonical({k: v for k, v in line.items() if k != "number"}))
+        last = page[-1]["number"]
+    return sha.hexdigest()
+
+
+def _canonical(fields: dict[str, object]) -> bytes:
+    said = {
+        name: value.astimezone(UTC) if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+def _record_of(row: RowMapping) -> RunRecord:
+    return RunRecord(
+        id=row["id"],
+        command=row["command"],
+        started_at=row["started_at"],
+        mode=row["mode"],
+        policies_digest=row["policies_digest"],
+        closed_at=row["closed_at"],
+        result=row["result"],
+        counts=row["counts"] or {},
+        digest=row["digest"],
+        previous=row["previous"],
+    )
+
+
+def _event_of(row: RowMapping) -> Event:
+    return Event(
+        run=row["run"],
+        at=row["at"],
+        key=Key(row["project"], row["kind"], row["id"]),
+        name=row["name"],
+        stage=row["stage"],
+        outcome=row["outcome"],
+        policy=row["policy"],
+        reason=row["reason"],
+        response_id=row["response_id"],
+    )

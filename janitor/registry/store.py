@@ -1,0 +1,155 @@
+"""What every part of the registry stands on: one engine, and transactions that explain failures."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, insert, select, update
+
+from janitor.model import Key, State
+from janitor.policy.activity import last_activity
+from janitor.registry.engine import WRITES, explained
+from janitor.registry.rows import Values, key_of, labels_of, sightings_of
+from janitor.registry.tables import COUNT, LABEL, META, THREAD
+
+T = TypeVar("T")
+
+BATCH = 500
+PAGE = 1000
+
+Change = tuple[Values | None, Values | None]
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def by_key() -> tuple[ColumnElement[bool], ...]:
+    """Which row each set of `bound` parameters of an executemany means."""
+    return tuple(THREAD.c[name] == bindparam(f"b_{name}") for name in ("project", "kind", "id"))
+
+
+def bound(key: Key) -> Values:
+    """The parameters of `by_key`."""
+    return {"b_project": key.project, "b_kind": key.kind, "b_id": key.id}
+
+
+class Store:
+    """One database; safe to be used from several threads."""
+
+    def __init__(self, engine: Engine, path: Path, untrusted: frozenset[str]) -> None:
+        self._engine = engine
+        self._path = path
+        self._untrusted = untrusted
+        self._turn = Lock()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with explained(self._path), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        # Threads take turns here: SQLite's own waiting polls, and a turn is short.
+        with self._turn, explained(self._path), self._engine.connect() as plain:
+            connection = plain.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+
+    def _rows(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Values]:
+        # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
+        groups: dict[tuple[str, Any], set[str]] = defaultdict(set)
+        for key in keys:
+            groups[key.project, key.kind].add(key.id)
+        found: dict[Key, Values] = {}
+        for (project, kind), ids in groups.items():
+            for chunk in batches(ids):
+                statement = select(THREAD).where(
+                    THREAD.c.project == project, THREAD.c.kind == kind, THREAD.c.id.in_(chunk)
+                )
+                for row in connection.execute(statement).mappings():
+                    found[key_of(row)] = dict(row)
+        return found
+
+    def _date(self, row: Values) -> None:
+        trusted = row["project"] not in self._untrusted
+        row["last_active_at"] = last_activity(
+            row["created_at"], sightings_of(row), trust_reported=trusted
+        )
+
+    @staticmethod
+    def _relabel(connection: Connection, changes: Iterable[Change]) -> None:
+        gone: list[Values] = []
+        new: list[Values] = []
+        for before, after in changes:
+            was, now = labels_of(before), labels_of(after)
+            if was == now:
+                continue
+            row = after or before or {}
+            key = {name: row[name] for name in ("project", "kind", "id")}
+            new += [{**key, "key": name, "value": value} for name, value in now - was]
+            gone += [_prefixed({**key, "key": name, "value": value}) for name, value in was - now]
+        if gone:
+            connection.execute(_UNLABEL, gone)
+        if new:
+            connection.execute(insert(LABEL), new)
+
+    @staticmethod
+    def _recount(connection: Connection, changes: Iterable[Change]) -> None:
+        deltas: Counter[tuple[str, Any, State, str]] = Counter()
+        for before, after in changes:
+            if before is not None:
+                deltas[_counted(before)] -= 1
+            if after is not None:
+                deltas[_counted(after)] += 1
+        add(connection, {key: n for key, n in deltas.items() if n})
+
+    def _meta(self, name: str) -> str | None:
+        with self._reading() as connection:
+            return connection.scalar(select(META.c.value).where(META.c.key == name))
+
+    @staticmethod
+    def _set_meta(connection: Connection, name: str, value: str | None) -> None:
+        connection.execute(delete(META).where(META.c.key == name))
+        if value is not None:
+            connection.execute(insert(META), {"key": name, "value": value})
+
+
+_UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
+
+
+def _prefixed(values: Values) -> Values:
+    return {f"b_{name}": value for name, value in values.items()}
+
+
+def _counted(row: Values) -> tuple[str, Any, State, str]:
+    return row["project"], row["kind"], row["state"], row["policy"] or ""
+
+
+def add(connection: Connection, deltas: Mapping[tuple[str, Any, State, str], int]) -> None:
+    """Moves the count table; call it in the transaction that moves the rows."""
+    for (project, kind, state, policy), n in deltas.items():
+        place = {"project": project, "kind": kind, "state": state, "policy": policy}
+        at = [COUNT.c[name] == value for name, value in place.items()]
+        if connection.execute(update(COUNT).where(*at).values(n=COUNT.c.n + n)).rowcount == 0:
+            connection.execute(insert(COUNT), {**place, "n": n})
+
+
+def write(connection: Connection, names: Sequence[str], rows: Sequence[Values]) -> None:
+    """Writes the named columns of rows that are there, in one executemany."""
+    if not rows:
+        return
+    statement = update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})
+    connection.execute(
+        statement,
+        [bound(key_of(row)) | {name: row[name] for name in names} for row in rows],
+    )

@@ -1,0 +1,279 @@
+"""The tables. A row never leaves this room: it becomes a frozen noun first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, Table, text
+from sqlmodel import Field, SQLModel
+
+from janitor.model import Kind, Outcome, Stage, State
+from janitor.registry.entries import RunResult
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+}
+
+# Conditions of partial indexes. SQLite uses one only where the statement repeats its words.
+REVIEWABLE = "review_at IS NOT NULL AND state IN ('active', 'archived', 'soft_deleted')"
+RANKED = "last_active_at IS NOT NULL AND state IN ('active', 'archived')"
+UNSETTLED = "state IN ('deleting', 'missing')"
+CLAIMED = "claim_run IS NOT NULL"
+FAILING = "attempts > 0"
+DEAD = "deleted_at IS NOT NULL"
+PRUNABLE = "archive_keep_until IS NOT NULL"
+UNDRAINED = "drained_at IS NULL"
+
+
+def partial(name: str, *columns: str, where: str) -> Index:
+    """An index over the rows that a condition holds for, on both engines."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def by_value(enum: type[StrEnum]) -> Enum:
+    """An enum stored as its value, so that renaming a member changes no row."""
+    return Enum(
+        enum,
+        native_enum=False,
+        length=20,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def json() -> Any:  # noqa: ANN401  what a field holds is said by its annotation
+    """A column of JSON in which `None` is NULL."""
+    return Field(default=None, sa_type=JSON(none_as_null=True))
+
+
+class Row(SQLModel):
+    """What all tables of the registry share: their metadata, apart from any application's."""
+
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
+
+
+class ThreadRow(Row, table=True):
+    """One registered container; times are UTC to the microsecond, NULL is unknown."""
+
+    __tablename__ = "thread"
+    __table_args__ = (
+        partial("ix_thread_review", "review_at", "project", "kind", "id", where=REVIEWABLE),
+        partial("ix_thread_rank", "last_active_at", where=RANKED),
+        partial("ix_thread_unsettled", "state", "project", "kind", "id", where=UNSETTLED),
+        partial("ix_thread_claim", "claim_run", where=CLAIMED),
+        partial("ix_thread_failing", "project", "kind", "id", where=FAILING),
+        partial("ix_thread_dead", "deleted_at", where=DEAD),
+        partial("ix_thread_prunable", "archive_keep_until", where=PRUNABLE),
+    )
+
+    project: str = Field(primary_key=True)
+    kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
+    id: str = Field(primary_key=True)
+    state: State = Field(sa_type=by_value(State))
+    registered_at: datetime
+    created_at: datetime | None = None
+    last_active_at: datetime | None = None
+    reported_at: datetime | None = None
+    upstream_at: datetime | None = None
+    baseline_at: datetime | None = None
+    changed_at: datetime | None = None
+    newest_item: str | None = None
+    items: int | None = None
+    reported: dict[str, str] | None = json()
+    upstream: dict[str, str] | None = json()
+    keep_until: datetime | None = None
+    review_at: datetime | None = None
+    policy: str | None = None
+    due_at: datetime | None = None
+    soft_deleted_at: datetime | None = None
+    deleted_at: datetime | None = None
+    deleted_run: str | None = None
+    missing_since: datetime | None = None
+    copy_path: str | None = None
+    copy_digest: str | None = None
+    copy_sealed: str | None = None
+    copy_items: int | None = None
+    copy_newest_item: str | None = None
+    copy_size: int | None = None
+    copied_at: datetime | None = None
+    copy_is_current: bool = False
+    archive_keep_until: datetime | None = None
+    claim_run: str | None = None
+    claim_until: datetime | None = None
+    attempts: int = 0
+    last_error: str | None = None
+    intent_run: str | None = None
+    intent_at: datetime | None = None
+    intent_policy: str | None = None
+    intent_alive_at: datetime | None = None
+    intent_access: str | None = None
+
+
+class LabelRow(Row, table=True):
+    """One metadata pair that either side says of a thread, for look-ups by value."""
+
+    __tablename__ = "label"
+    __table_args__ = (
+        Index("ix_label_value", "key", "value", "project", "kind", "id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    project: str = Field(primary_key=True)
+    kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
+    id: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+
+
+class CountRow(Row, table=True):
+    """How many rows are in a state under a governing policy (`''`: none)."""
+
+    __tablename__ = "count"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    project: str = Field(primary_key=True)
+    kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
+    state: State = Field(sa_type=by_value(State), primary_key=True)
+    policy: str = Field(primary_key=True)
+    n: int
+
+
+class TotalRow(Row, table=True):
+    """What all closed runs did together, so that a metric never goes backwards."""
+
+    __tablename__ = "total"
+
+    policy: str = Field(primary_key=True)
+    stage: Stage = Field(sa_type=by_value(Stage), primary_key=True)
+    outcome: Outcome = Field(sa_type=by_value(Outcome), primary_key=True)
+    n: int
+
+
+class HoldRow(Row, table=True):
+    """A legal hold and, once over, the record of it."""
+
+    __tablename__ = "hold"
+
+    number: int | None = Field(default=None, primary_key=True)
+    name: str = Field(index=True)
+    reason: str
+    ids: list[str] | None = json()
+    labels: dict[str, str] | None = json()
+    until: datetime | None = None
+    added_at: datetime
+    added_by: str
+    released_at: datetime | None = None
+    released_by: str | None = None
+    release_reason: str | None = None
+
+
+class RunRow(Row, table=True):
+    """One run; `link` is its place in the chain of digests, given when it closes."""
+
+    __tablename__ = "run"
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    command: str
+    mode: str
+    policies_digest: str
+    started_at: datetime
+    closed_at: datetime | None = None
+    result: RunResult | None = Field(default=None, sa_type=by_value(RunResult))
+    counts: dict[str, int] | None = json()
+    link: int | None = Field(default=None, unique=True)
+    previous: str | None = None
+    digest: str | None = None
+
+
+class EventRow(Row, table=True):
+    """One line of the audit; only ever appended."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_run", "run", "number"),
+        Index("ix_event_thread", "id", "number"),
+    )
+
+    number: int | None = Field(default=None, primary_key=True)
+    run: str
+    at: datetime
+    project: str
+    kind: Kind = Field(sa_type=by_value(Kind))
+    id: str
+    name: str
+    stage: Stage | None = Field(default=None, sa_type=by_value(Stage))
+    outcome: Outcome | None = Field(default=None, sa_type=by_value(Outcome))
+    policy: str | None = None
+    reason: str | None = None
+    response_id: str | None = None
+
+
+class ApprovalRow(Row, table=True):
+    """Policies that a person let take effect; the last one counts."""
+
+    __tablename__ = "approval"
+
+    number: int | None = Field(default=None, primary_key=True)
+    digest: str
+    document: str
+    actor: str
+    reason: str
+    at: datetime
+
+
+class MetaRow(Row, table=True):
+    """Single facts about the registry itself."""
+
+    __tablename__ = "meta"
+
+    key: str = Field(primary_key=True)
+    value: str
+
+
+class InboxRow(Row, table=True):
+    """What applications append; its columns are a promise to them and never change meaning."""
+
+    __tablename__ = "janitor_inbox"
+    __table_args__ = (
+        partial("ix_janitor_inbox_undrained", "seq", where=UNDRAINED),
+        Index("ix_janitor_inbox_drained", "drained_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: int | None = Field(default=None, sa_column=Column(Integer, primary_key=True))
+    v: int
+    project: str
+    kind: str
+    id: str
+    at: datetime
+    event: str
+    created_at: datetime | None = None
+    metadata_: dict[str, str] | None = Field(
+        default=None, sa_column=Column("metadata", JSON(none_as_null=True))
+    )
+    drained_at: datetime | None = None
+    refused: str | None = None
+
+
+METADATA = Row.metadata
+
+
+def _table(name: str) -> Table:
+    return METADATA.tables[name]
+
+
+THREAD = _table("thread")
+LABEL = _table("label")
+COUNT = _table("count")
+TOTAL = _table("total")
+HOLD = _table("hold")
+RUN = _table("run")
+EVENT = _table("event")
+APPROVAL = _table("approval")
+META = _table("meta")
+INBOX = _table("janitor_inbox")
