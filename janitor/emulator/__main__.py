@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 
 from janitor.emulator.emulator import KEYS, Emulator
 
@@ -37,7 +38,8 @@ def main() -> None:
     served = emulator.serve(arguments.port)
     sys.stdout.write(f"{served.base_url}\n")
     sys.stdout.flush()
-    served.run()
+    with suppress(KeyboardInterrupt):
+        served.run()
 
 
 if __name__ == "__main__":
