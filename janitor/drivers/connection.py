@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -16,6 +17,8 @@ from janitor.drivers.endpoint import Endpoint
 from janitor.errors import AccessError
 from janitor.model import Kind
 
+OVERALL = 6
+
 
 class Outbound(httpx2.AsyncBaseTransport):
     """The SDK's aiohttp connections, through the environment's proxies, as one transport.
@@ -29,8 +32,20 @@ class Outbound(httpx2.AsyncBaseTransport):
         self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request over the connection or proxy that its address asks for."""
-        return await self._client._transport_for_url(request.url).handle_async_request(request)
+        """Send one request and read the whole answer, over the proxy that its address asks for.
+
+        Raises `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
+        a server that sends a byte now and then must not hold a call for ever.
+        """
+        read = request.extensions.get("timeout", {}).get("read")
+        try:
+            async with asyncio.timeout(read and read * OVERALL):
+                transport = self._client._transport_for_url(request.url)
+                response = await transport.handle_async_request(request)
+                await response.aread()
+        except TimeoutError as error:
+            raise httpx2.ReadTimeout("the answer takes too long", request=request) from error
+        return response
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -114,14 +114,14 @@ class ContainerDriver:
         subject = self._subject(id)
         if not self.trait.items_deletable:
             raise RefusedError(f"{subject}: the API deletes no single items of this kind")
-        if item_id.strip(".") == "":
-            raise RefusedError(f"{subject}: an item id that no path can carry; kept")
-        path = f"{self._path(id)}/{self.trait.items_path}/{quote(item_id, safe='')}"
-        reply = await self._delete(path, id)
-        if self.answers_item_delete_with_container:
-            check_container(reply.body, self.noun, id, subject)
-        else:
-            check_deleted(reply.body, item_id, subject)
+        try:
+            await self._delete_item(id, item_id)
+        except GoneError as error:
+            await self._container(id)
+            raise RefusedError(
+                f"{subject}: the server knows it but not the item to be deleted; kept",
+                status=error.status,
+            ) from error
 
     async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
         """See `Driver.write_metadata`."""
@@ -188,7 +188,7 @@ class ContainerDriver:
                 await empty(
                     known,
                     newest=partial(self._newest_page, id, part),
-                    delete=partial(self.delete_item, id),
+                    delete=partial(self._delete_item, id),
                     ask=partial(self._ask, id, still_wanted),
                     subject=self._subject(id),
                 )
@@ -196,6 +196,17 @@ class ContainerDriver:
             # Only the answer to the container's own DELETE may say that it is gone.
             return 0
         return len(known)
+
+    async def _delete_item(self, id: str, item_id: str) -> None:
+        subject = self._subject(id)
+        if item_id.strip(".") == "":
+            raise RefusedError(f"{subject}: an item id that no path can carry; kept")
+        path = f"{self._path(id)}/{self.trait.items_path}/{quote(item_id, safe='')}"
+        reply = await self._delete(path, id)
+        if self.answers_item_delete_with_container:
+            check_container(reply.body, self.noun, id, subject)
+        else:
+            check_deleted(reply.body, item_id, subject)
 
     async def _ask(self, id: str, still_wanted: StillWanted | None, removed: int) -> None:
         if still_wanted is None or await still_wanted():

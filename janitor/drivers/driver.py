@@ -58,7 +58,11 @@ class Driver(Protocol):
         ...
 
     async def delete_item(self, id: str, item_id: str) -> None:
-        """Delete one item; `GoneError` where the server knows the item or container no longer."""
+        """Delete one item.
+
+        `GoneError` speaks of the container; an item that the server does not know is `RefusedError`
+        with status 404, since a server without this call answers in the same way.
+        """
         ...
 
     async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:

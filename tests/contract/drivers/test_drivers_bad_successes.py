@@ -25,6 +25,7 @@ from janitor.model import Kind
 
 WITH_METADATA = [kind for kind in Kind if CATALOGUE[kind].has_metadata]
 READING = [(kind, verb) for kind, verb in VERBS if verb in (probe, write_metadata)]
+READING_NAMES = [f"{kind}-{verb.__name__}" for kind, verb in READING]
 ITEMS_DELETABLE = [kind for kind in Kind if CATALOGUE[kind].items_deletable]
 
 
@@ -127,7 +128,7 @@ def test_an_item_delete_is_not_believed_without_its_proof(kind: Kind, body: Json
         ("created_at", 10**18),
     ],
 )
-@pytest.mark.parametrize(("kind", "verb"), READING, ids=str)
+@pytest.mark.parametrize(("kind", "verb"), READING, ids=READING_NAMES)
 def test_an_answer_that_is_not_this_container_is_refused(
     kind: Kind, field: str, value: object, verb: Act
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import httpx2
 import orjson
 import pytest
-from container_server import CREATED, ID, Server, delete, export, run, thing
+from container_server import CREATED, ID, NOT_FOUND, Server, delete, export, run, thing
 
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, read_only
@@ -167,6 +167,33 @@ def test_one_item_can_be_deleted(kind: Kind) -> None:
     server = Server(kind)
     run(kind, server, lambda driver: driver.delete_item(ID, "item_1"))
     assert [item["id"] for item in server.items] == ["item_0", "item_2"]
+
+
+@pytest.mark.parametrize("kind", ITEMS_DELETABLE)
+def test_an_unknown_item_is_no_word_about_its_container(kind: Kind) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "item"] = lambda _: httpx2.Response(404, json=NOT_FOUND)
+    with pytest.raises(RefusedError) as caught:
+        run(kind, server, lambda driver: driver.delete_item(ID, "item_9"))
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("kind", ITEMS_DELETABLE)
+@pytest.mark.parametrize("item", ["", ".", ".."])
+def test_an_item_id_that_would_name_another_path_is_refused(kind: Kind, item: str) -> None:
+    server = Server(kind)
+    with pytest.raises(RefusedError):
+        run(kind, server, lambda driver: driver.delete_item(ID, item))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("kind", ITEMS_DELETABLE)
+def test_an_item_id_stays_one_part_of_the_path(kind: Kind) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "item"] = lambda _: httpx2.Response(404, json=NOT_FOUND)
+    with pytest.raises(RefusedError):
+        run(kind, server, lambda driver: driver.delete_item(ID, "../x?y#z"))
+    assert server.requests[0].url.raw_path.endswith(b"/..%2Fx%3Fy%23z")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in ITEMS_DELETABLE])

@@ -1,0 +1,160 @@
+"""The drivers over real sockets, against the emulated API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import orjson
+import pytest
+
+from janitor.catalogue import CATALOGUE
+from janitor.drivers import Driver, Endpoint, connect
+from janitor.emulator import Emulator, Fault, How
+from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
+from janitor.model import Kind, Record
+from janitor.testing import Emulated, emulator
+
+T = TypeVar("T")
+CREATED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+METADATA = {"plan": "trial"}
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulated]:
+    with emulator() as running:
+        yield running
+
+
+def put(server: Emulator, kind: Kind, items: int = 3) -> str:
+    match kind:
+        case Kind.CONVERSATION:
+            return server.add_conversation(created_at=CREATED_AT, metadata=METADATA, items=items)
+        case Kind.CHATKIT_THREAD:
+            return server.add_chatkit_thread(created_at=CREATED_AT, items=items)
+        case Kind.AGENT_SESSION:
+            return server.add_agent_session(created_at=CREATED_AT, metadata=METADATA, items=items)
+        case Kind.THREAD:
+            return server.add_thread(created_at=CREATED_AT, metadata=METADATA, items=items)
+
+
+def over(
+    emulated: Emulated, kind: Kind, act: Callable[[Driver], Awaitable[T]], key: str | None = None
+) -> T:
+    endpoint = Endpoint("main", key or emulated.api_key, base_url=emulated.base_url, timeout=5.0)
+
+    async def main() -> T:
+        async with connect(endpoint, concurrency=8) as drivers:
+            return await act(drivers[kind])
+
+    return asyncio.run(main())
+
+
+def exporting(id: str) -> Callable[[Driver], Awaitable[list[Record]]]:
+    async def act(driver: Driver) -> list[Record]:
+        return [record async for record in driver.export(id)]
+
+    return act
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("items", [0, 3, 120])
+def test_probe_and_export_agree_with_the_server(emulated: Emulated, kind: Kind, items: int) -> None:
+    box = put(emulated.server, kind, items)
+    said = over(emulated, kind, lambda driver: driver.probe(box))
+    first, *rest = over(emulated, kind, exporting(box))
+    exported = [orjson.loads(record.body) for record in rest if record.is_item]
+    assert said.created_at == CREATED_AT
+    assert said.metadata == (METADATA if CATALOGUE[kind].has_metadata else {})
+    assert not said.busy
+    assert first.id == box
+    assert exported == emulated.server.items(box)
+    assert said.newest_item == (exported[-1]["id"] if exported else None)
+    assert (said.last_active_at is not None) == CATALOGUE[kind].has_activity
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_delete_removes_the_container_and_what_it_can_of_the_items(
+    emulated: Emulated, kind: Kind
+) -> None:
+    box = put(emulated.server, kind, 105)
+    over(emulated, kind, lambda driver: driver.delete(box))
+    assert not emulated.server.exists(box)
+    assert emulated.server.items(box) == []
+    with pytest.raises(GoneError):
+        over(emulated, kind, lambda driver: driver.probe(box))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if CATALOGUE[kind].items_deletable])
+def test_one_item_goes_and_the_others_stay(emulated: Emulated, kind: Kind) -> None:
+    box = put(emulated.server, kind)
+    oldest, *others = [item["id"] for item in emulated.server.items(box)]
+    over(emulated, kind, lambda driver: driver.delete_item(box, oldest))
+    assert [item["id"] for item in emulated.server.items(box)] == others
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if CATALOGUE[kind].has_metadata])
+def test_metadata_is_merged(emulated: Emulated, kind: Kind) -> None:
+    box = put(emulated.server, kind)
+    over(emulated, kind, lambda driver: driver.write_metadata(box, {"mark": "x"}))
+    assert emulated.server.metadata(box) == {**METADATA, "mark": "x"}
+    over(emulated, kind, lambda driver: driver.write_metadata(box, {"mark": None}))
+    assert emulated.server.metadata(box) == METADATA
+
+
+@pytest.mark.parametrize("kind", [Kind.THREAD, Kind.AGENT_SESSION])
+def test_a_run_makes_it_busy(emulated: Emulated, kind: Kind) -> None:
+    box = put(emulated.server, kind)
+    emulated.server.start_run(box)
+    assert over(emulated, kind, lambda driver: driver.probe(box)).busy
+
+
+@pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.AGENT_SESSION])
+def test_a_locked_container_is_busy_and_stays(emulated: Emulated, kind: Kind) -> None:
+    box = put(emulated.server, kind)
+    emulated.server.lock(box)
+    with pytest.raises(BusyError):
+        over(emulated, kind, lambda driver: driver.delete(box))
+    assert emulated.server.exists(box)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_wrong_key_is_an_access_error(emulated: Emulated, kind: Kind) -> None:
+    box = put(emulated.server, kind)
+    with pytest.raises(AccessError):
+        over(emulated, kind, lambda driver: driver.probe(box), key="sk-wrong")
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        (How.DELETED_FALSE, RefusedError),
+        (How.EMPTY_OBJECT, RefusedError),
+        (How.NULL, RefusedError),
+        (How.HTML, RefusedError),
+        (How.WRONG_ID, RefusedError),
+        (How.RESET, TransientError),
+        (How.CUT_BODY, RefusedError),
+    ],
+)
+def test_a_bad_answer_to_the_delete_is_not_believed(
+    emulated: Emulated, kind: Kind, how: How, error: type[Exception]
+) -> None:
+    box = put(emulated.server, kind)
+    fault = Fault(how, method="DELETE", path=f"{CATALOGUE[kind].path}/{box}")
+    with emulated.server.faulty(fault), pytest.raises(error):
+        over(emulated, kind, lambda driver: driver.delete(box))
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("how", [How.CUT_BODY, How.IGNORE_AFTER])
+def test_a_list_that_cannot_be_believed_is_refused(
+    emulated: Emulated, kind: Kind, how: How
+) -> None:
+    box = put(emulated.server, kind, 120)
+    path = f"{CATALOGUE[kind].path}/{box}/{CATALOGUE[kind].items_path}"
+    with emulated.server.faulty(Fault(how, path=path)), pytest.raises(RefusedError):
+        over(emulated, kind, exporting(box))
