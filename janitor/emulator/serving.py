@@ -10,6 +10,7 @@ from types import FrameType, TracebackType
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from janitor.emulator.control import control
@@ -17,6 +18,7 @@ from janitor.emulator.gate import Gate
 from janitor.emulator.site import BASE, Site
 
 HOST = "127.0.0.1"
+CONTROL = "/_emulator"
 
 
 class _Protocol(H11Protocol):
@@ -63,12 +65,22 @@ class _Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._stop.set)
 
 
+class _Application:
+    """Sends a request to the API or to the control door, by its path."""
+
+    def __init__(self, site: Site) -> None:
+        self._api = Gate(site)
+        self._control = Starlette(routes=[Mount(CONTROL, routes=control(site))])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not a mount: the API is asked thousands of times a second.
+        application = self._api if scope["path"].startswith(f"{BASE}/") else self._control
+        await application(scope, receive, send)
+
+
 def _server(site: Site) -> _Server:
-    application = Starlette(
-        routes=[Mount("/_emulator", routes=control(site)), Mount(BASE, app=Gate(site))]
-    )
     config = uvicorn.Config(
-        application,
+        _Application(site),
         http=_Protocol,
         ws="none",
         lifespan="off",
@@ -104,7 +116,7 @@ class Served:
     @property
     def control_url(self) -> str:
         """Where the emulator's own door is."""
-        return f"{self.url}/_emulator"
+        return self.url + CONTROL
 
     def run(self) -> None:
         """Serve in this thread until stopped; signals stop it in the main thread."""
