@@ -71,12 +71,13 @@ class Fingerprint:
             raise RefusedError(f"{record.id}: the export holds a record that is no object")
         mark = self._next_mark(record)
         try:
-            spelled = canonical(body if record.is_item else self._steady(body))
+            content = canonical(body if record.is_item else self._steady(body))
+            line = b"%b %b %b\n" % (mark, canonical(record.id), content)
         except ValueError as error:
             raise RefusedError(
                 f"{record.id}: the export holds a record that is nested too deeply"
             ) from error
-        self._hash.update(b"%b %b %b\n" % (mark, orjson.dumps(record.id), spelled))
+        self._hash.update(line)
         return body
 
     def _next_mark(self, record: Record) -> bytes:

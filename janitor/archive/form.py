@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 import zstandard
 
-from janitor.archive.fingerprint import Fingerprint, parse
+from janitor.archive.fingerprint import Fingerprint, canonical, parse
 from janitor.errors import RefusedError
 from janitor.model import Key, Kind, Record
 
@@ -87,7 +87,7 @@ class Writer:
             "digest": self.seen.digest,
             "sha256": self._lines.hexdigest(),
         }
-        self._put(_TRAILER + orjson.dumps(trailer) + b"}\n")
+        self._put(_TRAILER + canonical(trailer) + b"}\n")
         rest = b"".join(self._pending)
         if self._stream is None:  # of known size, it needs a fraction of a stream's memory
             self._sink(self._zstd.compress(rest))
@@ -104,7 +104,7 @@ class Writer:
         if record.is_item and plain:
             return record.body + b"\n"
         mark = b"item" if record.is_item else b"other"
-        name = orjson.dumps(record.id)
+        name = canonical(record.id)
         return b'{"janitor_record":"%b","id":%b,"body":%b}\n' % (mark, name, record.body)
 
     def _put(self, data: bytes) -> None:
@@ -222,7 +222,7 @@ def _trailer(line: bytes) -> Trailer:
 
 def _fields(line: bytes, mark: bytes, name: str) -> dict[str, Any]:
     try:
-        fields = orjson.loads(line.removeprefix(mark).removesuffix(b"}\n"))
+        fields = parse(line.removeprefix(mark).removesuffix(b"}\n"))
     except ValueError as error:
         raise MalformedError(f"it has no proper {name}") from error
     if not line.startswith(mark) or not isinstance(fields, dict):
@@ -235,7 +235,7 @@ def _record(line: bytes, seen: Fingerprint) -> Record:
     marked = _RECORD.fullmatch(body)
     try:
         if marked is not None:
-            record = Record(orjson.loads(marked[2]), marked[3], is_item=marked[1] == b"item")
+            record = Record(parse(marked[2]), marked[3], is_item=marked[1] == b"item")
             seen.add(record)
         else:
             content = parse(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from janitor.archive import Archive, ArchiveDamagedError
 from janitor.errors import StoreError
-from janitor.model import Copy
+from janitor.model import Copy, Record
 
 RECORDS = [container(), *(item(f"msg_{n}", f"words {n * 7919}") for n in range(20))]
 
@@ -152,6 +153,17 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
         list(archive.read(path))
     with pytest.raises(ArchiveDamagedError, match="no path of an object"):
         asyncio.run(archive.remove(path))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=5))
+def test_whatever_people_wrote_comes_back_verbatim(texts: list[str]) -> None:
+    bodies = [json.dumps({"id": f"m{n}", "text": text}) for n, text in enumerate(texts)]
+    items = [Record(f"m{n}", body.encode(), is_item=True) for n, body in enumerate(bodies)]
+    with tempfile.TemporaryDirectory() as directory:
+        archive = archive_in(Path(directory))
+        copy = put(archive, [container(), *items])
+        prove(archive, copy)
+        assert list(archive.read(copy.path))[1:-1] == [container(), *items]
 
 
 def test_reading_a_damaged_object_ends_in_an_error(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_an_object_is_lines_that_other_tools_read(tmp_path: Path) -> None:
     assert first == b'{"janitor_record":"other","id":"conv_1","body":%b}' % container().body
     assert second == item("msg_1").body
     assert third == b'{"janitor_record":"other","id":"run_1","body":%b}' % run("run_1").body
-    assert trailer.startswith(b'{"janitor_trailer":{"items":1,"newest_item":"msg_1",')
+    assert trailer.startswith(b'{"janitor_trailer":{"digest":"')
 
 
 def test_what_was_put_is_read_again_verbatim(tmp_path: Path) -> None:
@@ -65,6 +65,7 @@ def test_what_was_put_is_read_again_verbatim(tmp_path: Path) -> None:
         Record("msg_2", b'{"id":"msg_2","text":"\\ud83d","number":18446744073709551617}', True),
         Record("msg_3", b'{"janitor_header":1,"id":"msg_3"}', True),
         Record("msg_4", b'{"text":"its id stands elsewhere"}', True),
+        Record("\ud800", b'{"id":"\\ud800"}', True),
         run('r"un\\'),
     ]
     header, *middle, trailer = archive.read(put(archive, records).path)
@@ -72,7 +73,7 @@ def test_what_was_put_is_read_again_verbatim(tmp_path: Path) -> None:
     assert isinstance(header, Header)
     assert (header.key, header.created_at, header.archived_at) == (KEY, CREATED, NOW)
     assert isinstance(trailer, Trailer)
-    assert (trailer.items, trailer.newest_item) == (4, "msg_4")
+    assert (trailer.items, trailer.newest_item) == (5, "\ud800")
 
 
 def test_an_empty_container_is_archived_too(tmp_path: Path) -> None:
