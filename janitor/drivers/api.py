@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.failures import failure
 from janitor.errors import JanitorError, RefusedError
 
+# A whole number of 19 digits or more may not fit 64 bits, where the parser rounds without a word.
+WIDE_NUMBER = re.compile(rb"[\s:,\[]-?[1-9][0-9]{18}")
 REQUEST_ID = re.compile(r"[!-~]{1,200}")
 
 Body = dict[str, Any]
@@ -93,7 +96,20 @@ def read_reply(response: httpx2.Response, subject: str) -> Reply:
         raise RefusedError(
             f"{subject}: HTTP {status} whose body is not JSON; kept", status=status
         ) from None
+    if not _is_exact(response.content, body):
+        raise RefusedError(
+            f"{subject}: a number too wide to be copied exactly; kept", status=status
+        )
     if not isinstance(body, dict):
         raise RefusedError(f"{subject}: HTTP {status} without an object; kept", status=status)
     request_id = response.headers.get("x-request-id", "")
     return Reply(body, request_id if REQUEST_ID.fullmatch(request_id) else None)
+
+
+def _is_exact(content: bytes, body: object) -> bool:
+    if WIDE_NUMBER.search(content) is None:
+        return True
+    try:
+        return bool(json.loads(content) == body)
+    except (ValueError, RecursionError):
+        return False

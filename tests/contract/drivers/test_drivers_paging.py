@@ -141,6 +141,33 @@ def test_an_item_nested_too_deeply_to_be_written_is_refused(kind: Kind) -> None:
         run(kind, server, export)
 
 
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    ("number", "exact"),
+    [
+        (b"9223372036854775807", True),
+        (b"18446744073709551615", True),
+        (b"18446744073709551617", False),
+        (b"-9223372036854775809", False),
+        (b"1" * 5000, False),
+        (b'"18446744073709551617"', True),
+        (b'"paid 18446744073709551617 of 1"', True),
+        (b"[" * 900 + b"18446744073709551617" + b"]" * 900, False),
+    ],
+    ids=range(8),
+)
+def test_a_number_is_copied_exactly_or_refused(kind: Kind, number: bytes, *, exact: bool) -> None:
+    server = Server(kind, items=0)
+    item = b'{"id":"item_0","a":' + number + b"}"
+    body = b'{"data": [' + item + b'], "has_more": false}'
+    server.answers["GET", server.trait.items_path] = lambda _: httpx2.Response(200, content=body)
+    if exact:
+        assert run(kind, server, export)[1].body == item
+        return
+    with pytest.raises(RefusedError):
+        run(kind, server, export)
+
+
 def test_the_runs_of_a_thread_are_walked_as_strictly() -> None:
     server = Server(Kind.THREAD)
     server.answers["GET", "runs"] = lambda _: httpx2.Response(200, json={"data": []})
