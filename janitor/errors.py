@@ -3,7 +3,8 @@
 JanitorError
 ├── ConfigError      fix a file or a command line             (exit 2)
 ├── AccessError      fix a credential or an endpoint          (exit 3)
-├── StoreError       fix the registry's or the archive's disk (exit 3)
+├── StoreError       fix the registry's disk                  (exit 3)
+│   └── ArchiveError     fix the archive's store: policies that archive pause
 ├── LimitError       a person must look                       (exit 4)
 ├── LockedError      wait for the other janitor               (exit 5)
 └── DriverError      one thread's call went wrong             (exit 1)
@@ -71,6 +72,10 @@ class StoreError(JanitorError):
     """The registry or the archive does not answer, is full, or must not be written."""
 
     exit_code = 3
+
+
+class ArchiveError(StoreError):
+    """The archive does not answer, is full or cannot be written: what archives must pause."""
 
 
 class LimitError(JanitorError):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 
+from janitor.model import Kind, Outcome, Stage, State
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SWEEP_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 7200, 21600)
 
@@ -89,12 +91,12 @@ class Metrics:
         )
         self._build.labels(version("janitor"), platform.python_version(), version("openai")).set(1)
 
-    def load_threads(self, states: Mapping[tuple[str, str, str], int]) -> None:
+    def load_threads(self, states: Mapping[tuple[str, Kind, State], int]) -> None:
         """Set the gauges of registered threads from the count table."""
         for (project, kind, state), number in states.items():
             self.threads.labels(project, kind, state).set(number)
 
-    def load_actions(self, totals: Mapping[tuple[str, str, str], int]) -> None:
+    def load_actions(self, totals: Mapping[tuple[str, Stage, Outcome], int]) -> None:
         """Start the counters of actions at the totals of all runs, so that they never fall."""
         for (policy, stage, outcome), number in totals.items():
             self.actions.labels(policy, stage, outcome).inc(number)

@@ -29,7 +29,7 @@ def ranks_of(
     for thread in threads:
         active_at = thread.last_active_at
         if thread.state in RANKED and active_at is not None and active_at <= now:
-            for group in _groups(thread, policies):
+            for group in groups_of(thread, policies):
                 groups[group].append((active_at, thread.key))
     ranks: dict[Key, dict[str, int]] = defaultdict(dict)
     for (policy, _), members in groups.items():
@@ -39,7 +39,8 @@ def ranks_of(
     return dict(ranks)
 
 
-def _groups(thread: Thread, policies: Policies) -> list[Group]:
+def groups_of(thread: Thread, policies: Policies) -> list[Group]:
+    """The groups that a thread belongs to, as the policy's name and the value of its `per`."""
     views = views_of(thread)
     matched = rulebook(policies).matched(thread.key, views)
     return [

@@ -1,0 +1,51 @@
+"""Types of options, and leaving with an exit code."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+import click
+
+
+class Duration(click.ParamType[timedelta]):
+    """A duration as policies write it: `90s 30m 24h 30d`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Parse it; fails as a usage error."""
+        from janitor.config.durations import parse_duration
+
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time as ISO 8601, UTC where it names no zone."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Parse it; fails as a usage error."""
+        try:
+            at = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2027-01-31T00:00:00Z", param, ctx)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+DURATION = Duration()
+MOMENT = Moment()
+
+
+def quit_with(code: int) -> NoReturn:
+    """Leave with an exit code of interface.md; output is already written."""
+    sys.exit(code)

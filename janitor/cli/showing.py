@@ -1,0 +1,151 @@
+"""How plans and reports look: tables for people, documents for machines."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from janitor.cli.context import Settings, emit, plain, table
+from janitor.errors import StoreError
+
+if TYPE_CHECKING:
+    from janitor.sweep import Plan, Planned, Report
+
+SHOWN = 40
+
+
+def now() -> datetime:
+    """This moment, aware."""
+    return datetime.now(UTC)
+
+
+def plan(settings: Settings, made: Plan, file: Path | None) -> None:
+    """Show a plan, and write it for `apply` where a file was named.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    document = {"schema": 1, **made.document()}
+    if file is not None:
+        _write(file, document)
+    if not settings.wants_table:
+        emit(settings, document, "decisions")
+        return
+    rows = [_row(decision) for decision in made.decisions]
+    columns = ("kind", "id", "stages", "policy", "last active", "due since", "reason")
+    table(f"What a sweep would do at {_time(made.now)}", columns, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
+    _kept(made.kept)
+    _limits(made)
+    spent = document["cost"]
+    click.echo(
+        f"\nCost: {spent['deletes']} deletes and {spent['reads']} reads at least; about "
+        f"{spent['seconds']:g} s at 300 deletes and 1000 reads a minute."
+    )
+    if made.not_probed:
+        click.echo(f"{made.not_probed} were not asked about at the server; raise --probe.")
+    if made.undrained:
+        click.echo(f"{made.undrained} registrations wait in the inbox; a sweep takes them in.")
+    click.echo(f"Nothing was changed. {_next(made, file)}")
+
+
+def _row(decision: Planned) -> tuple[object, ...]:
+    key = decision.key
+    stages = " → ".join(decision.stages) or "keep"
+    active, due = _time(decision.last_active_at), _time(decision.due_at)
+    return (key.kind, key.id, stages, decision.policy, active, due, decision.reason or "due")
+
+
+def _kept(kept: dict[str, int]) -> None:
+    if kept:
+        said = ", ".join(f"{reason} {number}" for reason, number in sorted(kept.items()))
+        click.echo(f"\nKept: {said}.")
+
+
+def _limits(made: Plan) -> None:
+    from janitor.sweep.backlog import message
+
+    for tripped in made.backlog.tripped.values():
+        click.echo(f"\nLimit: {message(tripped)}")
+
+
+def _next(made: Plan, file: Path | None) -> str:
+    if made.mode == "audit":
+        return "Mode is audit: set `mode: enforce` in the configuration to act."
+    if not any(decision.stages for decision in made.decisions):
+        return "Nothing is due."
+    if made.hypothetical:
+        return "A plan with --at only shows."
+    if file is not None:
+        return f"Next: janitor apply {file}"
+    if made.backlog.tripped:
+        return "Next: janitor plan -o plan.json; read it; janitor apply plan.json"
+    return "Next: janitor sweep"
+
+
+def report(settings: Settings, done: Report) -> None:
+    """Show what a run did, what stopped it, and the next command."""
+    if settings.wants_table:
+        _report_table(done)
+    else:
+        emit(settings, report_document(done))
+    from janitor.sweep.backlog import message
+
+    for stop in done.stops:
+        click.echo(f"janitor: {plain(stop.message)}", err=True)
+    for tripped in done.backlog.tripped.values():
+        click.echo(f"janitor: {message(tripped)}", err=True)
+
+
+def report_document(done: Report) -> dict[str, Any]:
+    """What a run did as one JSON document."""
+    return {
+        "run": done.run.id,
+        "command": done.run.command,
+        "result": done.run.result,
+        "mode": done.run.mode,
+        "started_at": done.run.started_at,
+        "closed_at": done.run.closed_at,
+        "digest": done.run.digest,
+        "outcomes": [
+            {"policy": policy, "stage": stage, "outcome": outcome, "threads": number}
+            for (policy, stage, outcome), number in sorted(done.outcomes.items())
+        ],
+        "kept": dict(done.kept),
+        "limits": sorted(done.backlog.tripped),
+        "stopped": [stop.limit for stop in done.stops],
+    }
+
+
+def _report_table(done: Report) -> None:
+    title = f"Run {done.run.id}: {done.run.result} ({done.run.mode})"
+    rows = [(*names, number) for names, number in sorted(done.outcomes.items())]
+    if rows:
+        table(title, ("policy", "stage", "outcome", "threads"), rows)
+    else:
+        click.echo(f"{title}; nothing was done.")
+    _kept(dict(done.kept))
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    try:
+        file.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
+    except OSError as error:
+        message = f"{file}: the plan cannot be written: {error.strerror}; choose another place"
+        raise StoreError(message) from error
+
+
+def moment(value: object) -> str:
+    """A time to the second in UTC; anything else as text, nothing as nothing."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return "" if value is None else str(value)
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at else "unknown"

@@ -1,0 +1,175 @@
+"""`plan`, `sweep` and `apply`: the job itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from janitor.cli.context import Settings
+from janitor.cli.options import DURATION, MOMENT, quit_with
+
+if TYPE_CHECKING:
+    from janitor.cli.progress import Watch
+    from janitor.config import Config
+    from janitor.metrics import Metrics
+    from janitor.registry import Registry
+    from janitor.sweep import Parts, Plan, Report, Scope
+
+Work = Callable[["Parts", asyncio.Event], Awaitable["Report"]]
+
+
+@click.command("plan")
+@click.option("-o", "file", type=click.Path(path_type=Path), help="Write the plan for `apply`.")
+@click.option("--at", type=MOMENT, help="Pretend that it is this time; such a plan only shows.")
+@click.option("--all", "everything", is_flag=True, help="List the threads that are kept, too.")
+@click.option("--offline", is_flag=True, help="Registry facts only: ask no server.")
+@click.option("--probe", type=click.IntRange(0), default=500, help="How many threads to ask about.")
+@click.pass_obj
+def plan_command(
+    settings: Settings,
+    *,
+    file: Path | None,
+    at: datetime | None,
+    everything: bool,
+    offline: bool,
+    probe: int,
+) -> None:
+    r"""Say what a sweep would do now, why, and what it costs. Changes nothing anywhere.
+
+    \b
+    Examples:
+      janitor plan
+      janitor plan -o plan.json && janitor apply plan.json
+      janitor --output json plan --offline --at 2027-01-01T00:00:00Z
+    """
+    from janitor.sweep import Scope
+
+    _plan(settings, Scope(probe, offline, everything), file, at)
+
+
+def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | None) -> None:
+    from janitor.cli import showing
+    from janitor.cli.compose import open_registry, parts, utc_now
+    from janitor.config import load
+    from janitor.sweep import plan
+
+    config = load(settings.config_path())
+    registry = open_registry(config, read_only=True)
+    clock = utc_now if at is None else lambda: at
+
+    async def look() -> Plan:
+        async with parts(config, registry, changing=False, clock=clock) as composed:
+            return await plan(composed, scope, hypothetical=at is not None)
+
+    with registry:
+        showing.plan(settings, asyncio.run(look()), file)
+
+
+@click.command("sweep")
+@click.option("--policy", help="Only what this policy governs.")
+@click.option("--limit", type=click.IntRange(1), help="Look at so many threads at most.")
+@click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
+@click.option("--dry-run", is_flag=True, help="The same as `janitor plan`.")
+@click.option(
+    "--metrics-textfile",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write metrics for the node exporter's textfile collector.",
+)
+@click.pass_obj
+def sweep_command(
+    settings: Settings,
+    *,
+    policy: str | None,
+    limit: int | None,
+    wait: timedelta,
+    dry_run: bool,
+    metrics_textfile: Path | None,
+) -> None:
+    r"""Do one sweep, then exit: the one-off and timer mode.
+
+    \b
+    Examples:
+      janitor sweep
+      janitor sweep --policy trial-chats --limit 100
+      janitor sweep --metrics-textfile /var/lib/node_exporter/janitor.prom
+    """
+    from janitor.sweep import Orders, Scope, sweep
+
+    if dry_run:
+        _plan(settings, Scope(), None, None)
+        return
+    orders = Orders(policy, limit)
+    run(settings, wait, metrics_textfile, lambda parts, stop: sweep(parts, orders, stop))
+
+
+@click.command("apply")
+@click.argument("file", type=click.Path(exists=True, path_type=Path, dir_okay=False))
+@click.option("--max-age", type=DURATION, default="24h", help="Refuse an older plan.")
+@click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
+@click.pass_obj
+def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: timedelta) -> None:
+    r"""Carry out exactly a reviewed plan; what has changed since is kept and reported as drift.
+
+    \b
+    Examples:
+      janitor plan -o plan.json
+      janitor apply plan.json
+    """
+    from janitor.sweep import apply, check, load
+
+    made = load(file.read_bytes(), str(file))
+
+    async def work(parts: Parts, stop: asyncio.Event) -> Report:
+        check(parts, made, str(file), max_age)
+        return await apply(parts, made, stop)
+
+    run(settings, wait, None, work)
+
+
+def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) -> None:
+    """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
+    from janitor.cli import showing
+    from janitor.cli.compose import open_registry
+    from janitor.cli.progress import Watch, configure_logging
+    from janitor.cli.textfile import write_metrics
+    from janitor.config import load
+    from janitor.metrics import Metrics
+
+    configure_logging(settings)
+    config, metrics = load(settings.config_path()), Metrics()
+    with open_registry(config) as registry, registry.lock(wait):
+        registry.drain(showing.now())
+        if textfile is not None:
+            metrics.load_actions(registry.totals())
+        report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
+        if textfile is not None:
+            write_metrics(metrics, registry, report, textfile)
+        showing.report(settings, report)
+    quit_with(128 + caught if caught else report.exit_code)
+
+
+async def _attend(
+    config: Config, registry: Registry, watch: Watch, metrics: Metrics, work: Work
+) -> tuple[Report, int]:
+    """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish."""
+    from janitor.cli.compose import parts
+
+    stop, caught = asyncio.Event(), [0]
+
+    def ask_to_stop(signum: int) -> None:
+        caught[0] = signum
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, ask_to_stop, signum)
+    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch)
+    async with opened as composed:
+        with watch.bar("threads"):
+            return await work(composed, stop), caught[0]

@@ -1,0 +1,23 @@
+"""From what is due to what was done: plan, sweep, apply, one path for all three."""
+
+from janitor.sweep.apply import apply, check, load
+from janitor.sweep.parts import Notice, Parts, Project
+from janitor.sweep.plan import Plan, Planned, Scope, plan
+from janitor.sweep.report import Report
+from janitor.sweep.sweep import Orders, sweep
+
+__all__ = [
+    "Notice",
+    "Orders",
+    "Parts",
+    "Plan",
+    "Planned",
+    "Project",
+    "Report",
+    "Scope",
+    "apply",
+    "check",
+    "load",
+    "plan",
+    "sweep",
+]

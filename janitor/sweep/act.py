@@ -1,0 +1,225 @@
+"""Carries out what was decided about one thread: straight-line code, one commit per step.
+
+Each stage settles by itself, so a crash between two stages leaves a registry that says exactly
+how far the thread came. Removing calls look again right before, and commit their intent first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from janitor.archive import Archive, fingerprint
+from janitor.catalogue import CATALOGUE
+from janitor.drivers import Driver, TornError
+from janitor.errors import ArchiveError, BusyError, DriverError
+from janitor.model import Copy, Decision, Outcome, Record, Stage, State, Thread
+from janitor.registry import Event, Intent, Settlement
+from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.settle import event, settlement
+from janitor.sweep.writer import Writer
+
+SOFT_DELETE_MARK = "janitor_soft_deleted_at"
+WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
+
+
+class ChangedError(Exception):
+    """The thread is no longer what was decided about; it is kept, for the reason given."""
+
+
+class UnsettledError(DriverError):
+    """A removal of a committed intent may have worked, wholly or in part: the intent stays.
+
+    `name` is the event's: `torn` where items are gone and the container stands, else `failed`.
+    """
+
+    def __init__(self, message: str, *, name: str = "failed") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Carries out stages in one run."""
+
+    parts: Parts
+    run: str
+    writer: Writer
+
+    async def carry_out(self, review: Review) -> None:
+        """Do every stage that was decided, in order, settling each.
+
+        Raises:
+            ChangedError: The thread is kept after all; what was done before stays done.
+            DriverError, AccessError, StoreError: The stage did not happen, or not provably.
+        """
+        for stage in review.decision.stages:
+            await self._stage(stage, review)
+
+    async def _stage(self, stage: Stage, review: Review) -> None:
+        match stage:
+            case Stage.ARCHIVE:
+                await self._archive(review)
+            case Stage.SOFT_DELETE:
+                await self._soft_delete(review)
+            case Stage.DELETE:
+                await self._delete(review)
+            case Stage.TRIM:
+                raise NotImplementedError(stage)  # the configuration refuses `trim`
+            case _:
+                assert_never(stage)
+
+    async def _archive(self, review: Review) -> None:
+        key, now = review.thread.key, self.parts.clock()
+        records = self._driver(review).export(key.id)
+        copy = await self._store().put(key, review.thread.created_at, records, now)
+        after = replace(review, thread=_with_copy(review.thread, copy))
+        if is_last := review.decision.stages[-1] is Stage.ARCHIVE:
+            await self._check_unchanged(review, copy)
+        then = self._reviewer().decide(after.thread, now) if is_last else _still_due(review)
+        change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
+        await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
+        if review.thread.copy is not None:
+            await self._store().remove_older(key, copy)
+
+    async def _check_unchanged(self, review: Review, copy: Copy) -> None:
+        probe = await self._driver(review).probe(review.thread.key.id)
+        if probe.newest_item != copy.newest_item:
+            raise ChangedError("changed while it was copied")
+
+    async def _soft_delete(self, review: Review) -> None:
+        again, now = await self._look_again(review, Stage.SOFT_DELETE), self.parts.clock()
+        thread = replace(again.thread, state=State.SOFT_DELETED, soft_deleted_at=now)
+        if again.decision.mark_upstream and CATALOGUE[thread.key.kind].has_metadata:
+            mark = {SOFT_DELETE_MARK: now.isoformat(timespec="seconds")}
+            await self._driver(review).write_metadata(thread.key.id, mark)
+            thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
+        then = self._reviewer().decide(thread, now)
+        change = settlement(replace(again, thread=thread), then)
+        done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
+        await self._settle(done, replace(change, soft_deleted_at=now))
+
+    async def _delete(self, review: Review) -> None:
+        again = await self._look_again(review, Stage.DELETE)
+        await self._prove_copy(again)
+        key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
+        now, policy = self.parts.clock(), again.decision.policy or ""
+        await self.writer.intend(Intent(key, self.run, now, policy, now, access))
+        await self.remove(again)
+
+    async def remove(self, review: Review) -> None:
+        """Make the removing call of a committed intent and settle what the reply said.
+
+        Raises:
+            UnsettledError: The call may have worked, wholly or in part; the intent stays.
+            BusyError: Nothing was removed; the intent is withdrawn.
+        """
+        try:
+            response_id = await self._driver(review).delete(
+                review.thread.key.id,
+                items_first=review.decision.items_first,
+                still_wanted=lambda: self._is_still_wanted(review),
+            )
+        except TornError as error:
+            raise UnsettledError(str(error), name="torn") from error
+        except BusyError:
+            await self.withdraw(review)
+            raise
+        except DriverError as error:
+            raise UnsettledError(f"the removal has no answer to believe: {error}") from error
+        await self.settle_deleted(review, response_id=response_id)
+
+    async def withdraw(self, review: Review) -> None:
+        """End an intent of which nothing came: the thread is what it was, and still due."""
+        line = event(self.run, self.parts.clock(), review, "withdrawn", stage=Stage.DELETE)
+        await self.writer.settle(replace(settlement(review, _still_due(review)), events=(line,)))
+
+    async def settle_deleted(
+        self, review: Review, *, reason: str | None = None, response_id: str | None = None
+    ) -> None:
+        """Turn the row into a tombstone, once the server said so about this very id."""
+        done = self._done(review, Stage.DELETE, "deleted")
+        then = Decision(policy=review.decision.policy)
+        change = replace(
+            settlement(review, then),
+            state=State.DELETED,
+            tombstone=True,
+            archive_keep_until=self._keep_until(review),
+        )
+        await self._settle(replace(done, reason=reason, response_id=response_id), change)
+
+    def _keep_until(self, review: Review) -> datetime | None:
+        """Until when the archive keeps the copy; it counts from the deletion upstream."""
+        keep_for = review.decision.keep_for
+        kept = review.thread.copy is not None and keep_for is not None
+        return self.parts.clock() + keep_for if kept and keep_for is not None else None
+
+    async def _look_again(self, review: Review, stage: Stage) -> Review:
+        """Everything that a removing call rests on, read anew right before it (I2)."""
+        entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
+        if entry is None or entry.thread.state not in WORKABLE:
+            raise ChangedError("the registry says otherwise by now")
+        again = await self._reviewer().on_probe(entry, self.parts.clock())
+        if again.decision.stage is not stage:
+            raise ChangedError(str(again.decision.reason or "changed since it was decided"))
+        return again
+
+    async def _prove_copy(self, review: Review) -> None:
+        """The archive object read again, and what is upstream compared with it (I1)."""
+        copy, key = review.thread.copy, review.thread.key
+        if copy is None or not review.thread.copy_is_current:
+            return  # no policy archives it: decide() never deletes before a copy that one asks for
+        await self.prove_object(review)
+        upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
+        if upstream.digest != copy.digest:
+            raise ChangedError("the copy no longer equals what is upstream")
+
+    async def prove_object(self, review: Review) -> None:
+        """Read the thread's archive object again, where it has one."""
+        if review.thread.copy is not None and review.thread.copy_is_current:
+            await self._store().prove(review.thread.copy)
+
+    def archived_ids(self, copy: Copy) -> set[str]:
+        """The ids of all items in an archive object. Blocks."""
+        records = self._store().read(copy.path)
+        return {part.id for part in records if isinstance(part, Record) and part.is_item}
+
+    async def _is_still_wanted(self, review: Review) -> bool:
+        """Whether a removal under way may go on: no hold and no other word since."""
+        entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
+        if entry is None or entry.intent is None:
+            return False
+        thread = replace(review.thread, reported=entry.thread.reported)
+        decision = self._reviewer().decide(thread, self.parts.clock())
+        return Stage.DELETE in decision.stages
+
+    def _driver(self, review: Review) -> Driver:
+        key = review.thread.key
+        return self.parts.projects[key.project].drivers[key.kind]
+
+    def _reviewer(self) -> Reviewer:
+        return Reviewer(self.parts, self.parts.registry.holds(self.parts.clock()))
+
+    def _store(self) -> Archive:
+        if self.parts.archive is None:
+            raise ArchiveError("a policy archives, but no archive is open")
+        return self.parts.archive
+
+    def _done(self, review: Review, stage: Stage, name: str) -> Event:
+        return event(self.run, self.parts.clock(), review, name, stage=stage, outcome=Outcome.DONE)
+
+    async def _settle(self, done: Event, change: Settlement, size: int = 0) -> None:
+        await self.writer.settle(replace(change, events=(done,)))
+        self.parts.notify(Notice(done, size))
+
+
+def _with_copy(thread: Thread, copy: Copy) -> Thread:
+    state = State.ARCHIVED if thread.state is State.ACTIVE else thread.state
+    return replace(thread, copy=copy, copy_is_current=True, items=copy.items, state=state)
+
+
+def _still_due(review: Review) -> Decision:
+    return replace(review.decision, review_at=review.entry.review_at)

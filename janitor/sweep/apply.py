@@ -1,0 +1,151 @@
+"""Carries out exactly a reviewed plan: what is still as it was, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from janitor.errors import ConfigError
+from janitor.model import Key, Kind, Mode, Stage, State
+from janitor.policy import policies_digest
+from janitor.registry import Entry
+from janitor.sweep.backlog import Backlog
+from janitor.sweep.parts import Parts
+from janitor.sweep.plan import Plan, Planned
+from janitor.sweep.recover import recover
+from janitor.sweep.report import Report, close
+from janitor.sweep.review import Review
+from janitor.sweep.work import Worker
+
+ALL_RUNS = 1_000_000
+MAKE_ANEW = "make a new one: janitor plan -o plan.json"
+
+
+def load(text: bytes, name: str) -> Plan:
+    """Read a plan's document back.
+
+    Raises:
+        ConfigError: It is no plan, or it was edited since it was made.
+    """
+    try:
+        document = orjson.loads(text)
+        made = Plan(
+            document["registry"],
+            document["policies_digest"],
+            document["mode"],
+            datetime.fromisoformat(document["now"]),
+            document["hypothetical"],
+            [_planned(row) for row in document["decisions"]],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{name}: not a plan ({type(error).__name__}); {MAKE_ANEW}") from error
+    if made.digest != document.get("digest"):
+        raise ConfigError(f"{name}: changed since it was made, its digest differs; {MAKE_ANEW}")
+    return made
+
+
+def check(parts: Parts, made: Plan, name: str, max_age: timedelta) -> None:
+    """Refuse a plan that was made for something else, or too long ago.
+
+    Raises:
+        ConfigError: Another registry, other policies, made with `--at`, too old, or audit mode.
+    """
+    begun = any(run.command == _command(made) for run in parts.registry.runs(limit=ALL_RUNS))
+    if made.registry != parts.registry.id:
+        raise ConfigError(f"{name}: made for another registry ({made.registry}); {MAKE_ANEW}")
+    if made.policies_digest != policies_digest(parts.policies):
+        raise ConfigError(f"{name}: made under other policies; {MAKE_ANEW}")
+    if made.hypothetical:
+        raise ConfigError(f"{name}: made with --at, which is only for looking; {MAKE_ANEW}")
+    if parts.clock() - made.now > max_age and not begun:
+        raise ConfigError(f"{name}: made at {made.now:%Y-%m-%d %H:%M} UTC, too old; {MAKE_ANEW}")
+    if parts.policies.mode is Mode.AUDIT:
+        raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
+
+
+async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
+    """Carry out what the plan says of each thread that is still exactly so and due.
+
+    Begun again, it goes on where it stopped. Limits do not apply: a person has looked.
+
+    Raises:
+        StoreError: The registry failed.
+    """
+    digest = policies_digest(parts.policies)
+    parts.registry.release_claims()
+    run = parts.registry.open_run(_command(made), parts.policies.mode, digest, parts.clock())
+    planned = {row.key: row for row in made.decisions if row.stages}
+    worker = Worker(parts, run.id, stop, drifted=_Drift(planned))
+    await recover(worker)
+    complete = await worker.work_all(_entries(parts, worker, planned))
+    return close(worker, run, Backlog(), complete=complete)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drift:
+    """Says why a thread is no longer what the plan says of it, or `None`."""
+
+    planned: Mapping[Key, Planned]
+
+    def __call__(self, review: Review) -> str | None:
+        row = self.planned[review.thread.key]
+        same = row.last_active_at == review.thread.last_active_at or not row.probed
+        if row.newest_item is not None:
+            same = same and row.newest_item == review.thread.newest_item
+        left = tuple(stage for stage in row.stages if stage in review.decision.stages)
+        return None if same and left and left == review.decision.stages else "drift"
+
+
+def _entries(parts: Parts, worker: Worker, planned: Mapping[Key, Planned]) -> Iterator[Entry]:
+    for key, row in planned.items():
+        entry = parts.registry.get(key)
+        if entry is None:
+            worker.drift(key)
+        elif not _is_done(entry, row):
+            yield entry
+
+
+def _is_done(entry: Entry, row: Planned) -> bool:
+    state = entry.thread.state
+    if Stage.DELETE in row.stages:
+        return state is State.DELETED
+    if Stage.SOFT_DELETE in row.stages:
+        return state is State.SOFT_DELETED
+    return entry.thread.copy_is_current
+
+
+def _command(made: Plan) -> str:
+    return f"apply {made.digest[:12]}"
+
+
+def _planned(row: Mapping[str, object]) -> Planned:
+    """One decision of a plan's document, or ValueError, KeyError, TypeError."""
+    return Planned(
+        Key(str(row["project"]), Kind(str(row["kind"])), str(row["id"])),
+        tuple(Stage(str(stage)) for stage in _list(row["stages"])),
+        _text(row["policy"]),
+        _time(row["due_at"]),
+        _time(row["age_base"]),
+        _text(row["reason"]),
+        _time(row["last_active_at"]),
+        _text(row["newest_item"]),
+        bool(row["probed"]),
+    )
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _time(value: object) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(str(value))

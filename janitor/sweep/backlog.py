@@ -1,0 +1,86 @@
+"""What is due before anything is done, counted from the registry's facts alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from janitor.model import REMOVING
+from janitor.policy import CEILING, Tripped, tripped
+from janitor.registry import Cursor, Entry, Registry
+from janitor.sweep.parts import Parts
+from janitor.sweep.review import UNKNOWN, Review, Reviewer
+
+PAGE = 1000
+
+
+@dataclass(slots=True)
+class Backlog:
+    """Due threads per policy, and the limits that their number trips.
+
+    `moves` corrects the count table's population by the rows that a policy governs from this look
+    on (new registrations are all up for review, so none is missed).
+    """
+
+    due: Counter[str] = field(default_factory=Counter)
+    moves: Counter[str] = field(default_factory=Counter)
+    stages: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    looked_at: int = 0
+    tripped: dict[str, Tripped] = field(default_factory=dict)
+
+    def add(self, review: Review) -> None:
+        """Count one thread; unknown facts count as due, since a look may find them so."""
+        decision = review.decision
+        self.looked_at += 1
+        policy = decision.policy or ""
+        self.moves[policy] += 1
+        self.moves[review.entry.policy or ""] -= 1
+        if decision.reason is not None:
+            self.kept[decision.reason] += 1
+        for stage in decision.stages:
+            self.stages[policy, stage] += 1
+        if REMOVING.intersection(decision.stages) or decision.reason in UNKNOWN:
+            self.due[policy] += 1
+
+
+def due_entries(registry: Registry, now: datetime, policy: str | None = None) -> Iterator[Entry]:
+    """Everything up for review, in pages along the index; memory stays flat."""
+    after = None
+    while page := registry.due(now, after=after, limit=PAGE, policy=policy):
+        yield from page
+        after = Cursor.of(page[-1])
+
+
+def count(parts: Parts, reviewer: Reviewer, entries: Iterable[Entry], now: datetime) -> Backlog:
+    """Count what is due and judge it against the limits, before the first action."""
+    backlog = Backlog()
+    for entry in entries:
+        if reviewer.serves(entry):
+            backlog.add(reviewer.on_facts(entry, now))
+    judge(parts, backlog, now)
+    return backlog
+
+
+def judge(parts: Parts, backlog: Backlog, now: datetime) -> None:
+    """Fill in which policies are over a limit."""
+    population = parts.registry.population()
+    last = parts.registry.last_completed(now)
+    since = now - last if last else None
+    for name in [*(policy.name for policy in parts.policies.rules), CEILING]:
+        living = population.get(name, 0) + backlog.moves[name]
+        number = backlog.due[name]
+        over = tripped(parts.policies, name, due=number, population=living, since_last=since)
+        if over is not None:
+            backlog.tripped[name] = over
+
+
+def message(over: Tripped) -> str:
+    """What a tripped limit means, and the way out."""
+    return (
+        f"policy {over.policy}: {over.due} of {over.population} threads are due for removal, more "
+        f"than {over.limit} allows ({over.allowed}); none of them is touched, other policies go "
+        "on. If that is right: janitor plan -o plan.json; read it; janitor apply plan.json"
+    )

@@ -1,0 +1,50 @@
+"""What a sweep works with; composed by the command line and handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from janitor.archive import Archive
+from janitor.drivers import Driver
+from janitor.model import Kind
+from janitor.policy import Policies
+from janitor.registry import Event, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One project: a driver per kind that it serves.
+
+    `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
+    """
+
+    name: str
+    drivers: Mapping[Kind, Driver]
+    access: str
+    concurrency: int = 32
+    trust_reported: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What just happened to a thread, told after its commit; `size` in bytes stored."""
+
+    event: Event
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The registry, the projects, the archive and the policies of one run.
+
+    `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
+    """
+
+    registry: Registry
+    projects: Mapping[str, Project]
+    archive: Archive | None
+    policies: Policies
+    clock: Callable[[], datetime]
+    notify: Callable[[Notice], None]

@@ -1,0 +1,199 @@
+"""A dry run: the same look at what is due, stopped before the first effect.
+
+A plan is a document that a person can review and `apply` carries out to the letter; its digest
+covers the registry, the policies, and of each thread its id, last activity and newest item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from janitor.catalogue import CATALOGUE
+from janitor.errors import BusyError, DriverError, GoneError
+from janitor.model import Key, Kind, Stage
+from janitor.policy import policies_digest
+from janitor.registry import Entry
+from janitor.sweep.backlog import Backlog, due_entries, judge
+from janitor.sweep.parts import Parts
+from janitor.sweep.redecide import is_outdated, living_entries
+from janitor.sweep.review import Review, Reviewer
+
+CHUNK = 100
+DELETES_PER_SECOND = 5.0  # the one published quota: 300 DELETE and 1000 GET a minute
+READS_PER_SECOND = 16.6
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How far a dry run looks: how many threads it probes, and whether it lists kept ones."""
+
+    probes: int = 500
+    offline: bool = False
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One thread as it was when the plan was made; `probed` tells whether the server was asked."""
+
+    key: Key
+    stages: tuple[Stage, ...]
+    policy: str | None
+    due_at: datetime | None
+    age_base: datetime | None
+    reason: str | None
+    last_active_at: datetime | None
+    newest_item: str | None
+    probed: bool
+
+    def row(self) -> dict[str, Any]:
+        """The decision as interface.md names its fields."""
+        first = self.stages[0] if self.stages else "none"
+        fields = {name: value for name, value in asdict(self).items() if name != "key"}
+        return {**asdict(self.key), "stage": first, **fields}
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a sweep would do now, why, and what it costs."""
+
+    registry: str
+    policies_digest: str
+    mode: str
+    now: datetime
+    hypothetical: bool
+    decisions: list[Planned] = field(default_factory=list)
+    kept: Counter[str] = field(default_factory=Counter)
+    backlog: Backlog = field(default_factory=Backlog)
+    not_probed: int = 0
+    undrained: int = 0
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that `apply` rests on."""
+        rows = sorted(
+            [*asdict(d.key).values(), d.stages, d.last_active_at, d.newest_item]
+            for d in self.decisions
+            if d.stages
+        )
+        said = [self.registry, self.policies_digest, self.hypothetical, self.now, rows]
+        return hashlib.sha256(orjson.dumps(said)).hexdigest()
+
+    def document(self) -> dict[str, Any]:
+        """The plan as one JSON document (interface.md)."""
+        return {
+            "digest": self.digest,
+            "now": self.now,
+            "hypothetical": self.hypothetical,
+            "mode": self.mode,
+            "registry": self.registry,
+            "policies_digest": self.policies_digest,
+            "decisions": [planned.row() for planned in self.decisions],
+            "kept": dict(self.kept),
+            "limits": _limits(self.backlog),
+            "cost": cost(self.decisions),
+            "not_probed": self.not_probed,
+            "undrained": self.undrained,
+        }
+
+
+async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Plan:
+    """Look at what is due and say what a sweep would do; changes nothing anywhere.
+
+    Raises:
+        AccessError: A project's credential was refused.
+    """
+    now, registry = parts.clock(), parts.registry
+    digest = policies_digest(parts.policies)
+    made = Plan(registry.id, digest, parts.policies.mode, now, hypothetical)
+    made.undrained = registry.undrained()
+    reviewer = Reviewer(parts, registry.holds(now))
+    entries = living_entries(registry) if is_outdated(parts) else due_entries(registry, now)
+    left = 0 if scope.offline else scope.probes
+    while chunk := list(islice(entries, CHUNK)):
+        reviews = [_on_facts(made, reviewer, entry, now) for entry in chunk]
+        left -= await _probe(made, reviewer, [r for r in reviews if r], left, scope)
+    judge(parts, made.backlog, now)
+    return made
+
+
+def _on_facts(made: Plan, reviewer: Reviewer, entry: Entry, now: datetime) -> Review | None:
+    if not reviewer.serves(entry):
+        made.kept["not_served"] += 1
+        return None
+    review = reviewer.on_facts(entry, now)
+    made.backlog.add(review)
+    return review
+
+
+async def _probe(
+    made: Plan, reviewer: Reviewer, reviews: list[Review], left: int, scope: Scope
+) -> int:
+    """Ask the server about those that need it, as long as probes are left; count all."""
+    wanted = [review for review in reviews if reviewer.needs_probe(review)]
+    asked = wanted[: max(left, 0)]
+    made.not_probed += len(wanted) - len(asked)
+    probed = await asyncio.gather(*(_ask(reviewer, review, made.now) for review in asked))
+    known = {id(review): answer for review, answer in zip(asked, probed, strict=True)}
+    for review in reviews:
+        _record(made, known.get(id(review), review), scope)
+    return len(asked)
+
+
+async def _ask(reviewer: Reviewer, review: Review, now: datetime) -> Review | str:
+    try:
+        return await reviewer.on_probe(review.entry, now)
+    except GoneError:
+        return "missing"
+    except BusyError:
+        return "busy"
+    except DriverError:
+        return "failed"
+
+
+def _record(made: Plan, found: Review | str, scope: Scope) -> None:
+    if isinstance(found, str):
+        made.kept[found] += 1
+        return
+    if not found.decision.stages:
+        made.kept[str(found.decision.reason or "not_due")] += 1
+    if found.decision.stages or scope.everything:
+        made.decisions.append(_planned(found))
+
+
+def _planned(review: Review) -> Planned:
+    decision, thread = review.decision, review.thread
+    return Planned(
+        thread.key,
+        decision.stages,
+        decision.policy,
+        decision.due_at,
+        decision.age_base,
+        decision.reason,
+        thread.last_active_at,
+        thread.newest_item,
+        review.probed,
+    )
+
+
+def _limits(backlog: Backlog) -> dict[str, Any]:
+    over = {name: asdict(tripped) for name, tripped in backlog.tripped.items()}
+    return {"tripped": bool(over), "policies": over}
+
+
+def cost(decisions: list[Planned]) -> dict[str, float]:
+    """Calls that the decisions need at least, and seconds at the published quota."""
+    removals = [d for d in decisions if Stage.DELETE in d.stages]
+    copies = sum(Stage.ARCHIVE in d.stages for d in decisions)
+    reads = 2 * len(decisions) + 2 * copies + 4 * len(removals)
+    deletes = len(removals) + sum(CATALOGUE[Kind(d.key.kind)].items_first for d in removals)
+    seconds = max(deletes / DELETES_PER_SECOND, reads / READS_PER_SECOND)
+    return {"deletes": deletes, "reads": reads, "seconds": round(seconds, 1)}

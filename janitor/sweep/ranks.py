@@ -1,0 +1,53 @@
+"""A thread's places in its `keep_last` groups, read from the registry as far as needed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from janitor.model import Key, Thread
+from janitor.policy import Policies, Ranks
+from janitor.policy.ranking import groups_of
+from janitor.policy.rules import KeepLast
+from janitor.registry import Registry
+
+Top = tuple[Key, ...]
+
+
+class Ranking:
+    """Ranks threads; remembers the top of a group for as long as it lives.
+
+    Whoever acts makes a new one, so that no removal rests on what was remembered.
+    """
+
+    def __init__(self, registry: Registry, policies: Policies) -> None:
+        self._registry = registry
+        self._policies = policies
+        self._lasts = {p.name: p.keep_last for p in policies.rules if p.keep_last is not None}
+        self._tops: dict[tuple[str, str | None], Top] = {}
+
+    def of(self, thread: Thread, now: datetime) -> Ranks:
+        """The thread's place by policy; a place beyond `count` stands for all of those."""
+        if not self._lasts or thread.last_active_at is None or thread.last_active_at > now:
+            return {}
+        ranks = {}
+        for policy, value in groups_of(thread, self._policies):
+            top = self._top(policy, value, now)
+            ranks[policy] = top.index(thread.key) if thread.key in top else len(top)
+        return ranks
+
+    def _top(self, policy: str, value: str | None, now: datetime) -> Top:
+        group = (policy, value)
+        if group not in self._tops:
+            self._tops[group] = self._read(policy, value, self._lasts[policy], now)
+        return self._tops[group]
+
+    def _read(self, policy: str, value: str | None, last: KeepLast, now: datetime) -> Top:
+        top: list[Key] = []
+        for member in self._registry.group(last.per, value):
+            active_at = member.last_active_at
+            dated = active_at is not None and active_at <= now
+            if dated and (policy, value) in groups_of(member, self._policies):
+                top.append(member.key)
+                if len(top) == last.count:
+                    break
+        return tuple(top)

@@ -1,0 +1,56 @@
+"""What a run did, counted from what was settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from janitor.model import Outcome
+from janitor.registry import RunRecord, RunResult
+from janitor.sweep.backlog import Backlog
+from janitor.sweep.breaker import Stop
+from janitor.sweep.work import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped."""
+
+    run: RunRecord
+    backlog: Backlog
+    outcomes: Mapping[tuple[str, str, str], int]
+    kept: Mapping[str, int]
+    stops: tuple[Stop, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some threads failed or drifted, 3 access, 4 a limit; the gravest first."""
+        codes = {stop.exit_code for stop in self.stops}
+        if self.backlog.tripped:
+            codes.add(4)
+        if not codes and (self._failed or self.kept.get("drift")):
+            return 1
+        return min(codes, default=0)
+
+    @property
+    def _failed(self) -> bool:
+        return any(outcome == Outcome.FAILED for _, _, outcome in self.outcomes)
+
+
+def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:
+    """Believe or forget what was found missing, close the run, and say what it did."""
+    registry, now = worker.parts.registry, worker.parts.clock()
+    stops = worker.stops()
+    stopped = frozenset(stop.project for stop in stops)
+    registry.confirm_missing(run.id, except_projects=stopped)
+    registry.release_claims()
+    closed = registry.close_run(run.id, _result(backlog, stops, complete=complete), now)
+    return Report(closed, backlog, dict(worker.outcomes), dict(worker.kept), stops)
+
+
+def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:
+    if stops:
+        return RunResult.FAILED
+    if backlog.tripped:
+        return RunResult.LIMITED
+    return RunResult.DONE if complete else RunResult.PARTIAL

@@ -1,0 +1,137 @@
+"""A look at one thread: what is known of it now, and what follows. Changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from janitor.drivers import Driver
+from janitor.model import Decision, Hold, Probe, Reason, State, Thread
+from janitor.policy import Policies, decide, revived
+from janitor.policy.activity import Sightings, last_activity, observe
+from janitor.policy.matching import views_of
+from janitor.policy.rulebook import rulebook
+from janitor.registry import Entry
+from janitor.sweep.parts import Parts
+from janitor.sweep.ranks import Ranking
+
+UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A thread after a look; `probed` tells whether the server was asked."""
+
+    entry: Entry
+    thread: Thread
+    sightings: Sightings
+    decision: Decision
+    probed: bool
+
+    @property
+    def is_revived(self) -> bool:
+        """Whether activity has undone a soft delete."""
+        return revived(self.entry.thread) or revived(self.thread)
+
+
+class Reviewer:
+    """Decides about threads from the registry's facts and, where needed, from the server's."""
+
+    def __init__(self, parts: Parts, holds: Sequence[Hold]) -> None:
+        self._parts = parts
+        self._holds = holds
+        self._ranking = Ranking(parts.registry, parts.policies)
+
+    def on_facts(self, entry: Entry, now: datetime) -> Review:
+        """Decide from what the registry knows."""
+        thread = _settled_state(entry.thread)
+        return Review(entry, thread, entry.sightings, self.decide(thread, now), probed=False)
+
+    def needs_probe(self, review: Review) -> bool:
+        """Whether the server must be asked before anything is believed."""
+        decision = review.decision
+        if decision.stages or decision.reason in UNKNOWN or review.sightings.baseline_at is None:
+            return True
+        return counts_items(review.thread, self._parts.policies)
+
+    async def on_probe(self, entry: Entry, now: datetime) -> Review:
+        """Ask the server, then decide.
+
+        Raises:
+            DriverError: The call failed; `BusyError` also where the probe says busy.
+            AccessError: The credential was refused.
+        """
+        driver = self.driver(entry)
+        probe = await driver.probe(entry.thread.key.id)
+        thread, sightings = self._merge(entry, probe, now)
+        if counts_items(thread, self._parts.policies):
+            thread = replace(thread, items=await _count(driver, entry, probe))
+        decision = await asyncio.to_thread(self.decide, thread, now)
+        return Review(entry, thread, sightings, decision, probed=True)
+
+    def driver(self, entry: Entry) -> Driver:
+        """The driver that serves the thread.
+
+        Raises:
+            KeyError: No configured project serves its kind.
+        """
+        key = entry.thread.key
+        return self._parts.projects[key.project].drivers[key.kind]
+
+    def serves(self, entry: Entry) -> bool:
+        """Whether a configured project serves the thread's kind."""
+        key = entry.thread.key
+        project = self._parts.projects.get(key.project)
+        return project is not None and key.kind in project.drivers
+
+    def decide(self, thread: Thread, now: datetime) -> Decision:
+        """Decide with the holds and ranks of this moment."""
+        ranks = self._ranking.of(thread, now)
+        return decide(thread, self._parts.policies, self._holds, ranks, now)
+
+    def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
+        old = entry.thread
+        sightings = observe(entry.sightings, probe, now)
+        trusted = self._parts.projects[old.key.project].trust_reported
+        thread = replace(
+            old,
+            created_at=probe.created_at,
+            last_active_at=last_activity(probe.created_at, sightings, trust_reported=trusted),
+            newest_item=probe.newest_item,
+            upstream=probe.metadata,
+            copy_is_current=_is_current(old, probe),
+        )
+        return _settled_state(thread), sightings
+
+
+def _is_current(thread: Thread, probe: Probe) -> bool:
+    copy = thread.copy
+    return thread.copy_is_current and copy is not None and copy.newest_item == probe.newest_item
+
+
+def _settled_state(thread: Thread) -> Thread:
+    """The thread with activity's own consequences drawn: revived, or no longer archived."""
+    if revived(thread):
+        thread = replace(thread, state=State.ACTIVE, soft_deleted_at=None)
+    if thread.state is State.ARCHIVED and not thread.copy_is_current:
+        return replace(thread, state=State.ACTIVE)
+    if thread.state is State.ACTIVE and thread.copy_is_current:
+        return replace(thread, state=State.ARCHIVED)
+    return thread
+
+
+async def _count(driver: Driver, entry: Entry, probe: Probe) -> int | None:
+    """The number of items; read anew only where the newest item is not the one counted before."""
+    thread = entry.thread
+    if thread.items is not None and entry.sightings.newest_item == probe.newest_item:
+        return thread.items
+    records = driver.export(thread.key.id)
+    return sum([1 async for record in records if record.is_item])
+
+
+def counts_items(thread: Thread, policies: Policies) -> bool:
+    """Whether a policy that speaks of the thread asks how many items it has."""
+    speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
+    return any(one.trim or (one.archive and one.archive.items) for one in speaking)

@@ -1,0 +1,63 @@
+"""What a look or an action writes back: one settlement per thread and step."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from janitor.model import Decision, Outcome, Stage
+from janitor.registry import Entry, Event, Settlement
+from janitor.sweep.review import Review
+
+FIRST_BACKOFF = timedelta(minutes=5)
+LONGEST_BACKOFF = timedelta(hours=24)
+MISSING_AGAIN = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
+
+
+def backoff(attempts: int) -> timedelta:
+    """How long a thread rests after its `attempts`-th failure in a row: 5 min, doubling, ≤ 24 h."""
+    return min(FIRST_BACKOFF * (1 << min(attempts, 16)), LONGEST_BACKOFF)
+
+
+def settlement(review: Review, decision: Decision) -> Settlement:
+    """The facts of a look, and what follows from them."""
+    thread = review.thread
+    return Settlement(
+        thread.key,
+        review_at=decision.review_at,
+        state=thread.state,
+        created_at=thread.created_at,
+        sightings=review.sightings,
+        upstream=thread.upstream,
+        items=thread.items,
+        copy_is_current=thread.copy_is_current,
+        policy=decision.policy,
+        due_at=decision.due_at,
+        decided=True,
+    )
+
+
+def setback(entry: Entry, now: datetime, failure: str) -> Settlement:
+    """A thread that could not be worked on: it rests, and later sweeps try again."""
+    at = now + backoff(entry.attempts)
+    return Settlement(
+        entry.thread.key, at, policy=entry.policy, due_at=entry.due_at, failure=failure
+    )
+
+
+def missing_again_at(since: datetime | None, now: datetime) -> datetime | None:
+    """When to ask again for a thread that the server did not know: after 1, 7, 30 days."""
+    since = since or now
+    return next((since + after for after in MISSING_AGAIN if since + after > now), None)
+
+
+def event(
+    run: str,
+    at: datetime,
+    review: Review,
+    name: str,
+    *,
+    stage: Stage | None = None,
+    outcome: Outcome | None = None,
+) -> Event:
+    """A line of the audit about a reviewed thread."""
+    return Event(run, at, review.thread.key, name, stage, outcome, review.decision.policy)

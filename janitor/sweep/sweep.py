@@ -1,0 +1,54 @@
+"""One sweep: recover, re-decide, count against the limits, then work what is due."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from janitor.policy import policies_digest
+from janitor.sweep.backlog import Backlog, count, due_entries
+from janitor.sweep.parts import Parts
+from janitor.sweep.recover import recover
+from janitor.sweep.redecide import redecide
+from janitor.sweep.report import Report, close
+from janitor.sweep.review import Reviewer
+from janitor.sweep.work import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What one sweep was asked for: all that is due, one policy's, or so many threads at most."""
+
+    policy: str | None = None
+    limit: int | None = None
+
+
+async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
+    """Do one sweep and close its run. The caller holds the run lock.
+
+    `stop` ends it early: calls in flight finish and settle, nothing new is begun, and the run
+    closes as partial.
+
+    Raises:
+        StoreError: The registry failed; the run stays open and the next one takes it over.
+    """
+    registry, now = parts.registry, parts.clock()
+    registry.release_claims()
+    digest = policies_digest(parts.policies)
+    run = registry.open_run("sweep", parts.policies.mode, digest, now)
+    worker = Worker(parts, run.id, stop)
+    await recover(worker)
+    await asyncio.to_thread(redecide, parts, now)
+    backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
+    worker.forbidden = frozenset(backlog.tripped)
+    entries = due_entries(registry, now, orders.policy)
+    complete = await worker.work_all(islice(entries, orders.limit))
+    registry.expire_tombstones(now)
+    return close(worker, run, backlog, complete=complete)
+
+
+def _count(parts: Parts, now: datetime, policy: str | None) -> Backlog:
+    reviewer = Reviewer(parts, parts.registry.holds(now))
+    return count(parts, reviewer, due_entries(parts.registry, now, policy), now)

@@ -1,0 +1,243 @@
+"""Works threads side by side; every way in which one can end is settled here, and only here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+
+from janitor.archive import ArchiveDamagedError
+from janitor.errors import (
+    AccessError,
+    ArchiveError,
+    BusyError,
+    DriverError,
+    GoneError,
+    JanitorError,
+)
+from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
+from janitor.registry import Entry, Event, Settlement
+from janitor.sweep.act import Actor, ChangedError, UnsettledError
+from janitor.sweep.breaker import Breaker, Stop
+from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.settle import missing_again_at, setback, settlement
+from janitor.sweep.writer import Writer
+
+Drifted = Callable[[Review], str | None]
+"""Why a thread is no longer what a reviewed plan says of it, or `None`."""
+
+
+class Worker:
+    """Works the threads of one run; what it counts comes from committed settlements."""
+
+    def __init__(
+        self, parts: Parts, run: str, stop: asyncio.Event, drifted: Drifted | None = None
+    ) -> None:
+        self._drifted = drifted
+        self.parts = replace(parts, notify=self._told)
+        self._outer_notify = parts.notify
+        self.run = run
+        self.stop = stop
+        self.forbidden: frozenset[str] = frozenset()
+        self.outcomes: Counter[tuple[str, str, str]] = Counter()
+        self.kept: Counter[str] = Counter()
+        self.writer = Writer(parts.registry)
+        self.actor = Actor(self.parts, run, self.writer)
+        limits = parts.policies.limits
+        self.breakers = {name: Breaker(name, limits) for name in parts.projects}
+        self.archive_error: ArchiveError | None = None
+        self._deadline = parts.clock() + limits.max_duration
+        self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing new may be begun."""
+        return self.stop.is_set() or self.parts.clock() >= self._deadline
+
+    def stops(self) -> tuple[Stop, ...]:
+        """What was stopped and why: projects, and the archive as a whole."""
+        stops = [breaker.stop for breaker in self.breakers.values() if breaker.stop]
+        if self.archive_error is not None:
+            message = f"{self.archive_error}. Policies that archive are paused; nothing was removed"
+            stops.append(Stop("", "archive", message, self.archive_error.exit_code))
+        return tuple(stops)
+
+    def drift(self, key: Key) -> None:
+        """Report a planned thread that the registry does not hold."""
+        line = Event(self.run, self.parts.clock(), key, "kept", None, Outcome.KEPT, reason="drift")
+        self._tell(line)
+
+    async def work_all(self, entries: Iterator[Entry]) -> bool:
+        """Work the entries, as many at once as the projects allow; tell whether all were begun."""
+        room = asyncio.Semaphore(sum(p.concurrency for p in self.parts.projects.values()) or 1)
+        async with asyncio.TaskGroup() as group:
+            for entry in entries:
+                if self.is_over:
+                    return False
+                await room.acquire()
+                task = group.create_task(self.work(entry))
+                task.add_done_callback(lambda _: room.release())
+        return True
+
+    async def work(self, entry: Entry) -> None:
+        """Look at one thread and do what follows; settle however that ends."""
+        if not self.reviewer.serves(entry):
+            return self._keep_unsettled(entry, "not_served")
+        if self.breakers[entry.thread.key.project].stop is None:
+            await self.settle_failures(entry, self._look_and_follow(entry))
+        return None
+
+    async def settle_failures(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
+        """Run `work` about one thread and settle the ways in which it can fail.
+
+        Raises:
+            StoreError: The registry failed; nothing may go on.
+        """
+        breaker = self.breakers[entry.thread.key.project]
+        try:
+            await work
+        except ChangedError as error:
+            await self._settle_kept(entry, str(error))
+        except GoneError:
+            await self._missed(entry, breaker)
+        except BusyError as error:
+            breaker.answered()
+            await self._set_back(entry, Outcome.BUSY, error)
+        except AccessError as error:
+            breaker.unauthorised(str(error))
+        except UnsettledError as error:
+            breaker.failed()
+            await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
+        except DriverError as error:
+            breaker.failed()
+            await self._set_back(entry, Outcome.FAILED, error)
+        except ArchiveDamagedError as error:
+            await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)
+        except ArchiveError as error:
+            self.archive_error = error
+
+    async def _look_and_follow(self, entry: Entry) -> None:
+        now = self.parts.clock()
+        review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
+        if self._is_over_a_limit(review):
+            return self._keep_unsettled(entry, "limit")
+        if self.reviewer.needs_probe(review):
+            review = await self.reviewer.on_probe(entry, now)
+            self.breakers[entry.thread.key.project].answered()
+        return await self._follow(review)
+
+    async def _follow(self, review: Review) -> None:
+        if self._drifted is not None and (reason := self._drifted(review)) is not None:
+            await self._settle_undone(review, reason)
+        elif not review.decision.stages:
+            await self._settle_look(review)
+        elif (reason := self._why_not(review)) is not None:
+            await self._settle_undone(review, reason)
+        else:
+            await self.actor.carry_out(review)
+
+    def _is_over_a_limit(self, review: Review) -> bool:
+        decision = review.decision
+        return decision.policy in self.forbidden and bool(REMOVING.intersection(decision.stages))
+
+    def _why_not(self, review: Review) -> str | None:
+        """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
+        if self._is_over_a_limit(review):
+            return "limit"
+        if self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
+            return "audit"
+        archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
+        return "archive_down" if archives and self.archive_error is not None else None
+
+    async def _settle_look(self, review: Review) -> None:
+        reason = str(review.decision.reason or "not_due")
+        events: tuple[Event, ...] = ()
+        if review.is_revived:
+            events = (self._event(review.entry, "revived", None, None),)
+        change = settlement(review, review.decision)
+        await self.writer.settle(replace(change, events=events))
+        self._tell(self._event(review.entry, "kept", Outcome.KEPT, reason))
+
+    async def _settle_undone(self, review: Review, reason: str) -> None:
+        """Record the look; the thread stays due."""
+        stage, policy = review.decision.stage, review.decision.policy
+        line = replace(
+            self._event(review.entry, "kept", Outcome.KEPT, reason), stage=stage, policy=policy
+        )
+        due = replace(review.decision, review_at=review.entry.review_at)
+        await self.writer.settle(replace(settlement(review, due), events=(line,)))
+        self._tell(line)
+
+    async def _missed(self, entry: Entry, breaker: Breaker) -> None:
+        """The server does not know it: noted now, believed only when the sweep has ended well."""
+        if entry.thread.state is not State.MISSING:
+            breaker.missed()
+        at = missing_again_at(entry.missing_since, self.parts.clock())
+        line = self._event(entry, "missing", Outcome.MISSING, "not found")
+        await self._commit(Settlement(entry.thread.key, at, missing=True, events=(line,)))
+
+    async def _set_back(
+        self,
+        entry: Entry,
+        outcome: Outcome,
+        error: JanitorError,
+        *,
+        name: str | None = None,
+        keep_intent: bool = False,
+        copy_is_current: bool | None = None,
+    ) -> None:
+        line = self._event(entry, name or str(outcome), outcome, type(error).__name__)
+        await self._commit(
+            replace(
+                setback(entry, self.parts.clock(), str(error)),
+                keep_intent=keep_intent,
+                copy_is_current=copy_is_current,
+                events=(line,),
+            )
+        )
+
+    async def _settle_kept(self, entry: Entry, reason: str) -> None:
+        line = self._event(entry, "kept", Outcome.KEPT, reason)
+        await self._commit(
+            Settlement(
+                entry.thread.key,
+                self.parts.clock(),
+                policy=entry.policy,
+                due_at=entry.due_at,
+                events=(line,),
+            )
+        )
+
+    async def _commit(self, change: Settlement) -> None:
+        await self.writer.settle(change)
+        for line in change.events:
+            self._tell(line)
+
+    def _keep_unsettled(self, entry: Entry, reason: str) -> None:
+        self._tell(self._event(entry, "kept", Outcome.KEPT, reason))
+
+    def _event(
+        self, entry: Entry, name: str, outcome: Outcome | None, reason: str | None = None
+    ) -> Event:
+        return Event(
+            self.run,
+            self.parts.clock(),
+            entry.thread.key,
+            name,
+            outcome=outcome,
+            policy=entry.policy,
+            reason=reason,
+        )
+
+    def _tell(self, line: Event) -> None:
+        self.parts.notify(Notice(line))
+
+    def _told(self, notice: Notice) -> None:
+        line = notice.event
+        if line.outcome is Outcome.KEPT:
+            self.kept[line.reason or ""] += 1
+        if line.outcome is not None and line.name != "kept":
+            self.outcomes[line.policy or "", line.stage or "", line.outcome] += 1
+        self._outer_notify(notice)
