@@ -22,7 +22,6 @@ DocumentPath = tuple[str | int, ...]
 TEXT_TAG = "tag:yaml.org,2002:str"
 TIME_TAG = "tag:yaml.org,2002:timestamp"
 PLAIN_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
-SECRET_KEY = "api_key"  # what stands there is quoted in no refusal
 SAFE_SCALAR = re.compile(r"true|false|null|~||-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
@@ -152,20 +151,19 @@ class _Composer:
 
     def _scalar(self, node: yaml.ScalarNode, path: DocumentPath) -> object:
         text = str(node.value)
-        if path[-1:] == (SECRET_KEY,):
+        if node.tag == TEXT_TAG:
             return text
-        if node.tag != TEXT_TAG:
-            self._found.texts[path] = text
-            if node.tag != TIME_TAG and not SAFE_SCALAR.fullmatch(text):
-                self._refuse(node, path, _misread(text))
-                return text
+        if path[-1:] == ("api_key",):
+            return None  # refused by its shape; what stands there is quoted in no refusal
+        self._found.texts[path] = text
         try:
-            return self._loader.scalar(node)
+            value = self._loader.scalar(node)
         except (ValueError, LookupError, OverflowError):
-            self._refuse(
-                node, path, f"this cannot be read; if text is meant, write {_quoted(text)}"
-            )
+            self._refuse(node, path, f"this cannot be read: write {_quoted(text)} for text")
             return text
+        if node.tag != TIME_TAG and not SAFE_SCALAR.fullmatch(text):
+            self._refuse(node, path, _misread(text))
+        return value
 
     def _refuse(self, node: yaml.Node, path: DocumentPath, message: str) -> None:
         self._refusals.append(Refusal(message, self._at(node), spell(path)))

@@ -46,10 +46,17 @@ def refusal(problem: Problem, document: Document | None = None) -> Refusal:
 
 
 def refusals_of(document: Document, problems: Iterable[Problem]) -> list[Refusal]:
-    """Everything wrong with a document; what YAML misread is not refused a second time."""
-    misread = {one.path for one in document.refusals}
-    shown = (refusal(problem, document) for problem in problems)
-    return [*document.refusals, *(one for one in shown if one.path not in misread)]
+    """Everything wrong with a document.
+
+    A scalar that YAML misreads and that its field refuses as well is refused once: as text that
+    misses its quotes where text must stand, else as misread.
+    """
+    listed = list(problems)
+    quotes = {document.place(one.path) for one in listed if one.wants_text}
+    misread = [one for one in document.refusals if one.place not in quotes]
+    known = {(one.place, one.path) for one in misread}
+    shown = [refusal(problem, document) for problem in listed]
+    return [*misread, *(one for one in shown if (one.place, one.path) not in known)]
 
 
 def refused(what: str, refusals: Iterable[Refusal]) -> ConfigError:

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from janitor.config import load
+from janitor.config.schema import file_schema
+from janitor.config.starter import STARTER
+from janitor.config.unbuilt import UNBUILT
+from janitor.errors import ConfigError
+
+REFUSED = Path(__file__).parents[2] / "refused"
+SHAPE = (
+    "unknown_*_key",
+    "unknown_key_in_except",
+    "unbuilt_[!ra]*",
+    "unbuilt_registry_[kh]*",
+    "duration_[!z]*",
+    "inline_secret",
+    "[prva]*_missing",
+    "mode_unknown",
+    "unknown_kind*",
+    "delete_unknown",
+)
+SCHEMA = file_schema()
+
+
+def is_valid(document: Any) -> bool:  # noqa: ANN401 - any document may be asked about
+    return Draft202012Validator(SCHEMA).is_valid(document)
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_starter_is_accepted_by_schema_and_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    path = tmp_path / "janitor.yaml"
+    path.write_text(STARTER, encoding="utf-8")
+    assert is_valid(yaml.safe_load(STARTER))
+    assert [rule.name for rule in load(path).policies.rules] == ["everything-else"]
+
+
+def test_the_starter_spells_out_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    spelled, bare = tmp_path / "spelled.yaml", tmp_path / "bare.yaml"
+    spelled.write_text(STARTER, encoding="utf-8")
+    document = yaml.safe_load(STARTER)
+    least = {key: document[key] for key in ("version", "registry", "policies")}
+    least["projects"] = {"main": {"api_key": {"env": "OPENAI_API_KEY"}}}
+    least["archive"] = {"keep_for": "90d"}
+    bare.write_text(yaml.safe_dump(least), encoding="utf-8")
+    one, other = load(spelled), load(bare)
+    assert (one.policies, one.projects, one.archive) == (
+        other.policies,
+        other.projects,
+        other.archive,
+    )
+    assert one.tombstones_keep_for == other.tombstones_keep_for
+
+
+def keys(node: Any, at: str = "") -> set[str]:  # noqa: ANN401 - a document's node
+    if not isinstance(node, dict):
+        return set()
+    here = {f"{at}{key}" for key in node}
+    return here.union(*(keys(child, f"{at}{key}.") for key, child in node.items()))
+
+
+def test_the_starter_names_every_key_outside_of_policies() -> None:
+    definitions = SCHEMA["$defs"]
+    named = keys(yaml.safe_load(STARTER))
+    sections = {
+        "": SCHEMA["properties"],
+        "projects.main.": definitions["ProjectForm"]["properties"],
+        "limits.": definitions["LimitsForm"]["properties"],
+        "archive.": definitions["ArchiveStoreForm"]["properties"],
+        "lifetime.": definitions["LifetimeForm"]["properties"],
+    }
+    wanted = {at + key for at, properties in sections.items() for key in properties}
+    assert wanted - named == {"projects.main.azure"}
+
+
+def test_the_commented_policies_of_the_starter_are_good_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    head, _, more = STARTER.partition("# More, to be moved up into the list:\n")
+    path = tmp_path / "janitor.yaml"
+    path.write_text(head + more.replace("#  ", "  "), encoding="utf-8")
+    assert len(load(path).policies.rules) == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({path for pattern in SHAPE for path in REFUSED.glob(f"{pattern}.yaml")}),
+    ids=lambda path: path.stem,
+)
+def test_the_schema_refuses_what_has_the_wrong_shape(path: Path) -> None:
+    assert not is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def test_every_unbuilt_key_has_a_refused_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JANITOR_TEST_KEY", "x")
+    paths = set()
+    for path in REFUSED.glob("unbuilt_*.yaml"):
+        with pytest.raises(ConfigError) as caught:
+            load(path)
+        paths |= {refusal.path for refusal in caught.value.refusals}
+    spelled = {pattern.replace("s.*.rate", "s.main.rate") for pattern in UNBUILT}
+    assert {pattern.replace(".*.trim", "[0].trim") for pattern in spelled} <= paths
