@@ -107,7 +107,7 @@ class Archive:
         _named(copy.path)
         _, found = inspect(self._disk, copy.path)
         if replace(found, archived_at=copy.archived_at) != copy:
-            raise ArchiveDamagedError(copy.path, "it is not the object that was proven")
+            raise self._disk.damaged(copy.path, "it is not the object that was proven")
 
     def read(self, path: str) -> Iterator[Header | Record | Trailer]:
         """The header, the records and the trailer of the object at `path`, streamed.
@@ -119,7 +119,7 @@ class Archive:
         try:
             yield from read(self._disk.read(path))
         except MalformedError as error:
-            raise ArchiveDamagedError(path, f"the object is damaged: {error}") from error
+            raise self._disk.damaged(path, f"the object is damaged: {error}") from error
 
     async def remove(self, path: str) -> bool:
         """Remove one object, durably; false where there is none. Raises `StoreError`."""
@@ -168,7 +168,8 @@ class Archive:
                 if named is not None:
                     yield Stored(named[0], found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
-            raise StoreError(f"archive {self._disk.root}: listing it failed: {error}") from error
+            what = str(error).partition("\n")[0]  # the rest is for whoever debugs obstore
+            raise StoreError(f"archive {self._disk.root}: listing it failed: {what}") from error
 
 
 def _named(path: str) -> Key:

@@ -92,10 +92,14 @@ class Disk:
             return f"{found.f_bavail * found.f_frsize:,} bytes are free"
         return "free space unknown"
 
+    def damaged(self, path: str, what: str) -> ArchiveDamagedError:
+        """What is wrong with one file, told with the whole path to it."""
+        return ArchiveDamagedError(f"{self.root}/{path}", what)
+
     @contextmanager
     def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
         """An open directory below the root; with `create` it is made, and durable."""
-        with self.answering(f"opening directory {path or '.'}"):
+        with self.answering("opening it"):
             current = self._open_root()
         try:
             walked = ""
@@ -209,14 +213,14 @@ class Disk:
             with self.directory(parent) as directory:
                 descriptor = os.open(name, _READ, dir_fd=directory)
         except FileNotFoundError as error:
-            raise ArchiveDamagedError(path, "the object is gone") from error
+            raise self.damaged(path, "the object is gone") from error
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise ArchiveDamagedError(path, "a link stands in its place") from error
+                raise self.damaged(path, "a link stands in its place") from error
             raise StoreError(self._sentence(error, f"reading {path}")) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise ArchiveDamagedError(path, "no regular file stands there")
+            raise self.damaged(path, "no regular file stands there")
         return descriptor
 
     def names(self, directory: str) -> list[str]:

@@ -22,7 +22,7 @@ def inspect(disk: Disk, path: str) -> tuple[form.Header, Copy]:
     try:
         header, trailer = form.verify(stored)
     except form.MalformedError as error:
-        raise ArchiveDamagedError(path, f"the object is damaged: {error}") from error
+        raise disk.damaged(path, f"the object is damaged: {error}") from error
     copy = Copy(
         path=path,
         digest=trailer.digest,
@@ -91,7 +91,7 @@ class Draft:
             seen.count,
             seen.newest_item,
         ):
-            raise ArchiveDamagedError(path, "what was read back is not what was written")
+            raise self._disk.damaged(path, "what was read back is not what was written")
         return copy
 
     def discard(self) -> None:
@@ -120,5 +120,5 @@ class Draft:
         except ArchiveDamagedError:
             return False
         if copy.digest != digest:
-            raise ArchiveDamagedError(path, "an intact copy of something else stands in its place")
+            raise self._disk.damaged(path, "an intact copy of something else stands in its place")
         return True

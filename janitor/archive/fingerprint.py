@@ -62,38 +62,40 @@ class Fingerprint:
         try:
             body = parse(record.body)
         except ValueError as error:
-            raise RefusedError(f"{record.id}: the export holds a record that is no JSON") from error
+            raise self._refused(record, "is no JSON") from error
         return self.take(record, body)
 
     def take(self, record: Record, body: object) -> Mapping[str, Any]:
         """Like `add`, for a record whose body was parsed already."""
         if not isinstance(body, dict):
-            raise RefusedError(f"{record.id}: the export holds a record that is no object")
+            raise self._refused(record, "is no object")
         mark = self._next_mark(record)
         try:
             content = canonical(body if record.is_item else self._steady(body))
             line = b"%b %b %b\n" % (mark, canonical(record.id), content)
         except ValueError as error:
-            raise RefusedError(
-                f"{record.id}: the export holds a record that is nested too deeply"
-            ) from error
+            raise self._refused(record, "is nested too deeply") from error
         self._hash.update(line)
         return body
 
     def _next_mark(self, record: Record) -> bytes:
         if self.container is None:
             if record.is_item:
-                raise RefusedError(f"{record.id}: the export does not begin with its container")
+                raise self._refused(record, "comes before its container")
             self.container = record.id
             return b"container"
         if not record.is_item:
             self._others = True
             return b"other"
         if self._others:
-            raise RefusedError(f"{record.id}: the export holds an item after its last item")
+            raise self._refused(record, "comes after what follows the last item")
         self.count += 1
         self.newest_item = record.id
         return b"item"
+
+    def _refused(self, record: Record, what: str) -> RefusedError:
+        thread = self.container or "unknown container"
+        return RefusedError(f"{thread}: its export cannot be believed: record {record.id!r} {what}")
 
     def _steady(self, body: Mapping[str, Any]) -> dict[str, Any]:
         steady = {field: value for field, value in body.items() if field not in self.volatile}

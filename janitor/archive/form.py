@@ -80,7 +80,7 @@ class Writer:
     def close(self) -> None:
         """Write the trailer; nothing may follow."""
         if self.seen.container is None:
-            raise RefusedError(f"{self._key.id}: the export is empty: not even the container came")
+            raise RefusedError(f"{self._key.id}: its export is empty, not even the container came")
         trailer = {
             "items": self.seen.count,
             "newest_item": self.seen.newest_item,
@@ -96,9 +96,11 @@ class Writer:
 
     def _line(self, record: Record) -> bytes:
         if self.seen.container is None and record.id != self._key.id:
-            raise RefusedError(f"{self._key.id}: the export is of another container")
+            raise RefusedError(f"{self._key.id}: its export is of another container, {record.id!r}")
         if b"\n" in record.body:
-            raise RefusedError(f"{self._key.id}: the export holds a record that is not minified")
+            raise RefusedError(
+                f"{self._key.id}: record {record.id!r} of its export is not minified"
+            )
         body = self.seen.add(record)
         plain = body.get("id") == record.id and not record.body.startswith(_MARKED)
         if record.is_item and plain:
