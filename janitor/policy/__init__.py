@@ -1,7 +1,7 @@
 """The policy language's meaning: pure decisions over frozen facts."""
 
 from janitor.policy.audits import Coverage
-from janitor.policy.decisions import decide, next_review
+from janitor.policy.decisions import counts_items, decide, next_review
 from janitor.policy.digest import policies_digest
 from janitor.policy.limits import Tripped, allowed_share, tripped
 from janitor.policy.protections import Ranks
@@ -20,6 +20,7 @@ __all__ = [
     "Ranks",
     "Tripped",
     "allowed_share",
+    "counts_items",
     "decide",
     "decide_unapproved",
     "next_review",

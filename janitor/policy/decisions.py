@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from janitor.catalogue import CATALOGUE
 from janitor.model import LIVE, REMOVING, Decision, Hold, Reason, Stage, State, Thread
+from janitor.policy.matching import views_of
 from janitor.policy.protections import Ranks
 from janitor.policy.rulebook import rulebook
 from janitor.policy.rules import Items, Mark, Policies, Policy
@@ -117,8 +118,19 @@ def _is_looked_at_daily(case: Case) -> bool:
     return (
         any(guard.reason in DOUBTS for guard in case.guards)
         or (case.floor == NEVER and case.matched.concerned)
-        or any(one.trim or (one.archive and one.archive.items) for one in case.matched.speaking)
+        or any(_counts(policy) for policy in case.matched.speaking)
     )
+
+
+def counts_items(thread: Thread, policies: Policies) -> bool:
+    """Whether a decision about the thread needs the number of its items."""
+    matched = rulebook(policies).matched(thread.key, views_of(thread))
+    return any(_counts(policy) for policy in matched.speaking)
+
+
+def _counts(policy: Policy) -> bool:
+    by_items = policy.archive is not None and policy.archive.items is not None
+    return by_items or policy.trim is not None
 
 
 def _items_first(policies: Sequence[Policy]) -> bool:

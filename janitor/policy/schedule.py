@@ -175,7 +175,8 @@ def undo_until(
 ) -> datetime:
     """How long a soft delete can still be undone, also when the janitor comes late to it.
 
-    Source: the undo window, the longest `delete.after - soft_delete.after` of one policy.
+    The longest window among the policies that delete: `delete.after - soft_delete.after`, 24 h
+    for one without soft_delete, so that one more policy never shortens it.
     """
     if is_marked(thread):
         marked_at = thread.soft_deleted_at or now
@@ -184,8 +185,8 @@ def undo_until(
     else:
         return ALWAYS
     windows = [
-        one.delete.after - one.soft_delete.after
+        one.delete.after - one.soft_delete.after if one.soft_delete else UNDO_WINDOW
         for one in policies
-        if one.soft_delete and one.delete and one.delete.after
+        if one.delete and one.delete.after
     ]
     return after(marked_at, max(windows, default=UNDO_WINDOW))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import assert_never
 
-from janitor.model import LIVE, REMOVING, Decision, Hold, Reason, Stage, Thread
+from janitor.model import LIVE, Decision, Hold, Reason, Stage, Thread
 from janitor.policy.decisions import decide
 from janitor.policy.matching import views_of
 from janitor.policy.protections import Ranks
@@ -14,6 +15,8 @@ from janitor.policy.rulebook import rulebook
 from janitor.policy.rules import Policies
 from janitor.policy.schedule import NEVER, Due
 from janitor.policy.weighing import Case, weigh
+
+ENDING = frozenset({Stage.SOFT_DELETE, Stage.DELETE})
 
 
 def tightened(
@@ -55,7 +58,7 @@ def _possible(thread: Thread, policies: Policies) -> object:
 
 def _loses_copy(before: Case, after: Case) -> bool:
     copied = before.times.archive is not None and after.times.archive is None
-    return copied and _time(after.times.delete, NEVER) < NEVER
+    return copied and after.times.delete is not None and after.times.delete.at < NEVER
 
 
 def _time(due: Due | None, now: datetime) -> datetime:
@@ -88,9 +91,20 @@ def decide_unapproved(
 
 
 def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
-    if stage in REMOVING:
-        return stage in old.stages and stage in new.stages
-    return stage in old.stages or stage in new.stages
+    """Whether a stage may go on; where one side marks and the other deletes, it is marked."""
+    both = stage in old.stages and stage in new.stages
+    either = stage in old.stages or stage in new.stages
+    match stage:
+        case Stage.ARCHIVE:
+            return either
+        case Stage.SOFT_DELETE:
+            return (
+                either and not ENDING.isdisjoint(old.stages) and not ENDING.isdisjoint(new.stages)
+            )
+        case Stage.TRIM | Stage.DELETE:
+            return both
+        case never:
+            assert_never(never)
 
 
 def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
@@ -98,5 +112,5 @@ def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
     reviews = [at for at in (old.review_at, new.review_at) if at is not None and at > now]
     review_at = min(reviews, default=None)
     if new.stages:
-        return replace(old, reason=Reason.UNAPPROVED, review_at=review_at)
+        return replace(old, stages=(), reason=Reason.UNAPPROVED, review_at=review_at)
     return replace(new, review_at=review_at)

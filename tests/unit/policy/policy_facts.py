@@ -27,6 +27,14 @@ def equals(*values: str) -> Test:
     return Test(any_of=frozenset(values))
 
 
+def exists(*, found: bool = True) -> Test:
+    return Test(exists=found)
+
+
+def glob(pattern: str) -> Test:
+    return Test(glob=pattern)
+
+
 def metadata(**tests: Test | str) -> Selector:
     return Selector(
         metadata={

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from policy_facts import delete, metadata, policies, thread
+
+from janitor.model import Hold
+from janitor.policy import Coverage, Policy
+
+TRIAL = Policy("trial", metadata(plan="trial"), metadata(pinned="true"), delete=delete(1))
+LAW = Policy("law", metadata(department="legal"), keep_forever=True)
+REST = Policy("rest", default=True, delete=delete(9))
+HOLDS = (Hold("matter", metadata={"matter": "7"}), Hold("one", ids=frozenset({"t"})))
+
+
+def silent(coverage: Coverage) -> list[str]:
+    return list(coverage.silent)
+
+
+def test_nothing_seen_nothing_matched() -> None:
+    coverage = Coverage(policies(TRIAL, LAW, REST), HOLDS)
+    assert silent(coverage) == [
+        "except:trial",
+        "hold:matter",
+        "hold:one",
+        "policy:law",
+        "policy:rest",
+        "policy:trial",
+    ]
+
+
+def test_what_matches_is_silent_no_more() -> None:
+    coverage = Coverage(policies(TRIAL, LAW, REST), HOLDS)
+    coverage.see(thread(upstream={"department": "sales"}))
+    assert silent(coverage) == ["except:trial", "hold:matter", "policy:law"]
+    coverage.see(thread(upstream={"department": "legal"}, reported={"department": "sales"}))
+    assert silent(coverage) == ["except:trial", "hold:matter"]
+    coverage.see(thread(upstream={"pinned": "true"}))
+    assert silent(coverage) == ["hold:matter"]
+    coverage.see(thread(reported={"matter": "7"}))
+    assert silent(coverage) == []
+    coverage.see(thread())
+    assert silent(coverage) == []
+
+
+def test_an_except_counts_where_its_policy_would_match() -> None:
+    coverage = Coverage(policies(TRIAL), ())
+    coverage.see(thread(reported={"pinned": "true"}))
+    assert silent(coverage) == ["except:trial", "policy:trial"]
+    coverage.see(thread(upstream={"pinned": "true"}))
+    assert silent(coverage) == ["policy:trial"]
+
+
+def test_unread_metadata_has_matched_nothing() -> None:
+    coverage = Coverage(policies(TRIAL, LAW), HOLDS)
+    coverage.see(thread(reported=None))
+    assert silent(coverage) == ["except:trial", "hold:matter", "policy:law", "policy:trial"]
+
+
+def test_a_protecting_rule_matches_one_side() -> None:
+    coverage = Coverage(policies(LAW), ())
+    coverage.see(thread(reported={"department": "legal"}, upstream={"department": "sales"}))
+    assert silent(coverage) == []
