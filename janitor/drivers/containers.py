@@ -101,11 +101,17 @@ class ContainerDriver:
         self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
     ) -> str | None:
         """See `Driver.delete`."""
-        path, removed = self._path(id), 0
-        if items_first and self.trait.items_first:
-            removed = await self._empty(id, still_wanted)
-        await self._ask(id, still_wanted, removed)
-        reply = await self._delete(path, id)
+        gone: list[str] = []
+        try:
+            if items_first and self.trait.items_first:
+                await self._empty(id, still_wanted, gone)
+            await self._ask(id, still_wanted)
+            reply = await self._delete(self._path(id), id)
+        except BusyError as error:
+            if not gone:
+                raise
+            message = f"{error}; {len(gone)} items are gone already"
+            raise TornError(message, status=error.status) from error
         check_deleted(reply.body, id, self._subject(id))
         return reply.request_id
 
@@ -180,13 +186,14 @@ class ContainerDriver:
 
         return walk(fetch, follows_last_id=self.follows_last_id, subject=self._subject(id))
 
-    async def _empty(self, id: str, still_wanted: StillWanted | None) -> int:
+    async def _empty(self, id: str, still_wanted: StillWanted | None, gone: list[str]) -> None:
         part = self.trait.items_path
         try:
             known = [item["id"] async for item in self._walk(id, part)]
             if known:
                 await empty(
                     known,
+                    gone,
                     newest=partial(self._newest_page, id, part),
                     delete=partial(self._delete_item, id),
                     ask=partial(self._ask, id, still_wanted),
@@ -194,8 +201,7 @@ class ContainerDriver:
                 )
         except GoneError:
             # Only the answer to the container's own DELETE may say that it is gone.
-            return 0
-        return len(known)
+            return
 
     async def _delete_item(self, id: str, item_id: str) -> None:
         subject = self._subject(id)
@@ -208,12 +214,9 @@ class ContainerDriver:
         else:
             check_deleted(reply.body, item_id, subject)
 
-    async def _ask(self, id: str, still_wanted: StillWanted | None, removed: int) -> None:
-        if still_wanted is None or await still_wanted():
-            return
-        if removed:
-            raise TornError(f"{self._subject(id)}: stopped after {removed} item deletes; kept")
-        raise BusyError(f"{self._subject(id)}: no longer to be deleted; nothing was removed")
+    async def _ask(self, id: str, still_wanted: StillWanted | None) -> None:
+        if still_wanted is not None and not await still_wanted():
+            raise BusyError(f"{self._subject(id)}: no longer to be deleted; kept")
 
     async def _get(self, path: str, id: str, query: Query) -> Reply:
         subject = self._subject(id)

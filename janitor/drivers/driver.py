@@ -51,9 +51,9 @@ class Driver(Protocol):
 
         Where the API keeps the items of a deleted container and `items_first` holds, each item
         known at the start is deleted first, proven by an empty listing. `still_wanted` is asked
-        before each page of item deletes and before the container's own: a no raises `BusyError`
-        while nothing was removed and `TornError` afterwards, as does an item that arrived since.
-        Any other error may also have removed items, never the container itself.
+        before each page of item deletes and before the container's own; a no stops the deletion,
+        as does an item that arrived since. Raises `BusyError` only where nothing was removed and
+        `TornError` where some items were; after any other error items may be gone as well.
         """
         ...
 

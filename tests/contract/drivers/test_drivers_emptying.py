@@ -170,6 +170,34 @@ def test_a_failing_item_delete_leaves_the_container(
 
 
 @pytest.mark.parametrize("kind", EMPTIED)
+@pytest.mark.parametrize(("passed", "error"), [(0, BusyError), (1, TornError), (20, TornError)])
+def test_a_lock_that_comes_midway_leaves_a_torn_container(
+    kind: Kind, passed: int, error: type[Exception]
+) -> None:
+    server = Server(kind, items=50)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if server.calls.count(ITEM) <= passed:
+            return server.honest(request)
+        return httpx2.Response(400, json={"error": {"code": "conversation_locked"}})
+
+    server.answers[ITEM] = answer
+    with pytest.raises(BusyError) as caught:
+        run(kind, server, delete)
+    assert type(caught.value) is error
+    assert len(server.items) == 50 - passed
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_container_in_use_is_torn_only_where_items_went_first(kind: Kind) -> None:
+    server = Server(kind)
+    server.answers[CONTAINER] = lambda _: httpx2.Response(409)
+    with pytest.raises(BusyError) as caught:
+        run(kind, server, delete)
+    assert type(caught.value) is (TornError if kind in EMPTIED else BusyError)
+
+
+@pytest.mark.parametrize("kind", EMPTIED)
 def test_a_listing_that_is_missing_is_no_proof_of_emptiness(kind: Kind) -> None:
     server = Server(kind)
     server.answers[LISTED] = lambda _: httpx2.Response(404, json=NOT_FOUND)
