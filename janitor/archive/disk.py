@@ -65,7 +65,8 @@ class Disk:
             found = root.stat()
             self._identity = (found.st_dev, found.st_ino)
             os.close(self._open_root())
-            if not os.access(root, os.R_OK | os.X_OK | (os.W_OK if writable else 0)):
+            needed = os.R_OK | os.X_OK | (os.W_OK if writable else 0)
+            if not os.access(root, needed, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, "")
 
     @contextmanager

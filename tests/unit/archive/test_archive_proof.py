@@ -7,13 +7,13 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from archive_exports import KEY, archive_in, container, export, item, put
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from janitor.archive import Archive, ArchiveDamagedError
@@ -36,16 +36,52 @@ def prove(archive: Archive, copy: Copy) -> None:
     asyncio.run(archive.prove(copy))
 
 
-@given(st.data())
-def test_a_flipped_byte_is_found(data: st.DataObject) -> None:
-    with archived() as (archive, copy, path):
-        stored = bytearray(path.read_bytes())
-        stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
-        path.write_bytes(stored)
-        with pytest.raises(ArchiveDamagedError, match=copy.path):
-            prove(archive, copy)
+@dataclass(frozen=True)
+class Sample:
+    """An object that many examples damage, each its own way."""
+
+    archive: Archive
+    copy: Copy
+    path: Path
+    words: bytes
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    root = tmp_path_factory.mktemp("archive")
+    archive = archive_in(root)
+    copy = put(archive, RECORDS)
+    return Sample(archive, copy, root / copy.path, (root / copy.path).read_bytes())
+
+
+@given(place=st.integers(min_value=0), flip=st.integers(1, 255))
+def test_a_flipped_byte_is_found(sample: Sample, place: int, flip: int) -> None:
+    damaged = bytearray(sample.words)
+    damaged[place % len(damaged)] ^= flip
+    sample.path.write_bytes(damaged)
+    with pytest.raises(ArchiveDamagedError, match=sample.copy.path):
+        prove(sample.archive, sample.copy)
+
+
+def test_any_one_byte_flipped_or_cut_off_is_found(sample: Sample) -> None:
+    async def proven() -> list[int]:
+        found = []
+        for place in range(len(sample.words)):
+            flipped = bytearray(sample.words)
+            flipped[place] ^= 0xFF
+            for damaged in (flipped, sample.words[:place]):
+                sample.path.write_bytes(damaged)
+                with suppress(ArchiveDamagedError):
+                    await sample.archive.prove(sample.copy)
+                    found.append(place)
+        return found
+
+    assert asyncio.run(proven()) == []
+    sample.path.write_bytes(sample.words)
+    prove(sample.archive, sample.copy)
+
+
+@settings(max_examples=30)
 @given(st.data())
 def test_a_flipped_byte_is_healed_by_the_next_put(data: st.DataObject) -> None:
     with archived() as (archive, copy, path):
@@ -57,6 +93,7 @@ def test_a_flipped_byte_is_healed_by_the_next_put(data: st.DataObject) -> None:
         assert again.digest == copy.digest
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_a_cut_is_found_and_healed(data: st.DataObject) -> None:
     with archived() as (archive, copy, path):
@@ -155,6 +192,7 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
         asyncio.run(archive.remove(path))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=5))
 def test_whatever_people_wrote_comes_back_verbatim(texts: list[str]) -> None:
     bodies = [json.dumps({"id": f"m{n}", "text": text}) for n, text in enumerate(texts)]

@@ -7,7 +7,9 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,37 @@ def test_a_path_with_any_character_is_a_path(tmp_path: Path) -> None:
     copy = put(archive_in(root), export())
     assert (root / copy.path).is_file()
     assert [each.path for each in archive_in(root).objects()] == [copy.path]
+
+
+@contextmanager
+def another_user(root: Path, mode: int) -> Iterator[None]:
+    """Without the power of root, in a directory of that mode."""
+    me = os.geteuid()
+    root.chmod(mode)
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+        root.chmod(0o700)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o555])
+def test_a_directory_that_is_not_ours_is_told(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:  # `tmp_path` lies where only root may look
+        root = Path(directory)
+        archive = archive_in(root)
+        copy = put(archive, export())
+        with another_user(root, mode):
+            with pytest.raises(StoreError, match="Permission denied"):
+                archive_in(root)
+            with pytest.raises(StoreError, match="Permission denied"):
+                put(archive, export(7))
+        assert files(root) == [copy.path]
+        (root / copy.path).chmod(0)
+        with another_user(root, 0o000), pytest.raises(StoreError, match="Permission denied"):
+            asyncio.run(archive.prove(copy))
 
 
 @pytest.mark.parametrize("depth", range(1, 5))
