@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, text, tuple_
+from sqlalchemy import Column, ColumnElement, Select, literal, select, text, tuple_
 
 from janitor.model import LIVE, Key, State, Thread
 from janitor.registry.entries import Cursor, Entry
-from janitor.registry.rows import entry_of
+from janitor.registry.rows import entry_of, rows_of
 from janitor.registry.store import PAGE, Store
 from janitor.registry.tables import COUNT, FAILING, LABEL, RANKED, REVIEWABLE, THREAD, UNSETTLED
 
@@ -17,9 +18,16 @@ KEY = (THREAD.c.project, THREAD.c.kind, THREAD.c.id)
 _LABEL_KEY = (LABEL.c.project, LABEL.c.kind, LABEL.c.id)
 
 
+def _past(columns: Sequence[Column[Any]], values: Sequence[object]) -> ColumnElement[bool]:
+    # A tuple lends its members no type: without it a time in another zone would be misread.
+    return tuple_(*columns) > tuple_(
+        *(literal(value, column.type) for column, value in zip(columns, values, strict=True))
+    )
+
+
 def beyond(key: Key) -> ColumnElement[bool]:
     """The rows after a key, in the order of keys."""
-    return tuple_(*KEY) > tuple_(key.project, key.kind, key.id)
+    return _past(KEY, (key.project, key.kind, key.id))
 
 
 def due_statement(
@@ -30,8 +38,8 @@ def due_statement(
     statement = select(THREAD).where(text(REVIEWABLE), THREAD.c.review_at <= now)
     if after is not None:
         key = after.key
-        place = tuple_(after.review_at, key.project, key.kind, key.id)
-        statement = statement.where(tuple_(*order) > place)
+        place = (after.review_at, key.project, key.kind, key.id)
+        statement = statement.where(_past(order, place))
     if policy is not None:
         statement = statement.where(THREAD.c.policy == policy)
     return statement.order_by(*order).limit(limit)
@@ -48,10 +56,10 @@ def rank_statement(
         statement = statement.where(*same)
     if after is not None:
         at, key = after
-        ties = tuple_(THREAD.c.id, THREAD.c.project, THREAD.c.kind)
-        earlier = THREAD.c.last_active_at < at
+        ties = (THREAD.c.id, THREAD.c.project, THREAD.c.kind)
+        tied = _past(ties, (key.id, key.project, key.kind))
         statement = statement.where(
-            THREAD.c.last_active_at <= at, earlier | (ties > tuple_(key.id, key.project, key.kind))
+            THREAD.c.last_active_at <= at, (THREAD.c.last_active_at < at) | tied
         )
     order = (THREAD.c.last_active_at.desc(), THREAD.c.id, THREAD.c.project, THREAD.c.kind)
     return statement.order_by(*order).limit(PAGE)
@@ -62,7 +70,7 @@ class Reading(Store):
 
     def _entries(self, statement: Select[tuple[object, ...]]) -> list[Entry]:
         with self._reading() as connection:
-            rows = connection.execute(statement).mappings()
+            rows = rows_of(connection.execute(statement))
             return [entry_of(row, self._untrusted) for row in rows]
 
     def get(self, key: Key) -> Entry | None:
@@ -143,9 +151,8 @@ class Reading(Store):
             pair = (too.c.key == other[0], too.c.value == other[1])
             statement = statement.where(select(too.c.id).where(*same, *pair).exists())
         if after is not None:
-            statement = statement.where(
-                tuple_(*_LABEL_KEY) > tuple_(after.project, after.kind, after.id)
-            )
+            place = (after.project, after.kind, after.id)
+            statement = statement.where(_past(_LABEL_KEY, place))
         with self._reading() as connection:
             rows = connection.execute(statement.order_by(*_LABEL_KEY).limit(PAGE))
             return [Key(*row) for row in rows]
@@ -164,7 +171,7 @@ class Reading(Store):
 
     def _ranked(self, statement: Select[tuple[object, ...]]) -> list[tuple[datetime, Thread]]:
         with self._reading() as connection:
-            rows = connection.execute(statement).mappings()
+            rows = rows_of(connection.execute(statement))
             return [(r["last_active_at"], entry_of(r, self._untrusted).thread) for r in rows]
 
     def reviewable(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:

@@ -17,7 +17,7 @@ from janitor.registry.holding import Holding
 from janitor.registry.inbox import Inbox
 from janitor.registry.lock import RunLock
 from janitor.registry.reading import KEY, Reading, beyond
-from janitor.registry.rows import key_of
+from janitor.registry.rows import key_of, rows_of
 from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
 from janitor.registry.store import PAGE, write
@@ -103,7 +103,7 @@ class Registry(Inbox, Reading, Sweeping, Holding, Running):
             statement = statement.where(beyond(after))
         page = statement.order_by(*KEY).limit(PAGE)
         with self._writing() as connection:
-            rows = [dict(row) for row in connection.execute(page).mappings()]
+            rows = list(rows_of(connection.execute(page)))
             for row in rows:
                 self._date(row)
             write(connection, ("last_active_at",), rows)

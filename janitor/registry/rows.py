@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import CursorResult
 
 from janitor.model import Copy, Key, Metadata, State, Thread
 from janitor.policy.activity import Sightings, last_activity
 from janitor.registry.entries import Entry, Intent, Registration, Settlement
+from janitor.registry.tables import THREAD
 
 Values = dict[str, Any]
-Fields = RowMapping | Values
 
 FORGOTTEN: Values = dict.fromkeys(
     (
@@ -26,12 +27,20 @@ NO_INTENT: Values = dict.fromkeys(
 NO_CLAIM: Values = dict.fromkeys(("claim_run", "claim_until"))
 
 
-def key_of(row: Fields) -> Key:
+_NAMES = tuple(column.name for column in THREAD.c)
+
+
+def rows_of(found: CursorResult[Any]) -> Iterator[Values]:
+    """The rows of a statement that selects the whole thread table."""
+    return (dict(zip(_NAMES, row, strict=True)) for row in found)
+
+
+def key_of(row: Values) -> Key:
     """The key of a row."""
     return Key(row["project"], row["kind"], row["id"])
 
 
-def sightings_of(row: Fields) -> Sightings:
+def sightings_of(row: Values) -> Sightings:
     """Where a row's activity is known from."""
     return Sightings(
         row["reported_at"],
@@ -42,7 +51,7 @@ def sightings_of(row: Fields) -> Sightings:
     )
 
 
-def entry_of(row: Fields, untrusted: frozenset[str]) -> Entry:
+def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
     """A row as a noun; activity is judged anew, by whom is trusted now."""
     key, seen = key_of(row), sightings_of(row)
     return Entry(
@@ -62,7 +71,7 @@ def entry_of(row: Fields, untrusted: frozenset[str]) -> Entry:
     )
 
 
-def _thread_of(row: Fields, key: Key, seen: Sightings, untrusted: frozenset[str]) -> Thread:
+def _thread_of(row: Values, key: Key, seen: Sightings, untrusted: frozenset[str]) -> Thread:
     created_at = row["created_at"]
     return Thread(
         key=key,
@@ -80,7 +89,7 @@ def _thread_of(row: Fields, key: Key, seen: Sightings, untrusted: frozenset[str]
     )
 
 
-def _copy_of(row: Fields) -> Copy | None:
+def _copy_of(row: Values) -> Copy | None:
     if row["copy_path"] is None:
         return None
     return Copy(
@@ -94,7 +103,7 @@ def _copy_of(row: Fields) -> Copy | None:
     )
 
 
-def _intent_of(row: Fields, key: Key) -> Intent | None:
+def _intent_of(row: Values, key: Key) -> Intent | None:
     if row["intent_run"] is None:
         return None
     return Intent(

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, ins
 from janitor.model import Key, State
 from janitor.policy.activity import last_activity
 from janitor.registry.engine import WRITES, explained
-from janitor.registry.rows import Values, key_of, labels_of, sightings_of
+from janitor.registry.rows import Values, key_of, labels_of, rows_of, sightings_of
 from janitor.registry.tables import COUNT, LABEL, META, THREAD
 
 T = TypeVar("T")
@@ -76,8 +76,7 @@ class Store:
                 statement = select(THREAD).where(
                     THREAD.c.project == project, THREAD.c.kind == kind, THREAD.c.id.in_(chunk)
                 )
-                for row in connection.execute(statement).mappings():
-                    found[key_of(row)] = dict(row)
+                found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
         return found
 
     def _date(self, row: Values) -> None:
@@ -124,6 +123,7 @@ class Store:
             connection.execute(insert(META), {"key": name, "value": value})
 
 
+_COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
 _UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
 
 
@@ -144,9 +144,21 @@ def add(connection: Connection, deltas: Mapping[tuple[str, Any, State, str], int
             connection.execute(insert(COUNT), {**place, "n": n})
 
 
+def changed(changes: Sequence[Change]) -> list[str]:
+    """The columns that differ in any of the changes.
+
+    SQLite rewrites the index of every column that a statement sets, changed or not.
+    """
+    return [
+        name
+        for name in _COLUMNS
+        if any((before or {})[name] != (after or {})[name] for before, after in changes)
+    ]
+
+
 def write(connection: Connection, names: Sequence[str], rows: Sequence[Values]) -> None:
     """Writes the named columns of rows that are there, in one executemany."""
-    if not rows:
+    if not rows or not names:
         return
     statement = update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})
     connection.execute(

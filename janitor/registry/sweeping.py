@@ -11,20 +11,14 @@ from janitor.errors import StoreError
 from janitor.model import Key, State
 from janitor.registry.entries import Cursor, Entry, Event, Intent, Settlement
 from janitor.registry.reading import due_statement
-from janitor.registry.rows import Values, entry_of, settled
-from janitor.registry.store import PAGE, Store, add, bound, by_key, write
+from janitor.registry.rows import Values, entry_of, rows_of, settled
+from janitor.registry.store import PAGE, Store, add, bound, by_key, changed, write
 from janitor.registry.tables import CLAIMED, EVENT, THREAD
 
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
 
 REVIEWED = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
-_SETTLED = tuple(
-    column.name for column in THREAD.c if not column.primary_key and column.name != "registered_at"
-)
-_INTENDED = (
-    *("state", "intent_run", "intent_at", "intent_policy", "intent_alive_at", "intent_access"),
-)
 _CLAIM = (
     update(THREAD)
     .where(*by_key())
@@ -53,8 +47,8 @@ class Sweeping(Store):
         free = or_(THREAD.c.claim_run.is_(None), lapsed)
         statement = due_statement(now, after, limit, policy).where(free)
         with self._writing() as connection:
-            found = connection.execute(statement.with_for_update(skip_locked=True)).mappings()
-            entries = [entry_of(row, self._untrusted) for row in found]
+            found = connection.execute(statement.with_for_update(skip_locked=True))
+            entries = [entry_of(row, self._untrusted) for row in rows_of(found)]
             _take(connection, run, lease_until, entries)
         return entries
 
@@ -91,7 +85,7 @@ class Sweeping(Store):
                         "or not ours to remove; nothing was sent, run the sweep again"
                     )
                 after[intent.key] = row | _intended(intent)
-            self._apply(connection, rows, after, _INTENDED)
+            self._apply(connection, rows, after)
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """Writes what looks at threads changed: rows, labels, counts and events, all or nothing."""
@@ -104,7 +98,7 @@ class Sweeping(Store):
                     after[said.key] = settled(row, said)
             for row in after.values():
                 self._date(row)
-            self._apply(connection, rows, after, _SETTLED)
+            self._apply(connection, rows, after)
             _record(connection, [event for said in settlements for event in said.events])
 
     def record(self, events: Sequence[Event]) -> None:
@@ -123,18 +117,14 @@ class Sweeping(Store):
                 new = dict(zip(names, values, strict=True))
                 if row is not None and any(row[name] != new[name] for name in names):
                     after[key] = row | new
-            self._apply(connection, rows, after, names)
+            self._apply(connection, rows, after)
         return len(after)
 
     def _apply(
-        self,
-        connection: Connection,
-        before: Mapping[Key, Values],
-        after: Mapping[Key, Values],
-        names: Sequence[str],
+        self, connection: Connection, before: Mapping[Key, Values], after: Mapping[Key, Values]
     ) -> None:
-        write(connection, names, list(after.values()))
         changes = [(before[key], row) for key, row in after.items()]
+        write(connection, changed(changes), list(after.values()))
         self._relabel(connection, changes)
         self._recount(connection, changes)
 

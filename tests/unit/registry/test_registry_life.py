@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from janitor.errors import StoreError
+from janitor.model import Copy, Key, Kind, Outcome, Probe, Stage, State
+from janitor.policy.activity import observe
+from janitor.registry import (
+    Cursor,
+    Event,
+    Intent,
+    RefusedRegistration,
+    Registered,
+    Registration,
+    Registry,
+    Settlement,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEY = Key("main", Kind.CONVERSATION, "conv_1")
+COPY = Copy("a/b.zst", "d" * 64, "e" * 64, 3, "msg_3", 99, NOW)
+
+
+def event(name: str, run: str = "r1", at: datetime = NOW) -> Event:
+    return Event(run, at, KEY, name, Stage.DELETE, Outcome.DONE, "old")
+
+
+def test_a_registration_is_kept_to_the_microsecond(registry: Registry) -> None:
+    said = Registration(KEY, NOW - DAY, NOW, NOW + DAY, {"plan": "trial"})
+    assert registry.register([said], NOW) == Registered(added=1)
+    entry = registry.get(KEY)
+    assert entry is not None
+    thread = entry.thread
+    assert (thread.created_at, thread.last_active_at) == (NOW - DAY, NOW)
+    assert (thread.keep_until, thread.reported, thread.upstream) == (
+        NOW + DAY,
+        {"plan": "trial"},
+        None,
+    )
+    assert (entry.review_at, thread.state) == (NOW, State.ACTIVE)
+
+
+def test_registering_again_changes_nothing(registry: Registry) -> None:
+    said = [
+        Registration(Key("main", Kind.THREAD, f"thread_{n}"), NOW, NOW, metadata={"n": str(n)})
+        for n in range(1203)
+    ]
+    assert registry.register(said, NOW) == Registered(added=1203)
+    assert registry.register(said, NOW + DAY) == Registered(unchanged=1203)
+    assert registry.due(NOW + DAY, limit=1)[0].review_at == NOW
+
+
+def test_times_only_move_forward_and_none_clears_nothing(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW, NOW, NOW, {"a": "1"})], NOW)
+    earlier = Registration(KEY, NOW - DAY, NOW - DAY, NOW - DAY)
+    assert registry.register([earlier], NOW + DAY) == Registered(unchanged=1)
+    assert registry.register([Registration(KEY, metadata={})], NOW + DAY) == Registered(updated=1)
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.reported == {}
+    assert entry.thread.created_at == entry.thread.last_active_at == entry.thread.keep_until == NOW
+    assert entry.review_at == NOW + DAY
+
+
+def test_several_inputs_of_one_key_in_one_batch(registry: Registry) -> None:
+    said = [
+        Registration(KEY, metadata={"a": "1"}),
+        Registration(KEY, last_active_at=NOW),
+        Registration(KEY),
+    ]
+    assert registry.register(said, NOW) == Registered(1, 1, 1)
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert (entry.thread.reported, entry.thread.last_active_at) == ({"a": "1"}, NOW)
+    assert sum(registry.states().values()) == 1
+
+
+def test_a_creation_time_from_the_server_stands(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW, NOW)], NOW)
+    entry = registry.get(KEY)
+    assert entry is not None
+    seen = observe(entry.sightings, Probe(NOW - DAY, None, {}, "i1"), NOW)
+    registry.settle([Settlement(KEY, NOW + DAY, created_at=NOW - DAY, sightings=seen)])
+    assert registry.register([Registration(KEY, NOW)], NOW) == Registered(unchanged=1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Registration(Key("main", Kind.THREAD, "../etc")),
+        Registration(Key("main", Kind.THREAD, "..")),
+        Registration(Key("", Kind.THREAD, "t")),
+        Registration(KEY, metadata={"k" * 65: "v"}),
+        Registration(KEY, metadata={"k": "v" * 513}),
+        Registration(KEY, metadata={"": "v"}),
+        Registration(KEY, metadata={"k": "\udc00"}),
+        Registration(KEY, metadata={"k": "\0"}),
+        Registration(KEY, metadata={"k": 5}),  # type: ignore[dict-item]
+        Registration(KEY, metadata={f"k{n}": "v" for n in range(65)}),
+        Registration(KEY, created_at=datetime(2026, 1, 1)),  # noqa: DTZ001  the point of it
+    ],
+)
+def test_what_must_not_enter_is_refused(registry: Registry, said: Registration) -> None:
+    good = Registration(Key("main", Kind.THREAD, "good"))
+    with pytest.raises(RefusedRegistration):
+        registry.register([good, said], NOW)
+    assert registry.states() == {}
+
+
+def test_the_whole_life_of_a_row(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW - DAY, NOW - DAY, metadata={"u": "x"})], NOW)
+    (claimed,) = registry.claim("r1", NOW, lease_until=NOW + DAY)
+    assert registry.claim("r1", NOW, lease_until=NOW + DAY) == []
+    seen = observe(claimed.sightings, Probe(NOW - DAY, None, {"plan": "t"}, "i1"), NOW)
+    registry.settle(
+        [
+            Settlement(
+                KEY,
+                NOW + DAY,
+                state=State.ARCHIVED,
+                sightings=seen,
+                upstream={"plan": "t"},
+                copy=COPY,
+                copy_is_current=True,
+                policy="old",
+                due_at=NOW + DAY,
+                events=(event("archived"),),
+            )
+        ]
+    )
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert (entry.thread.copy, entry.thread.copy_is_current) == (COPY, True)
+    assert (entry.sightings, entry.policy, entry.due_at) == (seen, "old", NOW + DAY)
+    assert registry.population() == {"old": 1}
+
+    intent = Intent(KEY, "r2", NOW + DAY, "old", NOW + DAY, "fingerprint")
+    registry.intend([intent])
+    assert [found.intent for found in registry.open_intents()] == [intent]
+    assert registry.due(NOW + 9 * DAY) == []
+    gone = Settlement(
+        KEY, None, tombstone=True, events=(event("deleted", run="r2", at=NOW + 2 * DAY),)
+    )
+    registry.settle([gone])
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert (entry.thread.state, entry.deleted_run) == (State.DELETED, "r2")
+    assert entry.deleted_at == NOW + 2 * DAY
+    assert (entry.thread.reported, entry.thread.upstream, entry.thread.newest_item) == (None,) * 3
+    assert (entry.intent, entry.policy) == (None, "old")
+    assert list(registry.select(metadata={"u": "x"})) == []
+    assert registry.population() == {}
+    assert [e.name for e in registry.history(KEY)] == ["archived", "deleted"]
+
+    said = Registration(KEY, metadata={"u": "y"})
+    assert registry.register([said], NOW) == Registered(unchanged=1)
+    assert registry.touch([(KEY, NOW + 9 * DAY)]) == 0
+    with pytest.raises(StoreError, match="nothing was sent"):
+        registry.intend([intent])
+    assert registry.expire_tombstones(NOW + 2 * DAY) == 0
+    assert registry.expire_tombstones(NOW + 3 * DAY) == 1
+    assert registry.get(KEY) is None
+    assert registry.states() == {}
+
+
+def test_a_failure_counts_and_success_clears(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    for attempt in (1, 2):
+        registry.settle([Settlement(KEY, NOW + DAY, failure="timeout")])
+        (entry,) = registry.select(failed=True)
+        assert (entry.attempts, entry.last_error) == (attempt, "timeout")
+    registry.settle([Settlement(KEY, NOW + DAY)])
+    assert list(registry.select(failed=True)) == []
+
+
+def test_a_torn_delete_keeps_its_intent(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    registry.intend([Intent(KEY, "r1", NOW, "old")])
+    registry.settle([Settlement(KEY, None, keep_intent=True, events=(event("torn"),))])
+    (entry,) = registry.open_intents()
+    assert entry.intent is not None
+
+
+def test_missing_and_back(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW + DAY, state=State.MISSING, events=(event("missing"),))])
+    (entry,) = registry.select(state=State.MISSING)
+    assert entry.missing_since == NOW
+    assert registry.due(NOW + 9 * DAY) == []
+    registry.settle([Settlement(KEY, NOW, state=State.ACTIVE)])
+    assert registry.due(NOW)[0].missing_since is None
+
+
+def test_activity_revives_what_was_soft_deleted(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, state=State.SOFT_DELETED, soft_deleted_at=NOW)])
+    registry.settle([Settlement(KEY, NOW, state=State.ACTIVE)])
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.soft_deleted_at is None
+
+
+def test_a_fresh_decision_may_say_nothing(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, policy="old", due_at=NOW)])
+    registry.settle([Settlement(KEY, NOW)])
+    assert registry.population() == {"old": 1}
+    registry.settle([Settlement(KEY, NOW, decided=True)])
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert (entry.policy, entry.due_at, registry.population()) == (None, None, {})
+
+
+def test_claims_of_the_dead_are_taken_over(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    registry.claim("r1", NOW, lease_until=NOW + DAY)
+    assert registry.claim("r2", NOW, lease_until=NOW + DAY) == []
+    assert registry.claim_keys("r2", [KEY], NOW, lease_until=NOW + DAY) == []
+    assert registry.release_claims() == 1
+    assert registry.claim_keys("r2", [KEY], NOW, lease_until=NOW + DAY) != []
+    entry = registry.claim("r3", NOW + DAY, lease_until=NOW + 2 * DAY)[0]
+    assert entry.attempts == 0
+
+
+def test_pages_of_due_rows_follow_on(registry: Registry) -> None:
+    keys = [Key("main", kind, f"t{n}") for kind in Kind for n in range(5)]
+    registry.register((Registration(key) for key in keys), NOW)
+    registry.reschedule([(key, NOW - DAY, "p", NOW) for key in keys[3:9]])
+    found: list[Key] = []
+    cursor: Cursor | None = None
+    while page := registry.due(NOW, after=cursor, limit=3):
+        found += [entry.thread.key for entry in page]
+        cursor = Cursor.of(page[-1])
+    assert found == sorted(keys[3:9]) + sorted({*keys} - {*keys[3:9]})
+    assert len(registry.due(NOW, policy="p")) == 6
+    assert registry.due(NOW - 2 * DAY) == []
