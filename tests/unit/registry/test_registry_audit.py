@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from janitor.errors import ConfigError, StoreError
+from janitor.model import Copy, Hold, Key, Kind, Outcome, Stage
+from janitor.registry import (
+    Event,
+    Notice,
+    Registered,
+    Registration,
+    Registry,
+    RunResult,
+    Settlement,
+)
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEY = Key("main", Kind.THREAD, "t")
+
+
+def event(run: str, name: str = "deleted", outcome: Outcome = Outcome.DONE) -> Event:
+    return Event(run, NOW, KEY, name, Stage.DELETE, outcome, "old", response_id="req_1")
+
+
+def ran(registry: Registry, *events: str, at: datetime = NOW) -> str:
+    run = registry.open_run("sweep", "enforce", "digest", at)
+    registry.record([event(run.id, name) for name in events])
+    registry.close_run(run.id, RunResult.DONE, at + DAY)
+    return run.id
+
+
+def test_a_run_counts_what_its_events_say(registry: Registry) -> None:
+    run = registry.open_run("sweep", "enforce", "digest", NOW)
+    assert [open_.id for open_ in registry.unclosed_runs()] == [run.id]
+    registry.register([Registration(KEY)], NOW)
+    said = [event(run.id), event(run.id, "kept", Outcome.KEPT), Event(run.id, NOW, KEY, "seen")]
+    registry.settle([Settlement(KEY, NOW, events=tuple(said))])
+    closed = registry.close_run(run.id, RunResult.DONE, NOW + DAY)
+    assert closed.counts == {"old/delete/done": 1, "old/delete/kept": 1}
+    assert closed == registry.run(run.id) == registry.runs(1)[0]
+    assert list(registry.events(run.id)) == said == registry.history(KEY)
+    assert registry.close_run(run.id, RunResult.FAILED, NOW) == closed
+    assert registry.totals() == {
+        ("old", Stage.DELETE, Outcome.DONE): 1,
+        ("old", Stage.DELETE, Outcome.KEPT): 1,
+    }
+    with pytest.raises(StoreError, match="no run"):
+        registry.close_run("unknown", RunResult.DONE, NOW)
+
+
+def test_totals_go_on_over_runs(registry: Registry) -> None:
+    for _ in range(3):
+        ran(registry, "deleted", "deleted")
+    assert registry.totals() == {("old", Stage.DELETE, Outcome.DONE): 6}
+
+
+def test_runs_are_chained(registry: Registry) -> None:
+    first, second = ran(registry, "deleted"), ran(registry)
+    one, two = registry.run(first), registry.run(second)
+    assert one is not None
+    assert two is not None
+    assert (one.previous, two.previous) == (None, one.digest)
+    assert one.digest != two.digest
+    assert registry.first_broken_run() is None
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        "UPDATE event SET name = 'kept'",
+        "DELETE FROM event WHERE number = 1",
+        "UPDATE run SET counts = '{}'",
+        "UPDATE run SET command = 'x', digest = 'y'",
+    ],
+)
+def test_a_forged_record_breaks_the_chain(registry: Registry, forgery: str) -> None:
+    run = ran(registry, *["deleted"] * 1200)
+    ran(registry)
+    with registry._writing() as connection:
+        connection.exec_driver_sql(forgery)
+    assert registry.first_broken_run() == run
+
+
+def test_a_dropped_run_breaks_the_chain(registry: Registry) -> None:
+    first, second = ran(registry), ran(registry)
+    with registry._writing() as connection:
+        connection.exec_driver_sql("DELETE FROM run WHERE id = ?", (first,))
+    assert registry.first_broken_run() == second
+
+
+def test_the_last_completed_sweep(registry: Registry) -> None:
+    assert registry.last_completed(NOW) is None
+    ran(registry)
+    for command, result in (
+        ("sweep", RunResult.PARTIAL),
+        ("sweep", RunResult.FAILED),
+        ("apply", RunResult.DONE),
+    ):
+        run = registry.open_run(command, "enforce", "digest", NOW)
+        registry.close_run(run.id, result, NOW + 2 * DAY)
+    assert registry.last_completed(NOW + 9 * DAY) == NOW + DAY
+    assert registry.last_completed(NOW) is None
+
+
+def test_holds_are_told_until_long_after_their_end(registry: Registry) -> None:
+    hold = Hold("case", "court", frozenset({"t"}), {"user": "u"}, NOW + 9 * DAY)
+    registry.add_hold(hold, NOW, actor="ops")
+    assert registry.holds(NOW) == (hold,)
+    with pytest.raises(ConfigError, match="exists"):
+        registry.add_hold(hold, NOW)
+    registry.release_hold("case", NOW + DAY, reason="settled")
+    (released,) = registry.holds(NOW + 2 * DAY)
+    assert released.released_at == NOW + DAY
+    assert registry.holds(NOW + 9 * DAY, grace=7 * DAY) == ()
+    with pytest.raises(ConfigError, match="no hold"):
+        registry.release_hold("case", NOW, reason="again")
+    registry.add_hold(hold, NOW + 3 * DAY)
+    assert len(registry.holds(NOW + 3 * DAY)) == 2
+
+
+def test_policies_are_remembered(registry: Registry) -> None:
+    assert registry.approved_policies() is registry.policies_digest() is None
+    registry.approve("{}", "a", actor="first", reason="first seen", now=NOW)
+    registry.approve('{"version":1}', "b", actor="ops", reason="asked", now=NOW)
+    assert registry.approved_policies() == '{"version":1}'
+    registry.set_redecide_cursor("b", KEY)
+    assert registry.redecide_cursor("b") == KEY
+    assert registry.redecide_cursor("c") is None
+    registry.set_policies_digest("b")
+    assert (registry.policies_digest(), registry.redecide_cursor("b")) == ("b", None)
+
+
+def test_copies_are_remembered_until_they_are_pruned(registry: Registry) -> None:
+    copy = Copy("p", "d", "s", 1, None, 9, NOW)
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, copy=copy, archive_keep_until=NOW + 9 * DAY)])
+    registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
+    assert registry.expired_copies(NOW) == []
+    assert registry.expire_tombstones(NOW + 9 * DAY) == 0
+    assert [e.thread.copy for e in registry.expired_copies(NOW + 9 * DAY)] == [copy]
+    assert registry.forget_copies([KEY]) == 1
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.copy is None
+    assert registry.expire_tombstones(NOW + 9 * DAY) == 1
+
+
+def test_the_inbox_adds_and_dates_but_overwrites_nothing(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW, NOW, metadata={"user": "a"})], NOW)
+    assert (
+        registry.append(
+            [
+                Notice("main", "thread", "t", NOW + DAY, "touch"),
+                Notice("main", "thread", "t", NOW - DAY, metadata={"user": "b", "plan": "x"}),
+                Notice("main", "thread", "new", NOW, created_at=NOW, metadata={}),
+                Notice("main", "thread", "touched", NOW, "touch"),
+                Notice("main", "thread", "../x", NOW),
+                Notice("main", "folder", "t", NOW),
+                Notice("main", "thread", "t", NOW, "delete"),
+                Notice("main", "thread", "t", NOW, v=2),
+            ]
+        )
+        == registry.undrained()
+    )
+    assert registry.drain(NOW + 2 * DAY) == 8
+    assert (registry.undrained(), registry.drain(NOW + 2 * DAY)) == (0, 0)
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.last_active_at == NOW + DAY
+    assert entry.thread.reported == {"user": "a", "plan": "x"}
+    assert {e.thread.key.id for e in registry.select()} == {"t", "new", "touched"}
+
+
+def test_a_touch_from_the_inbox_brings_nothing_up_for_review(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW)], NOW)
+    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
+    registry.append([Notice("main", "thread", "t", NOW + DAY, "touch")])
+    registry.drain(NOW + DAY)
+    assert registry.due(NOW + DAY) == []
+
+
+def test_drained_notices_are_kept_for_thirty_days(registry: Registry) -> None:
+    registry.append([Notice("main", "thread", "t", NOW)])
+
+    def kept() -> object:
+        with registry._reading() as connection:
+            return connection.exec_driver_sql("SELECT count(*) FROM janitor_inbox").scalar()
+
+    registry.drain(NOW)
+    registry.drain(NOW + 30 * DAY)
+    assert kept() == 1
+    registry.drain(NOW + 31 * DAY)
+    assert kept() == 0
+
+
+def test_threads_of_a_process_share_it(registry: Registry) -> None:
+    def work(n: int) -> Registered:
+        said = [Registration(Key("main", Kind.THREAD, f"t{n}-{m}")) for m in range(30)]
+        return registry.register(said, NOW)
+
+    async def together() -> list[Registered]:
+        return await asyncio.gather(*(asyncio.to_thread(work, n) for n in range(16)))
+
+    assert sum(asyncio.run(together()), Registered()) == Registered(added=480)
+    assert sum(registry.states().values()) == 480
+
+
+def test_nothing_overwritten_stays_readable(url: str, tmp_path: Path) -> None:
+    note = "purple-elephant-4711"
+    with Registry.open(url) as registry:
+        registry.register([Registration(KEY, metadata={"note": note})], NOW)
+        registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
+    assert not any(note.encode() in path.read_bytes() for path in tmp_path.iterdir())
