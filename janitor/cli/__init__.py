@@ -105,20 +105,28 @@ def main() -> NoReturn:
     """Run the command line and exit with the code that interface.md names."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except JanitorError as error:
-        _complain(error)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(execute(sys.argv[1:]))
     except BrokenPipeError:
         # The reader has gone (`| head`); nothing is left to say, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command and give its exit code; mistakes are told on stderr, without a traceback."""
+    try:
+        code = cli.main(arguments, prog_name="janitor", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except JanitorError as error:
+        _complain(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    return code if isinstance(code, int) else 0
 
 
 def _terminate(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the handler's signature

@@ -42,7 +42,7 @@ def list_command(
     """
     from janitor.model import State
 
-    config, registry = _opened(settings)
+    _, registry = _opened(settings)
     pairs = dict(_pair(text) for text in metadata)
     with registry:
         entries = registry.select(
@@ -61,8 +61,8 @@ def list_command(
 
 
 def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
-    fields = ("project", "kind", "id", "state", "policy", "last_active_at", "review_at")
-    fields += ("attempts", "last_error") if failed else ("metadata",)
+    last = ("attempts", "last_error") if failed else ("metadata",)
+    fields = ("project", "kind", "id", "state", "policy", "last_active_at", "review_at", *last)
     shown = [[_cell(row[name]) for name in fields] for row in islice(rows, SHOWN)]
     table("Registry", fields, shown)
     if next(rows, None) is not None:
