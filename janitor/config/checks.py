@@ -25,7 +25,9 @@ def problems_together(draft: Draft) -> Iterator[Problem]:
     yield from _duplicate_names(draft)
     yield from _two_defaults(draft)
     for index, policy in draft.policies.items():
-        yield from _policy(policy, draft, ("policies", index))
+        yield from _completeness(policy, draft, ("policies", index))
+    for index, policy in {**draft.policies, **draft.damaged}.items():
+        yield from _consistency(policy, draft, ("policies", index))
 
 
 def _project(project: ProjectForm, at: DocumentPath) -> Iterator[Problem]:
@@ -56,7 +58,7 @@ def _lifetime(lifetime: LifetimeForm) -> Iterator[Problem]:
 
 def _duplicate_names(draft: Draft) -> Iterator[Problem]:
     first: dict[str, int] = {}
-    for index, policy in draft.policies.items():
+    for index, policy in sorted({**draft.policies, **draft.damaged}.items()):
         if policy.name in first:
             where = f"policies[{first[policy.name]}]"
             message = f"{where} has the same name; a name stands for one policy: write another"
@@ -78,16 +80,19 @@ def _overlap(one: SelectorForm, other: SelectorForm) -> bool:
     return bool(kinds) and bool(projects)
 
 
-def _policy(policy: PolicyForm, draft: Draft, at: DocumentPath) -> Iterator[Problem]:
+def _completeness(policy: PolicyForm, draft: Draft, at: DocumentPath) -> Iterator[Problem]:
     acts = (policy.archive, policy.soft_delete, policy.delete, policy.trim)
     if not any((*acts, policy.keep, policy.keep_last)):
         message = "a policy names a stage (archive, soft_delete, delete), `keep` or `keep_last`"
         yield Problem(at, message)
     yield from _match(policy, at)
+    yield from _archive(policy, draft, (*at, "archive"))
+
+
+def _consistency(policy: PolicyForm, draft: Draft, at: DocumentPath) -> Iterator[Problem]:
     for name, selector in (("match", policy.match), ("except", policy.except_)):
         if selector is not None:
             yield from _selector(selector, draft, (*at, name))
-    yield from _archive(policy, draft, (*at, "archive"))
     yield from _order(policy, at)
     yield from _ceiling(policy, draft.sections.get("lifetime"), at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,11 +19,13 @@ from janitor.config.unbuilt import unbuilt_paths, without
 class Draft:
     """The parts of a document whose shape is right; a part that is not is left out.
 
-    `project_names` holds every project that the document names, whatever its shape.
+    `damaged` holds policies without those of their keys that are wrong. `project_names` holds
+    every project that the document names, whatever its shape.
     """
 
     sections: dict[str, Any] = field(default_factory=dict)
     policies: dict[int, PolicyForm] = field(default_factory=dict)
+    damaged: dict[int, PolicyForm] = field(default_factory=dict)
     project_names: frozenset[str] = frozenset()
 
 
@@ -71,6 +73,14 @@ def _policy(index: int, item: object, found: Draft) -> Iterator[Problem]:
         found.policies[index] = PolicyForm.model_validate(item)
     except ValidationError as error:
         yield from shape_problems(error, SCHEMA, ("policies", index))
+        wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+        _rest(index, item, wrong, found)
+
+
+def _rest(index: int, item: object, wrong: Collection[object], found: Draft) -> None:
+    if isinstance(item, dict) and "name" in item and "name" not in wrong:
+        rest = {k: value for k, value in item.items() if isinstance(k, str) and k not in wrong}
+        found.damaged[index] = PolicyForm.model_validate(rest)
 
 
 SCHEMA = FileForm.model_json_schema()

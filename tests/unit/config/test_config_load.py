@@ -240,11 +240,26 @@ def test_variables_are_only_asked_for_where_secrets_are_needed(
     assert "JANITOR_TEST_KEY does not exist" in str(caught.value.refusals[0])
 
 
+def test_keys_that_are_no_text_are_refused_without_a_file_too() -> None:
+    odd: dict[Any, Any] = {1: 2}
+    for document in (mapping() | odd, mapping(policies=[FULL | odd])):
+        with pytest.raises(ConfigError) as caught:
+            parse(document)
+        assert "`1` is no key here" in str(caught.value.refusals[0])
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
 )
+
+
+def test_places_are_only_known_of_files() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(mapping(mode="enforced"))
+    (refusal,) = caught.value.refusals
+    assert str(refusal) == "mode: `enforced` is not known here; did you mean `enforce`?"
 
 
 @given(st.dictionaries(st.sampled_from([*mapping(), *FULL, "lifetime", "holds"]), JUNK))
