@@ -31,7 +31,7 @@ class Coverage:
         if not self._silent:
             return
         views = views_of(thread)
-        for rule in self._rulebook.near(views):
+        for rule in (*self._rulebook.near(views), *self._rulebook.defaults):
             standing = rule.standing(thread.key, views)
             if standing in (Standing.SPEAKS, Standing.PROTECTS):
                 self._silent.discard(f"policy:{rule.policy.name}")

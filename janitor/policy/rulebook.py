@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -94,7 +94,12 @@ class Matched:
         return bool(self.speaking or self.protecting)
 
 
-def _sort(key: Key, views: Views | None, rules: Iterable[Rule]) -> Matched:
+NONE = Matched()
+
+
+def _sort(key: Key, views: Views | None, rules: Collection[Rule]) -> Matched:
+    if not rules:
+        return NONE
     by: dict[Standing, list[Policy]] = {}
     for rule in rules:
         by.setdefault(rule.standing(key, views), []).append(rule.policy)
@@ -129,9 +134,10 @@ class Rulebook:
     So the cost of a thread follows the policies near it, not those in the file.
     """
 
-    rules: tuple[Rule, ...]
     general: tuple[Rule, ...]
     anchored: dict[tuple[str, str | None], list[Rule]]
+    others: tuple[Rule, ...]
+    defaults: tuple[Rule, ...]
     modes: dict[str, Mode]
     mode: Mode
     unread: dict[tuple[str, Kind], Matched] = field(default_factory=dict)
@@ -139,21 +145,28 @@ class Rulebook:
     @classmethod
     def of(cls, policies: Policies) -> Rulebook:
         """Prepare all policies of a file."""
-        rules = tuple(Rule.of(policy) for policy in policies.rules)
+        rules = [Rule.of(policy) for policy in policies.rules]
+        others = tuple(rule for rule in rules if not rule.policy.default)
         anchored: dict[tuple[str, str | None], list[Rule]] = {}
-        for rule in rules:
+        for rule in others:
             for pair in _anchor(rule.policy):
                 anchored.setdefault(pair, []).append(rule)
-        general = tuple(rule for rule in rules if not _anchor(rule.policy))
-        modes = {rule.policy.name: policies.mode_of(rule.policy.name) for rule in rules}
-        return cls(rules, general, anchored, modes, policies.mode)
+        return cls(
+            general=tuple(rule for rule in others if not _anchor(rule.policy)),
+            anchored=anchored,
+            others=others,
+            defaults=tuple(rule for rule in rules if rule.policy.default),
+            modes={rule.policy.name: policies.mode_of(rule.policy.name) for rule in rules},
+            mode=policies.mode,
+        )
 
-    def near(self, views: Views | None) -> Iterable[Rule]:
-        """Every rule that may match a thread with these views; more, never fewer."""
+    def near(self, views: Views | None) -> Collection[Rule]:
+        """The rules, no defaults, that may match a thread with these views; more, never fewer."""
         if views is None:
-            return self.rules
+            return self.others
         found = [rule for view in views.each for rule in self._at(view)]
-        return dict.fromkeys((*self.general, *found))
+        # Two sides may lead to one rule twice; a dict keeps each once.
+        return dict.fromkeys((*self.general, *found)) if found else self.general
 
     def _at(self, view: Metadata) -> Iterator[Rule]:
         for key, value in view.items():
@@ -173,12 +186,11 @@ class Rulebook:
         return self.unread[place]
 
     def _matched(self, key: Key, views: Views | None) -> Matched:
-        near = self.near(views)
-        others = _sort(key, views, (rule for rule in near if not rule.policy.default))
+        others = _sort(key, views, self.near(views))
         if others.concerned or others.unknown:
             return others
-        found = _sort(key, views, (rule for rule in near if rule.policy.default))
-        if found.concerned or found.unknown:
+        found = _sort(key, views, self.defaults)
+        if found.concerned or found.unknown or not others.excluded:
             return found
         return Matched(excluded=(*others.excluded, *found.excluded))
 

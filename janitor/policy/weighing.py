@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,7 +48,8 @@ class Case:
 
     def pending(self) -> list[tuple[Stage, Due]]:
         """The stages still ahead, in order, with their times."""
-        marked = is_marked(self.thread) or self.at_ceiling
+        # At the ceiling a thread is deleted at once, unless `delete: never` takes that away.
+        marked = is_marked(self.thread) or (self.at_ceiling and self.times.delete is not None)
         ahead = (
             (Stage.ARCHIVE, None if self.thread.copy_is_current else self.times.archive),
             (Stage.SOFT_DELETE, None if marked else self.times.soft_delete),
@@ -99,9 +100,11 @@ def never_deleted(matched: Matched) -> str | None:
     return None
 
 
-def _spared(times: Times, guards: Iterable[Guard]) -> Times:
+def _spared(times: Times, guards: list[Guard]) -> Times:
     """Nothing is removed before every guard has ended; a copy is still allowed."""
-    until = max((guard.ends_at for guard in guards), default=ALWAYS)
+    if not guards:
+        return times
+    until = max(guard.ends_at for guard in guards)
     return Times(times.archive, *(due and put_off(due, until) for due in times[1:]))
 
 

@@ -234,6 +234,13 @@ AGE = [
         life=lifetime(most=100),
     ),
     Row(
+        "delete: never at the ceiling still marks",
+        (NEVER, UNDO),
+        thread(99, 100),
+        "soft_delete",
+        life=lifetime(most=100),
+    ),
+    Row(
         "unknown metadata above the ceiling",
         (LAW,),
         thread(99, 100, reported=None),
