@@ -18,7 +18,6 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH
 from janitor.config.durations import PATTERN, parse_duration
@@ -35,6 +34,10 @@ class Form(BaseModel):
 
 
 BRANCHES = frozenset({"<mapping>", "<list>", "<value>"})
+
+
+class NotTextError(ValueError):
+    """A value that would be right, were it in quotes."""
 
 
 def branch(value: object) -> str:
@@ -69,7 +72,7 @@ DurationOrForever = Annotated[
 
 def _metadata_text(value: object) -> object:
     if not isinstance(value, str):
-        raise PydanticCustomError("metadata_text", "a metadata value is text: put it in quotes")
+        raise NotTextError("a metadata value is text: put it in quotes")
     if len(value) > METADATA_VALUE_LENGTH:
         raise ValueError(
             f"a metadata value has at most {METADATA_VALUE_LENGTH} characters, this one "

@@ -8,13 +8,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from janitor.config.document import Document, DocumentPath, spell
-from janitor.config.fields import BRANCHES
+from janitor.config.fields import BRANCHES, NotTextError
 from janitor.errors import ConfigError, Refusal
 
 Schema = dict[str, Any]
+Detail = Mapping[str, Any]
 
 TOO_MANY_TO_LIST = 12
 
@@ -80,8 +80,12 @@ def shape_problems(
         elif detail["type"] == "missing":
             yield Problem(loc, f"`{loc[-1]}` is required")
         else:
-            wants_text = detail["type"] in {"metadata_text", "string_type"}
-            yield Problem(loc, _message(detail), wants_text=wants_text)
+            yield Problem(loc, _message(detail), wants_text=_wants_text(detail))
+
+
+def _wants_text(detail: Detail) -> bool:
+    cause = detail.get("ctx", {}).get("error")
+    return detail["type"] == "string_type" or isinstance(cause, NotTextError)
 
 
 def unknown_key(path: DocumentPath, known: Iterable[str]) -> Problem:
@@ -133,7 +137,7 @@ def _child(schema: Schema, part: str | int) -> list[Schema]:
     return known or ([extra] if isinstance(extra, dict) else [])
 
 
-def _choice(detail: ErrorDetails) -> str:
+def _choice(detail: Detail) -> str:
     expected = str(detail.get("ctx", {}).get("expected", ""))
     words = expected.replace("'", "").replace(" or ", ", ").split(", ")
     written = detail["input"]
@@ -142,18 +146,18 @@ def _choice(detail: ErrorDetails) -> str:
     return f"write {expected}".replace("'", "")
 
 
-def _bound(text: str) -> Callable[[ErrorDetails], str]:
-    def message(detail: ErrorDetails) -> str:
+def _bound(text: str) -> Callable[[Detail], str]:
+    def message(detail: Detail) -> str:
         return text.format(**detail.get("ctx", {}))
 
     return message
 
 
-def _own_words(detail: ErrorDetails) -> str:
+def _own_words(detail: Detail) -> str:
     return str(detail.get("ctx", {}).get("error", detail["msg"]))
 
 
-MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {
+MESSAGES: Mapping[str, Callable[[Detail], str]] = {
     "enum": _choice,
     "literal_error": _choice,
     "value_error": _own_words,
@@ -176,5 +180,5 @@ MESSAGES: Mapping[str, Callable[[ErrorDetails], str]] = {
 }
 
 
-def _message(detail: ErrorDetails) -> str:
+def _message(detail: Detail) -> str:
     return MESSAGES.get(detail["type"], _own_words)(detail)
