@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import tempfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import zstandard
 from archive_exports import KEY, archive_in, container, export, item, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +192,38 @@ def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, path: str) -> No
         list(archive.read(path))
     with pytest.raises(ArchiveDamagedError, match="no path of an object"):
         asyncio.run(archive.remove(path))
+
+
+def forged(path: Path, old: bytes, new: bytes) -> None:
+    """Change a line and make the trailer's sha256 fit."""
+    plain = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+    *lines, trailer = plain.splitlines(keepends=True)
+    before, after = b"".join(lines), b"".join(lines).replace(old, new)
+    was, now = (hashlib.sha256(each).hexdigest().encode() for each in (before, after))
+    assert before != after
+    path.write_bytes(zstandard.compress(after + trailer.replace(was, now)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"kind":"conversation","id":"conv_1"', b'"kind":"thread","id":"x"', "another container"),
+        (b'"version":1', b'"version":2', "version"),
+        (b'"created_at":"2', b'"created_at":"x', "header"),
+        (b'"kind":"conversation"', b'"kind":"letter"', "header"),
+        (b'{"janitor_header":', b'{"janitor_heading":', "header"),
+        (b"words 0", b"words 1", "not what its trailer says"),
+        (b'{"id":"msg_0"', b'{"no":"msg_0"', "no record"),
+        (b'{"janitor_record":"other"', b'{"janitor_record":"item"', "no record"),
+    ],
+)
+def test_a_forged_object_is_found(old: bytes, new: bytes, message: str) -> None:
+    with archived() as (archive, copy, path):
+        forged(path, old, new)
+        with pytest.raises(ArchiveDamagedError, match=message):
+            list(archive.read(copy.path))
+        with pytest.raises(ArchiveDamagedError, match=message):
+            prove(archive, copy)
 
 
 @settings(max_examples=30)
