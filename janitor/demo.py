@@ -49,6 +49,10 @@ policies:
   - name: scratch
     match: {{metadata: {{conversation_type: scratch}}}}
     delete: {{after: 1h}}
+  - name: widgets
+    match: {{kind: chatkit_thread, metadata: {{channel: web}}}}
+    except: {{metadata: {{vip: "true"}}}}
+    delete: {{after: 14d}}
   - name: everything-else
     default: true
     match: {{kind: [conversation, thread, agent_session]}}
@@ -86,7 +90,7 @@ def build() -> Scene:
 
 def _trials(scene: Scene) -> None:
     """A backlog: most of the trial chats are long past their 30 days."""
-    for age in [*range(2, 30, 4), *range(31, 61)]:
+    for age in [*range(2, 30, 4), *range(31, 61, 2)]:
         metadata = {"plan": "trial", "user_id": f"u{age % 5}"}
         scene.changing = _conversation(scene, age, metadata, items=4)
     _conversation(scene, 45, {"plan": "trial", "pinned": "true"}, items=2)
@@ -116,6 +120,8 @@ def _kept(scene: Scene) -> None:
     _conversation(scene, 380, {"team": "import"}, items=2, active_at=scene.now + 900 * DAY)
     unseen = scene.emulator.add_conversation(created_at=scene.now - 500 * DAY, items=3)
     scene.reports.append({"id": unseen})
+    # The application has deleted this one itself and told nobody.
+    scene.reports.append({"id": "conv_gone", "created_at": scene.now - 500 * DAY})
 
 
 def _others(scene: Scene) -> None:
@@ -125,10 +131,14 @@ def _others(scene: Scene) -> None:
         made = (
             ("thread", _thread(scene, at, running=age == OLDEST)),
             ("agent_session", scene.emulator.add_agent_session(created_at=at, items=5)),
-            ("chatkit_thread", scene.emulator.add_chatkit_thread(created_at=at, items=5)),
         )
         for kind, named in made:
             scene.reports.append({"id": named, "kind": kind, "created_at": at, "metadata": {}})
+    for metadata in ({"channel": "web"}, {"channel": "web", "vip": "true"}, {}):
+        at = scene.now - 20 * DAY
+        named = scene.emulator.add_chatkit_thread(created_at=at, items=5)
+        report = {"id": named, "kind": "chatkit_thread", "created_at": at, "metadata": metadata}
+        scene.reports.append(report)
 
 
 def _thread(scene: Scene, at: datetime, *, running: bool) -> str:

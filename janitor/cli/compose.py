@@ -58,7 +58,15 @@ async def parts(
             name: await _reach(stack, project, observed, changing=changing)
             for name, project in config.projects.items()
         }
-        yield Parts(registry, reaches, archive, config.policies, clock, notify)
+        yield Parts(
+            registry,
+            reaches,
+            archive,
+            config.policies,
+            clock,
+            notify,
+            tombstones_keep_for=config.tombstones_keep_for,
+        )
 
 
 def _archives(config: Config) -> bool:

@@ -13,6 +13,7 @@ import click
 
 from janitor.errors import ConfigError
 
+WIDTH = 180  # of tables that no terminal bounds
 OUTPUTS = ("table", "json", "jsonl")
 DEFAULT_CONFIGS = (Path("config/janitor.yaml"), Path("/etc/janitor/janitor.yaml"))
 
@@ -69,13 +70,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    grid = Table(box=None, pad_edge=False)
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(plain(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 160
-    Console(file=sys.stdout, width=width, highlight=False).print(grid)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    with console.capture() as captured:
+        console.print(grid)
+    lines = [title, *captured.get().splitlines()] if title else captured.get().splitlines()
+    click.echo("\n".join(line.rstrip() for line in lines))
 
 
 def plain(value: object) -> str:

@@ -57,7 +57,7 @@ def _show(scene: Scene) -> None:
     say("janitor.yaml says what is kept for how long:\n")
     say("".join(_policies()))
     _run("import", "threads.jsonl")
-    say("\nA legal hold stands on one of the trial chats. What do the registry's facts alone say?")
+    say("\nA legal hold stands on one trial chat. What do the registry's facts alone say?")
     _hold(scene)
     _run("plan", "--offline")
     say("\nThe same, with the server asked about everything that is due:")

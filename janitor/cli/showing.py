@@ -15,7 +15,7 @@ from janitor.errors import StoreError
 if TYPE_CHECKING:
     from janitor.sweep import Plan, Planned, Report
 
-SHOWN = 40
+SHOWN = 30
 
 
 def now() -> datetime:

@@ -171,15 +171,17 @@ def _said(known: Metadata | None, new: Metadata | None, *, overwrite: bool) -> M
 
 def settled(row: Values, said: Settlement) -> Values:
     """A row after a settlement."""
-    after = row | NO_CLAIM | _facts(said) | {"review_at": said.review_at}
+    after = row | _facts(row, said) | {"review_at": said.review_at}
     after |= _outcome(row, said) | _decision(said)
     after |= _state(row, said)
+    if not said.keep_claim:
+        after |= NO_CLAIM
     if not said.keep_intent:
         after |= NO_INTENT
     return after | FORGOTTEN if said.tombstone else after
 
 
-def _facts(said: Settlement) -> Values:
+def _facts(row: Values, said: Settlement) -> Values:
     changes: Values = {
         name: value
         for name in (
@@ -190,14 +192,15 @@ def _facts(said: Settlement) -> Values:
     }
     if said.upstream is not None:
         changes["upstream"] = dict(said.upstream)
-    return changes | _seen(said.sightings) | _copied(said.copy)
+    return changes | _seen(row, said.sightings) | _copied(said.copy)
 
 
-def _seen(seen: Sightings | None) -> Values:
+def _seen(row: Values, seen: Sightings | None) -> Values:
     if seen is None:
         return {}
     return {
-        "reported_at": seen.reported_at,
+        # The application may have reported activity since the row was read.
+        "reported_at": _later(row["reported_at"], seen.reported_at),
         "upstream_at": seen.upstream_at,
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,
@@ -234,9 +237,11 @@ def _decision(said: Settlement) -> Values:
 
 def _state(row: Values, said: Settlement) -> Values:
     state = State.DELETED if said.tombstone else said.state
+    last = said.events[-1] if said.events else None
+    if said.missing and last is not None:
+        return {"missing_since": row["missing_since"] or last.at}
     if state is None:
         return {}
-    last = said.events[-1] if said.events else None
     at = last.at if last else row["intent_at"]
     changes: Values = {"state": state}
     if state in (State.ACTIVE, State.ARCHIVED):

@@ -7,7 +7,7 @@ how far the thread came. Removing calls look again right before, and commit thei
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -15,7 +15,7 @@ from janitor.archive import Archive, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
 from janitor.errors import ArchiveError, BusyError, DriverError
-from janitor.model import Copy, Decision, Outcome, Record, Stage, State, Thread
+from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Event, Intent, Settlement
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.review import Review, Reviewer
@@ -48,6 +48,8 @@ class Actor:
     parts: Parts
     run: str
     writer: Writer
+    doing: dict[Key, Stage] = field(default_factory=dict)
+    """What is being done with each thread at this moment; a failure is told with it."""
 
     async def carry_out(self, review: Review) -> None:
         """Do every stage that was decided, in order, settling each.
@@ -57,7 +59,9 @@ class Actor:
             DriverError, AccessError, StoreError: The stage did not happen, or not provably.
         """
         for stage in review.decision.stages:
+            self.doing[review.thread.key] = stage
             await self._stage(stage, review)
+        del self.doing[review.thread.key]
 
     async def _stage(self, stage: Stage, review: Review) -> None:
         match stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -81,7 +81,7 @@ async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
     planned = {row.key: row for row in made.decisions if row.stages}
     worker = Worker(parts, run.id, stop, drifted=_Drift(planned))
     await recover(worker)
-    complete = await worker.work_all(_entries(parts, worker, planned))
+    complete = await worker.work_all(_entries(worker, made, planned))
     return close(worker, run, Backlog(), complete=complete)
 
 
@@ -100,13 +100,26 @@ class _Drift:
         return None if same and left and left == review.decision.stages else "drift"
 
 
-def _entries(parts: Parts, worker: Worker, planned: Mapping[Key, Planned]) -> Iterator[Entry]:
+def _entries(
+    parts: Parts, worker: Worker, made: Plan, planned: Mapping[Key, Planned]
+) -> Iterator[Entry]:
     for key, row in planned.items():
-        entry = parts.registry.get(key)
+        entry = worker.parts.registry.get(key)
         if entry is None:
             worker.drift(key)
         elif not _is_done(entry, row):
-            yield entry
+            yield _as_looked_at(entry, row, made.now)
+
+
+def _as_looked_at(entry: Entry, row: Planned, at: datetime) -> Entry:
+    """The entry with the plan's own look counted as one: what differs from it is activity.
+
+    A dry run writes nothing, so the registry may never have seen this thread's newest item.
+    """
+    if not row.probed or entry.sightings.baseline_at is not None:
+        return entry
+    seen = replace(entry.sightings, baseline_at=at, newest_item=row.newest_item)
+    return replace(entry, sightings=seen)
 
 
 def _is_done(entry: Entry, row: Planned) -> bool:

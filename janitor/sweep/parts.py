@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from janitor.archive import Archive
 from janitor.drivers import Driver
@@ -48,3 +48,4 @@ class Parts:
     policies: Policies
     clock: Callable[[], datetime]
     notify: Callable[[Notice], None]
+    tombstones_keep_for: timedelta = timedelta(days=400)

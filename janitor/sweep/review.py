@@ -52,6 +52,8 @@ class Reviewer:
     def needs_probe(self, review: Review) -> bool:
         """Whether the server must be asked before anything is believed."""
         decision = review.decision
+        if review.thread.state is State.MISSING:
+            return True
         if decision.stages or decision.reason in UNKNOWN or review.sightings.baseline_at is None:
             return True
         return counts_items(review.thread, self._parts.policies)
@@ -97,6 +99,7 @@ class Reviewer:
         trusted = self._parts.projects[old.key.project].trust_reported
         thread = replace(
             old,
+            state=State.ACTIVE if old.state is State.MISSING else old.state,
             created_at=probe.created_at,
             last_active_at=last_activity(probe.created_at, sightings, trust_reported=trusted),
             newest_item=probe.newest_item,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 
+from janitor.model import State
 from janitor.policy import policies_digest
+from janitor.registry import Entry
 from janitor.sweep.backlog import Backlog, count, due_entries
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
@@ -43,10 +46,17 @@ async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
     await asyncio.to_thread(redecide, parts, now)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
     worker.forbidden = frozenset(backlog.tripped)
-    entries = due_entries(registry, now, orders.policy)
+    entries = chain(due_entries(registry, now, orders.policy), _missing_entries(parts, now))
     complete = await worker.work_all(islice(entries, orders.limit))
-    registry.expire_tombstones(now)
+    registry.expire_tombstones(now - parts.tombstones_keep_for)
     return close(worker, run, backlog, complete=complete)
+
+
+def _missing_entries(parts: Parts, now: datetime) -> Iterator[Entry]:
+    """What was missing before and is to be asked for once more."""
+    for entry in parts.registry.select(state=State.MISSING):
+        if entry.review_at is not None and entry.review_at <= now:
+            yield entry
 
 
 def _count(parts: Parts, now: datetime, policy: str | None) -> Backlog:

@@ -226,6 +226,7 @@ class Worker:
             self.parts.clock(),
             entry.thread.key,
             name,
+            stage=self.actor.doing.pop(entry.thread.key, None),
             outcome=outcome,
             policy=entry.policy,
             reason=reason,
