@@ -1,0 +1,82 @@
+"""The measure itself: what is counted as a function's length, and as annotated."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from figures import ROOT, Source, figures, percentile, read
+
+SAMPLE = '''\
+"""A module."""
+
+# why
+class Thing:
+    def method(self, one: int, *rest: str) -> None:
+        """A docstring
+
+        of several lines."""
+        if one:
+            print(rest)  # why, again
+
+    async def bare(self, one): ...
+
+
+def outer(
+    one: int,
+) -> int:
+    def inner(two: int):
+        return two
+
+    return one
+'''
+
+
+def sample(directory: Path) -> Source:
+    path = directory / "sample.py"
+    path.write_text(SAMPLE, encoding="utf-8")
+    return read(path, "sample.py")
+
+
+def test_lengths_run_from_def_to_end_without_the_docstring(tmp_path: Path) -> None:
+    measured = {one.place.split()[1]: one.lines for one in sample(tmp_path).functions}
+    assert measured == {"method": 3, "bare": 1, "outer": 7, "inner": 2}
+
+
+def test_a_function_is_annotated_where_all_parameters_and_the_return_are(tmp_path: Path) -> None:
+    measured = {one.place.split()[1]: one.annotated for one in sample(tmp_path).functions}
+    assert measured == {"method": True, "bare": False, "outer": True, "inner": False}
+
+
+def test_comments_and_lines_of_code_are_counted(tmp_path: Path) -> None:
+    file = sample(tmp_path)
+    assert (file.lines, file.code, file.comments) == (21, 15, 2)
+
+
+def test_the_figures_say_what_a_person_asks_for(tmp_path: Path) -> None:
+    assert figures([sample(tmp_path)]) == {
+        "functions": "4",
+        "median": "2.5 lines",
+        "p90": "7 lines",
+        "max": "7 lines",
+        "files": "1",
+        "largest": "21 lines",
+        "annotated": "50.0%",
+        "comments": "13.3% of the lines of code",
+    }
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    assert percentile(range(1, 11), 0.9) == 9
+    assert percentile([7], 0.9) == 7
+    assert percentile([], 0.9) == 0
+
+
+def test_the_script_prints_both_halves_of_the_tree() -> None:
+    script = ROOT / "tests" / "unit" / "house" / "figures.py"
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[0] == "janitor"
+    assert "\ntests\n" in done.stdout
