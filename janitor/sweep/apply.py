@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 import orjson
 
@@ -22,6 +23,7 @@ from janitor.sweep.review import Review
 from janitor.sweep.work import Worker
 
 ALL_RUNS = 1_000_000
+PAGE = 500
 MAKE_ANEW = "make a new one: janitor plan -o plan.json"
 
 
@@ -81,7 +83,7 @@ async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
     planned = {row.key: row for row in made.decisions if row.stages}
     worker = Worker(parts, run.id, stop, drifted=_Drift(planned))
     await recover(worker)
-    complete = await worker.work_all(_entries(worker, made, planned))
+    complete = await worker.work_all(_entries(worker, made))
     return close(worker, run, Backlog(), complete=complete)
 
 
@@ -100,15 +102,22 @@ class _Drift:
         return None if same and left and left == review.decision.stages else "drift"
 
 
-def _entries(
-    parts: Parts, worker: Worker, made: Plan, planned: Mapping[Key, Planned]
-) -> Iterator[Entry]:
-    for key, row in planned.items():
-        entry = worker.parts.registry.get(key)
-        if entry is None:
-            worker.drift(key)
-        elif not _is_done(entry, row):
-            yield _as_looked_at(entry, row, made.now)
+def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
+    """What the plan names and is not yet done, claimed for this run, by pages."""
+    registry, now = worker.parts.registry, worker.parts.clock()
+    planned = (row for row in made.decisions if row.stages)
+    while page := {row.key: row for row in islice(planned, PAGE)}:
+        lease = worker.lease_until(now)
+        claimed = registry.claim_keys(worker.run, page, now, lease_until=lease)
+        ours = {entry.thread.key: entry for entry in claimed}
+        for key, row in page.items():
+            entry = ours.get(key) or registry.get(key)
+            if entry is not None and _is_done(entry, row):
+                continue
+            if key in ours:
+                yield _as_looked_at(ours[key], row, made.now)
+            else:
+                worker.drift(key)
 
 
 def _as_looked_at(entry: Entry, row: Planned, at: datetime) -> Entry:

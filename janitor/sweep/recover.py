@@ -14,7 +14,7 @@ from janitor.archive import Fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
-from janitor.model import Probe, Stage, State, Thread
+from janitor.model import Key, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry
 from janitor.sweep.act import UnsettledError
 from janitor.sweep.review import Review
@@ -23,11 +23,14 @@ from janitor.sweep.work import Worker
 
 async def recover(worker: Worker) -> None:
     """Settle every intent that earlier runs left open."""
-    for entry in await asyncio.to_thread(list, worker.parts.registry.open_intents()):
-        if worker.is_over:
-            return
-        if worker.reviewer.serves(entry):
-            await worker.settle_failures(entry, _recover(worker, entry))
+    after: Key | None = None
+    while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
+        for entry in page:
+            if worker.is_over:
+                return
+            if worker.reviewer.serves(entry):
+                await worker.settle_failures(entry, _recover(worker, entry))
+        after = page[-1].thread.key
 
 
 async def _recover(worker: Worker, entry: Entry) -> None:
@@ -51,11 +54,16 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
         return
     if not await _is_remainder(worker, entry, driver, probe):
         raise UnsettledError("some items were deleted and new ones have come", name="torn")
-    if Stage.DELETE not in review.decision.stages:
-        reason = review.decision.reason or "not due"
+    if (reason := _why_kept(worker, review)) is not None:
         raise UnsettledError(f"some items were deleted, the rest is kept: {reason}", name="torn")
     await worker.actor.prove_object(review)
     await worker.actor.remove(review)
+
+
+def _why_kept(worker: Worker, review: Review) -> str | None:
+    if worker.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
+        return "audit"
+    return None if Stage.DELETE in review.decision.stages else review.decision.reason or "not due"
 
 
 async def _is_whole(entry: Entry, driver: Driver, probe: Probe) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from janitor.model import State
 from janitor.policy import policies_digest
-from janitor.registry import Entry
+from janitor.registry import Cursor, Entry
 from janitor.sweep.backlog import Backlog, count, due_entries
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
@@ -18,6 +18,8 @@ from janitor.sweep.redecide import redecide
 from janitor.sweep.report import Report, close
 from janitor.sweep.review import Reviewer
 from janitor.sweep.work import Worker
+
+PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,24 @@ async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
     await asyncio.to_thread(redecide, parts, now)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
     worker.forbidden = frozenset(backlog.tripped)
-    entries = chain(due_entries(registry, now, orders.policy), _missing_entries(parts, now))
+    entries = chain(_claimed(worker, now, orders.policy), _missing(parts, now))
     complete = await worker.work_all(islice(entries, orders.limit))
     registry.expire_tombstones(now - parts.tombstones_keep_for)
     return close(worker, run, backlog, complete=complete)
 
 
-def _missing_entries(parts: Parts, now: datetime) -> Iterator[Entry]:
+def _claimed(worker: Worker, now: datetime, policy: str | None) -> Iterator[Entry]:
+    """What is up for review, claimed for this run by pages."""
+    registry, after = worker.parts.registry, None
+    lease = worker.lease_until(now)
+    while page := registry.claim(
+        worker.run, now, lease_until=lease, limit=PAGE, after=after, policy=policy
+    ):
+        yield from page
+        after = Cursor.of(page[-1])
+
+
+def _missing(parts: Parts, now: datetime) -> Iterator[Entry]:
     """What was missing before and is to be asked for once more."""
     for entry in parts.registry.select(state=State.MISSING):
         if entry.review_at is not None and entry.review_at <= now:

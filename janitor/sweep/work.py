@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from janitor.archive import ArchiveDamagedError
 from janitor.errors import (
@@ -55,6 +56,10 @@ class Worker:
     def is_over(self) -> bool:
         """Whether nothing new may be begun."""
         return self.stop.is_set() or self.parts.clock() >= self._deadline
+
+    def lease_until(self, now: datetime) -> datetime:
+        """Until when this run's claims stand; on SQLite the run lock outlives them all."""
+        return now + self.parts.policies.limits.max_duration
 
     def stops(self) -> tuple[Stop, ...]:
         """What was stopped and why: projects, and the archive as a whole."""
