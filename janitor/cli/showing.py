@@ -42,6 +42,8 @@ def plan(settings: Settings, made: Plan, file: Path | None) -> None:
         click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
     _kept(made.kept)
     _limits(made)
+    if silent := made.backlog.silent_rules:
+        click.echo(f"\nRules that match no thread (a typo?): {', '.join(silent)}.")
     spent = document["cost"]
     click.echo(
         f"\nCost: {spent['deletes']} deletes and {spent['reads']} reads at least; about "

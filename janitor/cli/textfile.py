@@ -40,6 +40,8 @@ def fill(metrics: Metrics, registry: Registry, report: Report) -> None:
     metrics.future_dated.set(report.backlog.kept["future_dated"])
     for (policy, stage), number in report.backlog.stages.items():
         metrics.due.labels(policy, stage).set(number)
+    for rule in report.backlog.silent_rules:
+        metrics.silent_rules.labels(rule).set(1)
     for policy, tripped in report.backlog.tripped.items():
         metrics.limit_tripped.labels(tripped.limit, policy).set(1)
     for stop in report.stops:

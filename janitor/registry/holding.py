@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import orjson
@@ -93,6 +93,17 @@ class Holding(Store):
         at = {"digest": digest, "project": key.project, "kind": key.kind, "id": key.id}
         with self._writing() as connection:
             self._set_meta(connection, "redecide_cursor", orjson.dumps(at).decode())
+
+    def silent_rules(self, digest: str) -> tuple[str, ...] | None:
+        """The rules that matched no thread when last looked; `None` under other rules."""
+        found = orjson.loads(self._meta("silent_rules") or "null")
+        return None if found is None or found["digest"] != digest else tuple(found["rules"])
+
+    def set_silent_rules(self, digest: str, rules: Sequence[str]) -> None:
+        """Records which rules match no thread."""
+        said = orjson.dumps({"digest": digest, "rules": list(rules)}).decode()
+        with self._writing() as connection:
+            self._set_meta(connection, "silent_rules", said)
 
     def population(self) -> Mapping[str, int]:
         """Live rows of each governing policy; rows that no policy governs are left out."""

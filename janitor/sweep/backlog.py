@@ -11,7 +11,9 @@ from janitor.model import REMOVING
 from janitor.policy import CEILING, Tripped, tripped
 from janitor.registry import Cursor, Entry, Registry
 from janitor.sweep.parts import Parts
+from janitor.sweep.redecide import rules_digest
 from janitor.sweep.review import UNKNOWN, Review, Reviewer
+from janitor.sweep.silence import Silence
 
 PAGE = 1000
 
@@ -30,6 +32,7 @@ class Backlog:
     kept: Counter[str] = field(default_factory=Counter)
     looked_at: int = 0
     tripped: dict[str, Tripped] = field(default_factory=dict)
+    silent_rules: tuple[str, ...] = ()
 
     def add(self, review: Review) -> None:
         """Count one thread; unknown facts count as due, since a look may find them so."""
@@ -56,11 +59,13 @@ def due_entries(registry: Registry, now: datetime, policy: str | None = None) ->
 
 def count(parts: Parts, reviewer: Reviewer, entries: Iterable[Entry], now: datetime) -> Backlog:
     """Count what is due and judge it against the limits, before the first action."""
-    backlog = Backlog()
+    backlog, silence = Backlog(), Silence(parts.policies)
     for entry in entries:
+        silence.see(entry)
         if reviewer.serves(entry):
             backlog.add(reviewer.on_facts(entry, now))
     judge(parts, backlog, now)
+    backlog.silent_rules = silence.record(parts.registry, rules_digest(parts))
     return backlog
 
 

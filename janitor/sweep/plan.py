@@ -23,8 +23,9 @@ from janitor.policy import policies_digest
 from janitor.registry import Entry
 from janitor.sweep.backlog import Backlog, due_entries, judge
 from janitor.sweep.parts import Parts
-from janitor.sweep.redecide import is_outdated, living_entries
+from janitor.sweep.redecide import is_outdated, living_entries, rules_digest
 from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.silence import Silence
 
 CHUNK = 100
 DELETES_PER_SECOND = 5.0  # the one published quota: 300 DELETE and 1000 GET a minute
@@ -101,6 +102,7 @@ class Plan:
             "limits": _limits(self.backlog),
             "cost": cost(self.decisions),
             "not_probed": self.not_probed,
+            "silent_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
         }
 
@@ -116,12 +118,17 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     made = Plan(registry.id, digest, parts.policies.mode, now, hypothetical)
     made.undrained = registry.undrained()
     reviewer = Reviewer(parts, registry.holds(now))
-    entries = living_entries(registry) if is_outdated(parts) else due_entries(registry, now)
+    outdated, silence = is_outdated(parts), Silence(parts.policies)
+    entries = living_entries(registry) if outdated else due_entries(registry, now)
     left = 0 if scope.offline else scope.probes
     while chunk := list(islice(entries, CHUNK)):
+        for entry in chunk:
+            silence.see(entry)
         reviews = [_on_facts(made, reviewer, entry, now) for entry in chunk]
         left -= await _probe(made, reviewer, [r for r in reviews if r], left, scope)
     judge(parts, made.backlog, now)
+    recorded = None if outdated else registry.silent_rules(rules_digest(parts))
+    made.backlog.silent_rules = silence.since(recorded)
     return made
 
 

@@ -10,6 +10,7 @@ from janitor.policy import policies_digest
 from janitor.registry import Entry, Registry
 from janitor.sweep.parts import Parts
 from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.silence import Silence
 
 PAGE = 1000
 
@@ -42,10 +43,14 @@ def redecide(parts: Parts, now: datetime) -> int:
     registry, digest = parts.registry, rules_digest(parts)
     reviewer = Reviewer(parts, registry.holds(now))
     after, changed = registry.redecide_cursor(digest), 0
+    silence = Silence(parts.policies)
     while page := registry.reviewable(after, PAGE):
         after = page[-1].thread.key
         reviews = [reviewer.on_facts(entry, now) for entry in page if reviewer.serves(entry)]
+        for entry in page:
+            silence.see(entry)
         changed += registry.reschedule([_rescheduled(review, now) for review in reviews])
+        silence.record(registry, digest)
         registry.set_redecide_cursor(digest, after)
     registry.set_policies_digest(digest)
     return changed
