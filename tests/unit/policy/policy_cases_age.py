@@ -281,4 +281,14 @@ AGE = [
         59,
         life=lifetime(most=100),
     ),
+    Row(
+        "delete: never at the ceiling, though among the last",
+        (NEVER, LAST),
+        thread(99, 100),
+        "",
+        "keep_forever",
+        "never",
+        ranks={"last": 0},
+        life=lifetime(most=100),
+    ),
 ]

@@ -1,8 +1,8 @@
-"""Golden cases: what matches, what is unknown, and the last ones."""
+"""Golden cases: what matches and what is unknown."""
 
 from __future__ import annotations
 
-from policy_facts import Row, delete, equals, marked_thread, metadata, thread
+from policy_facts import Row, delete, equals, exists, glob, metadata, thread
 from policy_rules import (
     ALL,
     CHATKIT,
@@ -13,14 +13,14 @@ from policy_rules import (
     LAW,
     LEGAL,
     NEVER,
-    PER,
+    ON_CHATKIT,
     PLAIN,
     REST,
     SLOW,
+    UNLESS,
 )
 
 from janitor.policy import Policy
-from janitor.policy.rules import KeepLast, Test
 
 METADATA = [
     Row(
@@ -144,20 +144,20 @@ METADATA = [
     ),
     Row(
         "absent, and known to be",
-        (Policy("e", metadata(plan="trial", ticket=Test(exists=False)), delete=delete(1)),),
+        (Policy("e", metadata(plan="trial", ticket=exists(found=False)), delete=delete(1)),),
         thread(9),
         "delete",
     ),
     Row(
         "not absent",
-        (Policy("e", metadata(plan="trial", ticket=Test(exists=False)), delete=delete(1)),),
+        (Policy("e", metadata(plan="trial", ticket=exists(found=False)), delete=delete(1)),),
         thread(9, upstream={"ticket": ""}),
         "",
         "unmatched",
     ),
     Row(
         "present",
-        (Policy("e", metadata(ticket=Test(exists=True)), delete=delete(1)),),
+        (Policy("e", metadata(ticket=exists()), delete=delete(1)),),
         thread(9, upstream={"ticket": ""}),
         "delete",
     ),
@@ -169,13 +169,13 @@ METADATA = [
     ),
     Row(
         "a glob",
-        (Policy("g", metadata(tenant=Test(glob="acme-*")), delete=delete(1)),),
+        (Policy("g", metadata(tenant=glob("acme-*")), delete=delete(1)),),
         thread(9, reported={"tenant": "acme-eu"}),
         "delete",
     ),
     Row(
         "a key of the janitor's own",
-        (Policy("j", metadata(janitor_created_at=Test(exists=True)), delete=delete(1)),),
+        (Policy("j", metadata(janitor_created_at=exists()), delete=delete(1)),),
         thread(9, reported={"janitor_created_at": "x"}),
         "",
         "unmatched",
@@ -195,58 +195,65 @@ METADATA = [
         None,
         "slow",
     ),
-    Row("among the last", (LAST,), thread(99), "", "keep_last", "last", None, 1, ranks={"last": 1}),
-    Row("not among the last", (LAST,), thread(99), "delete", None, "last", ranks={"last": 2}),
-    Row("an unknown rank", (LAST,), thread(99), "", "keep_last", "last", None, 1),
     Row(
-        "keep_last of unknown activity",
-        (Policy("l", keep_last=KeepLast(2)),),
-        thread(None),
+        "an exception of another kind",
+        (UNLESS,),
+        thread(9),
+        "delete",
+    ),
+    Row(
+        "an exception of its kind",
+        (UNLESS,),
+        thread(9, kind=CHATKIT),
         "",
-        "unknown_activity",
-        "l",
+        "excluded",
+    ),
+    Row(
+        "keep: forever of another kind",
+        (Policy("k", ON_CHATKIT, keep_forever=True), REST),
+        thread(999),
+        "delete",
         None,
-        1,
+        "rest",
     ),
     Row(
-        "keep_last still copies",
-        (LAST, COPY),
-        thread(99),
-        "archive",
-        "keep_last",
-        "copy",
-        ranks={"last": 0},
-    ),
-    Row(
-        "keep_last before age",
-        (LAST,),
-        thread(1),
+        "a default of another kind, unread",
+        (Policy("d", ON_CHATKIT, default=True, delete=delete(1)),),
+        thread(999, reported=None),
         "",
-        "keep_last",
-        "last",
+        "unmatched",
+    ),
+    Row(
+        "a default by metadata",
+        (EXCEPT, Policy("d", metadata(tier="1"), default=True, delete=delete(1))),
+        thread(9, reported={"tier": "1"}),
+        "delete",
         None,
-        1,
-        ranks={"last": 0},
+        "d",
     ),
     Row(
-        "keep_last binds other policies",
-        (LAST, PLAIN),
-        thread(99),
-        "",
-        "keep_last",
-        "last",
-        ranks={"last": 0},
+        "a default by metadata where another excludes",
+        (EXCEPT, Policy("d", metadata(tier="1"), default=True, delete=delete(1))),
+        thread(9, reported={"plan": "trial", "pinned": "true", "tier": "1"}),
+        "delete",
+        None,
+        "d",
     ),
-    Row("a marked one has left its group", (LAST,), marked_thread(99, 2), "delete", None, "last"),
     Row(
-        "a marked one that still ranks",
-        (LAST,),
-        marked_thread(99, 2),
+        "two values, neither of them wanted",
+        (Policy("o", metadata(a=equals("1", "2"), b="1"), delete=delete(1)),),
+        thread(9, reported={"a": "1", "b": "2"}),
         "",
-        "keep_last",
-        ranks={"last": 0},
+        "unmatched",
     ),
-    Row("a revived one is in its group", (LAST,), marked_thread(40, 50), "", "keep_last"),
-    Row("a marked one without the group key", (PER,), marked_thread(99, 2), "", "keep_last", "per"),
-    Row("no group key, but a rank", (PER,), thread(99), "delete", ranks={"per": 2}),
+    Row(
+        "absent beside any of two",
+        (
+            Policy(
+                "e", metadata(ticket=exists(found=False), plan=equals("a", "b")), delete=delete(1)
+            ),
+        ),
+        thread(9, reported={"plan": "b"}),
+        "delete",
+    ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policy_facts import Row, archive, delete, marked_thread, soft, thread, trim
-from policy_rules import ALL, CHATKIT, COPY, EITHER, FULL, ITEMS, KEPT, PLAIN, UNDO, WINDOW
+from policy_rules import ALL, CHATKIT, COPY, EITHER, FULL, ITEMS, KEPT, PLAIN, SLOW, UNDO, WINDOW
 
 from janitor.model import State
 from janitor.policy import Policy
@@ -173,4 +173,32 @@ STAGES = [
     ),
     Row("trim waits for the copy", (WINDOW, COPY), thread(6, items=51), "", "not_due", "copy", 1),
     Row("archive, trim, delete", (WINDOW, KEPT), thread(30, items=51), "archive trim delete"),
+    Row(
+        "by items alone: with its own delete, though another deletes later",
+        (ITEMS, SLOW),
+        thread(30, items=3),
+        "archive",
+        None,
+        "items",
+        0,
+    ),
+    Row(
+        "by items alone and never deleted by itself: with the other's mark",
+        (Policy("i", ALL, archive=archive(items=50)), UNDO),
+        thread(20),
+        "archive soft_delete",
+        policy="i",
+    ),
+    Row("marked, and nobody deletes", (COPY,), marked_thread(9, 2, copied=True), "", "not_due"),
+    Row("more items, of unknown age", (WINDOW,), thread(None, items=51), "", "unknown_activity"),
+    Row(
+        "a policy without a clock asks for no activity",
+        (Policy("i", ALL, archive=archive(items=50)),),
+        thread(None),
+        "",
+        "not_due",
+        "i",
+        None,
+        1,
+    ),
 ]

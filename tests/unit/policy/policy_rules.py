@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from policy_facts import archive, delete, metadata, soft, trim
+from policy_facts import archive, delete, equals, exists, metadata, soft, trim
 
 from janitor.model import Hold, Kind
 from janitor.policy import Policy
 from janitor.policy.rules import AgeFrom, KeepLast, Selector
 
+CHATKIT = Kind.CHATKIT_THREAD
 ALL = Selector()
 PLAIN = Policy("plain", metadata(plan="trial"), delete=delete(30))
 KEPT = Policy("kept", metadata(plan="trial"), archive=archive(7), delete=delete(30))
@@ -25,6 +26,10 @@ ITEMS = Policy("items", ALL, archive=archive(items=50), delete=delete(30))
 EITHER = Policy("either", ALL, archive=archive(7, items=50), delete=delete(30))
 WINDOW = Policy("window", ALL, trim=trim(50, 1))
 EXCEPT = Policy("except", metadata(plan="trial"), metadata(pinned="true"), delete=delete(30))
+ON_CHATKIT = Selector(kinds=frozenset({CHATKIT}))
+UNLESS = Policy("unless", metadata(plan="trial"), ON_CHATKIT, delete=delete(1))
+ABSENT = Policy(
+    "absent", metadata(ticket=exists(found=False), plan=equals("a", "b")), delete=delete(1)
+)
 LEGAL = {"plan": "trial", "department": "legal"}
 HOLD = Hold("matter", metadata={"plan": "trial"})
-CHATKIT = Kind.CHATKIT_THREAD

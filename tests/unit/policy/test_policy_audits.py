@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from policy_facts import delete, metadata, policies, thread
 
-from janitor.model import Hold
+from janitor.model import Hold, Kind
 from janitor.policy import Coverage, Policy
+from janitor.policy.rules import Selector
 
 TRIAL = Policy("trial", metadata(plan="trial"), metadata(pinned="true"), delete=delete(1))
 LAW = Policy("law", metadata(department="legal"), keep_forever=True)
@@ -58,4 +61,27 @@ def test_unread_metadata_has_matched_nothing() -> None:
 def test_a_protecting_rule_matches_one_side() -> None:
     coverage = Coverage(policies(LAW), ())
     coverage.see(thread(reported={"department": "legal"}, upstream={"department": "sales"}))
+    assert silent(coverage) == []
+
+
+def test_kind_and_sides_count() -> None:
+    chatkit = Selector(kinds=frozenset({Kind.CHATKIT_THREAD}))
+    law = replace(LAW, match=chatkit, excepts=replace(chatkit, projects=frozenset({"b"})))
+    coverage = Coverage(policies(law), ())
+    coverage.see(thread())
+    coverage.see(thread(project="b"))
+    assert silent(coverage) == ["except:law", "policy:law"]
+    coverage.see(thread(project="b", kind=Kind.CHATKIT_THREAD))
+    assert silent(coverage) == ["policy:law"]
+
+
+def test_an_except_of_one_side_counts() -> None:
+    rule = replace(LAW, excepts=metadata(closed="yes"))
+    coverage = Coverage(policies(rule), ())
+    coverage.see(
+        thread(
+            reported={"department": "legal", "closed": "yes"},
+            upstream={"department": "sales", "closed": "no"},
+        )
+    )
     assert silent(coverage) == []

@@ -46,6 +46,12 @@ def test_every_difference_shows(other: object) -> None:
     assert policies_digest(other) != policies_digest(GIVEN)  # type: ignore[arg-type]
 
 
+def test_what_has_no_canonical_form_is_refused() -> None:
+    strange = replace(GIVEN, limits=Limits(max_percent=object()))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        policies_digest(strange)
+
+
 def test_the_canonical_form_stands_still() -> None:
     """Approvals and plans are kept by this digest: another one makes them void."""
     known = "788c75843caa3f3045981fa68ccad1aba73ec53e8fddca6467363996fde0e480"

@@ -70,4 +70,11 @@ def test_an_absolute_limit_spares_nobody() -> None:
 def test_a_policy_has_limits_of_its_own() -> None:
     given = limited(replace(SLOW, max_threads=9, max_percent=90), max_threads=3)
     assert tripped(given, "p", due=9, population=20, since_last=None) is None
+    assert tripped(given, "p", due=10, population=20, since_last=None) is not None
     assert tripped(given, "q", due=9, population=20, since_last=None) is not None
+
+
+def test_downtime_raises_the_share() -> None:
+    given = policies(WEEK)
+    assert tripped(given, "p", due=50, population=100, since_last=days(1)) is not None
+    assert tripped(given, "p", due=50, population=100, since_last=days(2)) is None

@@ -20,6 +20,11 @@ def test_the_most_recently_active_comes_first_and_equals_go_by_id() -> None:
     assert ranks(*threads) == {"d": 0, "c": 1, "a": 2, "b": 3}
 
 
+def test_the_id_comes_before_the_project() -> None:
+    threads = [thread(1, id="a", project="z"), thread(1, id="b", project="main")]
+    assert ranks(*threads) == {"a": 0, "b": 1}
+
+
 def test_each_group_counts_for_itself() -> None:
     ada, bob = {"plan": "trial", "user": "ada"}, {"plan": "trial", "user": "bob"}
     threads = [

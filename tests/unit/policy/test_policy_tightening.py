@@ -20,7 +20,7 @@ from policy_facts import (
 
 from janitor.model import Decision, Hold, Reason, Stage, State, Thread
 from janitor.policy import Policies, Policy, decide, decide_unapproved, tightened
-from janitor.policy.rules import KeepLast
+from janitor.policy.rules import AgeFrom, KeepLast
 
 TRIAL = metadata(plan="trial")
 SLOW = Policy("p", TRIAL, delete=delete(60))
@@ -127,6 +127,37 @@ def test_what_was_promised_goes_on() -> None:
     assert decision.stages == (Stage.DELETE,)
     assert decision.reason is None
     assert decision.review_at == at(-31)
+    assert decision.policy == "p"
+
+
+def test_the_reason_for_keeping_is_not_told_of_what_goes_on() -> None:
+    held = Policy("k", metadata(plan="trial"), archive=archive(7), keep_forever=True)
+    decision = unapproved(policies(held), policies(COPY), thread(8))
+    assert decision.stages == (Stage.ARCHIVE,)
+    assert decision.reason is None
+
+
+def test_a_protection_keeps_while_the_copy_goes_on() -> None:
+    given = thread(99)
+    held = Policy("p", TRIAL, archive=archive(7), keep_forever=True)
+    for old, new in ((held, COPY), (COPY, held)):
+        assert unapproved(policies(old), policies(new), given).stages == (Stage.ARCHIVE,)
+
+
+def test_both_ranks_protect() -> None:
+    given, rules = thread(99), policies(LAST)
+    for old, new, stages in ((9, 9, 1), (0, 9, 0), (9, 0, 0)):
+        decision = decide_unapproved(
+            given, rules, rules, (), approved_ranks={"p": old}, proposed_ranks={"p": new}, now=NOW
+        )
+        assert len(decision.stages) == stages
+
+
+def test_an_unknown_date_is_compared_as_now() -> None:
+    born = replace(FAST, age_from=AgeFrom.CREATED)
+    slow = replace(SLOW, age_from=AgeFrom.CREATED)
+    assert is_tightened(policies(slow), policies(born), thread(None, None))
+    assert is_tightened(policies(slow), policies(born), thread(1, None))
 
 
 def test_what_was_loosened_is_loosened_at_once() -> None:
@@ -173,3 +204,11 @@ def test_what_is_promised_but_not_asked_for_any_more_waits() -> None:
     assert decision.stages == ()
     assert decision.reason is Reason.UNMATCHED
     assert decision.review_at is None
+
+
+def test_a_side_that_waits_is_looked_at_when_the_other_may_change() -> None:
+    decision = unapproved(policies(UNDO), policies(FAST), thread(25))
+    assert decision.stages == ()
+    assert decision.review_at == at(5)
+    decision = unapproved(policies(SLOW), policies(FAST), thread(29))
+    assert decision.review_at == at(1)
