@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -12,10 +12,13 @@ from typing import Any, TextIO
 from janitor.catalogue import is_id, kind_of
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind, Metadata
-from janitor.registry import Registration
+from janitor.registry import RefusedRegistration, Registration, check
 
 COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "keep_until")
 PREFIX = "metadata."
+LONGEST = 1 << 20  # characters of a line; what is longer is no thread
+EARLIEST = 100_000_000  # epoch seconds in 1973: a smaller number is a year, a date or a mistake
+SHOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +29,26 @@ class Rejected:
     reason: str
 
 
-def read(stream: TextIO, form: str, projects: Iterable[str]) -> Iterator[Registration | Rejected]:
+def read(
+    stream: TextIO, form: str, projects: Iterable[str], name: str
+) -> Iterator[Registration | Rejected]:
     """Registrations from a stream in `jsonl` or `csv`, in order, with what was refused.
+
+    `name` is the file's. Bytes that are not UTF-8 are expected as lone surrogates
+    (`errors="surrogateescape"`): their line is refused.
 
     Raises:
         ConfigError: A CSV without an `id` column.
     """
     known = tuple(projects)
-    rows = _csv(stream) if form == "csv" else _jsonl(stream)
+    rows = _csv(stream, name) if form == "csv" else _jsonl(stream)
     for line, row in rows:
         if isinstance(row, str):
             yield Rejected(line, row)
             continue
         try:
             yield registration(row, known)
-        except ValueError as error:
+        except (ValueError, RefusedRegistration) as error:
             yield Rejected(line, str(error))
 
 
@@ -49,27 +57,32 @@ def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registrat
 
     Raises:
         ValueError: A value is missing, malformed or of an unknown name; says which.
+        RefusedRegistration: The registry would not take it.
     """
     for name in row:
         if name not in (*COLUMNS, "metadata") and not name.startswith(PREFIX):
-            raise ValueError(f"unknown field {name!r}; known are {', '.join(COLUMNS)}, metadata")
+            known = ", ".join(COLUMNS)
+            raise ValueError(f"unknown field {_quoted(name)}; known are {known}, metadata")
     named = str(row.get("id") or "")
     if not is_id(named):
         raise ValueError("the id must be 1 to 200 of A-Z a-z 0-9 . _ : -")
     key = Key(_project(row.get("project"), projects), _kind(row.get("kind"), named), named)
-    return Registration(
+    said = Registration(
         key,
         created_at=_time(row, "created_at"),
         last_active_at=_time(row, "last_active_at"),
         keep_until=_time(row, "keep_until"),
         metadata=_metadata(row),
     )
+    check(said)
+    return said
 
 
 def _project(named: object, projects: tuple[str, ...]) -> str:
     project = str(named or (projects[0] if len(projects) == 1 else "main"))
     if project not in projects:
-        raise ValueError(f"project {project!r} is not configured; known: {', '.join(projects)}")
+        known = ", ".join(projects)
+        raise ValueError(f"project {_quoted(project)} is not configured; known: {known}")
     return project
 
 
@@ -81,7 +94,11 @@ def _kind(named: object, id: str) -> Kind:
     try:
         return Kind(str(named))
     except ValueError:
-        raise ValueError(f"unknown kind {named!r}; kinds: {', '.join(Kind)}") from None
+        raise ValueError(f"unknown kind {_quoted(named)}; kinds: {', '.join(Kind)}") from None
+
+
+def _quoted(named: object) -> str:
+    return repr(str(named)[:SHOWN])
 
 
 def _time(row: Mapping[str, Any], name: str) -> datetime | None:
@@ -97,7 +114,9 @@ def _time(row: Mapping[str, Any], name: str) -> datetime | None:
 
 def _parsed(text: str) -> datetime:
     if text.replace(".", "", 1).isdigit():
-        return datetime.fromtimestamp(float(text), UTC)
+        if (seconds := float(text)) < EARLIEST:
+            raise ValueError(text)
+        return datetime.fromtimestamp(seconds, UTC)
     at = datetime.fromisoformat(text)
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
@@ -107,9 +126,9 @@ def _metadata(row: Mapping[str, Any]) -> Metadata | None:
     named = {n.removeprefix(PREFIX): v for n, v in row.items() if n.startswith(PREFIX)}
     whole = row.get("metadata")
     if isinstance(whole, str) and whole:
-        whole = json.loads(whole)
+        whole = _parsed_json(whole)
     if whole is not None and whole != "" and not isinstance(whole, dict):
-        raise ValueError("metadata must be an object of strings")
+        raise ValueError("metadata must be a JSON object of strings")
     found = {**(whole or {}), **{n: v for n, v in named.items() if v not in (None, "")}}
     if row.get("user") not in (None, ""):
         found["user"] = row["user"]
@@ -118,22 +137,32 @@ def _metadata(row: Mapping[str, Any]) -> Metadata | None:
     return found if found or isinstance(whole, dict) or named else None
 
 
+def _parsed_json(text: str) -> object:
+    """What JSON says, `None` for what is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _jsonl(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(_lines(stream), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            yield number, "not a JSON object"
-            continue
-        yield number, row if isinstance(row, dict) else "not a JSON object"
+        if len(line) >= LONGEST:
+            yield number, f"longer than {LONGEST:,} characters"
+        elif not _is_text(line):
+            yield number, "not UTF-8"
+        else:
+            row = _parsed_json(line)
+            yield number, row if isinstance(row, dict) else "not a JSON object"
 
 
-def _csv(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    reader = csv.DictReader(stream, restkey=None)
-    if reader.fieldnames is None or "id" not in reader.fieldnames:
-        raise ConfigError("the CSV has no column `id` in its first line; name the columns there")
+def _csv(stream: TextIO, name: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    reader = csv.DictReader(_lines(stream), restkey=None, strict=True)
+    if "id" not in _columns(reader):
+        message = f"{name}:1: the CSV has no column `id` in its first line; name the columns there"
+        raise ConfigError(message)
     rows = iter(reader)
     while True:
         try:
@@ -143,5 +172,30 @@ def _csv(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         except csv.Error as error:
             yield reader.line_num, f"not CSV: {error}"
             continue
-        extra = None in row
-        yield reader.line_num, "more values than columns" if extra else row
+        yield reader.line_num, _wrong(row) or row
+
+
+def _columns(reader: csv.DictReader[str]) -> Sequence[str]:
+    try:
+        return reader.fieldnames or ()
+    except csv.Error:
+        return ()
+
+
+def _wrong(row: Mapping[str | None, str | None]) -> str | None:
+    if None in row:
+        return "more values than columns"
+    return None if all(_is_text(value or "") for value in row.values()) else "not UTF-8"
+
+
+def _is_text(said: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in said)
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a stream, each cut at `LONGEST`, so that memory stays bounded."""
+    while line := stream.readline(LONGEST):
+        rest = line
+        while len(rest) == LONGEST and rest[-1] not in "\r\n":
+            rest = stream.readline(LONGEST)
+        yield line

@@ -23,7 +23,7 @@ from janitor.archive.disk import Disk
 from janitor.archive.draft import Draft, inspect
 from janitor.archive.fingerprint import Fingerprint, fingerprint
 from janitor.archive.form import Header, MalformedError, Trailer, read
-from janitor.errors import ConfigError, StoreError
+from janitor.errors import ArchiveError, ConfigError
 from janitor.model import Copy, Key, Record
 
 __all__ = [
@@ -53,24 +53,30 @@ class Stored:
 class Archive:
     """Objects on the local file system; other stores and sealing are to join here.
 
-    A `StoreError` concerns all threads, an `ArchiveDamagedError` the one whose object it names.
+    A `ArchiveError` concerns all threads, an `ArchiveDamagedError` the one whose object it names.
     """
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True) -> Archive:
+    def open(cls, url: str, *, create: bool = True, known: bool = False) -> Archive:
         """The archive at an absolute `file://` URL.
 
         With `create` the directory is made where it is absent (mode 0700) and the temporaries of
-        dead writers are removed; without, nothing is changed, and nothing may be put. Raises
-        `ConfigError` for another URL and `StoreError` where the directory does not serve.
+        dead writers are removed; without, nothing is changed, and nothing may be put. A `known`
+        archive was written before: it must still be there, and is never begun anew. Raises
+        `ConfigError` for another URL and `ArchiveError` where the directory does not serve.
         """
-        disk = Disk(_root(url), writable=create)
+        disk = Disk(_root(url), writable=create, known=known)
         if create:
             disk.tidy()
         return cls(disk)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was ever put here."""
+        return self._disk.is_begun
 
     async def put(
         self, key: Key, created_at: datetime | None, records: AsyncIterator[Record], now: datetime
@@ -80,7 +86,7 @@ class Archive:
         Memory stays constant, whatever the size. An equal object that is already there is success
         and is what is returned; a damaged one is replaced. Whatever `records` raises is raised
         here, and then nothing was archived. Raises `RefusedError` where the export cannot be
-        believed, `StoreError`, `ArchiveDamagedError`.
+        believed, `ArchiveError`, `ArchiveDamagedError`.
         """
         draft = Draft(self._disk, key, created_at, now)
         batch: list[Record] = []
@@ -99,7 +105,7 @@ class Archive:
     async def prove(self, copy: Copy) -> None:
         """Read an object again: it is, byte for byte, the one that was proven, and sound in itself.
 
-        Raises `ArchiveDamagedError` or `StoreError`.
+        Raises `ArchiveDamagedError` or `ArchiveError`.
         """
         await aside(self._prove, copy)
 
@@ -113,7 +119,7 @@ class Archive:
         """The header, the records and the trailer of the object at `path`, streamed.
 
         Blocks; nothing may be believed before the trailer came. Raises `ArchiveDamagedError` or
-        `StoreError`.
+        `ArchiveError`.
         """
         _named(path)
         try:
@@ -122,7 +128,7 @@ class Archive:
             raise self._disk.damaged(path, f"the object is damaged: {error}") from error
 
     async def remove(self, path: str) -> bool:
-        """Remove one object, durably; false where there is none. Raises `StoreError`."""
+        """Remove one object, durably; false where there is none. Raises `ArchiveError`."""
         _named(path)
         return await aside(self._disk.remove, path)
 
@@ -131,7 +137,7 @@ class Archive:
 
         Looks where `keep` lies and where the series lay while its creation was unknown. Costs a
         listing of both: ask only where an older copy is known. What is intact and of another
-        thread stays. Raises `ArchiveDamagedError` or `StoreError`; then nothing was removed.
+        thread stays. Raises `ArchiveDamagedError` or `ArchiveError`; then nothing was removed.
         """
         return await aside(self._remove_older, key, keep)
 
@@ -160,7 +166,7 @@ class Archive:
     def objects(self, project: str | None = None) -> Iterator[Stored]:
         """Every object, or those of one project, streamed in no order; blocks.
 
-        Raises `StoreError`.
+        Raises `ArchiveError`.
         """
         try:
             for found in chain.from_iterable(LocalStore(self._disk.root).list(project)):
@@ -169,7 +175,7 @@ class Archive:
                     yield Stored(named[0], found["path"], found["size"], found["last_modified"])
         except (BaseError, OSError) as error:
             what = str(error).partition("\n")[0]  # the rest is for whoever debugs obstore
-            raise StoreError(f"archive {self._disk.root}: listing it failed: {what}") from error
+            raise ArchiveError(f"archive {self._disk.root}: listing it failed: {what}") from error
 
 
 def _named(path: str) -> Key:

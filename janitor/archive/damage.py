@@ -1,4 +1,4 @@
-"""Damage of one object: it concerns one thread, while a `StoreError` concerns them all."""
+"""Damage of one object: it concerns one thread, while an `ArchiveError` concerns them all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from janitor.errors import JanitorError
 class ArchiveDamagedError(JanitorError):
     """An object is gone, is not what was proven, or another stands in its place.
 
-    Deliberately no `StoreError`: the store answers, so the other threads go on; this one is kept.
+    Deliberately no `ArchiveError`: the store answers, so the other threads go on; this one is kept.
     """
 
     def __init__(self, path: str, what: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from janitor.archive.damage import ArchiveDamagedError
-from janitor.errors import StoreError
+from janitor.errors import ArchiveError
 
 STAGING = ".incoming"
 BLOCK = 1 << 18
@@ -40,7 +40,7 @@ class Staged:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append. Raises `StoreError`; a full disk is told with the room it needs and has."""
+        """Append. Raises `ArchiveError`; a full disk is told with the room it needs and has."""
         self.size += len(data)
         rest = memoryview(data)
         with self._disk.answering(f"writing {self.size:,} bytes"):
@@ -51,14 +51,19 @@ class Staged:
 class Disk:
     """The file system below one root.
 
-    Raises `StoreError` where the root does not answer and `ArchiveDamagedError` where one file is
+    Raises `ArchiveError` where the root does not answer and `ArchiveDamagedError` where one file is
     gone or is no file.
     """
 
-    def __init__(self, root: Path, *, writable: bool) -> None:
+    def __init__(self, root: Path, *, writable: bool, known: bool = False) -> None:
         self.root = root
         self._writable = writable
         self._durable: set[str] = set()
+        if known and not self.is_begun:
+            raise ArchiveError(
+                f"archive {root}: what was archived there is gone. Check that its disk is mounted; "
+                f"to begin a new archive all the same, make the directory {root / STAGING}"
+            )
         with self.answering("opening it"):
             if writable:
                 _make_all(root)
@@ -69,13 +74,18 @@ class Disk:
             if not os.access(root, needed, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, "")
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was ever staged below the root."""
+        return (self.root / STAGING).is_dir()
+
     @contextmanager
     def answering(self, doing: str) -> Iterator[None]:
-        """Turn what the operating system says into a `StoreError` that a person can act on."""
+        """Turn what the operating system says into a `ArchiveError` that a person can act on."""
         try:
             yield
         except OSError as error:
-            raise StoreError(self._sentence(error, doing)) from error
+            raise ArchiveError(self._sentence(error, doing)) from error
 
     def _sentence(self, error: OSError, doing: str) -> str:
         match error.errno:
@@ -120,7 +130,7 @@ class Disk:
         found = os.fstat(descriptor)
         if (found.st_dev, found.st_ino) != self._identity:
             os.close(descriptor)
-            raise StoreError(
+            raise ArchiveError(
                 f"archive {self.root}: another directory stands there than at the start; "
                 "check that its disk is mounted, then start janitor again"
             )
@@ -137,7 +147,7 @@ class Disk:
 
     def _must_write(self) -> None:
         if not self._writable:
-            raise StoreError(f"archive {self.root}: it was opened to be read only")
+            raise ArchiveError(f"archive {self.root}: it was opened to be read only")
 
     def stage(self) -> Staged:
         """A new empty file, mode 0600, that no reader sees."""
@@ -181,7 +191,7 @@ class Disk:
 
         Never raises: what remains is tidied up at the next start.
         """
-        with suppress(OSError, StoreError), self.directory(STAGING) as directory:
+        with suppress(OSError, ArchiveError), self.directory(STAGING) as directory:
             os.unlink(staged.name, dir_fd=directory)
         os.close(staged.descriptor)
 
@@ -218,7 +228,7 @@ class Disk:
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise self.damaged(path, "a link stands in its place") from error
-            raise StoreError(self._sentence(error, f"reading {path}")) from error
+            raise ArchiveError(self._sentence(error, f"reading {path}")) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise self.damaged(path, "no regular file stands there")

@@ -16,7 +16,7 @@ from janitor.model import Copy, Key, Record
 def inspect(disk: Disk, path: str) -> tuple[form.Header, Copy]:
     """Whose object this is and what it holds, read from end to end and proven against itself.
 
-    Raises `ArchiveDamagedError` or `StoreError`.
+    Raises `ArchiveDamagedError` or `ArchiveError`.
     """
     stored = Sealed(disk.read(path))
     try:
@@ -69,13 +69,13 @@ class Draft:
         self._open: tuple[Staged, form.Writer] | None = None
 
     def add(self, records: Sequence[Record]) -> None:
-        """Write the next records. Raises `RefusedError` or `StoreError`."""
+        """Write the next records. Raises `RefusedError` or `ArchiveError`."""
         self._opened()[1].add(records)
 
     def finish(self, records: Sequence[Record]) -> Copy:
         """Write the last records, publish, read back and prove.
 
-        Raises `RefusedError`, `StoreError` or, where what was read back is not what was written,
+        Raises `RefusedError`, `ArchiveError` or, where what was read back is not what was written,
         `ArchiveDamagedError`.
         """
         staged, writer = self._opened()

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from janitor.cli.context import OUTPUTS, Settings
+from janitor.cli.context import OUTPUTS, Settings, plain
 from janitor.errors import ConfigError, JanitorError
 
 
@@ -134,7 +134,8 @@ def _terminate(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the ha
 
 
 def _complain(error: JanitorError) -> None:
-    click.echo(f"janitor: {error}", err=True)
+    said = [f"janitor: {error}"]
     if isinstance(error, ConfigError):
-        for refusal in error.refusals:
-            click.echo(f"  {refusal}", err=True)
+        said += [f"  {refusal}" for refusal in error.refusals]
+    for line in "\n".join(said).splitlines():
+        click.echo(plain(line), err=True)

@@ -52,7 +52,7 @@ async def parts(
         StoreError: The archive cannot be opened.
     """
     observed = metrics or Metrics()
-    archive = Archive.open(config.archive.url) if changing and _archives(config) else None
+    archive = _archive(config, registry) if changing and _archives(config) else None
     async with AsyncExitStack() as stack:
         reaches = {
             name: await _reach(stack, project, observed, changing=changing)
@@ -67,6 +67,14 @@ async def parts(
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
         )
+        if archive is not None and archive.is_begun:
+            registry.set_archive_url(config.archive.url)
+
+
+def _archive(config: Config, registry: Registry) -> Archive:
+    """The archive; one that held copies before must still hold them."""
+    url = config.archive.url
+    return Archive.open(url, known=registry.archive_url() == url)
 
 
 def _archives(config: Config) -> bool:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,18 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
     elif settings.output == "jsonl":
         emit_lines([document])
     else:
-        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=str))
+        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=_said))
 
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line, as they come."""
     for row in rows:
-        click.echo(json.dumps({"schema": 1, **row}, default=str))
+        click.echo(json.dumps({"schema": 1, **row}, default=_said))
+
+
+def _said(value: object) -> str:
+    """What JSON has no form for, as text; times as ISO 8601."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

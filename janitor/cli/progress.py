@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -64,11 +65,19 @@ def _stand_still() -> None:
     """No bar is shown."""
 
 
+class JsonLines(logging.Formatter):
+    """One JSON object a line, whatever the message holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON; a traceback goes into `message`."""
+        line = {"at": self.formatTime(record), "level": record.levelname}
+        return json.dumps({**line, "message": super().format(record)})
+
+
 def configure_logging(settings: Settings) -> None:
     """Log to stderr; one line per thread acted on only when asked for with `-v`."""
-    level = logging.INFO if settings.verbose else logging.WARNING
-    form = "%(asctime)s %(levelname)s %(message)s"
-    if settings.log_format == "json":
-        form = '{"at": "%(asctime)s", "level": "%(levelname)s", "message": "%(message)s"}'
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=form)
-    log.setLevel(level)
+    handler = logging.StreamHandler(sys.stderr)
+    as_text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else as_text)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    log.setLevel(logging.INFO if settings.verbose else logging.WARNING)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import io
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.cli.context import Settings, emit
+from janitor.cli.context import Settings, emit, plain
 from janitor.cli.options import quit_with
 from janitor.errors import ConfigError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from janitor.sources import Rejected
 
 SHOWN = 20
+BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
 @click.command("import")
@@ -69,7 +70,7 @@ def import_command(
     else:
         lines = _lines(file, form, projects)
     with open_registry(config) as registry:
-        _register(settings, registry, lines)
+        _register(settings, registry, lines, "" if file is None else _name(file))
 
 
 def _single(row: dict[str, Any], projects: tuple[str, ...]) -> Iterator[Registration | Rejected]:
@@ -84,16 +85,27 @@ def _single(row: dict[str, Any], projects: tuple[str, ...]) -> Iterator[Registra
 def _lines(file: Path, form: str, projects: tuple[str, ...]) -> Iterator[Registration | Rejected]:
     from janitor.sources import read
 
+    standard = str(file) == "-"
     try:
-        source = sys.stdin.fileno() if str(file) == "-" else file
-        binary = open(source, "rb", closefd=source is file)  # noqa: SIM115 - a descriptor too
+        with open(0 if standard else file, "rb", closefd=not standard) as binary:
+            chosen = _form(binary, file) if form == "auto" else form
+            text = io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
+            yield from read(text, chosen, projects, _name(file))
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}; name another") from error
-    with binary:
-        if form == "auto":
-            form = "jsonl" if binary.peek(1)[:1] == b"{" else "csv"
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="replace", newline="")
-        yield from read(text, form, projects)
+        message = f"{_name(file)}: cannot be read: {error.strerror}; name another"
+        raise ConfigError(message) from error
+
+
+def _form(binary: io.BufferedReader, file: Path) -> str:
+    """Judge by the name, else by the first character after a byte order mark and blanks."""
+    first = binary.peek(1).lstrip(BLANK)[:1]
+    if not first and not binary.peek(1):
+        raise ConfigError(f"{_name(file)}: is empty; nothing was imported")
+    return "jsonl" if first == b"{" and file.suffix.lower() != ".csv" else "csv"
+
+
+def _name(file: Path) -> str:
+    return "standard input" if str(file) == "-" else plain(file)
 
 
 def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
@@ -104,7 +116,7 @@ def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
 
 
 def _register(
-    settings: Settings, registry: Registry, lines: Iterator[Registration | Rejected]
+    settings: Settings, registry: Registry, lines: Iterator[Registration | Rejected], name: str
 ) -> None:
     """Register what is good, name what is not, and exit 1 where something was refused."""
     from janitor.cli.showing import now
@@ -116,7 +128,7 @@ def _register(
     else:
         emit(settings, {**asdict(counts), "rejected": [asdict(reject) for reject in rejects]})
     for reject in rejects[:SHOWN]:
-        click.echo(f"janitor: line {reject.line}: {reject.reason}", err=True)
+        click.echo(f"janitor: {name}:{reject.line}: {plain(reject.reason)}", err=True)
     if len(rejects) > SHOWN:
         click.echo(f"janitor: … {len(rejects)} lines were refused in all", err=True)
     quit_with(1 if rejects else 0)

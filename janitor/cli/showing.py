@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from janitor.cli.context import Settings, emit, plain, table
-from janitor.errors import StoreError
+from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.sweep import Plan, Planned, Report
@@ -27,7 +27,7 @@ def plan(settings: Settings, made: Plan, file: Path | None) -> None:
     """Show a plan, and write it for `apply` where a file was named.
 
     Raises:
-        StoreError: The file cannot be written.
+        ConfigError: The file cannot be written.
     """
     document = {"schema": 1, **made.document()}
     if file is not None:
@@ -139,7 +139,7 @@ def _write(file: Path, document: dict[str, Any]) -> None:
         file.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
     except OSError as error:
         message = f"{file}: the plan cannot be written: {error.strerror}; choose another place"
-        raise StoreError(message) from error
+        raise ConfigError(message) from error
 
 
 def moment(value: object) -> str:

@@ -13,6 +13,7 @@ import click
 
 from janitor.cli.context import Settings
 from janitor.cli.options import DURATION, MOMENT, quit_with
+from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.cli.progress import Watch
@@ -123,7 +124,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
     """
     from janitor.sweep import apply, check, load
 
-    made = load(file.read_bytes(), str(file))
+    made = load(_bytes(file), str(file))
 
     async def work(parts: Parts, stop: asyncio.Event) -> Report:
         check(parts, made, str(file), max_age)
@@ -132,25 +133,34 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
     run(settings, wait, None, work)
 
 
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; name another") from error
+
+
 def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import showing
     from janitor.cli.compose import open_registry
     from janitor.cli.progress import Watch, configure_logging
-    from janitor.cli.textfile import write_metrics
+    from janitor.cli.textfile import require_writable, write_metrics
     from janitor.config import load
     from janitor.metrics import Metrics
 
     configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
+    if textfile is not None:
+        require_writable(textfile)
     with open_registry(config) as registry, registry.lock(wait):
         registry.drain(showing.now())
         if textfile is not None:
             metrics.load_actions(registry.totals())
         report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
+        showing.report(settings, report)
         if textfile is not None:
             write_metrics(metrics, registry, report, textfile)
-        showing.report(settings, report)
     quit_with(128 + caught if caught else report.exit_code)
 
 

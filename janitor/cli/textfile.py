@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from janitor.errors import StoreError
+from janitor.errors import ConfigError, StoreError
 
 ALL_RUNS = 1_000_000
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
     from janitor.metrics import Metrics
     from janitor.registry import Registry
     from janitor.sweep import Report
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a place that cannot be written, before anything is done.
+
+    Raises:
+        ConfigError: The directory does not exist or takes no file.
+    """
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=".janitor-"):
+            pass
+    except OSError as error:
+        message = f"{path}: metrics cannot be written there: {error.strerror}; choose another place"
+        raise ConfigError(message) from error
 
 
 def write_metrics(metrics: Metrics, registry: Registry, report: Report, path: Path) -> None:

@@ -94,6 +94,15 @@ class Holding(Store):
         with self._writing() as connection:
             self._set_meta(connection, "redecide_cursor", orjson.dumps(at).decode())
 
+    def archive_url(self) -> str | None:
+        """Where copies were put so far; `None`: nowhere yet."""
+        return self._meta("archive_url")
+
+    def set_archive_url(self, url: str) -> None:
+        """Records where copies are put."""
+        with self._writing() as connection:
+            self._set_meta(connection, "archive_url", url)
+
     def silent_rules(self, digest: str) -> tuple[str, ...] | None:
         """The rules that matched no thread when last looked; `None` under other rules."""
         found = orjson.loads(self._meta("silent_rules") or "null")

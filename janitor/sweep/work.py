@@ -77,13 +77,17 @@ class Worker:
     async def work_all(self, entries: Iterator[Entry]) -> bool:
         """Work the entries, as many at once as the projects allow; tell whether all were begun."""
         room = asyncio.Semaphore(sum(p.concurrency for p in self.parts.projects.values()) or 1)
-        async with asyncio.TaskGroup() as group:
-            for entry in entries:
-                if self.is_over:
-                    return False
-                await room.acquire()
-                task = group.create_task(self.work(entry))
-                task.add_done_callback(lambda _: room.release())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for entry in entries:
+                    if self.is_over:
+                        return False
+                    await room.acquire()
+                    task = group.create_task(self.work(entry))
+                    task.add_done_callback(lambda _: room.release())
+        except BaseExceptionGroup as failed:
+            # The others were cancelled and say nothing new; what a person must see is the first.
+            raise failed.exceptions[0] from failed
         return True
 
     async def work(self, entry: Entry) -> None:
