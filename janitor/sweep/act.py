@@ -108,7 +108,7 @@ class Actor:
 
     async def _delete(self, review: Review) -> None:
         again = await self._look_again(review, Stage.DELETE)
-        await self._prove_copy(again)
+        await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
         key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
         now, policy = self.parts.clock(), again.decision.policy or ""
         await self.writer.intend(Intent(key, self.run, now, policy, now, access))
@@ -171,12 +171,17 @@ class Actor:
             raise ChangedError(str(again.decision.reason or "changed since it was decided"))
         return again
 
-    async def _prove_copy(self, review: Review) -> None:
-        """The archive object read again, and what is upstream compared with it (I1)."""
+    async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
+        """The archive object read again, and what is upstream compared with it (I1).
+
+        For a copy made under this very claim the newest item, just read again, is enough.
+        """
         copy, key = review.thread.copy, review.thread.key
         if copy is None or not review.thread.copy_is_current:
             return  # no policy archives it: decide() never deletes before a copy that one asks for
         await self.prove_object(review)
+        if just_made:
+            return
         upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
         if upstream.digest != copy.digest:
             raise ChangedError("the copy no longer equals what is upstream")
