@@ -201,8 +201,8 @@ class Actor:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
             return False
-        thread = replace(review.thread, reported=entry.thread.reported)
-        decision = self._reviewer().decide(thread, self.parts.clock())
+        heard = _heard(review.thread, entry.thread)
+        decision = self._reviewer().decide(heard, self.parts.clock())
         return Stage.DELETE in decision.stages
 
     def _driver(self, review: Review) -> Driver:
@@ -228,6 +228,17 @@ class Actor:
 def _with_copy(thread: Thread, copy: Copy) -> Thread:
     state = State.ARCHIVED if thread.state is State.ACTIVE else thread.state
     return replace(thread, copy=copy, copy_is_current=True, items=copy.items, state=state)
+
+
+def _heard(thread: Thread, registered: Thread) -> Thread:
+    """The thread with what the application may have reported since it was looked at."""
+    dates = [at for at in (thread.last_active_at, registered.last_active_at) if at is not None]
+    return replace(
+        thread,
+        last_active_at=max(dates, default=None),
+        reported=registered.reported,
+        keep_until=registered.keep_until,
+    )
 
 
 def _still_due(review: Review) -> Decision:
