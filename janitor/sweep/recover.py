@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from janitor.archive import Fingerprint
+from janitor.archive import ArchiveDamagedError, Fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
@@ -28,7 +28,7 @@ async def recover(worker: Worker) -> None:
         for entry in page:
             if worker.is_over:
                 return
-            if worker.reviewer.serves(entry):
+            if worker.may_call_about(entry):
                 await worker.settle_failures(entry, _recover(worker, entry))
         after = page[-1].thread.key
 
@@ -43,7 +43,7 @@ async def _recover(worker: Worker, entry: Entry) -> None:
         await _prove_gone(worker, entry, driver)
     except UnsettledError:
         raise
-    except DriverError as error:
+    except (DriverError, ArchiveDamagedError) as error:
         raise UnsettledError(f"recovery has no answer to believe: {error}") from error
 
 

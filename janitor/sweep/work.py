@@ -93,10 +93,14 @@ class Worker:
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""
         if not self.reviewer.serves(entry):
-            return self._keep_unsettled(entry, "not_served")
-        if self.breakers[entry.thread.key.project].stop is None:
+            self._keep_unsettled(entry, "not_served")
+        elif self.may_call_about(entry):
             await self.settle_failures(entry, self._look_and_follow(entry))
-        return None
+
+    def may_call_about(self, entry: Entry) -> bool:
+        """Whether the thread's project is served and was not stopped."""
+        served = self.reviewer.serves(entry)
+        return served and self.breakers[entry.thread.key.project].stop is None
 
     async def settle_failures(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
         """Run `work` about one thread and settle the ways in which it can fail.
