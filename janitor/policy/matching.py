@@ -63,9 +63,7 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def clause(key: str, test: Test) -> Clause:
-    """One metadata clause as a function of a view; at a key of the janitor's own it never holds."""
-    if key.startswith(RESERVED):
-        return lambda _: False
+    """One metadata clause as a function of a view."""
     if test.any_of is not None:
         any_of = test.any_of
         return lambda view: view.get(key) in any_of

@@ -86,8 +86,7 @@ def decide_unapproved(
     if not stages:
         return _waiting(old, new, now)
     first = new if new.stage is stages[0] else old
-    reviews = [at for at in (old.review_at, new.review_at) if at is not None]
-    return replace(first, stages=stages, reason=None, review_at=min(reviews))
+    return replace(first, stages=stages)
 
 
 def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from policy_facts import Row, marked_thread, thread
+from policy_facts import Row, at, marked_thread, thread
 from policy_rules import COPY, LAST, PER, PLAIN
 
-from janitor.model import State
+from janitor.model import Hold, State
 from janitor.policy import Policy
 from janitor.policy.rules import KeepLast
 
@@ -69,5 +69,13 @@ LAST_ONES = [
         (PER,),
         thread(99, marked=2, state=State.SOFT_DELETED, reported={"plan": "trial", "user": "ada"}),
         "delete",
+    ),
+    Row(
+        "a hold ends as its time is reached",
+        (PLAIN,),
+        thread(1),
+        "",
+        "not_due",
+        holds=(Hold("until", ids=frozenset({"t"}), until=at(0)),),
     ),
 ]

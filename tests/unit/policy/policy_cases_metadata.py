@@ -13,6 +13,7 @@ from policy_rules import (
     LAW,
     LEGAL,
     NEVER,
+    NO_TICKET,
     ON_CHATKIT,
     PLAIN,
     REST,
@@ -20,7 +21,9 @@ from policy_rules import (
     UNLESS,
 )
 
+from janitor.model import Kind
 from janitor.policy import Policy
+from janitor.policy.rules import Selector
 
 METADATA = [
     Row(
@@ -255,5 +258,17 @@ METADATA = [
         ),
         thread(9, reported={"plan": "b"}),
         "delete",
+    ),
+    Row("absent beside a glob", (NO_TICKET,), thread(9, reported={"tenant": "acme-eu"}), "delete"),
+    Row(
+        "a default that may match where another excludes",
+        (
+            Policy("x", ALL, Selector(kinds=frozenset({Kind.CONVERSATION})), delete=delete(1)),
+            Policy("d", metadata(tier="1"), default=True, delete=delete(1)),
+        ),
+        thread(9, reported=None),
+        "",
+        "unknown_metadata",
+        "d",
     ),
 ]

@@ -201,4 +201,23 @@ STAGES = [
         None,
         1,
     ),
+    Row("active right now", (PLAIN,), thread(0), "", "not_due", "plain", 30),
+    Row(
+        "the first stage is named, not the oldest",
+        (UNDO, WINDOW),
+        thread(25, items=51),
+        "soft_delete trim",
+        None,
+        "undo",
+        -5,
+    ),
+    Row(
+        "of stages due at once the first is next",
+        (Policy("a", ALL, delete=delete(30)), Policy("z", ALL, archive=archive(30))),
+        thread(1),
+        "",
+        "not_due",
+        "z",
+        29,
+    ),
 ]

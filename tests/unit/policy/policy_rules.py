@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy_facts import archive, delete, equals, exists, metadata, soft, trim
+from policy_facts import archive, delete, equals, exists, glob, metadata, soft, trim
 
 from janitor.model import Hold, Kind
 from janitor.policy import Policy
@@ -30,6 +30,9 @@ ON_CHATKIT = Selector(kinds=frozenset({CHATKIT}))
 UNLESS = Policy("unless", metadata(plan="trial"), ON_CHATKIT, delete=delete(1))
 ABSENT = Policy(
     "absent", metadata(ticket=exists(found=False), plan=equals("a", "b")), delete=delete(1)
+)
+NO_TICKET = Policy(
+    "ticket", metadata(ticket=exists(found=False), tenant=glob("acme-*")), delete=delete(1)
 )
 LEGAL = {"plan": "trial", "department": "legal"}
 HOLD = Hold("matter", metadata={"plan": "trial"})

@@ -21,7 +21,7 @@ from policy_facts import (
 
 from janitor.model import Decision, Hold, Kind, Mode, State, Thread
 from janitor.policy import Policies, Policy, counts_items, decide, next_review, revived, weigh
-from janitor.policy.rules import AgeFrom, Delete, Items, Mark, SoftDelete
+from janitor.policy.rules import AgeFrom, Delete, Items, KeepLast, Mark, Selector, SoftDelete
 
 TRIAL = metadata(plan="trial")
 PLAIN = Policy("plain", TRIAL, delete=delete(30))
@@ -163,6 +163,24 @@ def test_each_policy_alone() -> None:
     assert alone == {"plain": [None, None, None, at(25)], "undo": [None, at(15), None, at(25)]}
 
 
+def test_the_ceiling_is_named_only_where_it_is_earlier() -> None:
+    given = policies(PLAIN, life=lifetime(most=40))
+    assert decided(given, thread(1, 11)).policy == "plain"
+    assert decided(given, thread(1, 12)).policy == "lifetime.max"
+
+
+def test_what_is_unread_is_unknown_kind_by_kind_and_project_by_project() -> None:
+    at_b = Policy("b", Selector(projects=frozenset({"b"})), delete=delete(1))
+    threads = Policy("t", Selector(kinds=frozenset({Kind.THREAD})), delete=delete(1))
+    given = policies(at_b, threads)
+    found = [
+        decided(given, thread(9, reported=None, kind=kind, project=project)).policy
+        for kind in (Kind.CONVERSATION, Kind.THREAD)
+        for project in ("a", "b")
+    ]
+    assert found == [None, "b", "t", "b"]
+
+
 def test_equal_holds_are_named_by_name() -> None:
     first, second = Hold("a", ids=frozenset({"t"})), Hold("b", ids=frozenset({"t"}))
     assert decided(policies(PLAIN), thread(99), first, second).policy == "a"
@@ -178,6 +196,8 @@ def test_items_are_counted_where_a_policy_asks() -> None:
     assert counts_items(thread(), policies(by_window))
     assert not counts_items(thread(), policies(PLAIN, Policy("a", archive=archive(1))))
     assert not counts_items(thread(reported={}), policies(by_items))
+    chatkit = Policy("c", Selector(kinds=frozenset({Kind.CHATKIT_THREAD})), trim=trim(5))
+    assert not counts_items(thread(), policies(chatkit))
 
 
 def test_the_next_review_is_the_decisions() -> None:
@@ -185,3 +205,6 @@ def test_the_next_review_is_the_decisions() -> None:
     given = policies(PLAIN)
     assert next_review(thread(25), given, (held,), {}, NOW) == at(2)
     assert next_review(thread(25), given, (), {}, NOW) == at(5)
+    last = policies(replace(PLAIN, keep_last=KeepLast(1)))
+    assert next_review(thread(20), last, (), {"plain": 0}, NOW) == at(1)
+    assert next_review(thread(20), last, (), {"plain": 1}, NOW) == at(10)

@@ -130,13 +130,6 @@ def test_what_was_promised_goes_on() -> None:
     assert decision.policy == "p"
 
 
-def test_the_reason_for_keeping_is_not_told_of_what_goes_on() -> None:
-    held = Policy("k", metadata(plan="trial"), archive=archive(7), keep_forever=True)
-    decision = unapproved(policies(held), policies(COPY), thread(8))
-    assert decision.stages == (Stage.ARCHIVE,)
-    assert decision.reason is None
-
-
 def test_a_protection_keeps_while_the_copy_goes_on() -> None:
     given = thread(99)
     held = Policy("p", TRIAL, archive=archive(7), keep_forever=True)
@@ -204,6 +197,20 @@ def test_what_is_promised_but_not_asked_for_any_more_waits() -> None:
     assert decision.stages == ()
     assert decision.reason is Reason.UNMATCHED
     assert decision.review_at is None
+
+
+def test_nothing_goes_on_where_one_marks_and_the_other_trims() -> None:
+    window = Policy("p", TRIAL, trim=trim(5, 1))
+    decision = unapproved(policies(UNDO), policies(window), thread(30, items=6))
+    assert decision.stages == ()
+    assert decision.reason is Reason.UNAPPROVED
+    assert decision.review_at is None
+
+
+def test_a_copy_on_the_other_side_is_not_missed() -> None:
+    decision = unapproved(policies(COPY), policies(SLOW), thread(1))
+    assert decision.stages == ()
+    assert decision.review_at == at(6)
 
 
 def test_a_side_that_waits_is_looked_at_when_the_other_may_change() -> None:
