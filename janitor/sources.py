@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ PREFIX = "metadata."
 LONGEST = 1 << 20  # characters of a line; what is longer is no thread
 EARLIEST = 100_000_000  # epoch seconds in 1973: a smaller number is a year, a date or a mistake
 SHOWN = 64
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +126,35 @@ def _parsed(text: str) -> datetime:
 def _metadata(row: Mapping[str, Any]) -> Metadata | None:
     """The metadata as reported; `None` where nothing was said of it at all."""
     named = {n.removeprefix(PREFIX): v for n, v in row.items() if n.startswith(PREFIX)}
-    whole = row.get("metadata")
-    if isinstance(whole, str) and whole:
-        whole = _parsed_json(whole)
-    if whole is not None and whole != "" and not isinstance(whole, dict):
-        raise ValueError("metadata must be a JSON object of strings")
+    whole = _whole(row.get("metadata"))
     found = {**(whole or {}), **{n: v for n, v in named.items() if v not in (None, "")}}
     if row.get("user") not in (None, ""):
         found["user"] = row["user"]
     if any(not isinstance(value, str) for value in found.values()):
         raise ValueError("metadata values must be strings; write them in quotes")
-    return found if found or isinstance(whole, dict) or named else None
+    return found if found or whole is not None or named else None
 
 
-def _parsed_json(text: str) -> object:
-    """What JSON says, `None` for what is no JSON."""
+def _whole(said: object) -> dict[str, Any] | None:
+    match said:
+        case None | "":
+            return None
+        case dict():
+            return said
+        case str():
+            return _object(said, "metadata: ")
+        case _:
+            raise ValueError("metadata: not a JSON object of strings")
+
+
+def _object(text: str, what: str = "") -> dict[str, Any]:
     try:
-        return json.loads(text)
+        said = json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        said = None
+    if not isinstance(said, dict):
+        raise ValueError(f"{what}not a JSON object")  # noqa: TRY004 - a line's fault, not the program's
+    return said
 
 
 def _jsonl(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -154,8 +166,14 @@ def _jsonl(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         elif not _is_text(line):
             yield number, "not UTF-8"
         else:
-            row = _parsed_json(line)
-            yield number, row if isinstance(row, dict) else "not a JSON object"
+            yield number, _row(line)
+
+
+def _row(line: str) -> dict[str, Any] | str:
+    try:
+        return _object(line)
+    except ValueError as error:
+        return str(error)
 
 
 def _csv(stream: TextIO, name: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -170,7 +188,7 @@ def _csv(stream: TextIO, name: str) -> Iterator[tuple[int, Mapping[str, Any] | s
         except StopIteration:
             return
         except csv.Error as error:
-            yield reader.line_num, f"not CSV: {error}"
+            yield reader.reader.line_num, f"not CSV: {error}"
             continue
         yield reader.line_num, _wrong(row) or row
 
@@ -189,7 +207,7 @@ def _wrong(row: Mapping[str | None, str | None]) -> str | None:
 
 
 def _is_text(said: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in said)
+    return SURROGATE.search(said) is None
 
 
 def _lines(stream: TextIO) -> Iterator[str]:

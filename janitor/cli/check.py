@@ -13,9 +13,11 @@ from janitor.cli.context import Settings, emit, plain
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
+    from janitor.config import Config
     from janitor.config.explain import Explanation
     from janitor.config.fixtures import Fixture
     from janitor.config.trials import Difference
+    from janitor.sweep.survey import Survey
 
 YAML_FILE = click.Path(path_type=Path)
 
@@ -52,11 +54,14 @@ def init_command(settings: Settings, path: Path) -> None:
 @click.command(
     "validate",
     epilog="Examples: `janitor validate`; `janitor validate config/janitor.yaml`; "
-    "`janitor --output json validate`. Exit code 2: the file is refused.",
+    "`janitor --output json validate --against-registry`. Exit code 2: the file is refused.",
 )
 @click.argument("file", type=YAML_FILE, required=False)
+@click.option(
+    "--against-registry", is_flag=True, help="Say, too, how many registered threads each concerns."
+)
 @click.pass_obj
-def validate_command(settings: Settings, file: Path | None) -> None:
+def validate_command(settings: Settings, file: Path | None, *, against_registry: bool) -> None:
     """Refuse a configuration file, or explain what it means.
 
     Everything wrong is listed at once, each with file, line, column, path and what to write
@@ -67,9 +72,12 @@ def validate_command(settings: Settings, file: Path | None) -> None:
     from janitor.config.explain import explain
 
     path = file or settings.config_path()
-    explanation = explain(load(path))
+    config = load(path)
+    found = _survey(config) if against_registry else None
+    explanation = explain(config, None if found is None else found.overlaps)
     if settings.wants_table:
         _show(path, explanation)
+        _show_survey(found)
         return
     emit(
         settings,
@@ -80,6 +88,7 @@ def validate_command(settings: Settings, file: Path | None) -> None:
                 {"name": name, "says": says} for name, says in explanation.policies.items()
             ],
             "warnings": explanation.warnings,
+            **({} if found is None else _survey_document(found)),
         },
     )
 
@@ -141,6 +150,33 @@ def _show(path: Path, explanation: Explanation) -> None:
         click.echo("\nWarnings")
     for warning in explanation.warnings:
         click.echo(f"  {plain(warning)}")
+
+
+def _survey(config: Config) -> Survey:
+    from janitor.cli.compose import open_registry
+    from janitor.sweep.survey import survey
+
+    with open_registry(config, read_only=True) as registry:
+        return survey(registry, config.policies)
+
+
+def _survey_document(found: Survey) -> Mapping[str, object]:
+    return {
+        "threads": dict(found.threads),
+        "unmatched": found.unmatched,
+        "silent_rules": found.silent_rules,
+    }
+
+
+def _show_survey(found: Survey | None) -> None:
+    if found is None:
+        return
+    click.echo("\nIn the registry")
+    for name, number in sorted(found.threads.items()):
+        click.echo(f"  {plain(name)} concerns {number} threads")
+    click.echo(f"  {found.unmatched} threads are matched by no policy and stay untouched")
+    for rule in found.silent_rules:
+        click.echo(f"  {plain(rule)} matches no thread; is it a typo?")
 
 
 def _show_trial(fixture: Fixture, differences: Sequence[Difference]) -> None:
