@@ -112,7 +112,7 @@ def environment(state: Path, settings: Path) -> dict[str, str]:
         name: value.replace("/var/lib/janitor", str(state)).replace("/etc/janitor", str(settings))
         for name, value in given.items()
     }
-    return moved | {"CREDENTIALS_DIRECTORY": str(settings)}
+    return os.environ | moved | {"CREDENTIALS_DIRECTORY": str(settings)}
 
 
 def command() -> list[str | Path]:
