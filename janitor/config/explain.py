@@ -25,11 +25,11 @@ class Explanation:
     warnings: tuple[str, ...]
 
 
-def explain(config: Config) -> Explanation:
-    """Explain a configuration from the file alone."""
+def explain(config: Config, overlaps: Mapping[tuple[str, str], int] | None = None) -> Explanation:
+    """Explain a configuration from the file alone, or with the `overlaps` of a registry."""
     policies = config.policies
     told = {rule.name: tuple(_policy(rule, policies)) for rule in policies.rules}
-    return Explanation(tuple(_summary(config)), told, tuple(warnings(policies)))
+    return Explanation(tuple(_summary(config)), told, tuple(warnings(policies, overlaps)))
 
 
 def warnings(
