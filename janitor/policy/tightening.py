@@ -31,9 +31,10 @@ def tightened(
 ) -> bool:
     """Whether under `new` a removing stage gets earlier or a protection ends.
 
-    To go without the copy that `old` makes before it deletes is such a protection. Dates that
-    nobody knows are taken as now on both sides; while the metadata is unread, any difference
-    between the rules that may match counts.
+    To go without the copy that `old` makes before it deletes is such a protection. Looked at as
+    things are, and as they will be once holds, `keep_last` and `keep_until` end. Dates that nobody
+    knows are taken as now on both sides; while the metadata is unread, any difference between the
+    rules that may match counts.
     """
     if thread.state not in LIVE:
         return False
@@ -46,19 +47,30 @@ def tightened(
     )
     before = weigh(dated, old, holds, old_ranks, now)
     after = weigh(dated, new, holds, new_ranks, now)
-    return _loses_copy(before, after) or any(
-        _time(late, now) < _time(early, now)
-        for early, late in zip(before.times[1:], after.times[1:], strict=True)
-    )
+    return _is_earlier(before, after) or _is_earlier(_bare(dated, old, now), _bare(dated, new, now))
 
 
 def _possible(thread: Thread, policies: Policies) -> object:
     return rulebook(policies).matched(thread.key, views_of(thread)).unknown
 
 
+def _bare(thread: Thread, policies: Policies, now: datetime) -> Case:
+    """The case of a thread once no hold, rank or date of its own keeps it any more."""
+    protecting = rulebook(policies).matched(thread.key, views_of(thread)).protecting
+    beyond = {one.name: one.keep_last.count for one in protecting if one.keep_last is not None}
+    return weigh(replace(thread, keep_until=None), policies, (), beyond, now)
+
+
+def _is_earlier(before: Case, after: Case) -> bool:
+    removing = zip(before.times[1:], after.times[1:], strict=True)
+    return _loses_copy(before, after) or any(
+        _time(late, after.now) < _time(early, before.now) for early, late in removing
+    )
+
+
 def _loses_copy(before: Case, after: Case) -> bool:
     copied = before.times.archive is not None and after.times.archive is None
-    return copied and after.times.delete is not None and after.times.delete.at < NEVER
+    return copied and after.times.delete is not None
 
 
 def _time(due: Due | None, now: datetime) -> datetime:

@@ -108,6 +108,16 @@ def test_a_shorter_grace() -> None:
     assert not is_tightened(short, policies(FAST), thread(99), (released,))
 
 
+def test_what_keeps_a_thread_now_does_not_hide_a_tightening() -> None:
+    held = Hold("h", ids=frozenset({"t"}))
+    assert is_tightened(policies(SLOW), policies(FAST), thread(1), (held,))
+    assert is_tightened(policies(COPY), policies(SLOW), thread(1), (held,))
+    assert is_tightened(policies(SLOW), policies(FAST), thread(1, keep_until=at(999)))
+    sooner = replace(LAST, delete=delete(20))
+    assert is_tightened(policies(LAST), policies(sooner), thread(1), places=(0, 0))
+    assert not is_tightened(policies(sooner), policies(LAST), thread(1), places=(0, 0))
+
+
 def unapproved(old: Policies, new: Policies, given: Thread) -> Decision:
     return decide_unapproved(
         given, old, new, (), approved_ranks={"p": 9}, proposed_ranks={"p": 9}, now=NOW
