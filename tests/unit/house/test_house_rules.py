@@ -16,7 +16,7 @@ PROGRAM, TESTS = sources("janitor"), sources("tests", "bench")
 # `bench/` prints its table; below the command line nothing else speaks to a person.
 MAY_PRINT = re.compile(r"janitor/cli/|bench/|tests/unit/house/figures\.py")
 LATER = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b")
-MACHINE = re.compile(r"(?<![\w.)])/(work|root|home|Users|tmp)(?![\w-])/?\w*")
+MACHINE = re.compile(r"(?<![\w.)])/(?:(?:work|root|home|Users)(?![\w-])|tmp/\w)")
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "config/**/*", "systemd/*", "Dockerfile", ".ci/run")
