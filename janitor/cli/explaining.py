@@ -17,6 +17,7 @@ from janitor.errors import ConfigError
 if TYPE_CHECKING:
     from janitor.config import Config
     from janitor.policy import Case
+    from janitor.policy.schedule import Times
     from janitor.registry import Entry, Registry
 
 STAGES = ("archive", "soft_delete", "trim", "delete")
@@ -82,15 +83,14 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
 def _policies(case: Case) -> list[dict[str, Any]]:
     """Every policy that matches, with the time of each stage that it names."""
     each = case.of_each()
-    rows = [
-        {
-            "policy": name,
-            **{s: due and _until(due.at) for s, due in zip(STAGES, times, strict=True)},
-        }
-        for name, times in each.items()
-    ]
+    rows = [{"policy": name, **_times(times)} for name, times in each.items()]
     protecting = [rule.name for rule in case.matched.protecting if rule.name not in each]
     return [*rows, *({"policy": name, **dict.fromkeys(STAGES)} for name in protecting)]
+
+
+def _times(times: Times) -> dict[str, datetime | str | None]:
+    named = zip(STAGES, times, strict=True)
+    return {stage: None if due is None else _until(due.at) for stage, due in named}
 
 
 def _until(at: datetime) -> datetime | str:
@@ -111,4 +111,5 @@ def _show(document: Mapping[str, Any]) -> None:
 
 
 def _rows(title: str, fields: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    table(title, fields, ([cell(row[name]) for name in fields] for row in rows))
+    if rows:
+        table(title, fields, ([cell(row[name]) for name in fields] for row in rows))
