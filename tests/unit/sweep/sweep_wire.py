@@ -31,7 +31,7 @@ class Hook:
     happened: bool = False
 
     def strikes(self, request: httpx2.Request) -> bool:
-        if self.happened or request.method != self.method:
+        if self.happened or not fnmatchcase(request.method, self.method):
             return False
         if not fnmatchcase(request.url.path, f"*{self.path}"):
             return False

@@ -90,12 +90,7 @@ class World:
         upstream: Mapping[str, str] | None = None,
     ) -> Key:
         """A container at the server that the registry knows, last active at `active_at`."""
-        put: Callable[..., str] = {
-            Kind.CONVERSATION: self.server.add_conversation,
-            Kind.CHATKIT_THREAD: self.server.add_chatkit_thread,
-            Kind.AGENT_SESSION: self.server.add_agent_session,
-            Kind.THREAD: self.server.add_thread,
-        }[kind]
+        put: Callable[..., str] = getattr(self.server, f"add_{kind}")
         known: dict[str, Any] = {"project": project, "created_at": created_at, "items": items}
         if CATALOGUE[kind].has_metadata:
             known["metadata"] = upstream
