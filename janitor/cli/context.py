@@ -56,16 +56,16 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
     elif settings.output == "jsonl":
         emit_lines([document])
     else:
-        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=_said))
+        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
 
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line, as they come."""
     for row in rows:
-        click.echo(json.dumps({"schema": 1, **row}, default=_said))
+        click.echo(json.dumps({"schema": 1, **row}, default=as_json))
 
 
-def _said(value: object) -> str:
+def as_json(value: object) -> str:
     """What JSON has no form for, as text; times as ISO 8601."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from janitor.registry import Registry
     from janitor.sweep import Parts, Plan, Report, Scope
 
+OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 Work = Callable[["Parts", asyncio.Event], Awaitable["Report"]]
 
 
 @click.command("plan")
-@click.option("-o", "file", type=click.Path(path_type=Path), help="Write the plan for `apply`.")
+@click.option("-o", "file", type=OUT_FILE, help="Write the plan for `apply`.")
 @click.option("--at", type=MOMENT, help="Pretend that it is this time; such a plan only shows.")
 @click.option("--all", "everything", is_flag=True, help="List the threads that are kept, too.")
 @click.option("--offline", is_flag=True, help="Registry facts only: ask no server.")
@@ -105,8 +106,20 @@ def sweep_command(
     if dry_run:
         _plan(settings, Scope(), None, None)
         return
-    orders = Orders(policy, limit)
-    run(settings, wait, metrics_textfile, lambda parts, stop: sweep(parts, orders, stop))
+
+    async def work(parts: Parts, stop: asyncio.Event) -> Report:
+        _require_policy(parts, policy)
+        return await sweep(parts, Orders(policy, limit), stop)
+
+    run(settings, wait, metrics_textfile, work)
+
+
+def _require_policy(parts: Parts, name: str | None) -> None:
+    from janitor.policy import CEILING
+
+    known = [rule.name for rule in parts.policies.rules] + [CEILING]
+    if name is not None and name not in known:
+        raise ConfigError(f"--policy {name}: there is no such policy; known: {', '.join(known)}")
 
 
 @click.command("apply")
