@@ -28,7 +28,7 @@ class Watch:
         event = notice.event
         if event.outcome is Outcome.KEPT:
             self._metrics.kept.labels(event.reason or "").inc()
-        elif event.outcome is not None:
+        if event.outcome is not None and (event.stage or event.outcome is not Outcome.KEPT):
             policy, stage = event.policy or "", event.stage or ""
             self._metrics.actions.labels(policy, stage, event.outcome).inc()
         if notice.size:

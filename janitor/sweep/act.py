@@ -196,6 +196,8 @@ class Actor:
         again = await self._reviewer().on_probe(entry, self.parts.clock())
         if again.decision.stage is not stage:
             raise ChangedError(str(again.decision.reason or "changed since it was decided"))
+        if again.remover != review.remover:
+            raise ChangedError("another policy governs it by now")
         return again
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from janitor.drivers import Driver
 from janitor.errors import BusyError
-from janitor.model import Decision, Hold, Probe, Reason, State, Thread
+from janitor.model import REMOVING, Decision, Hold, Probe, Reason, Stage, State, Thread
 from janitor.policy import Policies, decide, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
@@ -24,13 +24,17 @@ WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A thread after a look; `probed` tells whether the server was asked."""
+    """A thread after a look; `probed` tells whether the server was asked.
+
+    `remover` is the policy that a removal counts under, where one is due or may be found so.
+    """
 
     entry: Entry
     thread: Thread
     sightings: Sightings
     decision: Decision
     probed: bool
+    remover: str | None = None
 
     @property
     def is_revived(self) -> bool:
@@ -49,7 +53,9 @@ class Reviewer:
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
         thread = _settled_state(_with_doubted_copy(entry.thread))
-        return Review(entry, thread, entry.sightings, self.decide(thread, now), probed=False)
+        decision = self.decide(thread, now)
+        remover = self._remover(thread, decision, now)
+        return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
 
     def needs_probe(self, review: Review) -> bool:
         """Whether the server must be asked before anything is believed."""
@@ -75,7 +81,8 @@ class Reviewer:
         if counts_items(thread, self._parts.policies):
             thread = replace(thread, items=await _count(driver, entry, probe))
         decision = await asyncio.to_thread(self.decide, thread, now)
-        return Review(entry, thread, sightings, decision, probed=True)
+        remover = await asyncio.to_thread(self._remover, thread, decision, now)
+        return Review(entry, thread, sightings, decision, probed=True, remover=remover)
 
     def driver(self, entry: Entry) -> Driver:
         """The driver that serves the thread.
@@ -96,6 +103,14 @@ class Reviewer:
         """Decide with the holds and ranks of this moment."""
         ranks = self._ranking.of(thread, now)
         return decide(thread, self._parts.policies, self._holds, ranks, now)
+
+    def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
+        """The policy that removes; a copy that comes first may be due under another one."""
+        removes = not REMOVING.isdisjoint(decision.stages)
+        if removes and Stage.ARCHIVE in decision.stages:
+            copied = replace(thread, copy_is_current=True)
+            return self.decide(_settled_state(copied), now).policy
+        return decision.policy if removes or decision.reason in UNKNOWN else None
 
     def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
         old = entry.thread

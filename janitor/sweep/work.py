@@ -42,6 +42,7 @@ class Worker:
         self.run = run
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
+        self.counted_at: datetime | None = None
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
         self.writer = Writer(parts.registry)
@@ -95,7 +96,13 @@ class Worker:
         if not self.reviewer.serves(entry):
             self._keep_unsettled(entry, "not_served")
         elif self.may_call_about(entry):
-            await self.settle_failures(entry, self._look_and_follow(entry))
+            now = self.counted_at or self.parts.clock()
+            review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
+            if self._is_over_a_limit(review):
+                self._keep_unsettled(entry, "limit")
+            else:
+                told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
+                await self.settle_failures(told, self._look_and_follow(review))
 
     def may_call_about(self, entry: Entry) -> bool:
         """Whether the thread's project is served and was not stopped."""
@@ -131,34 +138,40 @@ class Worker:
         except ArchiveError as error:
             self.archive_error = error
 
-    async def _look_and_follow(self, entry: Entry) -> None:
-        now = self.parts.clock()
-        review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
-        if self._is_over_a_limit(review):
-            return self._keep_unsettled(entry, "limit")
+    async def _look_and_follow(self, review: Review) -> None:
+        key, counted = review.thread.key, review.remover
         if self.reviewer.needs_probe(review):
-            review = await self.reviewer.on_probe(entry, now)
-            self.breakers[entry.thread.key.project].answered()
-        return await self._follow(review)
+            if review.decision.stage is not None:
+                self.actor.doing[key] = review.decision.stage
+            review = await self.reviewer.on_probe(review.entry, self.parts.clock())
+            self.actor.doing.pop(key, None)
+            self.breakers[key.project].answered()
+        await self._follow(review, counted)
 
-    async def _follow(self, review: Review) -> None:
+    async def _follow(self, review: Review, counted: str | None) -> None:
         if self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
             await self._settle_look(review)
-        elif (reason := self._why_not(review)) is not None:
+        elif (reason := self._why_not(review, counted)) is not None:
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
 
     def _is_over_a_limit(self, review: Review) -> bool:
-        decision = review.decision
-        return decision.policy in self.forbidden and bool(REMOVING.intersection(decision.stages))
+        removes = not REMOVING.isdisjoint(review.decision.stages)
+        return removes and review.remover in self.forbidden
 
-    def _why_not(self, review: Review) -> str | None:
-        """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
+    def _why_not(self, review: Review, counted: str | None) -> str | None:
+        """Why a thread with due stages is left as it is, or `None` where the sweep may act.
+
+        `counted` is the policy that it was counted under: what a probe finds due elsewhere is
+        recorded, and counted there by the next sweep before anything is done.
+        """
         if self._is_over_a_limit(review):
             return "limit"
+        if self.counted_at is not None and review.remover not in (None, counted):
+            return "uncounted"
         if self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
             return "audit"
         archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
