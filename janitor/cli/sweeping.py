@@ -171,9 +171,11 @@ def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) 
         if textfile is not None:
             metrics.load_actions(registry.totals())
         report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
-        showing.report(settings, report)
-        if textfile is not None:
-            write_metrics(metrics, registry, report, textfile)
+        try:
+            showing.report(settings, report)
+        finally:
+            if textfile is not None:
+                write_metrics(metrics, registry, report, textfile)
     quit_with(128 + caught if caught else report.exit_code)
 
 
