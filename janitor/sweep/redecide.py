@@ -51,10 +51,12 @@ def redecide(parts: Parts, now: datetime) -> int:
     registry, digest = parts.registry, rules_digest(parts)
     reviewer = Reviewer(parts, registry.holds(now))
     after, changed = registry.redecide_cursor(digest), 0
+    if after is None:
+        registry.set_policies_digest("")  # until the pass ends, rows are of two minds
     silence = Silence(parts.policies)
     while page := registry.reviewable(after, PAGE):
         after = page[-1].thread.key
-        reviews = [reviewer.on_facts(entry, now) for entry in page if reviewer.serves(entry)]
+        reviews = [reviewer.on_facts(entry, now) for entry in page]
         for entry in page:
             silence.see(entry)
         changed += registry.reschedule([_rescheduled(review, now) for review in reviews])

@@ -105,7 +105,13 @@ class Reviewer:
         return decide(thread, self._parts.policies, self._holds, ranks, now)
 
     def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
-        """The policy that removes; a copy that comes first may be due under another one."""
+        """The policy that removes; a copy that comes first may be due under another one.
+
+        Unread metadata is taken as empty: whatever else a probe finds, a later sweep counts.
+        """
+        if decision.reason is Reason.UNKNOWN_METADATA:
+            thread = replace(thread, upstream={})
+            return self._remover(thread, self.decide(thread, now), now)
         removes = not REMOVING.isdisjoint(decision.stages)
         if removes and Stage.ARCHIVE in decision.stages:
             copied = replace(thread, copy_is_current=True)
