@@ -20,7 +20,16 @@ class Metrics:
     """The metrics of one process, or of a registry's history when they are loaded from it."""
 
     def __init__(self) -> None:
-        r = self.collectors = CollectorRegistry()
+        self.collectors = CollectorRegistry()
+        for declare in (
+            self._declare_threads,
+            self._declare_sweeps,
+            self._declare_calls,
+            self._declare_state,
+        ):
+            declare(self.collectors)
+
+    def _declare_threads(self, r: CollectorRegistry) -> None:
         self.threads = Gauge(
             "janitor_threads", "Registered threads.", ["project", "kind", "state"], registry=r
         )
@@ -34,6 +43,14 @@ class Metrics:
             registry=r,
         )
         self.kept = Counter("janitor_kept", "Threads looked at and kept.", ["reason"], registry=r)
+        self.unmatched = Gauge(
+            "janitor_unmatched_threads", "Due for review and matched by no policy.", registry=r
+        )
+        self.future_dated = Gauge(
+            "janitor_future_dated_threads", "Kept for a time that is yet to come.", registry=r
+        )
+
+    def _declare_sweeps(self, r: CollectorRegistry) -> None:
         self.sweep_seconds = Histogram(
             "janitor_sweep_duration_seconds",
             "Duration of sweeps.",
@@ -46,6 +63,20 @@ class Metrics:
             registry=r,
         )
         self.sweeps = Counter("janitor_sweeps", "Sweeps by how they ended.", ["result"], registry=r)
+        self.limit_tripped = Gauge(
+            "janitor_limit_tripped",
+            "1 while a safety limit holds.",
+            ["limit", "policy"],
+            registry=r,
+        )
+        self.silent_rules = Gauge(
+            "janitor_rules_matching_nothing",
+            "1 where a rule matches no thread.",
+            ["rule"],
+            registry=r,
+        )
+
+    def _declare_calls(self, r: CollectorRegistry) -> None:
         self.requests = Counter(
             "janitor_api_requests",
             "Requests to the API by status; `error` where none came.",
@@ -65,24 +96,8 @@ class Metrics:
         self.archived_bytes = Counter(
             "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )
-        self.limit_tripped = Gauge(
-            "janitor_limit_tripped",
-            "1 while a safety limit holds.",
-            ["limit", "policy"],
-            registry=r,
-        )
-        self.unmatched = Gauge(
-            "janitor_unmatched_threads", "Due for review and matched by no policy.", registry=r
-        )
-        self.future_dated = Gauge(
-            "janitor_future_dated_threads", "Kept for a time that is yet to come.", registry=r
-        )
-        self.silent_rules = Gauge(
-            "janitor_rules_matching_nothing",
-            "1 where a rule matches no thread.",
-            ["rule"],
-            registry=r,
-        )
+
+    def _declare_state(self, r: CollectorRegistry) -> None:
         self.holds = Gauge("janitor_holds", "Holds in force.", registry=r)
         self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
         self.registry_up = Gauge("janitor_registry_up", "1 while the registry answers.", registry=r)
