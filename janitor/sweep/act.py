@@ -18,7 +18,7 @@ from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
 from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
-from janitor.registry import Event, Intent, Settlement
+from janitor.registry import Entry, Event, Intent, Settlement
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import event, settlement
@@ -31,12 +31,12 @@ WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 class ChangedError(Exception):
     """The thread is no longer what was decided about; it is kept, for the reason given.
 
-    `copy_is_stale` says that the archive's copy is not what is upstream: it is due anew.
+    `review` is the look that found it so, to be recorded: what it saw arrive is activity.
     """
 
-    def __init__(self, reason: str, *, copy_is_stale: bool = False) -> None:
+    def __init__(self, reason: str, *, review: Review | None = None) -> None:
         super().__init__(reason)
-        self.copy_is_stale = copy_is_stale
+        self.review = review
 
 
 class UnsettledError(DriverError):
@@ -101,9 +101,9 @@ class Actor:
                 await self._store().remove_older(key, copy)
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
-        probe = await self._driver(review).probe(review.thread.key.id)
-        if probe.newest_item != copy.newest_item:
-            raise ChangedError("changed while it was copied")
+        again = await self._look_after(review, review.entry)
+        if again.thread.newest_item != copy.newest_item:
+            raise ChangedError("changed while it was copied", review=again)
 
     async def _soft_delete(self, review: Review) -> None:
         again, now = await self._look_again(review, Stage.SOFT_DELETE), self.parts.clock()
@@ -193,12 +193,20 @@ class Actor:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry says otherwise by now")
-        again = await self._reviewer().on_probe(entry, self.parts.clock())
+        again = await self._look_after(review, entry)
         if again.decision.stage is not stage:
-            raise ChangedError(str(again.decision.reason or "changed since it was decided"))
+            reason = str(again.decision.reason or "changed since it was decided")
+            raise ChangedError(reason, review=again)
         if again.remover != review.remover:
-            raise ChangedError("another policy governs it by now")
+            raise ChangedError("another policy governs it by now", review=again)
         return again
+
+    async def _look_after(self, review: Review, entry: Entry) -> Review:
+        """A later look, to which the items seen by `review` are known, recorded or not."""
+        seen = replace(review.sightings, reported_at=entry.sightings.reported_at)
+        now = self.parts.clock()
+        again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
+        return replace(again, entry=entry)
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """The archive object read again, and what is upstream compared with it (I1).
@@ -213,7 +221,8 @@ class Actor:
             return
         upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
         if upstream.digest != copy.digest:
-            raise ChangedError("the copy no longer equals what is upstream", copy_is_stale=True)
+            stale = replace(review, thread=replace(review.thread, copy_is_current=False))
+            raise ChangedError("the copy no longer equals what is upstream", review=stale)
 
     async def prove_object(self, review: Review) -> None:
         """Read the thread's archive object again, where it has one."""

@@ -226,16 +226,12 @@ class Worker:
 
     async def _settle_kept(self, entry: Entry, error: ChangedError) -> None:
         line = self._event(entry, "kept", Outcome.KEPT, str(error))
-        await self._commit(
-            Settlement(
-                entry.thread.key,
-                self.parts.clock(),
-                policy=entry.policy,
-                due_at=entry.due_at,
-                copy_is_current=False if error.copy_is_stale else None,
-                events=(line,),
-            )
-        )
+        if error.review is not None:
+            change = settlement(error.review, error.review.decision)
+        else:
+            now, key = self.parts.clock(), entry.thread.key
+            change = Settlement(key, now, policy=entry.policy, due_at=entry.due_at)
+        await self._commit(replace(change, events=(line,)))
 
     async def _commit(self, change: Settlement) -> None:
         await self.writer.settle(change)
