@@ -135,7 +135,8 @@ class Settlement:
     the count. `tombstone` drops metadata, labels and sightings (the row then only says that and
     when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
     with it. `missing` only notes that the server did not know the id; the state changes when the
-    sweep confirms it at its end.
+    sweep confirms it at its end. `seen_review_at` is the review time that the looker read: where a
+    registration has set another one since, the sooner of both stands.
     """
 
     key: Key
@@ -158,6 +159,7 @@ class Settlement:
     archive_keep_until: datetime | None = None
     keep_claim: bool = False
     missing: bool = False
+    seen_review_at: datetime | None = None
     events: tuple[Event, ...] = ()
 
 

@@ -202,7 +202,9 @@ class Worker:
             breaker.missed()
         at = missing_again_at(entry.missing_since, self.parts.clock())
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
-        await self._commit(Settlement(entry.thread.key, at, missing=True, events=(line,)))
+        seen = entry.review_at
+        change = Settlement(entry.thread.key, at, missing=True, seen_review_at=seen, events=(line,))
+        await self._commit(change)
 
     async def _set_back(
         self,
