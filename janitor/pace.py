@@ -33,7 +33,8 @@ class PacedTransport(httpx2.AsyncBaseTransport):
     """Counts each request, pauses the whole project on a 429, and retries with a bound.
 
     `tries` bounds the attempts of one request and `longest` (seconds) the pause that a server may
-    ask for; a longer one is not waited for, the answer goes to the caller as it is.
+    ask for; a longer one is not waited for, the answer goes to the caller as it is. `waited` is
+    told by how many seconds the project's pause grew.
     """
 
     def __init__(
@@ -43,15 +44,18 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         *,
         tries: int = 4,
         longest: float = 60.0,
+        waited: Callable[[float], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
         self._notify = notify
         self._tries = tries
         self._longest = longest
         self._sleep = sleep
+        self._clock = clock
+        self._waited = waited
         self._resume_at = 0.0
-        self.paused_seconds = 0.0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request, again where that is safe, and give back the last answer."""
@@ -88,12 +92,14 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def _wait(self) -> None:
-        while (left := self._resume_at - time.monotonic()) > 0:
-            self.paused_seconds += left
+        while (left := self._resume_at - self._clock()) > 0:
             await self._sleep(left)
 
     def _pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
+        now = self._clock()
+        begins, ends = max(self._resume_at, now), max(self._resume_at, now + seconds)
+        self._waited(ends - begins)
+        self._resume_at = ends
 
     async def _pause_asked(
         self, request: httpx2.Request, response: httpx2.Response, attempt: int

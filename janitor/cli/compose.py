@@ -86,7 +86,9 @@ async def _reach(
 ) -> Reach:
     target = endpoint(project)
     transport = PacedTransport(
-        Outbound(project.concurrency), lambda exchange: _count(metrics, project.name, exchange)
+        Outbound(project.concurrency),
+        lambda exchange: _count(metrics, project.name, exchange),
+        waited=metrics.paused.inc,
     )
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
