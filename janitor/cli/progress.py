@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from janitor.cli.context import Settings, plain
+from janitor.cli.context import Settings, is_terminal, plain
 from janitor.metrics import Metrics
 from janitor.model import Outcome
 from janitor.sweep import Notice
@@ -47,7 +47,7 @@ class Watch:
     @contextmanager
     def bar(self, title: str, total: int | None = None) -> Iterator[None]:
         """Show a progress bar on stderr while the body runs, if a person sits at a terminal."""
-        if not sys.stderr.isatty():
+        if not is_terminal(sys.stderr):
             yield
             return
         from rich.console import Console

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
-from world import KEY_VARIABLE, World
+from world import DEADLINE, KEY_VARIABLE, World
 
 from bad_input.mounts import fill_up, read_only, tmpfs
 from bad_input.refusals import assert_good_run_follows, assert_refused
@@ -177,3 +180,33 @@ def test_a_plan_that_cannot_be_read_is_refused(world: World) -> None:
     world.fill(1)
     assert_refused(world, world.run("apply", "/proc/self/mem"), 2, "/proc/self/mem")
     assert_refused(world, world.run("apply", str(world.directory)), 2, "directory")
+
+
+@pytest.mark.parametrize("name", ["we ird", "ünï", "a&b;c", "'quoted'"])
+def test_directories_may_have_any_name(world: World, name: str) -> None:
+    (world.directory / name).mkdir()
+    world.config.unlink()
+    world.config = world.directory / name / "janitor.yaml"
+    world.configure()
+    ids = world.fill(2)
+    assert_good_run_follows(world, len(ids))
+    made = {path.name for path in (world.directory / name).iterdir()}
+    assert {"janitor.yaml", "janitor.db", "archive"} <= made
+    assert {path.name for path in world.directory.iterdir()} == {name, "threads.jsonl"}
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/full", "/proc/self/mem", "/dev/null"])
+def test_a_device_is_no_configuration(world: World, place: str) -> None:
+    done = world.run("validate", place)
+    assert_refused(world, done, 2, place)
+
+
+def test_without_standard_streams_the_work_is_done_all_the_same(world: World) -> None:
+    ids = world.fill(2)
+    command = shlex.join(world.command("sweep"))
+    environment = {**os.environ, **world.environment}
+    done = subprocess.run(
+        ["bash", "-c", f"{command} <&- >&- 2>&-"], env=environment, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 0
+    assert list(world.states().values()) == ["deleted"] * len(ids)

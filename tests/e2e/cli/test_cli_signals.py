@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from world import Done, World, finished, until
+
+from janitor.emulator import Fault, How
 
 THREADS = 16
 
@@ -123,6 +126,42 @@ def test_a_waiting_janitor_can_be_interrupted(world: World) -> None:
     assert finished(second).code == 128 + signal.SIGTERM
     world.emulator.latency = 0
     assert finished(first).code == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_plan_that_is_interrupted_ends_at_once(world: World, signum: int) -> None:
+    world.fill(2)
+    world.emulator.clear_log()
+    world.emulator.add_fault(Fault(How.HANG))
+    process = world.start("plan")
+    until(lambda: bool(world.emulator.log))
+    process.send_signal(signum)
+    done = finished(process)
+    assert (done.code, done.out) == (128 + signum, "")
+    assert "Traceback" not in done.err
+
+
+def test_an_import_can_be_interrupted(world: World) -> None:
+    process = world.start("import", "-", stdin=subprocess.PIPE)
+    until(world.registry.exists)
+    process.send_signal(signal.SIGINT)
+    done = finished(process)
+    assert done.code == 130
+    assert "Traceback" not in done.err
+    assert len(world.fill(1)) == len(world.states())
+
+
+def test_an_import_in_the_midst_of_a_sweep_takes_its_turn(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.05
+    process = world.start("sweep")
+    until(lambda: deleting(world))
+    young = world.fill(3, age=1)
+    assert process.poll() is None, "the sweep is still at work"
+    assert finished(process).code == 0
+    states = world.states()
+    assert {states[one] for one in young} == {"active"}
+    assert list(states.values()).count("deleted") == THREADS
 
 
 def opened_the_lock(world: World, pid: int) -> bool:
