@@ -7,8 +7,6 @@ how far the thread came. Removing calls look again right before, and commit thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
@@ -16,7 +14,7 @@ from typing import assert_never
 from janitor.archive import Archive, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
-from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
+from janitor.errors import ArchiveError, BusyError, DriverError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Entry, Event, Intent, Settlement
 from janitor.sweep.parts import Notice, Parts
@@ -88,8 +86,7 @@ class Actor:
     async def _archive(self, review: Review) -> None:
         key, now = review.thread.key, self.parts.clock()
         records = self._driver(review).export(key.id)
-        with _answering():
-            copy = await self._store().put(key, review.thread.created_at, records, now)
+        copy = await self._store().put(key, review.thread.created_at, records, now)
         after = replace(review, thread=_with_copy(review.thread, copy))
         if is_last := review.decision.stages[-1] is Stage.ARCHIVE:
             await self._check_unchanged(review, copy)
@@ -97,8 +94,7 @@ class Actor:
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
         if review.thread.copy is not None:
-            with _answering():
-                await self._store().remove_older(key, copy)
+            await self._store().remove_older(key, copy)
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         again = await self._look_after(review, review.entry)
@@ -227,29 +223,20 @@ class Actor:
     async def prove_object(self, review: Review) -> None:
         """Read the thread's archive object again, where it has one."""
         if review.thread.copy is not None and review.thread.copy_is_current:
-            with _answering():
-                await self._store().prove(review.thread.copy)
+            await self._store().prove(review.thread.copy)
 
     def archived_ids(self, copy: Copy) -> set[str]:
         """The ids of all items in an archive object. Blocks."""
-        with _answering():
-            records = self._store().read(copy.path)
-            return {part.id for part in records if isinstance(part, Record) and part.is_item}
+        records = self._store().read(copy.path)
+        return {part.id for part in records if isinstance(part, Record) and part.is_item}
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not go on, if so: a hold or any other word since."""
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
             return ("the registry says otherwise by now",)
-        said = entry.thread
-        dates = [at for at in (review.thread.last_active_at, said.last_active_at) if at is not None]
-        thread = replace(
-            review.thread,
-            reported=said.reported,
-            keep_until=said.keep_until,
-            last_active_at=max(dates, default=None),
-        )
-        decision = self._reviewer().decide(thread, self.parts.clock())
+        heard = _heard(review.thread, entry.thread)
+        decision = self._reviewer().decide(heard, self.parts.clock())
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (str(decision.reason or "changed since it was decided"),)
 
@@ -271,17 +258,6 @@ class Actor:
     async def _settle(self, done: Event, change: Settlement, size: int = 0) -> None:
         await self.writer.settle(replace(change, events=(done,)))
         self.parts.notify(Notice(done, size))
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """What the archive's store cannot do pauses what archives, not the whole run."""
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except StoreError as error:
-        raise ArchiveError(str(error)) from error
 
 
 def _with_copy(thread: Thread, copy: Copy) -> Thread:
