@@ -112,7 +112,7 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Running):
 
     def lock(self, wait: timedelta = WAIT) -> RunLock:
         """The lock of a run; LockedError after `wait` where another janitor holds it."""
-        return RunLock(self._path, wait)
+        return RunLock(self._path.resolve(), wait)
 
     def close(self) -> None:
         """Gives the files back; the registry is not usable afterwards."""

@@ -210,7 +210,7 @@ class Actor:
         For a copy made under this very claim the newest item, just read again, is enough.
         """
         copy, key = review.thread.copy, review.thread.key
-        if copy is None or not review.thread.copy_is_current:
+        if self.parts.archive is None or copy is None or not review.thread.copy_is_current:
             return  # no policy archives it: decide() never deletes before a copy that one asks for
         await self.prove_object(review)
         if just_made:

@@ -15,7 +15,7 @@ from janitor.sweep.backlog import Backlog, count, due_entries
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
-from janitor.sweep.report import Report, close
+from janitor.sweep.report import Report, close, close_dead
 from janitor.sweep.review import Reviewer
 from janitor.sweep.work import Worker
 
@@ -41,6 +41,7 @@ async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
     """
     registry, now = parts.registry, parts.clock()
     registry.release_claims()
+    close_dead(registry, now)
     digest = policies_digest(parts.policies)
     run = registry.open_run("sweep", parts.policies.mode, digest, now)
     worker = Worker(parts, run.id, stop)
@@ -51,7 +52,7 @@ async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
     entries = chain(_claimed(worker, now, orders.policy), _missing(parts, now))
     complete = await worker.work_all(islice(entries, orders.limit))
     registry.expire_tombstones(now - parts.tombstones_keep_for)
-    return close(worker, run, backlog, complete=complete)
+    return close(worker, run, backlog, complete=complete and orders == Orders())
 
 
 def _claimed(worker: Worker, now: datetime, policy: str | None) -> Iterator[Entry]:

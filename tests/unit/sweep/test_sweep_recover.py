@@ -82,7 +82,7 @@ def test_a_crash_is_no_failure(world: World) -> None:
     assert (world.entry(key).attempts, world.entry(key).last_error) == (0, None)
 
 
-def test_the_dead_runs_row_stays_open_and_the_next_run_is_its_own(world: World) -> None:
+def test_the_next_run_is_its_own_and_closes_the_dead_one(world: World) -> None:
     world.add(items=1)
     world.die_at("DELETE", "*")
     world.sweep_and_die()
@@ -90,6 +90,9 @@ def test_the_dead_runs_row_stays_open_and_the_next_run_is_its_own(world: World) 
     report = world.sweep()
     assert report.run.id != dead.id
     assert report.run.result == "done"
+    closed = world.registry.run(dead.id)
+    assert closed is not None
+    assert closed.result == "failed"
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -260,7 +263,7 @@ def test_a_held_container_that_seems_gone_is_not_deleted_again(world: World) -> 
     world.server.clear_log()
     world.sweep()
     assert world.changing_calls() == []
-    assert world.state(key) is State.DELETING
+    assert world.state(key) is State.MISSING
 
 
 def test_an_outage_during_recovery_keeps_the_intent(world: World) -> None:
