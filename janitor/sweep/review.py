@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from janitor.drivers import Driver
 from janitor.errors import BusyError
@@ -19,6 +19,7 @@ from janitor.sweep.parts import Parts
 from janitor.sweep.ranks import Ranking
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
+DAY = timedelta(days=1)
 WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
 
 
@@ -64,6 +65,8 @@ class Reviewer:
             return True
         if decision.stages or decision.reason in UNKNOWN or review.sightings.baseline_at is None:
             return True
+        if review.thread.state is State.ARCHIVED and decision.due_at is None:
+            return True
         return counts_items(review.thread, self._parts.policies)
 
     async def on_probe(self, entry: Entry, now: datetime) -> Review:
@@ -100,9 +103,16 @@ class Reviewer:
         return project is not None and key.kind in project.drivers
 
     def decide(self, thread: Thread, now: datetime) -> Decision:
-        """Decide with the holds and ranks of this moment."""
+        """Decide with the holds and ranks of this moment.
+
+        A copy whose thread waits for nothing else is compared again: no date announces new items.
+        """
         ranks = self._ranking.of(thread, now)
-        return decide(thread, self._parts.policies, self._holds, ranks, now)
+        decision = decide(thread, self._parts.policies, self._holds, ranks, now)
+        if thread.state is not State.ARCHIVED or decision.review_at is not None:
+            return decision
+        again = copied_after(thread, self._parts.policies)
+        return decision if again is None else replace(decision, review_at=now + again)
 
     def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
         """The policy that removes; a copy that comes first may be due under another one.
@@ -171,3 +181,9 @@ def counts_items(thread: Thread, policies: Policies) -> bool:
     """Whether a policy that speaks of the thread asks how many items it has."""
     speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
     return any(one.trim or (one.archive and one.archive.items) for one in speaking)
+
+
+def copied_after(thread: Thread, policies: Policies) -> timedelta | None:
+    """How soon a new item would be due for a copy; `None` where no policy archives the thread."""
+    speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
+    return max((one.archive.after or DAY for one in speaking if one.archive), default=None)
