@@ -95,7 +95,7 @@ class Commands(click.Group):
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How logs look."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log one line per call.")
+@click.option("-v", "--verbose", is_flag=True, help="Log one line per thread.")
 @click.version_option(package_name="janitor")
 @click.pass_context
 def cli(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
@@ -44,8 +45,11 @@ async def parts(
     clock: Clock = utc_now,
     metrics: Metrics | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
+    stop: asyncio.Event | None = None,
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
+
+    Once `stop` is set no request waits for a rate limit any more: it fails instead.
 
     Raises:
         ConfigError: A secret cannot be read.
@@ -53,9 +57,10 @@ async def parts(
     """
     observed = metrics or Metrics()
     archive = _archive(config, registry) if changing and _archives(config) else None
+    sleep = _sleep_until(stop or asyncio.Event())
     async with AsyncExitStack() as stack:
         reaches = {
-            name: await _reach(stack, project, observed, changing=changing)
+            name: await _reach(stack, project, observed, sleep, changing=changing)
             for name, project in config.projects.items()
         }
         yield Parts(
@@ -81,14 +86,31 @@ def _archives(config: Config) -> bool:
     return any(policy.archive is not None for policy in config.policies.rules)
 
 
+def _sleep_until(stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise InterruptedError("asked to stop while a rate limit was waited for")
+
+    return sleep
+
+
 async def _reach(
-    stack: AsyncExitStack, project: Project, metrics: Metrics, *, changing: bool
+    stack: AsyncExitStack,
+    project: Project,
+    metrics: Metrics,
+    sleep: Callable[[float], Awaitable[None]],
+    *,
+    changing: bool,
 ) -> Reach:
     target = endpoint(project)
     transport = PacedTransport(
         Outbound(project.concurrency),
         lambda exchange: _count(metrics, project.name, exchange),
         waited=metrics.paused.inc,
+        sleep=sleep,
     )
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)

@@ -194,7 +194,7 @@ async def _attend(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, ask_to_stop, signum)
-    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch)
+    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch, stop=stop)
     async with opened as composed:
         with watch.bar("threads"):
             return await work(composed, stop), caught[0]

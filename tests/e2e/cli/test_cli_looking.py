@@ -157,3 +157,24 @@ def test_only_what_was_soft_deleted_is_restored(
     assert "only a soft delete is undone" in done.err
     assert world.states()[filled["marked"]] == "soft_deleted", "all or none"
     assert world.changes == []
+
+
+def test_a_sweep_may_be_limited(world: World) -> None:
+    world.fill(5)
+    assert world.run("sweep", "--limit", "2").code == 0
+    assert list(world.states().values()).count("deleted") == 2
+    assert world.run("sweep", "--policy", "marked").code == 0
+    assert list(world.states().values()).count("deleted") == 2
+    assert world.run("sweep", "--policy", "trial-chats").code == 0
+    assert set(world.states().values()) == {"deleted"}
+
+
+def test_a_plan_says_how_many_it_did_not_ask_about(world: World) -> None:
+    world.fill(3)
+    world.emulator.clear_log()
+    document = world.run("--output", "json", "plan", "--probe", "1").document
+    assert document["not_probed"] == 2
+    assert [row["probed"] for row in document["decisions"]].count(True) == 1
+    asked = {entry.path.split("/")[2] for entry in world.emulator.log}
+    assert len(asked) == 1
+    assert "2 were not asked about" in world.run("plan", "--probe", "1").out

@@ -90,9 +90,9 @@ def test_a_killed_sweep_is_finished_by_the_next_one(world: World) -> None:
 
 def test_a_second_janitor_is_told_who_holds_the_run(world: World) -> None:
     world.fill(THREADS)
-    world.emulator.latency = 0.2
+    world.emulator.latency = 1.0
     first = world.start("sweep")
-    until(lambda: deleting(world))
+    until(lambda: bool(world.emulator.log))
     second = world.process("sweep", "--wait", "1s")
     assert second.code == 5
     assert f"process {first.pid} on {socket.gethostname()}" in second.err
@@ -117,15 +117,31 @@ def test_a_second_janitor_waits_for_the_first_one(world: World) -> None:
 
 def test_a_waiting_janitor_can_be_interrupted(world: World) -> None:
     world.fill(THREADS)
-    world.emulator.latency = 0.2
+    world.emulator.latency = 1.0
     first = world.start("sweep")
-    until(lambda: deleting(world))
+    until(lambda: bool(world.emulator.log))
     second = world.start("-v", "sweep", "--wait", "60s")
     until(lambda: opened_the_lock(world, second.pid))
     second.send_signal(signal.SIGTERM)
     assert finished(second).code == 128 + signal.SIGTERM
     world.emulator.latency = 0
     assert finished(first).code == 0
+
+
+def test_an_interrupted_sweep_waits_for_no_rate_limit(world: World) -> None:
+    ids = world.fill(THREADS)
+    body = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    limit = Fault(How.STATUS, method="DELETE", status=429, body=body, headers={"retry-after": "55"})
+    with world.emulator.faulty(limit):
+        process = world.start("sweep")
+        until(lambda: {entry.status for entry in world.emulator.log} >= {429})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    done = finished(process)
+    assert "Traceback" not in done.err
+    assert newest_run(world)["closed_at"] is not None
+    assert set(world.emulator.ids()) == set(ids)
+    assert set(world.states().values()) <= {"active", "archived", "deleting"}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
