@@ -88,7 +88,8 @@ class Actor:
         records = self._driver(review).export(key.id)
         copy = await self._store().put(key, review.thread.created_at, records, now)
         after = replace(review, thread=_with_copy(review.thread, copy))
-        if is_last := review.decision.stages[-1] is Stage.ARCHIVE:
+        is_last = review.decision.stages[-1] is Stage.ARCHIVE
+        if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
             await self._check_unchanged(review, copy)
         then = self._reviewer().decide(after.thread, now) if is_last else _still_due(review)
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
@@ -112,6 +113,14 @@ class Actor:
         change = settlement(replace(again, thread=thread), then)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
         await self._settle(done, replace(change, soft_deleted_at=now))
+
+    async def unmark(self, review: Review) -> Review:
+        """Take back the mark upstream of a soft delete that activity has undone."""
+        upstream = dict(review.thread.upstream or {})
+        if upstream.pop(SOFT_DELETE_MARK, None) is None:
+            return review
+        await self._driver(review).write_metadata(review.thread.key.id, {SOFT_DELETE_MARK: None})
+        return replace(review, thread=replace(review.thread, upstream=upstream))
 
     async def _delete(self, review: Review) -> None:
         again = await self._look_again(review, Stage.DELETE)

@@ -69,8 +69,10 @@ def redecide(parts: Parts, now: datetime) -> int:
 def _rescheduled(
     review: Review, now: datetime
 ) -> tuple[Key, datetime | None, str | None, datetime | None]:
-    """When to look again; what is up for review already stays so."""
+    """When to look again; what is up for review stays so, and so does who was never seen."""
     decision, at = review.decision, review.entry.review_at
     again = now if decision.stages else decision.review_at
     review_at = at if at is not None and at <= now else again
+    if review.sightings.baseline_at is None:
+        review_at = min((one for one in (at, review_at) if one is not None), default=None)
     return review.thread.key, review_at, decision.policy, decision.due_at

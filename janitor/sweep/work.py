@@ -149,6 +149,8 @@ class Worker:
         await self._follow(review, counted)
 
     async def _follow(self, review: Review, counted: str | None) -> None:
+        if review.is_revived and self._drifted is None and not self._is_audited(review):
+            review = await self.actor.unmark(review)
         if self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
@@ -157,6 +159,9 @@ class Worker:
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
+
+    def _is_audited(self, review: Review) -> bool:
+        return self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT
 
     def _is_over_a_limit(self, review: Review) -> bool:
         removes = not REMOVING.isdisjoint(review.decision.stages)
@@ -172,7 +177,7 @@ class Worker:
             return "limit"
         if self.counted_at is not None and review.remover not in (None, counted):
             return "uncounted"
-        if self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
+        if self._is_audited(review):
             return "audit"
         archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
         return "archive_down" if archives and self.archive_error is not None else None

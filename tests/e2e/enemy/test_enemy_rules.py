@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sweep_world import DAY, NOW, World, enforced
+from sweep_world import DAY, NOW, World, enforced, matching
 
+from janitor.emulator import Fault
 from janitor.model import Kind
 from janitor.policy.rules import Delete, Policy
 from janitor.sweep import redecide
@@ -48,5 +49,18 @@ def test_a_kind_that_was_switched_off_meanwhile_follows_the_new_policies(world: 
     world.sweep()
     world.kinds = frozenset(Kind)
     world.advance(40 * DAY)
+    world.sweep()
+    assert not world.server.exists(key.id)
+
+
+def test_what_could_never_be_asked_about_stays_up_for_review(world: World) -> None:
+    world.policies = enforced(Policy("trial", match=matching(plan="trial"), delete=MONTH.delete))
+    key = world.add(metadata={"seen": "no"}, upstream={"plan": "trial"})
+    with world.server.faulty(Fault("status", status=500)):
+        world.sweep()
+    world.policies = enforced(Policy("trials", match=matching(plan="trial"), delete=MONTH.delete))
+    world.sweep()
+    world.advance(DAY)
+    world.sweep()
     world.sweep()
     assert not world.server.exists(key.id)
