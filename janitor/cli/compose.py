@@ -11,6 +11,7 @@ from janitor.archive import Archive
 from janitor.catalogue import CATALOGUE
 from janitor.config import Config, Project
 from janitor.drivers import Endpoint, Outbound, connect, read_only
+from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
 from janitor.pace import Exchange, PacedTransport
 from janitor.registry import Registry
@@ -53,10 +54,9 @@ async def parts(
 
     Raises:
         ConfigError: A secret cannot be read.
-        StoreError: The archive cannot be opened.
     """
     observed = metrics or Metrics()
-    archive = _archive(config, registry) if changing and _archives(config) else None
+    archive, archive_error = _archive(config, registry) if changing else (None, None)
     sleep = _sleep_until(stop or asyncio.Event())
     async with AsyncExitStack() as stack:
         reaches = {
@@ -71,19 +71,24 @@ async def parts(
             clock,
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
+            archive_error=archive_error,
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
 
 
-def _archive(config: Config, registry: Registry) -> Archive:
-    """The archive; one that held copies before must still hold them."""
+def _archive(config: Config, registry: Registry) -> tuple[Archive | None, ArchiveError | None]:
+    """The archive where a policy needs one, or why it does not serve.
+
+    One that held copies before must still hold them.
+    """
+    if all(policy.archive is None for policy in config.policies.rules):
+        return None, None
     url = config.archive.url
-    return Archive.open(url, known=registry.archive_url() == url)
-
-
-def _archives(config: Config) -> bool:
-    return any(policy.archive is not None for policy in config.policies.rules)
+    try:
+        return Archive.open(url, known=registry.archive_url() == url), None
+    except ArchiveError as error:
+        return None, error
 
 
 def _sleep_until(stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:

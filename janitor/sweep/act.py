@@ -219,7 +219,8 @@ class Actor:
         For a copy made under this very claim the newest item, just read again, is enough.
         """
         copy, key = review.thread.copy, review.thread.key
-        if self.parts.archive is None or copy is None or not review.thread.copy_is_current:
+        archives = self.parts.archive is not None or self.parts.archive_error is not None
+        if not archives or copy is None or not review.thread.copy_is_current:
             return  # no policy archives it: decide() never deletes before a copy that one asks for
         await self.prove_object(review)
         if just_made:
@@ -258,7 +259,7 @@ class Actor:
 
     def _store(self) -> Archive:
         if self.parts.archive is None:
-            raise ArchiveError("a policy archives, but no archive is open")
+            raise self.parts.archive_error or ArchiveError("no archive is open")
         return self.parts.archive
 
     def _done(self, review: Review, stage: Stage, name: str) -> Event:

@@ -49,7 +49,7 @@ class Worker:
         self.actor = Actor(self.parts, run, self.writer)
         limits = parts.policies.limits
         self.breakers = {name: Breaker(name, limits) for name in parts.projects}
-        self.archive_error: ArchiveError | None = None
+        self.archive_error = parts.archive_error
         self._deadline = parts.clock() + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "sweep"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sweep_world import World, world_in
 
