@@ -49,6 +49,7 @@ async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
     await asyncio.to_thread(redecide, parts, now)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
     worker.forbidden, worker.counted_at = frozenset(backlog.tripped), now
+    worker.only = orders.policy
     entries = chain(_claimed(worker, now, orders.policy), _missing(parts, now))
     complete = await worker.work_all(islice(entries, orders.limit))
     registry.expire_tombstones(now - parts.tombstones_keep_for)
