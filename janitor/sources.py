@@ -17,6 +17,7 @@ from janitor.registry import RefusedRegistration, Registration, check
 
 COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "keep_until")
 PREFIX = "metadata."
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 LONGEST = 1 << 20  # characters of a line; what is longer is no thread
 EARLIEST = 100_000_000  # epoch seconds in 1973: a smaller number is a year, a date or a mistake
 SHOWN = 64
@@ -73,7 +74,7 @@ def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registrat
         key,
         created_at=_time(row, "created_at"),
         last_active_at=_time(row, "last_active_at"),
-        keep_until=_time(row, "keep_until"),
+        keep_until=FOREVER if row.get("keep_until") == "forever" else _time(row, "keep_until"),
         metadata=_metadata(row),
     )
     check(said)

@@ -37,7 +37,7 @@ COMMANDS: dict[str, Entry] = {
     "import": Entry("Start", "registration", "Fill the registry from JSONL or CSV."),
     "plan": Entry("Look", "sweeping", "Say what a sweep would do, and why. Changes nothing."),
     "list": Entry("Look", "looking", "List the registry."),
-    "explain": Entry("Look", "looking", "Tell one thread's reasons and history."),
+    "explain": Entry("Look", "explaining", "Tell one thread's reasons and history."),
     "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.model import Decision
     from janitor.registry import Entry, Registry, RunRecord
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "deleted", "missing")
@@ -42,7 +41,7 @@ def list_command(
     """
     from janitor.model import State
 
-    _, registry = _opened(settings)
+    _, registry = opened(settings)
     pairs = dict(_pair(text) for text in metadata)
     with registry:
         entries = registry.select(
@@ -51,7 +50,7 @@ def list_command(
             failed=failed,
             metadata=pairs or None,
         )
-        rows = (_row(entry) for entry in entries)
+        rows = (row_of(entry) for entry in entries)
         if settings.output == "jsonl":
             emit_lines(rows)
         elif settings.output == "json":
@@ -63,65 +62,10 @@ def list_command(
 def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
     last = ("attempts", "last_error") if failed else ("metadata",)
     fields = ("project", "kind", "id", "state", "policy", "last_active_at", "review_at", *last)
-    shown = [[_cell(row[name]) for name in fields] for row in islice(rows, SHOWN)]
+    shown = [[cell(row[name]) for name in fields] for row in islice(rows, SHOWN)]
     table("Registry", fields, shown)
     if next(rows, None) is not None:
         click.echo("… and more; --output jsonl lists all")
-
-
-@click.command("explain")
-@click.argument("id")
-@click.pass_obj
-def explain_command(settings: Settings, *, id: str) -> None:
-    r"""Tell what is known of one thread, what is decided about it, and what happened to it.
-
-    \b
-    Example:
-      janitor explain conv_123
-    """
-    from janitor.cli.reasons import decide_on_facts
-
-    config, registry = _opened(settings)
-    with registry:
-        found = registry.find(id)
-        if not found:
-            message = f"{plain(id)!r} is not registered; register it with `janitor import --id`"
-            raise ConfigError(message)
-        documents = [
-            _explained(registry, entry, decide_on_facts(config, registry, entry, now()))
-            for entry in found
-        ]
-    if not settings.wants_table:
-        emit(settings, {"threads": documents}, "threads")
-        return
-    for document in documents:
-        _explain_table(document)
-
-
-def _explained(registry: Registry, entry: Entry, decision: Decision) -> dict[str, Any]:
-    history = [asdict(event) for event in registry.history(entry.thread.key)]
-    said = {
-        "stage": decision.stage or "none",
-        "stages": decision.stages,
-        "policy": decision.policy,
-        "reason": decision.reason,
-        "due_at": decision.due_at,
-        "age_base": decision.age_base,
-        "review_at": decision.review_at,
-    }
-    return {**_row(entry), "decision": said, "history": history}
-
-
-def _explain_table(document: Mapping[str, Any]) -> None:
-    facts = {n: v for n, v in document.items() if n not in ("decision", "history")}
-    table("What is known", ("fact", "value"), [(n, _cell(v)) for n, v in facts.items()])
-    decision = document["decision"].items()
-    click.echo()
-    table("What is decided now", ("", ""), [(n, _cell(v)) for n, v in decision])
-    click.echo()
-    fields = ("at", "name", "stage", "outcome", "policy", "reason", "run")
-    rows = [[_cell(event[name]) for name in fields] for event in document["history"]]
-    table("What happened", fields, rows)
 
 
 @click.command("runs")
@@ -136,7 +80,7 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
       janitor runs
       janitor runs 6f1c0d
     """
-    _, registry = _opened(settings)
+    _, registry = opened(settings)
     with registry:
         if id is None:
             _list_runs(settings, registry.runs(limit))
@@ -149,7 +93,7 @@ def _list_runs(settings: Settings, runs: list[RunRecord]) -> None:
         emit(settings, {"runs": [asdict(run) for run in runs]}, "runs")
         return
     fields = ("id", "command", "started_at", "closed_at", "result", "mode", "counts")
-    rows = [[_cell(getattr(run, name)) for name in fields] for run in runs]
+    rows = [[cell(getattr(run, name)) for name in fields] for run in runs]
     table("Runs, newest first", fields, rows)
 
 
@@ -162,7 +106,7 @@ def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:
     if settings.wants_table:
         _list_runs(settings, [run])
         fields = ("at", "name", "key", "stage", "outcome", "policy", "reason")
-        table("Events", fields, ([_cell(event[name]) for name in fields] for event in events))
+        table("Events", fields, ([cell(event[name]) for name in fields] for event in events))
         click.echo(f"Digest {run.digest}: the chain of runs is {_state(broken)}.")
     else:
         emit(settings, {**asdict(run), "intact": broken is None, "events": list(events)}, "events")
@@ -173,7 +117,7 @@ def _state(broken: str | None) -> str:
     return "intact" if broken is None else f"BROKEN at run {broken}: a record was changed"
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def row_of(entry: Entry) -> dict[str, Any]:
     thread = entry.thread
     return {
         "id": thread.key.id,
@@ -197,7 +141,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     match value:
         case {"id": name, "kind": kind}:
             return f"{kind}/{name}"
@@ -215,7 +159,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _opened(settings: Settings) -> tuple[Config, Registry]:
+def opened(settings: Settings) -> tuple[Config, Registry]:
     from janitor.cli.compose import open_registry
     from janitor.config import load
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from janitor.model import Hold, Reason, Thread
@@ -13,6 +13,7 @@ from janitor.policy.rules import KeepLast, Policy
 from janitor.policy.schedule import NEVER, after, is_marked, undated
 
 Ranks = Mapping[str, int]
+KEEP_UNTIL = "janitor_keep_until"
 
 
 class Guard(NamedTuple):
@@ -93,9 +94,31 @@ def below_ceiling(
         last = policy.keep_last
         if last is not None and _is_kept(last, thread, views, ranks.get(policy.name)):
             guards.append(_open(_why_kept(thread), policy))
-    if matched.concerned and thread.keep_until is not None and thread.keep_until > now:
-        guards.append(Guard(Reason.KEEP_UNTIL, None, thread.keep_until))
+    until = kept_until(thread)
+    if matched.concerned and until is not None and until > now:
+        guards.append(Guard(Reason.KEEP_UNTIL, None, until))
     return guards
+
+
+def kept_until(thread: Thread) -> datetime | None:
+    """Until when the application keeps a thread; the latest of what it said anywhere counts.
+
+    Beside the registered time, metadata may say it as `janitor_keep_until`: a time or `forever`;
+    what cannot be read as either keeps the thread, too.
+    """
+    sides = (thread.reported or {}, thread.upstream or {})
+    said = [_time(side[KEEP_UNTIL]) for side in sides if KEEP_UNTIL in side]
+    if thread.keep_until is not None:
+        said.append(thread.keep_until)
+    return max(said, default=None)
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return NEVER
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _is_kept(last: KeepLast, thread: Thread, views: Views | None, rank: int | None) -> bool:

@@ -7,6 +7,8 @@ how far the thread came. Removing calls look again right before, and commit thei
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
@@ -14,7 +16,7 @@ from typing import assert_never
 from janitor.archive import Archive, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
-from janitor.errors import ArchiveError, BusyError, DriverError
+from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Event, Intent, Settlement
 from janitor.sweep.parts import Notice, Parts
@@ -27,7 +29,14 @@ WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
 
 class ChangedError(Exception):
-    """The thread is no longer what was decided about; it is kept, for the reason given."""
+    """The thread is no longer what was decided about; it is kept, for the reason given.
+
+    `copy_is_stale` says that the archive's copy is not what is upstream: it is due anew.
+    """
+
+    def __init__(self, reason: str, *, copy_is_stale: bool = False) -> None:
+        super().__init__(reason)
+        self.copy_is_stale = copy_is_stale
 
 
 class UnsettledError(DriverError):
@@ -79,7 +88,8 @@ class Actor:
     async def _archive(self, review: Review) -> None:
         key, now = review.thread.key, self.parts.clock()
         records = self._driver(review).export(key.id)
-        copy = await self._store().put(key, review.thread.created_at, records, now)
+        with _answering():
+            copy = await self._store().put(key, review.thread.created_at, records, now)
         after = replace(review, thread=_with_copy(review.thread, copy))
         if is_last := review.decision.stages[-1] is Stage.ARCHIVE:
             await self._check_unchanged(review, copy)
@@ -87,7 +97,8 @@ class Actor:
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
         if review.thread.copy is not None:
-            await self._store().remove_older(key, copy)
+            with _answering():
+                await self._store().remove_older(key, copy)
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         probe = await self._driver(review).probe(review.thread.key.id)
@@ -111,26 +122,42 @@ class Actor:
         await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
         key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
         now, policy = self.parts.clock(), again.decision.policy or ""
+        if again.sightings != again.entry.sightings:
+            # Recovery must know which item was the newest when the removal was decided.
+            change = settlement(again, _still_due(again))
+            await self.writer.settle(replace(change, keep_claim=True))
         await self.writer.intend(Intent(key, self.run, now, policy, now, access))
-        await self.remove(again)
+        try:
+            await self.remove(again)
+        except (BusyError, ChangedError):
+            await self.withdraw(again)
+            raise
 
     async def remove(self, review: Review) -> None:
         """Make the removing call of a committed intent and settle what the reply said.
 
         Raises:
             UnsettledError: The call may have worked, wholly or in part; the intent stays.
-            BusyError: Nothing was removed; the intent is withdrawn.
+            ChangedError, BusyError: This call removed nothing, since it is no longer wanted or
+                somebody is at work; the intent is the caller's to withdraw.
         """
+        refusals: list[str] = []
+
+        async def still_wanted() -> bool:
+            refusals.extend(await self._why_no_longer(review))
+            return not refusals
+
         try:
             response_id = await self._driver(review).delete(
                 review.thread.key.id,
                 items_first=review.decision.items_first,
-                still_wanted=lambda: self._is_still_wanted(review),
+                still_wanted=still_wanted,
             )
         except TornError as error:
             raise UnsettledError(str(error), name="torn") from error
-        except BusyError:
-            await self.withdraw(review)
+        except BusyError as error:
+            if refusals:
+                raise ChangedError(refusals[0]) from error
             raise
         except DriverError as error:
             raise UnsettledError(f"the removal has no answer to believe: {error}") from error
@@ -184,26 +211,36 @@ class Actor:
             return
         upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
         if upstream.digest != copy.digest:
-            raise ChangedError("the copy no longer equals what is upstream")
+            raise ChangedError("the copy no longer equals what is upstream", copy_is_stale=True)
 
     async def prove_object(self, review: Review) -> None:
         """Read the thread's archive object again, where it has one."""
         if review.thread.copy is not None and review.thread.copy_is_current:
-            await self._store().prove(review.thread.copy)
+            with _answering():
+                await self._store().prove(review.thread.copy)
 
     def archived_ids(self, copy: Copy) -> set[str]:
         """The ids of all items in an archive object. Blocks."""
-        records = self._store().read(copy.path)
-        return {part.id for part in records if isinstance(part, Record) and part.is_item}
+        with _answering():
+            records = self._store().read(copy.path)
+            return {part.id for part in records if isinstance(part, Record) and part.is_item}
 
-    async def _is_still_wanted(self, review: Review) -> bool:
-        """Whether a removal under way may go on: no hold and no other word since."""
+    async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
+        """Why a removal under way may not go on, if so: a hold or any other word since."""
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
-            return False
-        heard = _heard(review.thread, entry.thread)
-        decision = self._reviewer().decide(heard, self.parts.clock())
-        return Stage.DELETE in decision.stages
+            return ("the registry says otherwise by now",)
+        said = entry.thread
+        dates = [at for at in (review.thread.last_active_at, said.last_active_at) if at is not None]
+        thread = replace(
+            review.thread,
+            reported=said.reported,
+            keep_until=said.keep_until,
+            last_active_at=max(dates, default=None),
+        )
+        decision = self._reviewer().decide(thread, self.parts.clock())
+        wanted = Stage.DELETE in decision.stages
+        return () if wanted else (str(decision.reason or "changed since it was decided"),)
 
     def _driver(self, review: Review) -> Driver:
         key = review.thread.key
@@ -223,6 +260,17 @@ class Actor:
     async def _settle(self, done: Event, change: Settlement, size: int = 0) -> None:
         await self.writer.settle(replace(change, events=(done,)))
         self.parts.notify(Notice(done, size))
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What the archive's store cannot do pauses what archives, not the whole run."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except StoreError as error:
+        raise ArchiveError(str(error)) from error
 
 
 def _with_copy(thread: Thread, copy: Copy) -> Thread:

@@ -9,82 +9,107 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from enum import Enum, auto
+from typing import assert_never
 
-from janitor.archive import ArchiveDamagedError, Fingerprint
+from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
-from janitor.model import Key, Mode, Probe, Stage, State, Thread
+from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry
-from janitor.sweep.act import UnsettledError
+from janitor.sweep.act import ChangedError, UnsettledError
 from janitor.sweep.review import Review
 from janitor.sweep.work import Worker
 
 
 async def recover(worker: Worker) -> None:
-    """Settle every intent that earlier runs left open."""
+    """Settle every intent that earlier runs left open; one whose policy is in audit waits."""
     after: Key | None = None
     while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
         for entry in page:
             if worker.is_over:
                 return
-            if worker.may_call_about(entry):
+            if worker.may_call_about(entry) and not _is_audited(worker, entry):
+                worker.actor.doing[entry.thread.key] = Stage.DELETE
                 await worker.settle_failures(entry, _recover(worker, entry))
+                worker.actor.doing.pop(entry.thread.key, None)
         after = page[-1].thread.key
 
 
+def _is_audited(worker: Worker, entry: Entry) -> bool:
+    policy = entry.intent.policy if entry.intent is not None else ""
+    return worker.parts.policies.mode_of(policy) is Mode.AUDIT
+
+
 async def _recover(worker: Worker, entry: Entry) -> None:
-    key = entry.thread.key
-    driver = worker.reviewer.driver(entry)
     try:
-        probe = await driver.probe(key.id)
-        await _go_on(worker, entry, driver, probe)
-    except GoneError:
-        await _prove_gone(worker, entry, driver)
+        await _settle(worker, entry, worker.reviewer.driver(entry))
     except UnsettledError:
         raise
+    except ChangedError as error:
+        raise UnsettledError(
+            f"some items were deleted, the rest is kept: {error}", name="torn"
+        ) from error
     except (DriverError, ArchiveDamagedError) as error:
         raise UnsettledError(f"recovery has no answer to believe: {error}") from error
 
 
+async def _settle(worker: Worker, entry: Entry, driver: Driver) -> None:
+    try:
+        probe = await driver.probe(entry.thread.key.id)
+        await _go_on(worker, entry, driver, probe)
+    except GoneError:
+        await _prove_gone(worker, entry, driver)
+
+
 async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> None:
-    review = _review(worker, entry)
-    if not CATALOGUE[entry.thread.key.kind].items_first or await _is_whole(entry, driver, probe):
-        await worker.actor.withdraw(review)
-        return
-    if not await _is_remainder(worker, entry, driver, probe):
-        raise UnsettledError("some items were deleted and new ones have come", name="torn")
-    if (reason := _why_kept(worker, review)) is not None:
-        raise UnsettledError(f"some items were deleted, the rest is kept: {reason}", name="torn")
-    await worker.actor.prove_object(review)
-    await worker.actor.remove(review)
+    review = _review(worker, entry, probe.metadata)
+    match await _left(worker, entry, driver, probe):
+        case Left.ALL:
+            await worker.actor.withdraw(review)
+        case Left.SOME:
+            _check_wanted(worker, review)
+            await worker.actor.prove_object(review)
+            await worker.actor.remove(review)
+        case Left.NEW:
+            raise UnsettledError("some items were deleted and new ones have come", name="torn")
+        case never:
+            assert_never(never)
 
 
-def _why_kept(worker: Worker, review: Review) -> str | None:
-    if worker.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
-        return "audit"
-    return None if Stage.DELETE in review.decision.stages else review.decision.reason or "not due"
+def _check_wanted(worker: Worker, review: Review) -> None:
+    """Whether the removal may go on; a copy that has to be made first can no longer be made."""
+    decision = review.decision
+    if worker.parts.policies.mode_of(decision.policy or "") is Mode.AUDIT:
+        raise ChangedError("audit")
+    if decision.stage is not Stage.DELETE:
+        raise ChangedError(str(decision.reason or "changed since it was decided"))
 
 
-async def _is_whole(entry: Entry, driver: Driver, probe: Probe) -> bool:
-    """Whether what is upstream is still all that the proven copy holds."""
-    thread, copy = entry.thread, entry.thread.copy
-    if copy is None or not thread.copy_is_current or probe.newest_item != copy.newest_item:
-        return False
-    found = Fingerprint(thread.key.kind)
-    async for record in driver.export(thread.key.id):
-        found.add(record)
-    return found.digest == copy.digest
+class Left(Enum):
+    """What a removal that was cut short has left of the items that it was decided about.
+
+    `ALL` of them, and perhaps others; `SOME`, and no others; `NEW`: some are gone, others came.
+    """
+
+    ALL = auto()
+    SOME = auto()
+    NEW = auto()
 
 
-async def _is_remainder(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> bool:
-    """Whether every item left upstream was there when the removal was decided."""
-    copy = entry.thread.copy
-    if copy is None or not entry.thread.copy_is_current:
-        return probe.newest_item in (None, entry.sightings.newest_item)
-    known = await asyncio.to_thread(worker.actor.archived_ids, copy)
-    left = [record.id async for record in driver.export(entry.thread.key.id) if record.is_item]
-    return known >= set(left)
+async def _left(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> Left:
+    """What is left; where no copy tells what was there, `SOME` may stand for all of it."""
+    thread = entry.thread
+    if not CATALOGUE[thread.key.kind].items_first:
+        return Left.ALL
+    if thread.copy is None or not thread.copy_is_current:
+        return Left.SOME if probe.newest_item in (None, thread.newest_item) else Left.NEW
+    known = await asyncio.to_thread(worker.actor.archived_ids, thread.copy)
+    left = {record.id async for record in driver.export(thread.key.id) if record.is_item}
+    if known <= left:
+        return Left.ALL
+    return Left.SOME if left <= known else Left.NEW
 
 
 async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
@@ -94,10 +119,11 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     if intent is None or intent.access != access:
         message = "not found, but asked with another credential or endpoint than saw it alive"
         raise UnsettledError(message)
+    review = _review(worker, entry, entry.thread.upstream)
+    _check_wanted(worker, review)
     response_id = await _delete_again(driver, key.id)
     if response_id is None and await _is_alive(driver, key.id):
         raise UnsettledError("the server says both that it exists and that it does not")
-    review = _review(worker, entry)
     await worker.actor.settle_deleted(review, reason="recovered", response_id=response_id)
 
 
@@ -116,9 +142,9 @@ async def _is_alive(driver: Driver, id: str) -> bool:
     return True
 
 
-def _review(worker: Worker, entry: Entry) -> Review:
+def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
     """The thread as it was when its removal was decided; items gone since are our own doing."""
-    thread = replace(entry.thread, state=_state_before(entry.thread))
+    thread = replace(entry.thread, state=_state_before(entry.thread), upstream=upstream)
     decision = worker.reviewer.decide(thread, worker.parts.clock())
     if decision.policy is None and entry.intent is not None:
         decision = replace(decision, policy=entry.intent.policy)

@@ -1,9 +1,12 @@
-"""When policies or trust change, every living row is decided anew, by pages and resumably."""
+"""When policies, holds or trust change, every living row is decided anew, by pages, resumably."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from datetime import datetime
+
+import orjson
 
 from janitor.model import Key
 from janitor.policy import policies_digest
@@ -16,9 +19,14 @@ PAGE = 1000
 
 
 def rules_digest(parts: Parts) -> str:
-    """What decides beside the rows themselves: policies, and whose reported times are trusted."""
+    """What decides beside the rows: policies, holds, and whose reported times are trusted."""
     distrusted = sorted(n for n, p in parts.projects.items() if not p.trust_reported)
-    return ":".join([policies_digest(parts.policies), *distrusted])
+    held = [
+        [hold.name, sorted(hold.ids), sorted(hold.metadata.items()), hold.until, hold.released_at]
+        for hold in parts.registry.holds(parts.clock())
+    ]
+    digest = hashlib.sha256(orjson.dumps(held)).hexdigest() if held else ""
+    return ":".join([policies_digest(parts.policies), digest, *distrusted])
 
 
 def is_outdated(parts: Parts) -> bool:

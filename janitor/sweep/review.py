@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from janitor.drivers import Driver
+from janitor.errors import BusyError
 from janitor.model import Decision, Hold, Probe, Reason, State, Thread
 from janitor.policy import Policies, decide, revived
 from janitor.policy.activity import Sightings, last_activity, observe
@@ -18,6 +19,7 @@ from janitor.sweep.parts import Parts
 from janitor.sweep.ranks import Ranking
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
+WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Review:
     @property
     def is_revived(self) -> bool:
         """Whether activity has undone a soft delete."""
-        return revived(self.entry.thread) or revived(self.thread)
+        return self.entry.thread.state is State.SOFT_DELETED and self.thread.state in WOKEN
 
 
 class Reviewer:
@@ -46,7 +48,7 @@ class Reviewer:
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
-        thread = _settled_state(entry.thread)
+        thread = _settled_state(_with_doubted_copy(entry.thread))
         return Review(entry, thread, entry.sightings, self.decide(thread, now), probed=False)
 
     def needs_probe(self, review: Review) -> bool:
@@ -67,6 +69,8 @@ class Reviewer:
         """
         driver = self.driver(entry)
         probe = await driver.probe(entry.thread.key.id)
+        if probe.busy:
+            raise BusyError(f"{entry.thread.key.kind} {entry.thread.key.id}: in use; kept")
         thread, sightings = self._merge(entry, probe, now)
         if counts_items(thread, self._parts.policies):
             thread = replace(thread, items=await _count(driver, entry, probe))
@@ -107,6 +111,14 @@ class Reviewer:
             copy_is_current=_is_current(old, probe),
         )
         return _settled_state(thread), sightings
+
+
+def _with_doubted_copy(thread: Thread) -> Thread:
+    """The thread whose copy counts as outdated where activity after it was reported."""
+    copy, active_at = thread.copy, thread.last_active_at
+    if copy is None or active_at is None or active_at <= copy.archived_at:
+        return thread
+    return replace(thread, copy_is_current=False)
 
 
 def _is_current(thread: Thread, probe: Probe) -> bool:

@@ -112,7 +112,7 @@ class Worker:
         try:
             await work
         except ChangedError as error:
-            await self._settle_kept(entry, str(error))
+            await self._settle_kept(entry, error)
         except GoneError:
             await self._missed(entry, breaker)
         except BusyError as error:
@@ -211,14 +211,15 @@ class Worker:
             )
         )
 
-    async def _settle_kept(self, entry: Entry, reason: str) -> None:
-        line = self._event(entry, "kept", Outcome.KEPT, reason)
+    async def _settle_kept(self, entry: Entry, error: ChangedError) -> None:
+        line = self._event(entry, "kept", Outcome.KEPT, str(error))
         await self._commit(
             Settlement(
                 entry.thread.key,
                 self.parts.clock(),
                 policy=entry.policy,
                 due_at=entry.due_at,
+                copy_is_current=False if error.copy_is_stale else None,
                 events=(line,),
             )
         )

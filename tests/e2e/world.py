@@ -77,6 +77,7 @@ class World:
     emulator: Emulator
     base_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def config(self) -> Path:
@@ -167,14 +168,22 @@ class World:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Begin a command in a process of its own; the caller ends it."""
-        return subprocess.Popen(
+        """Begin a command in a process of its own."""
+        process = subprocess.Popen(
             self.command(*arguments),
             env={**os.environ, **self.environment},
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End every process that still runs."""
+        for process in self.started:
+            process.kill()
+            process.communicate()
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a process."""
@@ -202,10 +211,7 @@ def until(happened: Callable[[], bool]) -> None:
 
 def finished(process: subprocess.Popen[bytes]) -> Done:
     """Wait for a process that was started."""
-    try:
-        out, err = process.communicate(timeout=DEADLINE)
-    finally:
-        process.kill()
+    out, err = process.communicate(timeout=DEADLINE)
     return Done(process.returncode, out.decode(), err.decode())
 
 
@@ -217,3 +223,4 @@ def world(tmp_path: Path) -> Iterator[World]:
         made = World(tmp_path, emulator, served.base_url, {KEY_VARIABLE: KEY})
         made.configure()
         yield made
+        made.end()

@@ -1,0 +1,115 @@
+"""`explain`: one thread's facts, reasons and history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from janitor.cli.context import Settings, emit, plain, table
+from janitor.cli.looking import cell, opened, row_of
+from janitor.cli.showing import now
+from janitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from janitor.config import Config
+    from janitor.policy import Case
+    from janitor.policy.schedule import Times
+    from janitor.registry import Entry, Registry
+
+STAGES = ("archive", "soft_delete", "trim", "delete")
+APART = ("decision", "policies", "kept_by", "history")
+
+
+@click.command("explain")
+@click.argument("id")
+@click.pass_obj
+def explain_command(settings: Settings, *, id: str) -> None:
+    r"""Tell what is known of one thread, what is decided about it and why, and its history.
+
+    Every policy that matches is listed with the times of its stages, and whatever keeps the
+    thread. Registry facts only: `janitor plan` asks the server.
+
+    \b
+    Example:
+      janitor explain conv_123
+    """
+    config, registry = opened(settings)
+    with registry:
+        found = registry.find(id)
+        if not found:
+            message = f"{plain(id)!r} is not registered; register it with `janitor import --id`"
+            raise ConfigError(message)
+        documents = [_explained(config, registry, entry) for entry in found]
+    if not settings.wants_table:
+        emit(settings, {"threads": documents}, "threads")
+        return
+    for document in documents:
+        _show(document)
+
+
+def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
+    from janitor.policy import decide, weigh
+    from janitor.sweep.ranks import Ranking
+
+    thread, at = entry.thread, now()
+    ranks = Ranking(registry, config.policies).of(thread, at)
+    holds = registry.holds(at)
+    decision = decide(thread, config.policies, holds, ranks, at)
+    case = weigh(thread, config.policies, holds, ranks, at)
+    return {
+        **row_of(entry),
+        "decision": {
+            "stage": decision.stage or "none",
+            "stages": decision.stages,
+            "policy": decision.policy,
+            "reason": decision.reason,
+            "due_at": decision.due_at,
+            "age_base": decision.age_base,
+            "review_at": decision.review_at,
+        },
+        "policies": _policies(case),
+        "kept_by": [
+            {"reason": guard.reason, "by": guard.name, "until": _until(guard.ends_at)}
+            for guard in case.guards
+        ],
+        "history": [asdict(event) for event in registry.history(thread.key)],
+    }
+
+
+def _policies(case: Case) -> list[dict[str, Any]]:
+    """Every policy that matches, with the time of each stage that it names."""
+    each = case.of_each()
+    rows = [{"policy": name, **_times(times)} for name, times in each.items()]
+    protecting = [rule.name for rule in case.matched.protecting if rule.name not in each]
+    return [*rows, *({"policy": name, **dict.fromkeys(STAGES)} for name in protecting)]
+
+
+def _times(times: Times) -> dict[str, datetime | str | None]:
+    named = zip(STAGES, times, strict=True)
+    return {stage: None if due is None else _until(due.at) for stage, due in named}
+
+
+def _until(at: datetime) -> datetime | str:
+    from janitor.policy.schedule import NEVER
+
+    return "never" if at == NEVER else at
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    facts = {name: value for name, value in document.items() if name not in APART}
+    table("What is known", ("fact", "value"), [(n, cell(v)) for n, v in facts.items()])
+    decision = document["decision"].items()
+    table("\nWhat is decided now", ("", ""), [(n, cell(v)) for n, v in decision])
+    _rows("\nPolicies that match", ("policy", *STAGES), document["policies"])
+    _rows("\nWhat keeps it", ("reason", "by", "until"), document["kept_by"])
+    fields = ("at", "name", "stage", "outcome", "policy", "reason", "run")
+    _rows("\nWhat happened", fields, document["history"])
+
+
+def _rows(title: str, fields: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        table(title, fields, ([cell(row[name]) for name in fields] for row in rows))

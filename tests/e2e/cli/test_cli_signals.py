@@ -1,0 +1,130 @@
+"""A sweep that is interrupted, killed, or meets another one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from world import Done, World, finished, until
+
+THREADS = 16
+
+
+def deleting(world: World) -> bool:
+    return any(entry.method == "DELETE" for entry in world.emulator.log)
+
+
+def assert_settled(world: World) -> None:
+    """What the registry calls deleted is what the server has deleted, and nothing else."""
+    deleted = {one for one, state in world.states().items() if state == "deleted"}
+    assert deleted == set(world.states()) - set(world.emulator.ids())
+
+
+def newest_run(world: World) -> dict[str, object]:
+    run: dict[str, object] = world.run("--output", "json", "runs").document["runs"][0]
+    return run
+
+
+def interrupted(world: World, signum: int) -> Done:
+    world.fill(THREADS)
+    world.emulator.latency = 0.05
+    process = world.start("sweep")
+    until(lambda: deleting(world))
+    process.send_signal(signum)
+    return finished(process)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_ends_what_it_began_and_the_next_does_the_rest(
+    world: World, signum: int
+) -> None:
+    done = interrupted(world, signum)
+    assert done.code == 128 + signum
+    assert "Traceback" not in done.err
+    assert "partial" in done.out
+    run = newest_run(world)
+    assert (run["result"], run["closed_at"] is None) == ("partial", False)
+    assert_settled(world)
+    assert 0 < len(world.emulator.ids()) < THREADS
+    assert {entry.status for entry in world.emulator.log} == {200}, "no call was cut off"
+    world.emulator.latency = 0
+    assert world.run("sweep").code == 0
+    assert set(world.states().values()) == {"deleted"}
+    assert not world.emulator.ids()
+    assert set(world.emulator.deletes.values()) == {1}, "nothing was deleted twice"
+
+
+def test_a_second_signal_does_not_cut_calls_off(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.1
+    process = world.start("sweep")
+    until(lambda: deleting(world))
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    done = finished(process)
+    assert done.code in {128 + signal.SIGTERM, 128 + signal.SIGINT}
+    assert newest_run(world)["result"] == "partial"
+    assert_settled(world)
+
+
+def test_a_killed_sweep_is_finished_by_the_next_one(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.05
+    process = world.start("sweep")
+    until(lambda: deleting(world))
+    process.kill()
+    assert finished(process).code == -signal.SIGKILL
+    world.emulator.latency = 0
+    done = world.run("sweep")
+    assert done.code == 0, done.err
+    assert set(world.states().values()) == {"deleted"}
+    assert not world.emulator.ids()
+    assert set(world.emulator.deletes.values()) == {1}
+
+
+def test_a_second_janitor_is_told_who_holds_the_run(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.2
+    first = world.start("sweep")
+    until(lambda: deleting(world))
+    second = world.process("sweep", "--wait", "1s")
+    assert second.code == 5
+    assert f"process {first.pid} on {socket.gethostname()}" in second.err
+    assert second.out == ""
+    world.emulator.latency = 0
+    assert finished(first).code == 0
+    assert_settled(world)
+
+
+def test_a_second_janitor_waits_for_the_first_one(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.05
+    first = world.start("sweep")
+    until(lambda: deleting(world))
+    second = world.start("--output", "json", "sweep", "--wait", "60s")
+    assert finished(first).code == 0
+    done = finished(second)
+    assert done.code == 0
+    assert json.loads(done.out)["outcomes"] == []
+    assert set(world.emulator.deletes.values()) == {1}
+
+
+def test_a_waiting_janitor_can_be_interrupted(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.2
+    first = world.start("sweep")
+    until(lambda: deleting(world))
+    second = world.start("-v", "sweep", "--wait", "60s")
+    until(lambda: opened_the_lock(world, second.pid))
+    second.send_signal(signal.SIGTERM)
+    assert finished(second).code == 128 + signal.SIGTERM
+    world.emulator.latency = 0
+    assert finished(first).code == 0
+
+
+def opened_the_lock(world: World, pid: int) -> bool:
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(link.readlink() == world.directory / "janitor.db.lock" for link in links)

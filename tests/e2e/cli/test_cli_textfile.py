@@ -1,0 +1,90 @@
+"""`sweep --metrics-textfile`: parses, never goes backwards, tells no id and no metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from world import World
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(path: Path) -> Samples:
+    families = text_string_to_metric_families(path.read_text(encoding="utf-8"))
+    return {
+        (one.name, tuple(sorted(one.labels.items()))): one.value
+        for family in families
+        for one in family.samples
+    }
+
+
+def swept(world: World) -> Samples:
+    path = world.directory / "janitor.prom"
+    done = world.run("sweep", "--metrics-textfile", str(path))
+    assert done.code == 0, done.err
+    assert [one.name for one in world.directory.glob("*.prom*")] == ["janitor.prom"]
+    return samples(path)
+
+
+def totals(found: Samples, name: str) -> dict[tuple[str, ...], float]:
+    return {
+        tuple(value for _, value in labels): said
+        for (own, labels), said in found.items()
+        if own == name
+    }
+
+
+def test_totals_never_go_backwards_over_runs(world: World) -> None:
+    world.fill(3)
+    first = swept(world)
+    second = swept(world)
+    world.fill(2)
+    third = swept(world)
+    deleted = ("done", "trial-chats", "delete")
+    actions = [totals(one, "janitor_actions_total")[deleted] for one in (first, second, third)]
+    assert actions == [3, 3, 5]
+    assert [totals(one, "janitor_sweeps_total")[("done",)] for one in (first, second, third)] == [
+        1,
+        2,
+        3,
+    ]
+    for before, after in ((first, second), (second, third)):
+        fallen = [
+            key
+            for key, value in before.items()
+            if key[0] in {"janitor_actions_total", "janitor_sweeps_total"}
+            and after.get(key, 0) < value
+        ]
+        assert fallen == []
+
+
+def test_states_and_success_are_told(world: World) -> None:
+    world.fill(2)
+    world.fill(1, age=1)
+    found = swept(world)
+    threads = totals(found, "janitor_threads")
+    assert threads[("conversation", "main", "deleted")] == 2
+    assert threads[("conversation", "main", "active")] == 1
+    assert found["janitor_registry_up", ()] == 1
+    assert found["janitor_sweep_last_success_timestamp_seconds", ()] > 1_700_000_000
+
+
+def test_a_tripped_limit_is_told_and_the_sweep_exits_4(world: World) -> None:
+    text = world.config.read_text().replace("max_percent: 100", "max_threads: 1")
+    world.config.write_text(text)
+    world.fill(3)
+    path = world.directory / "janitor.prom"
+    done = world.run("sweep", "--metrics-textfile", str(path))
+    assert done.code == 4
+    assert "janitor plan -o plan.json" in done.err
+    assert totals(samples(path), "janitor_limit_tripped") == {("max_threads", "trial-chats"): 1}
+    assert world.changes == []
+
+
+def test_no_label_holds_an_id_or_metadata(world: World) -> None:
+    ids = world.fill(2, plan="trial", user="MARKER-user")
+    swept(world)
+    text = (world.directory / "janitor.prom").read_text()
+    assert "MARKER" not in text
+    assert not [one for one in ids if one in text]
