@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    make_asgi_app,
+    write_to_textfile,
+)
 
 from janitor.model import Kind, Outcome, Stage, State
 
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SWEEP_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 7200, 21600)
 
@@ -83,6 +93,24 @@ class Metrics:
             ["rule"],
             registry=r,
         )
+        self.reloaded = Gauge(
+            "janitor_config_last_reload_successful",
+            "1 where the configuration last read is in force.",
+            registry=r,
+        )
+        self.unapproved = Gauge(
+            "janitor_policies_unapproved", "Tightenings that wait for approval.", registry=r
+        )
+        self.archive_objects = Gauge(
+            "janitor_archive_objects", "Copies that the registry knows.", registry=r
+        )
+        self.pauses = Gauge("janitor_paused_info", "1 while paused.", ["scope"], registry=r)
+        self.overdue = Gauge(
+            "janitor_overdue_seconds",
+            "Age of the oldest thing due and not done; silent under audit.",
+            ["policy"],
+            registry=r,
+        )
         self.holds = Gauge("janitor_holds", "Holds in force.", registry=r)
         self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
         self.registry_up = Gauge("janitor_registry_up", "1 while the registry answers.", registry=r)
@@ -104,6 +132,16 @@ class Metrics:
     def succeeded(self, at: datetime) -> None:
         """Record when the last sweep ended well."""
         self.last_success.set(at.timestamp())
+
+    def app(self, refresh: Callable[[], None]) -> ASGIApp:
+        """An ASGI application that exposes all metrics; `refresh` fills the gauges before."""
+        expose: ASGIApp = make_asgi_app(self.collectors)
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
+            await asyncio.to_thread(refresh)
+            await expose(scope, receive, send)
+
+        return answer
 
     def write(self, path: Path) -> None:
         """Write all metrics for the node exporter's textfile collector, atomically.

@@ -41,6 +41,7 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
+    "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
 }
 

@@ -33,7 +33,8 @@ class Watch:
             self._metrics.actions.labels(policy, stage, event.outcome).inc()
         if notice.size:
             self._metrics.archived_bytes.labels(event.key.project).inc(notice.size)
-        log.info(
+        log.log(
+            logging.DEBUG if event.outcome is Outcome.KEPT else logging.INFO,
             "%s %s/%s policy=%s reason=%s run=%s",
             event.name,
             event.key.kind,
@@ -74,10 +75,10 @@ class JsonLines(logging.Formatter):
         return json.dumps({**line, "message": super().format(record)})
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr; one line per thread acted on only when asked for with `-v`."""
+def configure_logging(settings: Settings, *, service: bool = False) -> None:
+    """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
     handler = logging.StreamHandler(sys.stderr)
     as_text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonLines() if settings.log_format == "json" else as_text)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    log.setLevel(logging.INFO if settings.verbose else logging.WARNING)
+    log.setLevel(logging.INFO if settings.verbose or service else logging.WARNING)

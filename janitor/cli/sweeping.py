@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from janitor.registry import Registry
     from janitor.sweep import Parts, Plan, Report, Scope
 
-Work = Callable[["Parts", asyncio.Event], Awaitable["Report"]]
+Work = Callable[["Parts", threading.Event], Awaitable["Report"]]
 
 
 @click.command("plan")
@@ -126,7 +127,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
 
     made = load(_bytes(file), str(file))
 
-    async def work(parts: Parts, stop: asyncio.Event) -> Report:
+    async def work(parts: Parts, stop: threading.Event) -> Report:
         check(parts, made, str(file), max_age)
         return await apply(parts, made, stop)
 
@@ -142,7 +143,7 @@ def _bytes(file: Path) -> bytes:
 
 def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
-    from janitor.cli import showing
+    from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
     from janitor.cli.progress import Watch, configure_logging
     from janitor.cli.textfile import require_writable, write_metrics
@@ -156,7 +157,7 @@ def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) 
     with open_registry(config) as registry, registry.lock(wait):
         registry.drain(showing.now())
         if textfile is not None:
-            metrics.load_actions(registry.totals())
+            measuring.begin(metrics, registry)
         report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
         showing.report(settings, report)
         if textfile is not None:
@@ -170,7 +171,7 @@ async def _attend(
     """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish."""
     from janitor.cli.compose import parts
 
-    stop, caught = asyncio.Event(), [0]
+    stop, caught = threading.Event(), [0]
 
     def ask_to_stop(signum: int) -> None:
         caught[0] = signum

@@ -16,6 +16,7 @@ from janitor.config.policy_forms import (
     TestForm,
 )
 from janitor.config.secrets import NO_SECRET, Keeper, Secret
+from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.settings import (
     ArchiveSettings,
     Azure,
@@ -23,6 +24,9 @@ from janitor.config.settings import (
     Forever,
     Project,
     RegistrySettings,
+    ScheduleSettings,
+    ServiceSettings,
+    TokenSettings,
 )
 from janitor.model import Kind
 from janitor.policy.rules import (
@@ -53,7 +57,24 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
         tombstones_keep_for=form.tombstones.keep_for,
         directory=directory,
         path=path,
+        schedule=_schedule(form.schedule),
+        service=_service(form.service, directory),
     )
+
+
+def _schedule(form: ScheduleForm | None) -> ScheduleSettings:
+    if form is None:
+        return ScheduleSettings(jitter=timedelta(minutes=10))
+    return ScheduleSettings(form.cron, form.every, form.timezone, form.jitter or timedelta(0))
+
+
+def _service(form: ServiceForm, directory: Path) -> ServiceSettings:
+    tokens = (
+        TokenSettings(name, one.scope, _secret(one, directory))
+        for name, given in form.tokens.items()
+        for one in (given if isinstance(given, list) else [given])
+    )
+    return ServiceSettings(form.listen, tuple(form.hosts), tuple(tokens), form.stop_timeout)
 
 
 def _project(name: str, form: ProjectForm, directory: Path) -> Project:

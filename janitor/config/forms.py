@@ -17,6 +17,7 @@ from janitor.config.fields import (
     SecretField,
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
+from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.unbuilt import unbuilt_scheme
 from janitor.model import Mode
 
@@ -126,3 +127,5 @@ class FileForm(Form):
     lifetime: LifetimeForm = LifetimeForm()
     holds: HoldsForm = HoldsForm()
     limits: LimitsForm = LimitsForm()
+    schedule: ScheduleForm | None = None
+    service: ServiceForm = ServiceForm()

@@ -64,6 +64,35 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When the service sweeps: `cron` in `timezone`, or `every`; delayed by up to `jitter`."""
+
+    cron: str | None = "17 3 * * *"
+    every: timedelta | None = None
+    timezone: str = "UTC"
+    jitter: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """A named bearer token and its scope: `register`, `operate` or `read`."""
+
+    name: str
+    scope: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where the service listens (`host:port`), under which names, and for whom."""
+
+    listen: str = "127.0.0.1:9464"
+    hosts: tuple[str, ...] = ()
+    tokens: tuple[TokenSettings, ...] = ()
+    stop_timeout: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """An accepted configuration. `directory` is what relative paths were resolved against."""
 
@@ -74,3 +103,5 @@ class Config:
     tombstones_keep_for: timedelta
     directory: Path
     path: Path | None = None
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from janitor.config.document import DocumentPath
 
 UNBUILT: tuple[str, ...] = (
-    "schedule",
-    "service",
     "sources",
     "registry.keys",
     "registry.hash",

@@ -4,6 +4,7 @@ from janitor.service.http import Access, Health, Scope, Token, application
 from janitor.service.schedule import Schedule, next_times, scheduler
 from janitor.service.serve import Job, Service
 from janitor.service.server import Server
+from janitor.service.watch import Watcher
 
 __all__ = [
     "Access",
@@ -14,6 +15,7 @@ __all__ = [
     "Server",
     "Service",
     "Token",
+    "Watcher",
     "application",
     "next_times",
     "scheduler",

@@ -40,4 +40,4 @@ class Notify:
         except ImportError:
             self._listening = False
             return
-        daemon.sd_notify(state)
+        daemon.sd_notify(state)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]

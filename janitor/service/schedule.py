@@ -26,7 +26,7 @@ class Schedule:
     jitter: timedelta = timedelta(0)
 
 
-class Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
+class Trigger(BaseTrigger):
     """The fire times of a schedule, in UTC.
 
     Cron times are found in local time and only then turned into UTC, so that a night in which

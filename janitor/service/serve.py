@@ -123,5 +123,5 @@ class Service:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once. Safe at any moment: intents are committed before calls, claims are taken over."""
+    """End at once; safe at any moment, since intents are committed before their calls."""
     os._exit(128 + code if code else 0)

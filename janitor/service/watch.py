@@ -1,4 +1,4 @@
-"""Noticing a changed configuration: the directory is watched, since files are swapped, not written."""
+"""Noticing a changed file: its directory is watched, since files are swapped, not written."""
 
 from __future__ import annotations
 
@@ -13,23 +13,37 @@ CHECK_MILLISECONDS = 500
 
 
 class Watcher:
-    """Calls `changed` whenever something in a file's directory changes, while the body runs."""
+    """Calls `changed` whenever a file says something else than before, while the body runs.
+
+    The registry may live in the same directory and is written all the time, so a change there
+    means nothing as long as the file's own bytes are the same.
+    """
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
-        self._directory = path.absolute().parent
+        self._path = path.absolute()
         self._changed = changed
+        self._known = self._bytes()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
     def _watch(self) -> None:
         for _ in watch(
-            self._directory,
+            self._path.parent,
             recursive=False,
             stop_event=self._over,
             rust_timeout=CHECK_MILLISECONDS,
             raise_interrupt=False,
         ):
-            self._changed()
+            if (found := self._bytes()) != self._known:
+                self._known = found
+                self._changed()
+
+    def _bytes(self) -> bytes | None:
+        """What the file says; `None` while it is not there."""
+        try:
+            return self._path.read_bytes()
+        except OSError:
+            return None
 
     def __enter__(self) -> Watcher:
         self._thread.start()

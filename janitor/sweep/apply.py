@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -69,7 +69,7 @@ def check(parts: Parts, made: Plan, name: str, max_age: timedelta) -> None:
         raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
 
 
-async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
+async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
     """Carry out what the plan says of each thread that is still exactly so and due.
 
     Begun again, it goes on where it stopped. Limits do not apply: a person has looked.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +31,7 @@ class Orders:
     limit: int | None = None
 
 
-async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
+async def sweep(parts: Parts, orders: Orders, stop: threading.Event) -> Report:
     """Do one sweep and close its run. The caller holds the run lock.
 
     `stop` ends it early: calls in flight finish and settle, nothing new is begun, and the run

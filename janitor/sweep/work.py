@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -34,7 +35,7 @@ class Worker:
     """Works the threads of one run; what it counts comes from committed settlements."""
 
     def __init__(
-        self, parts: Parts, run: str, stop: asyncio.Event, drifted: Drifted | None = None
+        self, parts: Parts, run: str, stop: threading.Event, drifted: Drifted | None = None
     ) -> None:
         self._drifted = drifted
         self.parts = replace(parts, notify=self._told)

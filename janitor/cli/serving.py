@@ -1,0 +1,177 @@
+"""`serve`: the long-running service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from janitor.cli.context import Settings
+from janitor.errors import ConfigError, JanitorError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from janitor.config import Config
+    from janitor.metrics import Metrics
+    from janitor.registry import Registry
+    from janitor.service import Access, Schedule, Service
+    from janitor.sweep import Report
+
+log = logging.getLogger("janitor")
+
+RUN_WAIT = timedelta(seconds=30)
+
+
+@click.command("serve")
+@click.pass_obj
+def serve_command(settings: Settings) -> None:
+    r"""Sweep by the schedule until told to stop, and be scraped by Prometheus.
+
+    SIGTERM lets the calls in flight finish (`service.stop_timeout`), a second one ends at once;
+    SIGHUP, or a change in the configuration's directory, reads the configuration again.
+
+    \b
+    Examples:
+      janitor serve
+      curl http://127.0.0.1:9464/metrics
+    """
+    from janitor.cli import measuring
+    from janitor.cli.compose import open_registry
+    from janitor.cli.progress import configure_logging
+    from janitor.config import load
+    from janitor.metrics import Metrics
+    from janitor.service import Job, Server, Service, Watcher
+
+    configure_logging(settings, service=True)
+    path = settings.config_path()
+    config, metrics = load(path), Metrics()
+    with ExitStack() as stack:
+        registry = stack.enter_context(open_registry(config))
+        measuring.begin(metrics, registry)
+        live = Live(path, config, registry, metrics)
+        job = Job(live.sweep, live.reload)
+        service = Service(job, live.schedule(), config.service.stop_timeout)
+        app = live.application(service)
+        server = stack.enter_context(Server(app, config.service.listen))
+        stack.enter_context(Watcher(path, lambda: service.ask("reload")))
+        log.info("serving on port %d, sweeping by %s", server.port, live.schedule())
+        service.run()
+
+
+class Live:
+    """The configuration in force, and what is done by it."""
+
+    def __init__(self, path: Path, config: Config, registry: Registry, metrics: Metrics) -> None:
+        self._path = path
+        self._config = config
+        self._registry = registry
+        self._metrics = metrics
+        self._refused: ConfigError | None = None
+        metrics.reloaded.set(1)
+
+    def schedule(self) -> Schedule:
+        """The schedule in force."""
+        from janitor.service import Schedule
+
+        said = self._config.schedule
+        return Schedule(said.cron, said.every, said.timezone, said.jitter)
+
+    def sweep(self, stop: threading.Event) -> None:
+        """Do one sweep with the configuration in force, credentials read anew."""
+        from janitor.cli import measuring
+
+        with self._registry.lock(RUN_WAIT):
+            report = asyncio.run(self._sweep(stop))
+        measuring.end(self._metrics, report)
+        _tell(report)
+
+    async def _sweep(self, stop: threading.Event) -> Report:
+        from janitor.cli.compose import parts, utc_now
+        from janitor.cli.progress import Watch
+        from janitor.sweep import Orders, sweep
+
+        self._registry.drain(utc_now())
+        watch = Watch(self._metrics)
+        opened = parts(
+            self._config, self._registry, changing=True, metrics=self._metrics, notify=watch
+        )
+        async with opened as composed:
+            return await sweep(composed, Orders(), stop)
+
+    def reload(self) -> Schedule:
+        """Read the configuration again; one that is refused leaves the old one in force."""
+        from janitor.config import load
+
+        try:
+            self._config, self._refused = self._reloaded(load(self._path)), None
+        except ConfigError as error:
+            self._refused = error
+            log.error("the configuration was not reloaded, the old one stays: %s", told(error))  # noqa: TRY400
+        else:
+            log.info("the configuration was reloaded")
+        self._metrics.reloaded.set(self._refused is None)
+        return self.schedule()
+
+    def _reloaded(self, config: Config) -> Config:
+        for name in ("registry", "service"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("a change of `%s` takes effect at the next start", name)
+        return config
+
+    def ready(self) -> str | None:
+        """What keeps the service from doing its work, or `None`."""
+        try:
+            self._registry.undrained()
+        except JanitorError as error:
+            return f"the registry: {error}"
+        return None if self._refused is None else f"the configuration: {told(self._refused)}"
+
+    def refresh(self) -> None:
+        """Fill the gauges for a scrape."""
+        from janitor.cli import measuring
+
+        try:
+            measuring.look(self._metrics, self._registry)
+        except JanitorError:
+            self._metrics.registry_up.set(0)
+
+    def application(self, service: Service) -> Starlette:
+        """The HTTP face over this service."""
+        from janitor.service import Health, application
+
+        health = Health(service.health, self.ready)
+        return application(self._metrics.app(self.refresh), health, self._access())
+
+    def _access(self) -> Access:
+        from janitor.service import Access, Scope, Token
+
+        said = self._config.service
+        tokens = tuple(
+            Token(token.name, Scope(token.scope), token.secret.reveal) for token in said.tokens
+        )
+        return Access(frozenset(said.hosts), tokens)
+
+
+def told(error: ConfigError) -> str:
+    """A refused configuration in one line."""
+    return "; ".join([str(error), *map(str, error.refusals)])
+
+
+def _tell(report: Report) -> None:
+    """One summary per run, with what stopped it."""
+    from janitor.sweep.backlog import message
+
+    done = sum(n for (_, _, outcome), n in report.outcomes.items() if outcome == "done")
+    kept = sum(report.kept.values())
+    log.info("run %s: %s, %d done, %d kept", report.run.id, report.run.result, done, kept)
+    for stop in report.stops:
+        log.error("%s", stop.message)
+    for tripped in report.backlog.tripped.values():
+        log.error("%s", message(tripped))
