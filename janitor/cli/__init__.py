@@ -43,6 +43,8 @@ COMMANDS: dict[str, Entry] = {
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
+    "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
+    "resume": Entry("Stop", "pausing", "End a pause."),
 }
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from janitor.config.fields import SecretForm
-from janitor.config.forms import FileForm, ProjectForm
+from janitor.config.forms import FileForm, ProjectForm, RegistryForm
 from janitor.config.policy_forms import (
     PER,
     DeleteForm,
@@ -46,11 +46,10 @@ from janitor.policy.rules import (
 
 def build(form: FileForm, directory: Path, path: Path | None) -> Config:
     """The configuration that a form spells; relative paths are taken from `directory`."""
-    registry = directory / form.registry.url.removeprefix("sqlite:///")
     archive = directory / form.archive.url.removeprefix("file://")
     projects = {name: _project(name, one, directory) for name, one in form.projects.items()}
     return Config(
-        registry=RegistrySettings(f"sqlite:///{registry}", registry),
+        registry=registry_settings(form.registry, directory),
         archive=ArchiveSettings(f"file://{archive}", archive, form.archive.keep_for),
         projects=projects,
         policies=_policies(form),
@@ -60,6 +59,12 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
         schedule=_schedule(form.schedule),
         service=_service(form.service, directory),
     )
+
+
+def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
+    """Where the registry is; a relative path is taken from `directory`."""
+    path = directory / form.url.removeprefix("sqlite:///")
+    return RegistrySettings(f"sqlite:///{path}", path)
 
 
 def _schedule(form: ScheduleForm | None) -> ScheduleSettings:

@@ -13,6 +13,7 @@ from janitor.registry.entries import (
     Settlement,
 )
 from janitor.registry.lock import RunLock
+from janitor.registry.pausing import Pause
 from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
 
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "Intent",
     "Notice",
+    "Pause",
     "RefusedRegistration",
     "Registered",
     "Registration",

@@ -17,6 +17,7 @@ from janitor.registry.holding import Holding
 from janitor.registry.inbox import Inbox
 from janitor.registry.lock import RunLock
 from janitor.registry.missing import Missing
+from janitor.registry.pausing import Pausing
 from janitor.registry.reading import KEY, Reading, beyond
 from janitor.registry.rows import key_of, rows_of
 from janitor.registry.runs import Running
@@ -29,7 +30,7 @@ BUSY_TIMEOUT = timedelta(seconds=30)
 WAIT = timedelta(seconds=30)
 
 
-class Registry(Inbox, Reading, Sweeping, Holding, Missing, Running):
+class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running):
     """What has been registered, and everything the janitor knows and did.
 
     Synchronous and thread-safe; no transaction is open between two calls, nor between two pages
