@@ -20,6 +20,7 @@ from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Event, Intent, Settlement
 from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import event, settlement
 from janitor.sweep.writer import Writer
@@ -194,6 +195,8 @@ class Actor:
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry says otherwise by now")
         again = await self._reviewer().on_probe(entry, self.parts.clock())
+        if is_paused(self.parts, entry, again.decision.policy):
+            raise ChangedError("paused")
         if again.decision.stage is not stage:
             raise ChangedError(str(again.decision.reason or "changed since it was decided"))
         return again
@@ -230,6 +233,8 @@ class Actor:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
             return ("the registry says otherwise by now",)
+        if is_paused(self.parts, entry, review.decision.policy):
+            return ("paused",)
         said = entry.thread
         dates = [at for at in (review.thread.last_active_at, said.last_active_at) if at is not None]
         thread = replace(

@@ -19,27 +19,30 @@ from janitor.errors import DriverError, GoneError
 from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry
 from janitor.sweep.act import ChangedError, UnsettledError
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review
 from janitor.sweep.work import Worker
 
 
 async def recover(worker: Worker) -> None:
-    """Settle every intent that earlier runs left open; one whose policy is in audit waits."""
+    """Settle every intent that earlier runs left open; one whose policy is in audit or paused waits."""
     after: Key | None = None
     while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
         for entry in page:
             if worker.is_over:
                 return
-            if worker.may_call_about(entry) and not _is_audited(worker, entry):
+            if worker.may_call_about(entry) and not _waits(worker, entry):
                 worker.actor.doing[entry.thread.key] = Stage.DELETE
                 await worker.settle_failures(entry, _recover(worker, entry))
                 worker.actor.doing.pop(entry.thread.key, None)
         after = page[-1].thread.key
 
 
-def _is_audited(worker: Worker, entry: Entry) -> bool:
+def _waits(worker: Worker, entry: Entry) -> bool:
+    """Whether the intent's policy is in audit or paused by now."""
     policy = entry.intent.policy if entry.intent is not None else ""
-    return worker.parts.policies.mode_of(policy) is Mode.AUDIT
+    audited = worker.parts.policies.mode_of(policy) is Mode.AUDIT
+    return audited or is_paused(worker.parts, entry, policy)
 
 
 async def _recover(worker: Worker, entry: Entry) -> None:

@@ -23,6 +23,7 @@ from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.act import Actor, ChangedError, UnsettledError
 from janitor.sweep.breaker import Breaker, Stop
 from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import missing_again_at, setback, settlement
 from janitor.sweep.writer import Writer
@@ -137,6 +138,8 @@ class Worker:
         review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
         if self._is_over_a_limit(review):
             return self._keep_unsettled(entry, "limit")
+        if is_paused(self.parts, entry, review.decision.policy):
+            return self._keep_unsettled(entry, "paused")
         if self.reviewer.needs_probe(review):
             review = await self.reviewer.on_probe(entry, now)
             self.breakers[entry.thread.key.project].answered()
