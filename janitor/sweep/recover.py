@@ -25,7 +25,7 @@ from janitor.sweep.work import Worker
 
 
 async def recover(worker: Worker) -> None:
-    """Settle every intent that earlier runs left open; one whose policy is in audit or paused waits."""
+    """Settle every intent that earlier runs left open; an audited or paused policy's waits."""
     after: Key | None = None
     while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
         for entry in page:
