@@ -1,0 +1,22 @@
+"""The pace of calls: token buckets, the shared pause, the limit of calls in flight, and retries."""
+
+from janitor.pace.ledger import Ledger, Memory, Own
+from janitor.pace.project import Event, Exchange, Paced, Paused, ProjectPace
+from janitor.pace.rates import AUTO, Allowance, Urgency, Verb
+from janitor.pace.transport import PacedTransport
+
+__all__ = [
+    "AUTO",
+    "Allowance",
+    "Event",
+    "Exchange",
+    "Ledger",
+    "Memory",
+    "Own",
+    "Paced",
+    "PacedTransport",
+    "Paused",
+    "ProjectPace",
+    "Urgency",
+    "Verb",
+]
