@@ -23,6 +23,7 @@ from janitor.config.settings import (
     Config,
     Forever,
     Project,
+    RateSettings,
     RegistrySettings,
     ScheduleSettings,
     ServiceSettings,
@@ -97,6 +98,7 @@ def _project(name: str, form: ProjectForm, directory: Path) -> Project:
         trust_reported=form.trust_reported,
         timeout=form.timeout,
         concurrency=form.concurrency,
+        rate=RateSettings(form.rate.delete, form.rate.read, form.rate.write),
         allow_http=form.allow_http,
     )
 

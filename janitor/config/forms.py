@@ -14,6 +14,7 @@ from janitor.config.fields import (
     Form,
     Name,
     PublicPairs,
+    RateField,
     SecretField,
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
@@ -57,6 +58,14 @@ class AzureForm(Form):
     api_version: Annotated[str, Field(min_length=1)]
 
 
+class RateForm(Form):
+    """How fast each verb may be called."""
+
+    delete: RateField = "auto"
+    read: RateField = "auto"
+    write: RateField = "auto"
+
+
 class ProjectForm(Form):
     """One credential at one endpoint."""
 
@@ -71,6 +80,7 @@ class ProjectForm(Form):
     trust_reported: bool = True
     timeout: Duration = parse_duration("20s")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
+    rate: RateForm = RateForm()
     allow_http: bool = False
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from janitor.config.rates import Rate
 from janitor.config.secrets import Secret
 from janitor.model import Kind
 from janitor.policy.rules import Policies
@@ -21,6 +22,15 @@ class Azure:
 
     endpoint: str
     api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateSettings:
+    """Calls a minute for each verb; or `auto`: found by trying; or `unlimited`."""
+
+    delete: Rate = "auto"
+    read: Rate = "auto"
+    write: Rate = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Project:
     trust_reported: bool = True
     timeout: timedelta = timedelta(seconds=20)
     concurrency: int = 32
+    rate: RateSettings = RateSettings()
     allow_http: bool = False
 
 

@@ -26,6 +26,10 @@ projects:
     trust_reported: true           # default; false: times that the application reports don't count
     timeout: 20s                   # default, of one request
     concurrency: 32                # default; requests in flight at once
+    # default: auto finds what the server lets through: 120 a minute at first, a tenth more each
+    # minute, half on a 429, and at most half of a limit that the server names. Or 5/s, 300/min,
+    # 1000/h; or unlimited, for a server of one's own.
+    rate: {delete: auto, read: auto, write: auto}
     allow_http: false              # default
 
 # Copies made before anything is deleted. keep_for counts from the deletion upstream; it has no

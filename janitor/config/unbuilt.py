@@ -10,7 +10,6 @@ UNBUILT: tuple[str, ...] = (
     "sources",
     "registry.keys",
     "registry.hash",
-    "projects.*.rate",
     "archive.encrypt_to",
     "limits.clock_step",
     "policies.*.trim",

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from janitor.config.rates import format_rate, parse_rate
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("5/s", 300.0), ("300/min", 300.0), ("1200/h", 20.0), ("auto", "auto"), ("unlimited",) * 2],
+)
+def test_a_rate_is_calls_a_minute_or_a_word(text: str, rate: object) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        300,
+        5.0,
+        0,
+        True,
+        None,
+        "300",
+        "0/min",
+        "-3/min",
+        "5/m",
+        "5 /s",
+        "5/s\n",
+        "Auto",
+        "",
+    ],
+)
+def test_anything_else_is_refused_with_what_to_write(value: object) -> None:
+    with pytest.raises(ValueError, match="write auto, unlimited, or for example 5/s"):
+        parse_rate(value)
+
+
+@given(st.integers(1, 10**8), st.sampled_from(["s", "min", "h"]))
+def test_what_is_shown_reads_back(number: int, unit: str) -> None:
+    rate = parse_rate(f"{number}/{unit}")
+    assert parse_rate(format_rate(rate)) == pytest.approx(rate)
