@@ -72,6 +72,12 @@ class Metrics:
         self.paused = Counter(
             "janitor_paused_seconds", "Time that a rate limit made us wait.", registry=r
         )
+        self.rate = Gauge(
+            "janitor_rate_per_minute",
+            "Calls a minute that a verb is kept at.",
+            ["project", "verb"],
+            registry=r,
+        )
         self.archived_bytes = Counter(
             "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )

@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from janitor.archive import Archive
-from janitor.catalogue import CATALOGUE
+from janitor.cli.pacing import pace_of
 from janitor.config import Config, Project
 from janitor.drivers import Endpoint, Outbound, connect, read_only
 from janitor.metrics import Metrics
-from janitor.pace import Exchange, PacedTransport
+from janitor.pace import PacedTransport, ProjectPace, Urgency
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
@@ -44,6 +44,7 @@ async def parts(
     clock: Clock = utc_now,
     metrics: Metrics | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
+    urgency: Urgency = Urgency.SWEEP,
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
@@ -55,7 +56,13 @@ async def parts(
     archive = _archive(config, registry) if changing and _archives(config) else None
     async with AsyncExitStack() as stack:
         reaches = {
-            name: await _reach(stack, project, observed, changing=changing)
+            name: await _reach(
+                stack,
+                project,
+                pace_of(project, registry, observed, changing=changing),
+                urgency,
+                changing=changing,
+            )
             for name, project in config.projects.items()
         }
         yield Parts(
@@ -82,12 +89,15 @@ def _archives(config: Config) -> bool:
 
 
 async def _reach(
-    stack: AsyncExitStack, project: Project, metrics: Metrics, *, changing: bool
+    stack: AsyncExitStack,
+    project: Project,
+    pace: ProjectPace,
+    urgency: Urgency,
+    *,
+    changing: bool,
 ) -> Reach:
     target = endpoint(project)
-    transport = PacedTransport(
-        Outbound(project.concurrency), lambda exchange: _count(metrics, project.name, exchange)
-    )
+    transport = PacedTransport(Outbound(project.concurrency), pace, urgency=urgency)
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {
@@ -123,17 +133,3 @@ def endpoint(project: Project) -> Endpoint:
         azure_api_version=azure.api_version if azure else None,
         timeout=project.timeout.total_seconds(),
     )
-
-
-def _count(metrics: Metrics, project: str, exchange: Exchange) -> None:
-    kind = _kind(exchange.path)
-    call = exchange.method.lower()
-    status = "error" if exchange.status is None else str(exchange.status)
-    metrics.requests.labels(project, kind, call, status).inc()
-    metrics.request_seconds.labels(kind, call).observe(exchange.seconds)
-
-
-def _kind(path: str) -> str:
-    """The kind whose path a request went to; the longest path wins (`/chatkit/threads`)."""
-    fits = [kind for kind, trait in CATALOGUE.items() if f"{trait.path}/" in f"{path}/"]
-    return max(fits, key=lambda kind: len(CATALOGUE[kind].path), default="other")

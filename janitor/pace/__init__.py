@@ -1,12 +1,13 @@
 """The pace of calls: token buckets, the shared pause, the limit of calls in flight, and retries."""
 
-from janitor.pace.ledger import Ledger, Memory, Own
+from janitor.pace.ledger import Ledger, Memory, Own, Recalling, Rows, Shared
 from janitor.pace.project import Event, Exchange, Paced, Paused, ProjectPace
-from janitor.pace.rates import AUTO, Allowance, Urgency, Verb
+from janitor.pace.rates import AUTO, UNLIMITED, Allowance, Urgency, Verb
 from janitor.pace.transport import PacedTransport
 
 __all__ = [
     "AUTO",
+    "UNLIMITED",
     "Allowance",
     "Event",
     "Exchange",
@@ -17,6 +18,9 @@ __all__ = [
     "PacedTransport",
     "Paused",
     "ProjectPace",
+    "Recalling",
+    "Rows",
+    "Shared",
     "Urgency",
     "Verb",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from janitor.errors import StoreError
@@ -22,6 +24,15 @@ class Memory(Protocol):
 
     def recall(self, name: str) -> str | None: ...
     def remember(self, name: str, value: str) -> None: ...
+
+
+class Rows(Protocol):
+    """Changes small texts one at a time, whoever else does; a registry is one.
+
+    `change` is given what is there (`None`: nothing) and the time that all who share it go by.
+    """
+
+    def alter(self, name: str, change: Callable[[str | None, datetime], str]) -> None: ...
 
 
 class Ledger(Protocol):
@@ -63,6 +74,42 @@ class Own:
 
     def _recalled(self, name: str) -> Level:
         return read(None if self._memory is None else self._memory.recall(name))
+
+
+class Shared:
+    """The levels of many processes, in rows that they share: one bucket for all of them."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    async def alter(self, name: str, change: Change[T]) -> T:
+        """Change a level while nobody else does; raises StoreError where the rows are not there."""
+        told: list[T] = []
+
+        def altered(text: str | None, now: datetime) -> str:
+            level, one = change(read(text), now.timestamp())
+            told.append(one)
+            return written(level)
+
+        await asyncio.to_thread(self._rows.alter, name, altered)
+        return told[-1]
+
+    def save(self) -> None:
+        """Nothing is left to save."""
+
+
+class Recalling:
+    """A memory that is looked into and never written."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def recall(self, name: str) -> str | None:
+        """What was remembered."""
+        return self._memory.recall(name)
+
+    def remember(self, name: str, value: str) -> None:
+        """Nothing is kept."""
 
 
 def written(level: Level) -> str:

@@ -49,11 +49,18 @@ class Bucket:
     """The tokens of one verb: those of all who share the ledger."""
 
     def __init__(
-        self, name: str, allowance: Allowance, ledger: Ledger, tell: Callable[[float], None]
+        self,
+        name: str,
+        allowance: Allowance,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        tell: Callable[[float], None],
     ) -> None:
         self._name = name
         self._allowance = allowance
         self._ledger = ledger
+        self._clock = clock
+        self._ahead = 0.0
         self._tell = tell
         self._told: float | None = None
 
@@ -63,11 +70,9 @@ class Bucket:
             return 0.0
         return await self._ledger.alter(self._name, self._take)
 
-    async def sent(self) -> float:
-        """The ledger's time, to be handed back with the answer."""
-        if self._allowance != "auto":
-            return 0.0
-        return await self._ledger.alter(self._name, lambda level, now: (level, now))
+    def time(self) -> float:
+        """The ledger's time, as far as its last answer tells."""
+        return self._clock() + self._ahead
 
     async def answered(self, response: httpx2.Response, sent_at: float, *, limited: bool) -> None:
         """Learn from an answer to a call sent at `sent_at` of the ledger's time."""
@@ -77,17 +82,18 @@ class Bucket:
 
         def learn(level: Level, now: float) -> tuple[Level, None]:
             after = refused(level, sent_at, now) if limited else passed(level, told, now)
-            self._notice(after)
+            self._notice(after, now)
             return after, None
 
         await self._ledger.alter(self._name, learn)
 
     def _take(self, level: Level, now: float) -> tuple[Level, float]:
         level, wait = take(level, self._allowance, now)
-        self._notice(level)
+        self._notice(level, now)
         return level, wait
 
-    def _notice(self, level: Level) -> None:
+    def _notice(self, level: Level, now: float) -> None:
+        self._ahead = now - self._clock()
         rate = per_minute(level, self._allowance)
         if rate is not None and rate != self._told:
             self._told = rate
@@ -134,7 +140,7 @@ class ProjectPace:
         await self._places.enter(urgency)
         try:
             await self.pause.over()
-            yield await self._buckets[verb].sent()
+            yield self._buckets[verb].time()
         finally:
             self._places.leave()
 
@@ -160,6 +166,7 @@ class ProjectPace:
             f"pace:{self.name}:{verb}",
             allowance,
             self._ledger,
+            self.clock,
             lambda rate: self.tell(Paced(verb, rate)),
         )
 

@@ -29,6 +29,7 @@ class Urgency(IntEnum):
 
 
 AUTO: Mapping[Verb, Allowance] = dict.fromkeys(Verb, "auto")
+UNLIMITED: Mapping[Verb, Allowance] = dict.fromkeys(Verb, "unlimited")
 
 
 def verb_of(method: str) -> Verb:

@@ -19,6 +19,7 @@ from janitor.registry.lock import RunLock
 from janitor.registry.missing import Missing
 from janitor.registry.pausing import Pausing
 from janitor.registry.reading import KEY, Reading, beyond
+from janitor.registry.remembering import Remembering
 from janitor.registry.rows import key_of, rows_of
 from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
@@ -30,7 +31,7 @@ BUSY_TIMEOUT = timedelta(seconds=30)
 WAIT = timedelta(seconds=30)
 
 
-class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running):
+class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Remembering):
     """What has been registered, and everything the janitor knows and did.
 
     Synchronous and thread-safe; no transaction is open between two calls, nor between two pages

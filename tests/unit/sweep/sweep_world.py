@@ -20,7 +20,7 @@ from janitor.drivers import Endpoint, connect, read_only
 from janitor.emulator import Emulator
 from janitor.metrics import Metrics
 from janitor.model import Key, Kind, Mode, Outcome, Stage, State
-from janitor.pace import Exchange, PacedTransport
+from janitor.pace import UNLIMITED, Exchange, PacedTransport, ProjectPace
 from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Limits, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
@@ -145,7 +145,8 @@ class World:
     async def _reach(self, name: str, *, changing: bool) -> AsyncIterator[Project]:
         endpoint = Endpoint(name, self.keys[name], base_url=self.base_url, timeout=5.0)
         wire = Wire(self.hooks, self.concurrency)
-        paced = PacedTransport(wire, self.exchanges.append, sleep=_at_once)
+        pace = ProjectPace(name, rates=UNLIMITED, tell=self._told, sleep=_at_once)
+        paced = PacedTransport(wire, pace)
         async with connect(endpoint, transport=paced, concurrency=self.concurrency) as drivers:
             served = {k: d if changing else read_only(d) for k, d in drivers.items()}
             yield Project(
@@ -155,6 +156,10 @@ class World:
                 concurrency=self.concurrency,
                 trust_reported=name not in self.distrusted,
             )
+
+    def _told(self, event: object) -> None:
+        if isinstance(event, Exchange):
+            self.exchanges.append(event)
 
     def run(self, work: Callable[[Parts], Awaitable[T]], *, changing: bool = True) -> T:
         async def main() -> T:
