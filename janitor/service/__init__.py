@@ -1,7 +1,7 @@
 """The long-running service: a schedule, a scrape target, signals and reload."""
 
 from janitor.service.http import Access, Health, Scope, Token, application
-from janitor.service.schedule import Schedule, next_times, scheduler
+from janitor.service.schedule import Schedule
 from janitor.service.serve import Job, Service
 from janitor.service.server import Server
 from janitor.service.watch import Watcher
@@ -17,6 +17,4 @@ __all__ = [
     "Token",
     "Watcher",
     "application",
-    "next_times",
-    "scheduler",
 ]

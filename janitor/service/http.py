@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
+from janitor.errors import ConfigError
+
 OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
+MAX_BODY = 64 * 1024
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
 class Scope(StrEnum):
@@ -41,24 +47,35 @@ class Token:
 class Access:
     """Which hosts a request may name, and which tokens it may carry.
 
-    `hosts` without ports; loopback names are always allowed.
+    `hosts` without ports. Addresses and localhost may always be named: a page of another site
+    reaches us through a name of its own (DNS rebinding), and only so.
     """
 
     hosts: frozenset[str] = frozenset()
     tokens: tuple[Token, ...] = ()
 
-    def knows_host(self, host: str) -> bool:
-        """Whether a Host header names us; keeps other sites' pages from reaching us by DNS."""
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        return name in self.hosts or is_loopback(name)
+    def knows_host(self, header: str) -> bool:
+        """Whether a Host header names us."""
+        if (said := HOST.fullmatch(header)) is None:
+            return False
+        name = said[1].lower().removesuffix(".")
+        return name == "localhost" or is_address(name) or name in map(str.lower, self.hosts)
 
-    def bearer(self, header: str | None) -> Token | None:
-        """The token of an Authorization header, compared in constant time."""
-        given = (header or "").removeprefix("Bearer ").encode()
-        matching = [
-            token for token in self.tokens if hmac.compare_digest(token.reveal().encode(), given)
-        ]
-        return matching[0] if matching and given else None
+    def bearer(self, headers: Iterable[bytes]) -> Token | None:
+        """The token of the Authorization headers, compared in constant time; blocks."""
+        scheme, _, given = b",".join(headers).strip().partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        matching = [token for token in self.tokens if _equal(token, given.strip())]
+        return matching[0] if matching else None
+
+
+def _equal(token: Token, given: bytes) -> bool:
+    try:
+        secret = token.reveal().encode()
+    except ConfigError:
+        return False  # a secret that cannot be read opens nothing
+    return bool(secret) and hmac.compare_digest(secret, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +86,13 @@ class Health:
     ready: Callable[[], str | None]
 
 
-def is_loopback(name: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    if name == "localhost":
-        return True
+def is_address(name: str) -> bool:
+    """Whether a host is given as an address, in brackets or without."""
     try:
-        return ip_address(name.strip("[]")).is_loopback
+        ip_address(name.strip("[]"))
     except ValueError:
         return False
+    return True
 
 
 def application(metrics: ASGIApp, health: Health, access: Access) -> Starlette:
@@ -84,9 +100,22 @@ def application(metrics: ASGIApp, health: Health, access: Access) -> Starlette:
     routes = [
         Route("/healthz", _answering(health.alive)),
         Route("/readyz", _answering(health.ready)),
-        Mount("/metrics", metrics),
+        Route("/metrics", Exposition(metrics)),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Gate, access=access)])
+    made = Starlette(routes=routes, middleware=[Middleware(Gate, access=access)])
+    made.router.redirect_slashes = False
+    return made
+
+
+class Exposition:
+    """An ASGI application as a route's endpoint, which a bare function cannot be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
+        await self._app(scope, receive, send)
 
 
 def _answering(ask: Callable[[], str | None]) -> Callable[[Request], Awaitable[Response]]:
@@ -98,7 +127,10 @@ def _answering(ask: Callable[[], str | None]) -> Callable[[Request], Awaitable[R
 
 
 class Gate:
-    """Refuses foreign Host headers, and everything but the open paths without a token."""
+    """Refuses foreign Host headers, large bodies, and whatever has no token where one is needed.
+
+    It judges the path that is routed, never a URL put together from what the client said.
+    """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -106,21 +138,33 @@ class Gate:
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
-        if scope["type"] != "http":
-            return
-        request = Request(scope)
-        refusal = self._refusal(request)
-        await (refusal or self._app)(scope, receive, send)
+        if scope["type"] == "http":
+            refusal = await self._refusal(scope["path"], scope["method"], Headers(scope=scope))
+            await (refusal or self._app)(scope, receive, send)
 
-    def _refusal(self, request: Request) -> Response | None:
-        if not self._access.knows_host(request.headers.get("host", "")):
-            return PlainTextResponse("unknown host", status_code=421)
-        if request.url.path.rstrip("/") in OPEN_PATHS:
-            return None if request.method in ("GET", "HEAD") else _not_allowed()
-        if self._access.bearer(request.headers.get("authorization")) is None:
-            headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
-            return PlainTextResponse("a token is needed", status_code=401, headers=headers)
+    async def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
+        if not self._access.knows_host(headers.get("host", "")):
+            message = "this host name is not ours: add it to service.hosts"
+            return PlainTextResponse(message, status_code=421)
+        if (refusal := _body(headers)) is not None:
+            return refusal
+        if path in OPEN_PATHS:
+            return None if method in ("GET", "HEAD") else _not_allowed()
+        given = [value for name, value in headers.raw if name == b"authorization"]
+        if await run_in_threadpool(self._access.bearer, given) is None:
+            wanted = {"WWW-Authenticate": "Bearer"}
+            return PlainTextResponse("a token is needed", status_code=401, headers=wanted)
         return None
+
+
+def _body(headers: Headers) -> Response | None:
+    """A body must say its length, and be short."""
+    if "transfer-encoding" in headers:
+        return PlainTextResponse("say Content-Length", status_code=411)
+    length = headers.get("content-length", "0")
+    if not length.isascii() or not length.isdigit() or int(length) > MAX_BODY:
+        return PlainTextResponse(f"at most {MAX_BODY} bytes", status_code=413)
+    return None
 
 
 def _not_allowed() -> Response:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from importlib.util import find_spec
+
+from janitor.errors import ConfigError
+
+log = logging.getLogger("janitor")
 
 
 class Notify:
     """Sends readiness, reloads, the end, and the watchdog's sign of life.
 
     Without NOTIFY_SOCKET nothing is sent, and the systemd library is not even imported.
+
+    Raises:
+        ConfigError: systemd waits for a word that nothing here can send.
     """
 
     def __init__(self) -> None:
         self._listening = "NOTIFY_SOCKET" in os.environ
+        if self._listening and find_spec("cysystemd") is None:
+            raise ConfigError(
+                "systemd waits to be told (NOTIFY_SOCKET), but cysystemd is not installed: "
+                "install janitor[systemd], or write Type=exec in the unit"
+            )
 
     def ready(self) -> None:
         """The service does its work (also after a reload)."""
@@ -35,9 +49,9 @@ class Notify:
     def _send(self, state: str) -> None:
         if not self._listening:
             return
+        from cysystemd import daemon  # noqa: PLC0415 - an extra, for systemd alone
+
         try:
-            from cysystemd import daemon  # noqa: PLC0415 - an extra, needed under systemd alone
-        except ImportError:
-            self._listening = False
-            return
-        daemon.sd_notify(state)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
+            daemon.sd_notify(state)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
+        except (OSError, ValueError) as error:
+            log.warning("systemd could not be told %s: %s", state.partition("=")[0], error)

@@ -38,7 +38,11 @@ class Job:
 
 
 class Service:
-    """Runs sweeps by a schedule until it is told to stop."""
+    """Runs sweeps by a schedule until it is told to stop.
+
+    Raises:
+        ConfigError: systemd waits to be told, and its library is not installed.
+    """
 
     def __init__(self, job: Job, schedule: Schedule, stop_timeout: timedelta) -> None:
         self._job = job
@@ -49,7 +53,8 @@ class Service:
         self._idle = threading.Event()
         self._idle.set()
         self._beat_at = time.monotonic()
-        self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep)
+        self._notify = Notify()
+        self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped)
 
     def ask(self, word: Word) -> None:
         """Ask for a reload or for the end; from any thread, or from a signal handler."""
@@ -65,40 +70,41 @@ class Service:
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self._on_stop)
         signal.signal(signal.SIGHUP, lambda *_: self.ask("reload"))
-        notify = Notify()
         self._scheduler.start()
-        notify.ready()
-        while self._next_word(notify) != "stop":
+        self._notify.ready()
+        while self._next_word() != "stop":
             pass
-        notify.stopping()
         self._end()
 
-    def _next_word(self, notify: Notify) -> Word | None:
+    def _next_word(self) -> Word | None:
         """Wait a beat for a word, tell the watchdog, and obey a reload."""
         try:
             word = self._words.get(timeout=BEAT)
         except Empty:
             word = None
-        self._beat_at = time.monotonic()
-        notify.alive()
+        self._beat()
         if word == "reload":
-            notify.reloading()
+            self._notify.reloading()
             self._reload()
-            notify.ready()
+            self._notify.ready()
         return word
+
+    def _beat(self) -> None:
+        self._beat_at = time.monotonic()
+        self._notify.alive()
 
     def _reload(self) -> None:
         schedule = self._job.reload()
         if schedule != self._schedule:
             self._schedule = schedule
             self._scheduler.reschedule_job(JOB, trigger=Trigger(schedule))
+            log.info("sweeping by %s from now on", schedule)
 
     def _sweep(self) -> None:
-        if self._stopping.is_set():
-            return
         self._idle.clear()
         try:
-            self._job.sweep(self._stopping)
+            if not self._stopping.is_set():
+                self._job.sweep(self._stopping)
         except JanitorError as error:
             log.error("the sweep failed: %s", error)  # noqa: TRY400 - no traceback for such
         except Exception:
@@ -108,20 +114,28 @@ class Service:
 
     def _on_stop(self, signum: int, _frame: object) -> None:
         if self._stopping.is_set():
-            _leave(signum)
+            _leave(128 + signum)
         self._stopping.set()
         self.ask("stop")
 
     def _end(self) -> None:
         """Begin nothing new; the calls in flight have `stop_timeout` to finish and settle."""
-        self._stopping.set()
+        self._notify.stopping()
         self._scheduler.pause()
-        if not self._idle.wait(self._stop_timeout):
-            log.warning("calls in flight did not finish in time; the next run recovers them")
-            _leave(0)
+        deadline = time.monotonic() + self._stop_timeout
+        while not self._idle.wait(min(BEAT, max(deadline - time.monotonic(), 0))):
+            self._beat()
+            if time.monotonic() >= deadline:
+                log.warning("calls in flight did not finish in time; the next run recovers them")
+                _leave(0)
         self._scheduler.shutdown(wait=False)
+        log.info("stopped")
+
+
+def _skipped() -> None:
+    log.warning("a sweep is due while the one before still runs; this one is left out")
 
 
 def _leave(code: int) -> NoReturn:
     """End at once; safe at any moment, since intents are committed before their calls."""
-    os._exit(128 + code if code else 0)
+    os._exit(code)

@@ -25,7 +25,15 @@ class Server:
         host, _, port = listen.rpartition(":")
         self._socket = _listening(host.strip("[]"), int(port), listen)
         settings = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
@@ -59,8 +67,11 @@ def _listening(host: str, port: int, listen: str) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-    except OSError as error:
+        # Listening at once: a second service is refused here, and no early scrape either.
+        made.listen()
+    except (OSError, OverflowError) as error:
         made.close()
-        message = f"service.listen {listen}: {error.strerror}; choose another address or port"
+        why = getattr(error, "strerror", None) or "no such address"
+        message = f"service.listen {listen}: {why}; choose another address or port"
         raise ConfigError(message) from error
     return made

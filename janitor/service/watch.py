@@ -9,14 +9,15 @@ from types import TracebackType
 
 from watchfiles import watch
 
-CHECK_MILLISECONDS = 500
+LOOK_MILLISECONDS = 2000
 
 
 class Watcher:
     """Calls `changed` whenever a file says something else than before, while the body runs.
 
     The registry may live in the same directory and is written all the time, so a change there
-    means nothing as long as the file's own bytes are the same.
+    means nothing as long as the file's own bytes are the same. They are looked at every two
+    seconds, too: a link may lead to another directory, and network disks tell of no changes.
     """
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
@@ -29,9 +30,11 @@ class Watcher:
     def _watch(self) -> None:
         for _ in watch(
             self._path.parent,
+            watch_filter=None,
             recursive=False,
             stop_event=self._over,
-            rust_timeout=CHECK_MILLISECONDS,
+            rust_timeout=LOOK_MILLISECONDS,
+            yield_on_timeout=True,
             raise_interrupt=False,
         ):
             if (found := self._bytes()) != self._known:
@@ -56,4 +59,4 @@ class Watcher:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join(2 * CHECK_MILLISECONDS / 1000)
+        self._thread.join()
