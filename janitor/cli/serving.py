@@ -87,7 +87,7 @@ class Live:
         """Do one sweep with the configuration in force, credentials read anew."""
         from janitor.cli import measuring
 
-        with self._registry.lock(RUN_WAIT):
+        with self._registry.lock(RUN_WAIT, shared=True):
             report = asyncio.run(self._sweep(stop))
         measuring.end(self._metrics, report)
         _tell(report)

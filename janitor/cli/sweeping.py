@@ -107,7 +107,13 @@ def sweep_command(
         _plan(settings, Scope(), None, None)
         return
     orders = Orders(policy, limit)
-    run(settings, wait, metrics_textfile, lambda parts, stop: sweep(parts, orders, stop))
+    run(
+        settings,
+        wait,
+        metrics_textfile,
+        lambda parts, stop: sweep(parts, orders, stop),
+        shared=orders.is_shared,
+    )
 
 
 @click.command("apply")
@@ -141,7 +147,14 @@ def _bytes(file: Path) -> bytes:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}; name another") from error
 
 
-def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) -> None:
+def run(
+    settings: Settings,
+    wait: timedelta,
+    textfile: Path | None,
+    work: Work,
+    *,
+    shared: bool = False,
+) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
@@ -154,7 +167,7 @@ def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) 
     config, metrics = load(settings.config_path()), Metrics()
     if textfile is not None:
         require_writable(textfile)
-    with open_registry(config) as registry, registry.lock(wait):
+    with open_registry(config) as registry, registry.lock(wait, shared=shared):
         registry.drain(showing.now())
         if textfile is not None:
             measuring.begin(metrics, registry)

@@ -1,10 +1,13 @@
 """What has been registered, and everything the janitor knows and did."""
 
+from janitor.registry.database import Lock
 from janitor.registry.entries import (
+    Claimant,
     Cursor,
     Entry,
     Event,
     Intent,
+    Note,
     Notice,
     Registered,
     Registration,
@@ -18,10 +21,13 @@ from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
 
 __all__ = [
+    "Claimant",
     "Cursor",
     "Entry",
     "Event",
     "Intent",
+    "Lock",
+    "Note",
     "Notice",
     "Pause",
     "RefusedRegistration",

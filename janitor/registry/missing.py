@@ -26,7 +26,7 @@ class Missing(Store):
         """
         believed = self._noted(run, THREAD.c.project.not_in(except_projects))
         doubted = self._noted(run, THREAD.c.project.in_(except_projects))
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             rows = select(*_GROUP, func.count()).where(*believed).group_by(*_GROUP)
             groups = connection.execute(rows).all()
             for project, kind, state, policy, n in groups:

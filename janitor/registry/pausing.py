@@ -8,7 +8,7 @@ from datetime import datetime
 
 import orjson
 
-from janitor.registry.store import Store
+from janitor.registry.store import Store, read_meta
 
 EVERYTHING = "all"
 _META = "pauses"
@@ -53,9 +53,9 @@ class Pausing(Store):
         return [_pause(said) for said in orjson.loads(self._meta(_META) or "[]")]
 
     def _rewrite(self, change: Callable[[Sequence[Pause]], list[Pause]]) -> None:
-        after = orjson.dumps(change(self._recorded())).decode()
-        with self._writing() as connection:
-            self._set_meta(connection, _META, after)
+        with self._writing_alone() as connection:
+            known = [_pause(said) for said in orjson.loads(read_meta(connection, _META) or "[]")]
+            self._set_meta(connection, _META, orjson.dumps(change(known)).decode())
 
 
 def _pause(said: dict[str, str | None]) -> Pause:

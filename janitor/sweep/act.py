@@ -19,6 +19,7 @@ from janitor.drivers import Driver, TornError
 from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Event, Intent, Settlement
+from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
@@ -58,6 +59,7 @@ class Actor:
     parts: Parts
     run: str
     writer: Writer
+    lease: Lease
     doing: dict[Key, Stage] = field(default_factory=dict)
     """What is being done with each thread at this moment; a failure is told with it."""
 
@@ -111,10 +113,12 @@ class Actor:
         thread = replace(again.thread, state=State.SOFT_DELETED, soft_deleted_at=now)
         if again.decision.mark_upstream and CATALOGUE[thread.key.kind].has_metadata:
             mark = {SOFT_DELETE_MARK: now.isoformat(timespec="seconds")}
+            self.lease.check()
             await self._driver(review).write_metadata(thread.key.id, mark)
             thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
         then = self._reviewer().decide(thread, now)
-        change = settlement(replace(again, thread=thread), then)
+        is_last = review.decision.stages[-1] is Stage.SOFT_DELETE
+        change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
         await self._settle(done, replace(change, soft_deleted_at=now))
 
@@ -145,9 +149,11 @@ class Actor:
         refusals: list[str] = []
 
         async def still_wanted() -> bool:
+            self.lease.check()
             refusals.extend(await self._why_no_longer(review))
             return not refusals
 
+        self.lease.check()
         try:
             response_id = await self._driver(review).delete(
                 review.thread.key.id,
@@ -164,10 +170,16 @@ class Actor:
             raise UnsettledError(f"the removal has no answer to believe: {error}") from error
         await self.settle_deleted(review, response_id=response_id)
 
-    async def withdraw(self, review: Review) -> None:
-        """End an intent of which nothing came: the thread is what it was, and still due."""
+    async def withdraw(self, review: Review, *, again: bool = False) -> None:
+        """End an intent of which nothing came: the thread is what it was, and still due.
+
+        The claim stays, unless the thread is given back to be worked `again` in this run.
+        """
         line = event(self.run, self.parts.clock(), review, "withdrawn", stage=Stage.DELETE)
-        await self.writer.settle(replace(settlement(review, _still_due(review)), events=(line,)))
+        change = settlement(review, _still_due(review))
+        await self.writer.settle(
+            replace(change, events=(line,), keep_claim=not again, claim_again=again)
+        )
 
     async def settle_deleted(
         self, review: Review, *, reason: str | None = None, response_id: str | None = None
@@ -235,15 +247,8 @@ class Actor:
             return ("the registry says otherwise by now",)
         if is_paused(self.parts, entry, review.decision.policy):
             return ("paused",)
-        said = entry.thread
-        dates = [at for at in (review.thread.last_active_at, said.last_active_at) if at is not None]
-        thread = replace(
-            review.thread,
-            reported=said.reported,
-            keep_until=said.keep_until,
-            last_active_at=max(dates, default=None),
-        )
-        decision = self._reviewer().decide(thread, self.parts.clock())
+        heard = _heard(review.thread, entry.thread)
+        decision = self._reviewer().decide(heard, self.parts.clock())
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (str(decision.reason or "changed since it was decided"),)
 

@@ -81,10 +81,12 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
     parts.registry.release_claims()
     run = parts.registry.open_run(_command(made), parts.policies.mode, digest, parts.clock())
     planned = {row.key: row for row in made.decisions if row.stages}
-    worker = Worker(parts, run.id, stop, drifted=_Drift(planned))
-    await recover(worker)
-    complete = await worker.work_all(_entries(worker, made))
-    return close(worker, run, Backlog(), complete=complete)
+    worker = Worker(parts, run, stop, drifted=_Drift(planned))
+    async with worker.lease.kept():
+        await recover(worker)
+        complete = await worker.work_all(_entries(worker, made))
+        worker.lease.check()
+        return close(worker, run, Backlog(), complete=complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,10 @@ class _Drift:
 
 def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
     """What the plan names and is not yet done, claimed for this run, by pages."""
-    registry, now = worker.parts.registry, worker.parts.clock()
+    registry = worker.parts.registry
     planned = (row for row in made.decisions if row.stages)
     while page := {row.key: row for row in islice(planned, PAGE)}:
-        lease = worker.lease_until(now)
-        claimed = registry.claim_keys(worker.run, page, now, lease_until=lease)
-        ours = {entry.thread.key: entry for entry in claimed}
+        ours = {one.thread.key: one for one in registry.claim_keys(worker.claimant, page)}
         for key, row in page.items():
             entry = ours.get(key) or registry.get(key)
             if entry is not None and _is_done(entry, row):

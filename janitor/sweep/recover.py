@@ -16,26 +16,32 @@ from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
-from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
+from janitor.model import Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry
 from janitor.sweep.act import ChangedError, UnsettledError
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review
 from janitor.sweep.work import Worker
 
+PAGE = 100
+
 
 async def recover(worker: Worker) -> None:
-    """Settle every intent that earlier runs left open; an audited or paused policy's waits."""
-    after: Key | None = None
-    while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
+    """Settle every intent that the dead left open; an audited or paused policy's waits."""
+    while page := await asyncio.to_thread(
+        worker.parts.registry.claim_intents, worker.claimant, limit=PAGE
+    ):
         for entry in page:
             if worker.is_over:
                 return
-            if worker.may_call_about(entry) and not _waits(worker, entry):
-                worker.actor.doing[entry.thread.key] = Stage.DELETE
-                await worker.settle_failures(entry, _recover(worker, entry))
-                worker.actor.doing.pop(entry.thread.key, None)
-        after = page[-1].thread.key
+            await worker.attend(entry, _attempt(worker, entry))
+
+
+async def _attempt(worker: Worker, entry: Entry) -> None:
+    if worker.may_call_about(entry) and not _waits(worker, entry):
+        worker.actor.doing[entry.thread.key] = Stage.DELETE
+        await worker.settle_failures(entry, _recover(worker, entry))
+        worker.actor.doing.pop(entry.thread.key, None)
 
 
 def _waits(worker: Worker, entry: Entry) -> bool:
@@ -70,7 +76,7 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
     review = _review(worker, entry, probe.metadata)
     match await _left(worker, entry, driver, probe):
         case Left.ALL:
-            await worker.actor.withdraw(review)
+            await worker.actor.withdraw(review, again=True)
         case Left.SOME:
             _check_wanted(worker, review)
             await worker.actor.prove_object(review)
@@ -124,6 +130,7 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
         raise UnsettledError(message)
     review = _review(worker, entry, entry.thread.upstream)
     _check_wanted(worker, review)
+    worker.actor.lease.check()
     response_id = await _delete_again(driver, key.id)
     if response_id is None and await _is_alive(driver, key.id):
         raise UnsettledError("the server says both that it exists and that it does not")

@@ -7,21 +7,22 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
-from datetime import datetime
 
 from janitor.archive import ArchiveDamagedError
 from janitor.errors import (
     AccessError,
     ArchiveError,
     BusyError,
+    ClaimLostError,
     DriverError,
     GoneError,
     JanitorError,
 )
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
-from janitor.registry import Entry, Event, Settlement
+from janitor.registry import Entry, Event, RunRecord, Settlement
 from janitor.sweep.act import Actor, ChangedError, UnsettledError
 from janitor.sweep.breaker import Breaker, Stop
+from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
@@ -36,32 +37,41 @@ class Worker:
     """Works the threads of one run; what it counts comes from committed settlements."""
 
     def __init__(
-        self, parts: Parts, run: str, stop: threading.Event, drifted: Drifted | None = None
+        self, parts: Parts, run: RunRecord, stop: threading.Event, drifted: Drifted | None = None
     ) -> None:
         self._drifted = drifted
         self.parts = replace(parts, notify=self._told)
         self._outer_notify = parts.notify
-        self.run = run
+        self.run = run.id
+        self.claimant = parts.registry.claimant(run.id)
+        self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
-        self.writer = Writer(parts.registry)
-        self.actor = Actor(self.parts, run, self.writer)
+        self.writer = Writer(parts.registry, self.claimant)
+        self.actor = Actor(self.parts, run.id, self.writer, self.lease)
         limits = parts.policies.limits
         self.breakers = {name: Breaker(name, limits) for name in parts.projects}
         self.archive_error: ArchiveError | None = None
-        self._deadline = parts.clock() + limits.max_duration
+        self._shared: set[str] = set()
+        self._deadline = run.started_at + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
 
     @property
     def is_over(self) -> bool:
         """Whether nothing new may be begun."""
-        return self.stop.is_set() or self.parts.clock() >= self._deadline
+        late = self.parts.clock() >= self._deadline
+        return late or self.stop.is_set() or self.lease.is_over
 
-    def lease_until(self, now: datetime) -> datetime:
-        """Until when this run's claims stand; on SQLite the run lock outlives them all."""
-        return now + self.parts.policies.limits.max_duration
+    def heed(self, run: RunRecord) -> None:
+        """Stop what other janitors of the run have stopped."""
+        for said in run.stops:
+            stop = Stop.of(said)
+            breaker = self.breakers.get(stop.project)
+            self._shared.add(stop.project)
+            if breaker is not None and breaker.stop is None:
+                breaker.stop = stop
 
     def stops(self) -> tuple[Stop, ...]:
         """What was stopped and why: projects, and the archive as a whole."""
@@ -85,12 +95,29 @@ class Worker:
                     if self.is_over:
                         return False
                     await room.acquire()
-                    task = group.create_task(self.work(entry))
+                    task = group.create_task(self.attend(entry, self.work(entry)))
                     task.add_done_callback(lambda _: room.release())
         except BaseExceptionGroup as failed:
             # The others were cancelled and say nothing new; what a person must see is the first.
             raise failed.exceptions[0] from failed
         return True
+
+    async def attend(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
+        """Run `work` about a claimed thread; however it ends, the claim ends with it."""
+        try:
+            await work
+            await self.writer.give_back(entry.thread.key)
+        except ClaimLostError:
+            self._keep_unsettled(entry, "claim_lost")
+        await self._share_stop(entry.thread.key.project)
+
+    async def _share_stop(self, project: str) -> None:
+        """Tell the other janitors of the run that a project was stopped."""
+        breaker = self.breakers.get(project)
+        if breaker is not None and breaker.stop is not None and project not in self._shared:
+            self._shared.add(project)
+            note = breaker.stop.note()
+            await asyncio.to_thread(self.parts.registry.note_stop, self.run, note)
 
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""

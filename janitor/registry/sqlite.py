@@ -1,24 +1,24 @@
-"""Opening a database: where it lies, how SQLite is set, what an engine's failure means."""
+"""SQLite: where the file lies, how it is set, and what its failures mean."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from janitor.errors import ConfigError, JanitorError, StoreError
+from janitor.registry.database import WRITES, Lock, new_engine
+from janitor.registry.lock import RunLock
 
-WRITES = "janitor_writes"
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _CHECKPOINT_PAGES = 4000  # 16 MiB: fewer pages are copied twice, recovery stays under a second
 _CACHE_KIB = 8192
 _PRIMARY = 0xFF  # SQLite's extended result codes keep the primary one in the low byte
@@ -48,28 +48,76 @@ _MEANS: dict[int, tuple[type[JanitorError], str]] = {
 }
 
 
-def path_of(url: str) -> Path:
-    """The file that a registry URL names; ConfigError for anything but a file of SQLite."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError("registry.url cannot be read: write sqlite:///janitor.db") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise ConfigError(
-            f"registry.url: {parsed.get_backend_name()} is not built yet: write sqlite:///janitor.db"
-        )
-    if parsed.database in (None, "", ":memory:"):
-        raise ConfigError("registry.url names no file: write sqlite:///janitor.db")
-    return Path(str(parsed.database))
+class Sqlite:
+    """A file, and a lock file beside it: one process at a time does a run.
 
+    Whoever holds the run's lock knows that all other owners of claims are dead, so a lease lasts
+    until it is released.
+    """
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turns an engine's failure into one that says what to do; no statement, no value leaks."""
-    try:
-        yield
-    except DBAPIError as error:
-        raise _explanation(error, path) from None
+    has_leases = False
+
+    def __init__(self, url: URL, *, read_only: bool, busy_timeout: timedelta) -> None:
+        if url.database in (None, "", ":memory:"):
+            raise ConfigError("registry.url names no file: write sqlite:///janitor.db")
+        self.path = Path(str(url.database))
+        self.name = str(self.path)
+        if read_only:
+            self._require_file()
+            self.engine = reader(self.path)
+        else:
+            prepare_file(self.path)
+            self.engine = writer(self.path, busy_timeout)
+
+    def _require_file(self) -> None:
+        if not self.path.is_file():
+            raise ConfigError(f"{self.name} does not exist: fill it with `janitor import` first")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns the engine's failure into one that says what to do; no value leaks."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise _explanation(error, self.path) from None
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection | None]:
+        """A transaction in which nothing can be written; `None` where there is nothing to see."""
+        if not self.path.stat().st_size:
+            yield None
+            return
+        engine = reader(self.path)
+        with self.explained(), engine.connect() as connection, connection.begin():
+            yield connection
+        engine.dispose()
+
+    def now(self, _connection: Connection) -> datetime:
+        """The clock that leases are judged by: this process's own."""
+        return datetime.now(UTC)
+
+    def lease_end(self, _now: datetime) -> datetime:
+        """Until when a claim of this moment stands: as long as the run's lock is held."""
+        return FOREVER
+
+    def alone(self, _connection: Connection) -> None:
+        """A writing transaction is alone here anyway."""
+
+    def lock(self, wait: timedelta, *, shared: bool) -> RunLock:  # noqa: ARG002  nobody shares a file
+        """The lock of a run."""
+        return RunLock(self.path, wait)
+
+    def opening(self, _wait: timedelta) -> Lock:
+        """Whoever holds the run's lock opens and closes runs."""
+        return nullcontext()
+
+    def working(self, _run: str) -> Lock:
+        """The run's lock says it all."""
+        return nullcontext()
+
+    def workers(self, _run: str) -> int:
+        """Nobody beside whoever holds the run's lock."""
+        return 0
 
 
 def _explanation(error: DBAPIError, path: Path) -> JanitorError:
@@ -83,7 +131,7 @@ def _explanation(error: DBAPIError, path: Path) -> JanitorError:
 
 def writer(path: Path, busy_timeout: timedelta) -> Engine:
     """An engine that writes durably and leaves no trace of what it overwrites."""
-    engine = _engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
+    engine = new_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
     event.listen(engine, "connect", _settings(busy_timeout))
     event.listen(engine, "begin", _begin)
     return engine
@@ -102,19 +150,9 @@ def reader(path: Path) -> Engine:
         uri = f"{path.absolute().as_uri()}?{mode}"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
-    engine = _engine("sqlite://", creator=connect, poolclass=NullPool)
+    engine = new_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _engine(url: str, **options: Any) -> Engine:  # noqa: ANN401  handed through to SQLAlchemy
-    return create_engine(
-        url,
-        hide_parameters=True,
-        json_serializer=lambda value: orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(),
-        json_deserializer=orjson.loads,
-        **options,
-    )
 
 
 def _settings(busy_timeout: timedelta) -> Any:  # noqa: ANN401  SQLAlchemy's listener
