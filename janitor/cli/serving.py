@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
 
 from janitor.cli.context import Settings
-from janitor.errors import ConfigError, JanitorError
+from janitor.errors import ConfigError, JanitorError, LockedError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("janitor")
 
 RUN_WAIT = timedelta(seconds=30)
+TURN_WAIT = timedelta(milliseconds=500)
 
 
 @click.command("serve")
@@ -35,14 +38,13 @@ def serve_command(settings: Settings) -> None:
     r"""Sweep by the schedule until told to stop, and be scraped by Prometheus.
 
     SIGTERM lets the calls in flight finish (`service.stop_timeout`), a second one ends at once;
-    SIGHUP, or a change in the configuration's directory, reads the configuration again.
+    SIGHUP, or a change of the configuration file, reads the configuration again.
 
     \b
     Examples:
       janitor serve
       curl http://127.0.0.1:9464/metrics
     """
-    from janitor.cli import measuring
     from janitor.cli.compose import open_registry
     from janitor.cli.progress import configure_logging
     from janitor.config import load
@@ -52,9 +54,9 @@ def serve_command(settings: Settings) -> None:
     configure_logging(settings, service=True)
     path = settings.config_path()
     config, metrics = load(path), Metrics()
+    _require_tokens(config)
     with ExitStack() as stack:
         registry = stack.enter_context(open_registry(config))
-        measuring.begin(metrics, registry)
         live = Live(path, config, registry, metrics)
         job = Job(live.sweep, live.reload)
         service = Service(job, live.schedule(), config.service.stop_timeout)
@@ -65,14 +67,23 @@ def serve_command(settings: Settings) -> None:
         service.run()
 
 
+def _require_tokens(config: Config) -> None:
+    """A token that cannot be read is told at the start, not at somebody's first request."""
+    for token in config.service.tokens:
+        token.secret.reveal()
+
+
 class Live:
     """The configuration in force, and what is done by it."""
 
     def __init__(self, path: Path, config: Config, registry: Registry, metrics: Metrics) -> None:
+        from janitor.cli.measuring import Counted
+
         self._path = path
         self._config = config
         self._registry = registry
         self._metrics = metrics
+        self._counted = Counted(metrics, registry)
         self._refused: ConfigError | None = None
         metrics.reloaded.set(1)
 
@@ -84,17 +95,40 @@ class Live:
         return Schedule(said.cron, said.every, said.timezone, said.jitter)
 
     def sweep(self, stop: threading.Event) -> None:
-        """Do one sweep with the configuration in force, credentials read anew."""
+        """Do one sweep with the configuration in force, credentials read anew.
+
+        Raises:
+            JanitorError: It could not be done, or not to its end; the next one goes on.
+        """
+        try:
+            with self._turn(stop):
+                asyncio.run(self._sweep(stop))
+        except LockedError:
+            raise
+        except JanitorError:
+            self._metrics.sweeps.labels("failed").inc()
+            raise
+        finally:
+            self._counted.keep()
+
+    @contextmanager
+    def _turn(self, stop: threading.Event) -> Iterator[None]:
+        """Hold the run's lock; while another janitor has it, a word to stop is still heard."""
+        deadline = monotonic() + RUN_WAIT.total_seconds()
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(self._registry.lock(TURN_WAIT, shared=True))
+                    break
+                except LockedError:
+                    if stop.is_set() or monotonic() > deadline:
+                        raise
+            yield
+
+    async def _sweep(self, stop: threading.Event) -> None:
         from janitor.cli import measuring
-
-        with self._registry.lock(RUN_WAIT, shared=True):
-            report = asyncio.run(self._sweep(stop))
-        measuring.end(self._metrics, report)
-        _tell(report)
-
-    async def _sweep(self, stop: threading.Event) -> Report:
         from janitor.cli.compose import parts, utc_now
-        from janitor.cli.progress import Watch
+        from janitor.cli.progress import Watch, summarize
         from janitor.sweep import Orders, sweep
 
         self._registry.drain(utc_now())
@@ -103,7 +137,10 @@ class Live:
             self._config, self._registry, changing=True, metrics=self._metrics, notify=watch
         )
         async with opened as composed:
-            return await sweep(composed, Orders(), stop)
+            report = await sweep(composed, Orders(), stop)
+            await measuring.end(self._metrics, report, composed)
+        summarize(report)
+        _complain(report)
 
     def reload(self) -> Schedule:
         """Read the configuration again; one that is refused leaves the old one in force."""
@@ -164,14 +201,11 @@ def told(error: ConfigError) -> str:
     return "; ".join([str(error), *map(str, error.refusals)])
 
 
-def _tell(report: Report) -> None:
-    """One summary per run, with what stopped it."""
+def _complain(report: Report) -> None:
+    """What stopped a run, or a part of it."""
     from janitor.sweep.backlog import message
 
-    done = sum(n for (_, _, outcome), n in report.outcomes.items() if outcome == "done")
-    kept = sum(report.kept.values())
-    log.info("run %s: %s, %d done, %d kept", report.run.id, report.run.result, done, kept)
     for stop in report.stops:
-        log.error("%s", stop.message)
-    for tripped in report.backlog.tripped.values():
-        log.error("%s", message(tripped))
+        log.error("%s", stop.message, extra={"run": report.run.id})
+    for policy, tripped in report.backlog.tripped.items():
+        log.error("%s", message(tripped), extra={"run": report.run.id, "policy": policy})

@@ -158,23 +158,27 @@ def run(
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
-    from janitor.cli.progress import Watch, configure_logging
+    from janitor.cli.progress import Watch, configure_logging, summarize
     from janitor.cli.textfile import require_writable, write_metrics
     from janitor.config import load
     from janitor.metrics import Metrics
 
     configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
+    metrics.reloaded.set(1)
     if textfile is not None:
         require_writable(textfile)
     with open_registry(config) as registry, registry.lock(wait, shared=shared):
         registry.drain(showing.now())
-        if textfile is not None:
-            measuring.begin(metrics, registry)
+        counted = measuring.Counted(metrics, registry)
         report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
-        showing.report(settings, report)
-        if textfile is not None:
-            write_metrics(metrics, registry, report, textfile)
+        summarize(report)
+        try:
+            showing.report(settings, report)
+        finally:
+            counted.keep()
+            if textfile is not None:
+                write_metrics(metrics, registry, textfile)
     quit_with(128 + caught if caught else report.exit_code)
 
 
@@ -182,6 +186,7 @@ async def _attend(
     config: Config, registry: Registry, watch: Watch, metrics: Metrics, work: Work
 ) -> tuple[Report, int]:
     """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish."""
+    from janitor.cli import measuring
     from janitor.cli.compose import parts
 
     stop, caught = threading.Event(), [0]
@@ -196,4 +201,6 @@ async def _attend(
     opened = parts(config, registry, changing=True, metrics=metrics, notify=watch)
     async with opened as composed:
         with watch.bar("threads"):
-            return await work(composed, stop), caught[0]
+            report = await work(composed, stop)
+        await measuring.end(metrics, report, composed)
+        return report, caught[0]

@@ -12,7 +12,6 @@ from janitor.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from janitor.metrics import Metrics
     from janitor.registry import Registry
-    from janitor.sweep import Report
 
 
 def require_writable(path: Path) -> None:
@@ -29,14 +28,13 @@ def require_writable(path: Path) -> None:
         raise ConfigError(message) from error
 
 
-def write_metrics(metrics: Metrics, registry: Registry, report: Report, path: Path) -> None:
-    """Write everything that is known after a run; totals come from the registry's history.
+def write_metrics(metrics: Metrics, registry: Registry, path: Path) -> None:
+    """Write everything that is known after a run; totals go on where earlier runs left them.
 
     Raises:
         StoreError: The file cannot be written.
     """
     measuring.look(metrics, registry)
-    measuring.end(metrics, report)
     try:
         metrics.write(path)
     except OSError as error:
