@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
@@ -17,6 +18,10 @@ from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
 
 Clock = Callable[[], datetime]
+
+LEASE_SECONDS = 30.0
+LEASE_VARIABLE = "JANITOR_LEASE_SECONDS"
+"""Shortens the leases of replicas, so that what happens at their end can be tried in seconds."""
 
 
 def utc_now() -> datetime:
@@ -32,7 +37,13 @@ def open_registry(config: Config, *, read_only: bool = False) -> Registry:
         StoreError: It is full or locked.
     """
     distrusted = frozenset(n for n, p in config.projects.items() if not p.trust_reported)
-    return Registry.open(config.registry.url, read_only=read_only, untrusted=distrusted)
+    return Registry.open(
+        config.registry.url,
+        password=config.registry.password.reveal() or None,
+        read_only=read_only,
+        untrusted=distrusted,
+        lease=timedelta(seconds=float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS))),
+    )
 
 
 @asynccontextmanager

@@ -5,13 +5,16 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from janitor.cli.context import Settings, emit, plain
 from janitor.cli.options import DURATION
 from janitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from janitor.registry import Registry
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -51,11 +54,11 @@ def pause_command(
       janitor pause --policy trial-chats --for 12h --reason "wrong plan in the metadata"
     """
     from janitor.cli.showing import now
-    from janitor.registry import Pause, Registry
+    from janitor.registry import Pause
 
     scope, at = _scope(project, policy), now()
     until = at + span if span else None
-    with Registry.open(_url(settings, registry)) as opened:
+    with _opened(settings, registry) as opened:
         opened.pause(Pause(scope, reason, getpass.getuser(), at, until))
     if settings.wants_table:
         end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "until `janitor resume`"
@@ -77,10 +80,8 @@ def resume_command(
       janitor resume
       janitor resume --policy trial-chats
     """
-    from janitor.registry import Registry
-
     scope = _scope(project, policy)
-    with Registry.open(_url(settings, registry)) as opened:
+    with _opened(settings, registry) as opened:
         if not opened.resume(scope):
             raise ConfigError(f"nothing is paused as {plain(scope)}; it needs no resuming")
     if settings.wants_table:
@@ -97,7 +98,11 @@ def _scope(project: str | None, policy: str | None) -> str:
     return f"policy:{policy}" if policy else "all"
 
 
-def _url(settings: Settings, registry: str | None) -> str:
+def _opened(settings: Settings, url: str | None) -> Registry:
     from janitor.config import load_registry
+    from janitor.registry import Registry
 
-    return registry or load_registry(settings.config_path()).url
+    if url:
+        return Registry.open(url)
+    where = load_registry(settings.config_path())
+    return Registry.open(where.url, password=where.password.reveal() or None)

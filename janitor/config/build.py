@@ -64,8 +64,11 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
 
 def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
     """Where the registry is; a relative path is taken from `directory`."""
+    password = NO_SECRET if form.password is None else _secret(form.password, directory)
+    if not form.url.startswith("sqlite:///"):
+        return RegistrySettings(form.url, None, password)
     path = directory / form.url.removeprefix("sqlite:///")
-    return RegistrySettings(f"sqlite:///{path}", path)
+    return RegistrySettings(f"sqlite:///{path}", path, password)
 
 
 def _schedule(form: ScheduleForm | None) -> ScheduleSettings:

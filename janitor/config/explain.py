@@ -56,7 +56,7 @@ def _summary(config: Config) -> Iterator[str]:
     mode = config.policies.mode.value
     doing = "a sweep only says what it would do" if mode == "audit" else "a sweep acts"
     yield f"mode {mode}: {doing}"
-    yield f"registry {config.registry.path}"
+    yield f"registry {config.registry.path or config.registry.url}"
     yield f"archive {config.archive.path}"
     yield from (_pace(project) for project in config.projects.values())
     yield from _lifetime(config.policies.lifetime)

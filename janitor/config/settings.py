@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from janitor.config.rates import Rate
-from janitor.config.secrets import Secret
+from janitor.config.secrets import NO_SECRET, Secret
 from janitor.model import Kind
 from janitor.policy.rules import Policies
 
@@ -55,10 +55,11 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Where the registry is: `url` with an absolute path, and that path."""
+    """Where the registry is: `url` with an absolute path, and that path (`None`: a server's)."""
 
     url: str
-    path: Path
+    path: Path | None
+    password: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, slots=True)

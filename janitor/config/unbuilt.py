@@ -16,7 +16,6 @@ UNBUILT: tuple[str, ...] = (
 )
 
 UNBUILT_SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "registry.url": ("postgresql+psycopg", "postgresql"),
     "archive.url": ("s3", "gs", "az"),
 }
 
