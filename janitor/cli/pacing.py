@@ -16,6 +16,7 @@ from janitor.pace import (
     Paused,
     ProjectPace,
     Recalling,
+    Shared,
     Verb,
 )
 from janitor.registry import Registry
@@ -35,7 +36,10 @@ def pace_of(
 
 
 def _ledger(registry: Registry, *, changing: bool) -> Ledger:
-    return Own(registry if changing else Recalling(registry))
+    """Replicas that share a registry share its buckets; a lease is what tells them."""
+    if not changing:
+        return Own(Recalling(registry))
+    return Own(registry) if registry.lease is None else Shared(registry)
 
 
 def _observe(metrics: Metrics, project: str, event: Event) -> None:
