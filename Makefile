@@ -28,6 +28,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	find tests -name conftest.py | xargs -n 1 $(BIN)/mypy --no-error-summary
 
 layers: $(STAMP)
 	$(BIN)/lint-imports --no-cache

@@ -60,7 +60,13 @@ async def _restore(parts: Parts, run: RunRecord, entry: Entry, keep: timedelta) 
     thread, now = entry.thread, parts.clock()
     key = thread.key
     if CATALOGUE[key.kind].has_metadata and SOFT_DELETE_MARK in (thread.upstream or {}):
-        driver = parts.projects[key.project].drivers[key.kind]
+        project = parts.projects.get(key.project)
+        if project is None or key.kind not in project.drivers:
+            raise ConfigError(
+                f"{key.id}: its mark upstream cannot be removed, since no project {key.project!r} "
+                f"that serves kind {key.kind} is configured; add it under `projects`"
+            )
+        driver = project.drivers[key.kind]
         await driver.write_metadata(key.id, {SOFT_DELETE_MARK: None})
     state = State.ARCHIVED if thread.copy_is_current else State.ACTIVE
     until = max(now + keep, thread.keep_until or now)

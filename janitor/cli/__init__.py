@@ -61,6 +61,14 @@ class Commands(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; a reader that has gone (`| head`) ends it without a complaint."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
             rows = [(name, e.summary) for name, e in COMMANDS.items() if e.section == section]
@@ -90,7 +98,7 @@ class Commands(click.Group):
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How logs look."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log one line per call.")
+@click.option("-v", "--verbose", is_flag=True, help="Log one line per thread.")
 @click.version_option(package_name="janitor")
 @click.pass_context
 def cli(
@@ -107,12 +115,7 @@ def cli(
 def main() -> NoReturn:
     """Run the command line and exit with the code that interface.md names."""
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        sys.exit(execute(sys.argv[1:]))
-    except BrokenPipeError:
-        # The reader has gone (`| head`); nothing is left to say, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    sys.exit(execute(sys.argv[1:]))
 
 
 def execute(arguments: list[str]) -> int:

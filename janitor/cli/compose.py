@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -11,12 +14,14 @@ from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
 from janitor.config import Config, Project
 from janitor.drivers import Endpoint, Outbound, connect, read_only
+from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
 from janitor.pace import PacedTransport, ProjectPace, Urgency
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
 
+BEAT = 0.2
 Clock = Callable[[], datetime]
 
 LEASE_SECONDS = 30.0
@@ -56,21 +61,24 @@ async def parts(
     metrics: Metrics | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
     urgency: Urgency = Urgency.SWEEP,
+    stop: threading.Event | None = None,
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
+    Once `stop` is set no request waits for a rate limit any more: it fails instead.
+
     Raises:
         ConfigError: A secret cannot be read.
-        StoreError: The archive cannot be opened.
     """
     observed = metrics or Metrics()
-    archive = _archive(config, registry) if changing and _archives(config) else None
+    archive, archive_error = _archive(config, registry) if changing else (None, None)
+    sleep = _sleep_until(stop or threading.Event())
     async with AsyncExitStack() as stack:
         reaches = {
             name: await _reach(
                 stack,
                 project,
-                pace_of(project, registry, observed, changing=changing),
+                pace_of(project, registry, observed, sleep, changing=changing),
                 urgency,
                 changing=changing,
             )
@@ -84,19 +92,35 @@ async def parts(
             clock,
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
+            archive_error=archive_error,
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
 
 
-def _archive(config: Config, registry: Registry) -> Archive:
-    """The archive; one that held copies before must still hold them."""
+def _archive(config: Config, registry: Registry) -> tuple[Archive | None, ArchiveError | None]:
+    """The archive where a policy needs one, or why it does not serve.
+
+    One that held copies before must still hold them.
+    """
+    if all(policy.archive is None for policy in config.policies.rules):
+        return None, None
     url = config.archive.url
-    return Archive.open(url, known=registry.archive_url() == url)
+    try:
+        return Archive.open(url, known=registry.archive_url() == url), None
+    except ArchiveError as error:
+        return None, error
 
 
-def _archives(config: Config) -> bool:
-    return any(policy.archive is not None for policy in config.policies.rules)
+def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
+    async def sleep(seconds: float) -> None:
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            if stop.is_set():
+                raise InterruptedError("asked to stop while a rate limit was waited for")
+            await asyncio.sleep(min(left, BEAT))
+
+    return sleep
 
 
 async def _reach(

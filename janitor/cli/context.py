@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -56,16 +56,16 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
     elif settings.output == "jsonl":
         emit_lines([document])
     else:
-        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=_said))
+        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
 
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line, as they come."""
     for row in rows:
-        click.echo(json.dumps({"schema": 1, **row}, default=_said))
+        click.echo(json.dumps({"schema": 1, **row}, default=as_json))
 
 
-def _said(value: object) -> str:
+def as_json(value: object) -> str:
     """What JSON has no form for, as text; times as ISO 8601."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
@@ -81,11 +81,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(plain(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console = Console(width=None if is_terminal(sys.stdout) else WIDTH, highlight=False)
     with console.capture() as captured:
         console.print(grid)
     lines = [title, *captured.get().splitlines()] if title else captured.get().splitlines()
     click.echo("\n".join(line.rstrip() for line in lines))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits at a stream; a stream that was closed is `None`."""
+    return stream is not None and stream.isatty()
 
 
 def plain(value: object) -> str:

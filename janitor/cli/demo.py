@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -88,21 +88,10 @@ def _run(*arguments: str, quiet: bool = False) -> None:
     from janitor.cli import execute
 
     click.secho(f"\n$ janitor {' '.join(arguments)}", bold=True)
-    with _silence(quiet=quiet):
+    with redirect_stdout(StringIO()) if quiet else nullcontext():
         code = execute(["--config", "janitor.yaml", *arguments])
     if code:
         click.echo(f"(exit code {code})")
-
-
-@contextmanager
-def _silence(*, quiet: bool) -> Iterator[None]:
-    if not quiet:
-        yield
-        return
-    before = sys.stdout
-    with Path(os.devnull).open("w") as sys.stdout:
-        yield
-    sys.stdout = before
 
 
 def _hold(scene: Scene) -> None:

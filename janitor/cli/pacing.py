@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from janitor.catalogue import CATALOGUE
@@ -23,7 +24,12 @@ from janitor.registry import Registry
 
 
 def pace_of(
-    project: Project, registry: Registry, metrics: Metrics, *, changing: bool
+    project: Project,
+    registry: Registry,
+    metrics: Metrics,
+    sleep: Callable[[float], Awaitable[None]],
+    *,
+    changing: bool,
 ) -> ProjectPace:
     """The pace of a project; what it finds is kept in the registry where that may be written."""
     return ProjectPace(
@@ -31,6 +37,7 @@ def pace_of(
         rates={Verb(verb): rate for verb, rate in asdict(project.rate).items()},
         concurrency=project.concurrency,
         ledger=_ledger(registry, changing=changing),
+        sleep=sleep,
         tell=lambda event: _observe(metrics, project.name, event),
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from janitor.cli.context import Settings, plain
+from janitor.cli.context import Settings, is_terminal, plain
 from janitor.metrics import Metrics
 from janitor.model import Outcome
 from janitor.registry import Event
@@ -42,7 +42,7 @@ class Watch:
     @contextmanager
     def bar(self, title: str, total: int | None = None) -> Iterator[None]:
         """Show a progress bar on stderr while the body runs, if a person sits at a terminal."""
-        if not sys.stderr.isatty():
+        if not is_terminal(sys.stderr):
             yield
             return
         from rich.console import Console

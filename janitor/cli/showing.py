@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.cli.context import Settings, emit, plain, table
+from janitor.cli.context import Settings, as_json, emit, plain, table
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -135,9 +137,19 @@ def _report_table(done: Report) -> None:
 
 
 def _write(file: Path, document: dict[str, Any]) -> None:
+    """Write a file as a whole or not at all: one that stood there before is not lost half-way."""
+    text = json.dumps(document, indent=1, default=as_json)
+    place = file.resolve()
+    draft = place.with_name(f".{place.name}.{os.getpid()}")
     try:
-        file.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")  # a pipe or a terminal
+            return
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(place)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         message = f"{file}: the plan cannot be written: {error.strerror}; choose another place"
         raise ConfigError(message) from error
 

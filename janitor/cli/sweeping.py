@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from janitor.registry import Registry
     from janitor.sweep import Parts, Plan, Report, Scope
 
+OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 Work = Callable[["Parts", threading.Event], Awaitable["Report"]]
 
 
 @click.command("plan")
-@click.option("-o", "file", type=click.Path(path_type=Path), help="Write the plan for `apply`.")
+@click.option("-o", "file", type=OUT_FILE, help="Write the plan for `apply`.")
 @click.option("--at", type=MOMENT, help="Pretend that it is this time; such a plan only shows.")
 @click.option("--all", "everything", is_flag=True, help="List the threads that are kept, too.")
 @click.option("--offline", is_flag=True, help="Registry facts only: ask no server.")
@@ -107,13 +108,20 @@ def sweep_command(
         _plan(settings, Scope(), None, None)
         return
     orders = Orders(policy, limit)
-    run(
-        settings,
-        wait,
-        metrics_textfile,
-        lambda parts, stop: sweep(parts, orders, stop),
-        shared=orders.is_shared,
-    )
+
+    async def work(parts: Parts, stop: threading.Event) -> Report:
+        _require_policy(parts, policy)
+        return await sweep(parts, orders, stop)
+
+    run(settings, wait, metrics_textfile, work, shared=orders.is_shared)
+
+
+def _require_policy(parts: Parts, name: str | None) -> None:
+    from janitor.policy import CEILING
+
+    known = [rule.name for rule in parts.policies.rules] + [CEILING]
+    if name is not None and name not in known:
+        raise ConfigError(f"--policy {name}: there is no such policy; known: {', '.join(known)}")
 
 
 @click.command("apply")
@@ -198,7 +206,7 @@ async def _attend(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, ask_to_stop, signum)
-    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch)
+    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch, stop=stop)
     async with opened as composed:
         with watch.bar("threads"):
             report = await work(composed, stop)

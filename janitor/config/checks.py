@@ -13,9 +13,8 @@ from janitor.config.fields import SecretForm, is_loopback, web_address
 from janitor.config.forms import ArchiveStoreForm, LifetimeForm, ProjectForm
 from janitor.config.policy_forms import DeleteForm, PolicyForm, SelectorForm, TestForm
 from janitor.config.problems import Problem, meant
+from janitor.config.service_checks import schedule_problems, service_problems
 from janitor.config.service_forms import ScheduleForm, ServiceForm
-
-TOKENS_PER_NAME = 2
 
 
 def problems_together(draft: Draft) -> Iterator[Problem]:
@@ -26,11 +25,11 @@ def problems_together(draft: Draft) -> Iterator[Problem]:
     if lifetime is not None:
         yield from _lifetime(lifetime)
     schedule: ScheduleForm | None = draft.sections.get("schedule")
-    if schedule is not None and (schedule.cron is None) is (schedule.every is None):
-        yield Problem(("schedule",), "write exactly one of cron and every")
+    if schedule is not None:
+        yield from schedule_problems(schedule)
     service: ServiceForm | None = draft.sections.get("service")
     if service is not None:
-        yield from _service(service)
+        yield from service_problems(service)
     yield from _duplicate_names(draft)
     yield from _two_defaults(draft)
     for index, policy in draft.policies.items():
@@ -58,21 +57,6 @@ def _http(project: ProjectForm, address: str, at: DocumentPath) -> Iterator[Prob
         yield Problem(
             at, "http would send the key unencrypted: write https, or allow_http: true beside it"
         )
-
-
-def _service(service: ServiceForm) -> Iterator[Problem]:
-    host = service.listen.rpartition(":")[0].strip("[]")
-    if not is_loopback(host) and not service.tokens:
-        message = "an open listener needs `tokens`: add them, or listen on 127.0.0.1"
-        yield Problem(("service", "listen"), message)
-    for name, given in service.tokens.items():
-        tokens = given if isinstance(given, list) else [given]
-        if not 0 < len(tokens) <= TOKENS_PER_NAME:
-            yield Problem(("service", "tokens", name), "write one token, or two for a rotation")
-        for token in tokens:
-            if sum(where is not None for where in (token.env, token.file, token.credential)) != 1:
-                message = "write exactly one of env, file and credential"
-                yield Problem(("service", "tokens", name), message)
 
 
 def _lifetime(lifetime: LifetimeForm) -> Iterator[Problem]:

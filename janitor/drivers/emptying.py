@@ -52,6 +52,11 @@ async def _delete_all(
         results = await asyncio.gather(*map(delete, batch), return_exceptions=True)
         # The empty listing proves the deletion; that somebody else did it does not matter.
         gone.extend(one for one, found in zip(batch, results, strict=True) if found is None)
-        for found in results:
-            if isinstance(found, BaseException) and not isinstance(found, GoneError):
-                raise found
+        failed = [
+            found
+            for found in results
+            if isinstance(found, BaseException) and not isinstance(found, GoneError)
+        ]
+        # "Busy" says that nothing was removed, which no lost answer beside it does.
+        for found in sorted(failed, key=lambda one: isinstance(one, BusyError)):
+            raise found

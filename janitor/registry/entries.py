@@ -146,6 +146,8 @@ class Settlement:
     when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
     with it, and its run is done with the thread unless it may `claim_again`. `missing` only notes
     that the server did not know the id; the state changes when the sweep confirms it at its end.
+    `seen_review_at` is the review time that the looker read: where a registration has set another
+    one since, the sooner of both stands.
     """
 
     key: Key
@@ -169,6 +171,7 @@ class Settlement:
     keep_claim: bool = False
     claim_again: bool = False
     missing: bool = False
+    seen_review_at: datetime | None = None
     events: tuple[Event, ...] = ()
 
 

@@ -171,7 +171,7 @@ def _said(known: Metadata | None, new: Metadata | None, *, overwrite: bool) -> M
 
 def settled(row: Values, said: Settlement) -> Values:
     """A row after a settlement."""
-    after = row | _facts(row, said) | {"review_at": said.review_at}
+    after = row | _facts(row, said) | {"review_at": _review_at(row, said)}
     after |= _outcome(row, said) | _decision(said)
     after |= _state(row, said)
     if not said.keep_claim:
@@ -181,6 +181,13 @@ def settled(row: Values, said: Settlement) -> Values:
     if not said.keep_intent:
         after |= NO_INTENT
     return after | FORGOTTEN if said.tombstone else after
+
+
+def _review_at(row: Values, said: Settlement) -> Any:  # noqa: ANN401  an optional time
+    at = row["review_at"]
+    if said.seen_review_at is None or at in (None, said.seen_review_at):
+        return said.review_at
+    return at if said.review_at is None else min(at, said.review_at)
 
 
 def _facts(row: Values, said: Settlement) -> Values:

@@ -7,8 +7,6 @@ how far the thread came. Removing calls look again right before, and commit thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
@@ -16,9 +14,9 @@ from typing import assert_never
 from janitor.archive import Archive, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
-from janitor.errors import ArchiveError, BusyError, DriverError, StoreError
+from janitor.errors import ArchiveError, BusyError, DriverError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
-from janitor.registry import Event, Intent, Settlement
+from janitor.registry import Entry, Event, Intent, Settlement
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
@@ -33,12 +31,12 @@ WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 class ChangedError(Exception):
     """The thread is no longer what was decided about; it is kept, for the reason given.
 
-    `copy_is_stale` says that the archive's copy is not what is upstream: it is due anew.
+    `review` is the look that found it so, to be recorded: what it saw arrive is activity.
     """
 
-    def __init__(self, reason: str, *, copy_is_stale: bool = False) -> None:
+    def __init__(self, reason: str, *, review: Review | None = None) -> None:
         super().__init__(reason)
-        self.copy_is_stale = copy_is_stale
+        self.review = review
 
 
 class UnsettledError(DriverError):
@@ -91,22 +89,21 @@ class Actor:
     async def _archive(self, review: Review) -> None:
         key, now = review.thread.key, self.parts.clock()
         records = self._driver(review).export(key.id)
-        with _answering():
-            copy = await self._store().put(key, review.thread.created_at, records, now)
+        copy = await self._store().put(key, review.thread.created_at, records, now)
         after = replace(review, thread=_with_copy(review.thread, copy))
-        if is_last := review.decision.stages[-1] is Stage.ARCHIVE:
+        is_last = review.decision.stages[-1] is Stage.ARCHIVE
+        if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
             await self._check_unchanged(review, copy)
         then = self._reviewer().decide(after.thread, now) if is_last else _still_due(review)
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
         if review.thread.copy is not None:
-            with _answering():
-                await self._store().remove_older(key, copy)
+            await self._store().remove_older(key, copy)
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
-        probe = await self._driver(review).probe(review.thread.key.id)
-        if probe.newest_item != copy.newest_item:
-            raise ChangedError("changed while it was copied")
+        again = await self._look_after(review, review.entry)
+        if again.thread.newest_item != copy.newest_item:
+            raise ChangedError("changed while it was copied", review=again)
 
     async def _soft_delete(self, review: Review) -> None:
         again, now = await self._look_again(review, Stage.SOFT_DELETE), self.parts.clock()
@@ -121,6 +118,14 @@ class Actor:
         change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
         await self._settle(done, replace(change, soft_deleted_at=now))
+
+    async def unmark(self, review: Review) -> Review:
+        """Take back the mark upstream of a soft delete that activity has undone."""
+        upstream = dict(review.thread.upstream or {})
+        if upstream.pop(SOFT_DELETE_MARK, None) is None:
+            return review
+        await self._driver(review).write_metadata(review.thread.key.id, {SOFT_DELETE_MARK: None})
+        return replace(review, thread=replace(review.thread, upstream=upstream))
 
     async def _delete(self, review: Review) -> None:
         again = await self._look_again(review, Stage.DELETE)
@@ -206,12 +211,22 @@ class Actor:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry says otherwise by now")
-        again = await self._reviewer().on_probe(entry, self.parts.clock())
+        again = await self._look_after(review, entry)
         if is_paused(self.parts, entry, again.decision.policy):
-            raise ChangedError("paused")
+            raise ChangedError("paused", review=again)
         if again.decision.stage is not stage:
-            raise ChangedError(str(again.decision.reason or "changed since it was decided"))
+            reason = str(again.decision.reason or "changed since it was decided")
+            raise ChangedError(reason, review=again)
+        if again.remover != review.remover:
+            raise ChangedError("another policy governs it by now", review=again)
         return again
+
+    async def _look_after(self, review: Review, entry: Entry) -> Review:
+        """A later look, to which the items seen by `review` are known, recorded or not."""
+        seen = replace(review.sightings, reported_at=entry.sightings.reported_at)
+        now = self.parts.clock()
+        again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
+        return replace(again, entry=entry)
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """The archive object read again, and what is upstream compared with it (I1).
@@ -219,26 +234,26 @@ class Actor:
         For a copy made under this very claim the newest item, just read again, is enough.
         """
         copy, key = review.thread.copy, review.thread.key
-        if copy is None or not review.thread.copy_is_current:
+        archives = self.parts.archive is not None or self.parts.archive_error is not None
+        if not archives or copy is None or not review.thread.copy_is_current:
             return  # no policy archives it: decide() never deletes before a copy that one asks for
         await self.prove_object(review)
         if just_made:
             return
         upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
         if upstream.digest != copy.digest:
-            raise ChangedError("the copy no longer equals what is upstream", copy_is_stale=True)
+            stale = replace(review, thread=replace(review.thread, copy_is_current=False))
+            raise ChangedError("the copy no longer equals what is upstream", review=stale)
 
     async def prove_object(self, review: Review) -> None:
         """Read the thread's archive object again, where it has one."""
         if review.thread.copy is not None and review.thread.copy_is_current:
-            with _answering():
-                await self._store().prove(review.thread.copy)
+            await self._store().prove(review.thread.copy)
 
     def archived_ids(self, copy: Copy) -> set[str]:
         """The ids of all items in an archive object. Blocks."""
-        with _answering():
-            records = self._store().read(copy.path)
-            return {part.id for part in records if isinstance(part, Record) and part.is_item}
+        records = self._store().read(copy.path)
+        return {part.id for part in records if isinstance(part, Record) and part.is_item}
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not go on, if so: a hold or any other word since."""
@@ -261,7 +276,7 @@ class Actor:
 
     def _store(self) -> Archive:
         if self.parts.archive is None:
-            raise ArchiveError("a policy archives, but no archive is open")
+            raise self.parts.archive_error or ArchiveError("no archive is open")
         return self.parts.archive
 
     def _done(self, review: Review, stage: Stage, name: str) -> Event:
@@ -270,17 +285,6 @@ class Actor:
     async def _settle(self, done: Event, change: Settlement, size: int = 0) -> None:
         await self.writer.settle(replace(change, events=(done,)))
         self.parts.notify(Notice(done, size))
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """What the archive's store cannot do pauses what archives, not the whole run."""
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except StoreError as error:
-        raise ArchiveError(str(error)) from error
 
 
 def _with_copy(thread: Thread, copy: Copy) -> Thread:

@@ -18,7 +18,7 @@ from janitor.sweep.backlog import Backlog
 from janitor.sweep.parts import Parts
 from janitor.sweep.plan import Plan, Planned
 from janitor.sweep.recover import recover
-from janitor.sweep.report import Report, close
+from janitor.sweep.report import Report, close, close_dead
 from janitor.sweep.review import Review
 from janitor.sweep.work import Worker
 
@@ -79,6 +79,7 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
     """
     digest = policies_digest(parts.policies)
     parts.registry.release_claims()
+    close_dead(parts.registry, parts.clock())
     run = parts.registry.open_run(_command(made), parts.policies.mode, digest, parts.clock())
     planned = {row.key: row for row in made.decisions if row.stages}
     worker = Worker(parts, run, stop, drifted=_Drift(planned))

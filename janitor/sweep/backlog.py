@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from janitor.model import REMOVING
 from janitor.policy import CEILING, Tripped, tripped
 from janitor.registry import Cursor, Entry, Note, Registry
 from janitor.sweep.parts import Parts
 from janitor.sweep.redecide import rules_digest
-from janitor.sweep.review import UNKNOWN, Review, Reviewer
+from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.silence import Silence
 
 PAGE = 1000
@@ -39,14 +38,14 @@ class Backlog:
         decision = review.decision
         self.looked_at += 1
         policy = decision.policy or ""
-        self.moves[policy] += 1
+        self.moves[review.remover or policy] += 1
         self.moves[review.entry.policy or ""] -= 1
         if decision.reason is not None:
             self.kept[decision.reason] += 1
         for stage in decision.stages:
             self.stages[policy, stage] += 1
-        if REMOVING.intersection(decision.stages) or decision.reason in UNKNOWN:
-            self.due[policy] += 1
+        if review.remover is not None:
+            self.due[review.remover] += 1
 
 
 def due_entries(registry: Registry, now: datetime, policy: str | None = None) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from janitor.archive import Archive
 from janitor.drivers import Driver
+from janitor.errors import ArchiveError
 from janitor.model import Kind
 from janitor.policy import Policies
 from janitor.registry import Event, Registry
@@ -40,6 +41,7 @@ class Parts:
     """The registry, the projects, the archive and the policies of one run.
 
     `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
+    Without an archive no policy archives, or `archive_error` says why none could be opened.
     """
 
     registry: Registry
@@ -49,3 +51,4 @@ class Parts:
     clock: Callable[[], datetime]
     notify: Callable[[Notice], None]
     tombstones_keep_for: timedelta = timedelta(days=400)
+    archive_error: ArchiveError | None = None

@@ -10,7 +10,8 @@ from janitor.policy.ranking import groups_of
 from janitor.policy.rules import KeepLast
 from janitor.registry import Registry
 
-Top = tuple[Key, ...]
+Place = tuple[datetime, Key]
+Top = tuple[Place, ...]
 
 
 class Ranking:
@@ -26,13 +27,17 @@ class Ranking:
         self._tops: dict[tuple[str, str | None], Top] = {}
 
     def of(self, thread: Thread, now: datetime) -> Ranks:
-        """The thread's place by policy; a place beyond `count` stands for all of those."""
+        """The thread's place by policy; a place beyond `count` stands for all of those.
+
+        It is placed by its own date as it is known now, which the registry may not have heard of.
+        """
         if not self._lasts or thread.last_active_at is None or thread.last_active_at > now:
             return {}
         ranks = {}
         for policy, value in groups_of(thread, self._policies):
+            mine = _order((thread.last_active_at, thread.key))
             top = self._top(policy, value, now)
-            ranks[policy] = top.index(thread.key) if thread.key in top else len(top)
+            ranks[policy] = sum(_order(one) < mine for one in top if one[1] != thread.key)
         return ranks
 
     def _top(self, policy: str, value: str | None, now: datetime) -> Top:
@@ -42,12 +47,19 @@ class Ranking:
         return self._tops[group]
 
     def _read(self, policy: str, value: str | None, last: KeepLast, now: datetime) -> Top:
-        top: list[Key] = []
+        top: list[Place] = []
         for member in self._registry.group(last.per, value):
             active_at = member.last_active_at
-            dated = active_at is not None and active_at <= now
-            if dated and (policy, value) in groups_of(member, self._policies):
-                top.append(member.key)
+            if active_at is None or active_at > now:
+                continue
+            if (policy, value) in groups_of(member, self._policies):
+                top.append((active_at, member.key))
                 if len(top) == last.count:
                     break
         return tuple(top)
+
+
+def _order(place: Place) -> tuple[float, str, Key]:
+    """Sorts as groups do: the most recently active first, then by id."""
+    active_at, key = place
+    return -active_at.timestamp(), key.id, key

@@ -54,7 +54,7 @@ def _waits(worker: Worker, entry: Entry) -> bool:
 async def _recover(worker: Worker, entry: Entry) -> None:
     try:
         await _settle(worker, entry, worker.reviewer.driver(entry))
-    except UnsettledError:
+    except (UnsettledError, GoneError):
         raise
     except ChangedError as error:
         raise UnsettledError(
@@ -129,7 +129,12 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
         message = "not found, but asked with another credential or endpoint than saw it alive"
         raise UnsettledError(message)
     review = _review(worker, entry, entry.thread.upstream)
-    _check_wanted(worker, review)
+    try:
+        _check_wanted(worker, review)
+    except ChangedError as error:
+        # Nothing more is sent about it: it is missing, like any other that the server forgot.
+        await worker.actor.withdraw(review)
+        raise GoneError(f"{key.kind} {key.id}: gone, and no longer to be deleted") from error
     worker.actor.lease.check()
     response_id = await _delete_again(driver, key.id)
     if response_id is None and await _is_alive(driver, key.id):

@@ -51,10 +51,12 @@ def redecide(parts: Parts, now: datetime) -> int:
     registry, digest = parts.registry, rules_digest(parts)
     reviewer = Reviewer(parts, registry.holds(now))
     after, changed = registry.redecide_cursor(digest), 0
+    if after is None:
+        registry.set_policies_digest("")  # until the pass ends, rows are of two minds
     silence = Silence(parts.policies)
     while page := registry.reviewable(after, PAGE):
         after = page[-1].thread.key
-        reviews = [reviewer.on_facts(entry, now) for entry in page if reviewer.serves(entry)]
+        reviews = [reviewer.on_facts(entry, now) for entry in page]
         for entry in page:
             silence.see(entry)
         changed += registry.reschedule([_rescheduled(review, now) for review in reviews])
@@ -67,8 +69,10 @@ def redecide(parts: Parts, now: datetime) -> int:
 def _rescheduled(
     review: Review, now: datetime
 ) -> tuple[Key, datetime | None, str | None, datetime | None]:
-    """When to look again; what is up for review already stays so."""
+    """When to look again; what is up for review stays so, and so does who was never seen."""
     decision, at = review.decision, review.entry.review_at
     again = now if decision.stages else decision.review_at
     review_at = at if at is not None and at <= now else again
+    if review.sightings.baseline_at is None:
+        review_at = min((one for one in (at, review_at) if one is not None), default=None)
     return review.thread.key, review_at, decision.policy, decision.due_at

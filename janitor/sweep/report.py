@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from janitor.model import Outcome
-from janitor.registry import RunRecord, RunResult
+from janitor.registry import Registry, RunRecord, RunResult
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
 from janitor.sweep.work import Worker
@@ -35,6 +36,12 @@ class Report:
     @property
     def _failed(self) -> bool:
         return any(outcome == Outcome.FAILED for _, _, outcome in self.outcomes)
+
+
+def close_dead(registry: Registry, now: datetime) -> None:
+    """Close the runs whose janitors died, so that what they did is counted and chained too."""
+    for dead in registry.unclosed_runs():
+        registry.close_run(dead.id, RunResult.FAILED, now)
 
 
 def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:

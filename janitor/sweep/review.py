@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from janitor.drivers import Driver
 from janitor.errors import BusyError
-from janitor.model import Decision, Hold, Probe, Reason, State, Thread
+from janitor.model import REMOVING, Decision, Hold, Probe, Reason, Stage, State, Thread
 from janitor.policy import Policies, decide, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
@@ -19,18 +19,23 @@ from janitor.sweep.parts import Parts
 from janitor.sweep.ranks import Ranking
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
+DAY = timedelta(days=1)
 WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A thread after a look; `probed` tells whether the server was asked."""
+    """A thread after a look; `probed` tells whether the server was asked.
+
+    `remover` is the policy that a removal counts under, where one is due or may be found so.
+    """
 
     entry: Entry
     thread: Thread
     sightings: Sightings
     decision: Decision
     probed: bool
+    remover: str | None = None
 
     @property
     def is_revived(self) -> bool:
@@ -49,7 +54,9 @@ class Reviewer:
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
         thread = _settled_state(_with_doubted_copy(entry.thread))
-        return Review(entry, thread, entry.sightings, self.decide(thread, now), probed=False)
+        decision = self.decide(thread, now)
+        remover = self._remover(thread, decision, now)
+        return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
 
     def needs_probe(self, review: Review) -> bool:
         """Whether the server must be asked before anything is believed."""
@@ -57,6 +64,8 @@ class Reviewer:
         if review.thread.state is State.MISSING:
             return True
         if decision.stages or decision.reason in UNKNOWN or review.sightings.baseline_at is None:
+            return True
+        if review.thread.state is State.ARCHIVED and decision.due_at is None:
             return True
         return counts_items(review.thread, self._parts.policies)
 
@@ -75,7 +84,8 @@ class Reviewer:
         if counts_items(thread, self._parts.policies):
             thread = replace(thread, items=await _count(driver, entry, probe))
         decision = await asyncio.to_thread(self.decide, thread, now)
-        return Review(entry, thread, sightings, decision, probed=True)
+        remover = await asyncio.to_thread(self._remover, thread, decision, now)
+        return Review(entry, thread, sightings, decision, probed=True, remover=remover)
 
     def driver(self, entry: Entry) -> Driver:
         """The driver that serves the thread.
@@ -93,9 +103,30 @@ class Reviewer:
         return project is not None and key.kind in project.drivers
 
     def decide(self, thread: Thread, now: datetime) -> Decision:
-        """Decide with the holds and ranks of this moment."""
+        """Decide with the holds and ranks of this moment.
+
+        A copy whose thread waits for nothing else is compared again: no date announces new items.
+        """
         ranks = self._ranking.of(thread, now)
-        return decide(thread, self._parts.policies, self._holds, ranks, now)
+        decision = decide(thread, self._parts.policies, self._holds, ranks, now)
+        if thread.state is not State.ARCHIVED or decision.review_at is not None:
+            return decision
+        again = copied_after(thread, self._parts.policies)
+        return decision if again is None else replace(decision, review_at=now + again)
+
+    def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
+        """The policy that removes; a copy that comes first may be due under another one.
+
+        Unread metadata is taken as empty: whatever else a probe finds, a later sweep counts.
+        """
+        if decision.reason is Reason.UNKNOWN_METADATA:
+            thread = replace(thread, upstream={})
+            return self._remover(thread, self.decide(thread, now), now)
+        removes = not REMOVING.isdisjoint(decision.stages)
+        if removes and Stage.ARCHIVE in decision.stages:
+            copied = replace(thread, copy_is_current=True)
+            return self.decide(_settled_state(copied), now).policy
+        return decision.policy if removes or decision.reason in UNKNOWN else None
 
     def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
         old = entry.thread
@@ -150,3 +181,9 @@ def counts_items(thread: Thread, policies: Policies) -> bool:
     """Whether a policy that speaks of the thread asks how many items it has."""
     speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
     return any(one.trim or (one.archive and one.archive.items) for one in speaking)
+
+
+def copied_after(thread: Thread, policies: Policies) -> timedelta | None:
+    """How soon a new item would be due for a copy; `None` where no policy archives the thread."""
+    speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
+    return max((one.archive.after or DAY for one in speaking if one.archive), default=None)

@@ -33,6 +33,7 @@ def settlement(review: Review, decision: Decision) -> Settlement:
         policy=decision.policy,
         due_at=decision.due_at,
         decided=True,
+        seen_review_at=review.entry.review_at,
     )
 
 
@@ -40,7 +41,12 @@ def setback(entry: Entry, now: datetime, failure: str) -> Settlement:
     """A thread that could not be worked on: it rests, and later sweeps try again."""
     at = now + backoff(entry.attempts)
     return Settlement(
-        entry.thread.key, at, policy=entry.policy, due_at=entry.due_at, failure=failure
+        entry.thread.key,
+        at,
+        policy=entry.policy,
+        due_at=entry.due_at,
+        failure=failure,
+        seen_review_at=entry.review_at,
     )
 
 

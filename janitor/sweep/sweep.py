@@ -22,7 +22,7 @@ from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
-from janitor.sweep.report import Report, close, report
+from janitor.sweep.report import Report, close, close_dead, report
 from janitor.sweep.review import Reviewer
 from janitor.sweep.work import Worker
 
@@ -100,9 +100,11 @@ def _join(parts: Parts) -> RunRecord | None:
 
 
 def _open(parts: Parts) -> RunRecord:
-    parts.registry.release_claims()
+    registry, now = parts.registry, parts.clock()
+    registry.release_claims()
+    close_dead(registry, now)
     digest = policies_digest(parts.policies)
-    return parts.registry.open_run("sweep", parts.policies.mode, digest, parts.clock())
+    return registry.open_run("sweep", parts.policies.mode, digest, now)
 
 
 async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog:
@@ -130,7 +132,7 @@ class _Share:
         self._backlog = backlog
         self._orders = orders
         self._registry = worker.parts.registry
-        worker.forbidden = frozenset(backlog.tripped)
+        worker.forbidden, worker.counted_at = frozenset(backlog.tripped), run.started_at
 
     async def work(self) -> Report:
         """Work until the run is closed or this janitor has to leave it."""
@@ -161,7 +163,8 @@ class _Share:
         if is_done or is_last:
             keep_for = self._worker.parts.tombstones_keep_for
             self._registry.expire_tombstones(run.started_at - keep_for)
-            return close(self._worker, run, self._backlog, complete=is_done or complete)
+            whole = (is_done or complete) and self._orders.is_shared
+            return close(self._worker, run, self._backlog, complete=whole)
         return report(self._worker, run, self._backlog) if has_to else None
 
     def _fresh(self) -> RunRecord:

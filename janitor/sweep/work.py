@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from janitor.archive import ArchiveDamagedError
 from janitor.errors import (
@@ -47,13 +48,14 @@ class Worker:
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
+        self.counted_at: datetime | None = None
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
         self.writer = Writer(parts.registry, self.claimant)
         self.actor = Actor(self.parts, run.id, self.writer, self.lease)
         limits = parts.policies.limits
         self.breakers = {name: Breaker(name, limits) for name in parts.projects}
-        self.archive_error: ArchiveError | None = None
+        self.archive_error = parts.archive_error
         self._shared: set[str] = set()
         self._deadline = run.started_at + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
@@ -124,7 +126,15 @@ class Worker:
         if not self.reviewer.serves(entry):
             self._keep_unsettled(entry, "not_served")
         elif self.may_call_about(entry):
-            await self.settle_failures(entry, self._look_and_follow(entry))
+            now = self.counted_at or self.parts.clock()
+            review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
+            if self._is_over_a_limit(review):
+                self._keep_unsettled(entry, "limit")
+            elif is_paused(self.parts, entry, review.decision.policy):
+                self._keep_unsettled(entry, "paused")
+            else:
+                told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
+                await self.settle_failures(told, self._look_and_follow(review))
 
     def may_call_about(self, entry: Entry) -> bool:
         """Whether the thread's project is served and was not stopped."""
@@ -160,37 +170,46 @@ class Worker:
         except ArchiveError as error:
             self.archive_error = error
 
-    async def _look_and_follow(self, entry: Entry) -> None:
-        now = self.parts.clock()
-        review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
-        if self._is_over_a_limit(review):
-            return self._keep_unsettled(entry, "limit")
-        if is_paused(self.parts, entry, review.decision.policy):
-            return self._keep_unsettled(entry, "paused")
+    async def _look_and_follow(self, review: Review) -> None:
+        key, counted = review.thread.key, review.remover
         if self.reviewer.needs_probe(review):
-            review = await self.reviewer.on_probe(entry, now)
-            self.breakers[entry.thread.key.project].answered()
-        return await self._follow(review)
+            if review.decision.stage is not None:
+                self.actor.doing[key] = review.decision.stage
+            review = await self.reviewer.on_probe(review.entry, self.parts.clock())
+            self.actor.doing.pop(key, None)
+            self.breakers[key.project].answered()
+        await self._follow(review, counted)
 
-    async def _follow(self, review: Review) -> None:
+    async def _follow(self, review: Review, counted: str | None) -> None:
+        if review.is_revived and self._drifted is None and not self._is_audited(review):
+            review = await self.actor.unmark(review)
         if self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
             await self._settle_look(review)
-        elif (reason := self._why_not(review)) is not None:
+        elif (reason := self._why_not(review, counted)) is not None:
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
 
-    def _is_over_a_limit(self, review: Review) -> bool:
-        decision = review.decision
-        return decision.policy in self.forbidden and bool(REMOVING.intersection(decision.stages))
+    def _is_audited(self, review: Review) -> bool:
+        return self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT
 
-    def _why_not(self, review: Review) -> str | None:
-        """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
+    def _is_over_a_limit(self, review: Review) -> bool:
+        removes = not REMOVING.isdisjoint(review.decision.stages)
+        return removes and review.remover in self.forbidden
+
+    def _why_not(self, review: Review, counted: str | None) -> str | None:
+        """Why a thread with due stages is left as it is, or `None` where the sweep may act.
+
+        `counted` is the policy that it was counted under: what a probe finds due elsewhere is
+        recorded, and counted there by the next sweep before anything is done.
+        """
         if self._is_over_a_limit(review):
             return "limit"
-        if self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT:
+        if self.counted_at is not None and review.remover not in (None, counted):
+            return "uncounted"
+        if self._is_audited(review):
             return "audit"
         archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
         return "archive_down" if archives and self.archive_error is not None else None
@@ -220,7 +239,9 @@ class Worker:
             breaker.missed()
         at = missing_again_at(entry.missing_since, self.parts.clock())
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
-        await self._commit(Settlement(entry.thread.key, at, missing=True, events=(line,)))
+        seen = entry.review_at
+        change = Settlement(entry.thread.key, at, missing=True, seen_review_at=seen, events=(line,))
+        await self._commit(change)
 
     async def _set_back(
         self,
@@ -244,16 +265,12 @@ class Worker:
 
     async def _settle_kept(self, entry: Entry, error: ChangedError) -> None:
         line = self._event(entry, "kept", Outcome.KEPT, str(error))
-        await self._commit(
-            Settlement(
-                entry.thread.key,
-                self.parts.clock(),
-                policy=entry.policy,
-                due_at=entry.due_at,
-                copy_is_current=False if error.copy_is_stale else None,
-                events=(line,),
-            )
-        )
+        if error.review is not None:
+            change = settlement(error.review, error.review.decision)
+        else:
+            now, key = self.parts.clock(), entry.thread.key
+            change = Settlement(key, now, policy=entry.policy, due_at=entry.due_at)
+        await self._commit(replace(change, events=(line,)))
 
     async def _commit(self, change: Settlement) -> None:
         await self.writer.settle(change)

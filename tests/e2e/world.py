@@ -81,11 +81,11 @@ class World:
     emulator: Emulator
     base_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    config: Path = field(init=False)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    @property
-    def config(self) -> Path:
-        return self.directory / "janitor.yaml"
+    def __post_init__(self) -> None:
+        self.config = self.directory / "janitor.yaml"
 
     @property
     def registry(self) -> Path:
@@ -171,12 +171,13 @@ class World:
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
         """Begin a command in a process of its own."""
         process = subprocess.Popen(
             self.command(*arguments),
             env={**os.environ, **self.environment},
             cwd=self.directory,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

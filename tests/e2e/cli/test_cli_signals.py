@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from world import Done, World, finished, until
+
+from janitor.emulator import Fault, How
 
 THREADS = 16
 
@@ -87,9 +90,9 @@ def test_a_killed_sweep_is_finished_by_the_next_one(world: World) -> None:
 
 def test_a_second_janitor_is_told_who_holds_the_run(world: World) -> None:
     world.fill(THREADS)
-    world.emulator.latency = 0.2
+    world.emulator.latency = 1.0
     first = world.start("sweep")
-    until(lambda: deleting(world))
+    until(lambda: bool(world.emulator.log))
     second = world.process("sweep", "--wait", "1s")
     assert second.code == 5
     assert f"process {first.pid} on {socket.gethostname()}" in second.err
@@ -114,15 +117,67 @@ def test_a_second_janitor_waits_for_the_first_one(world: World) -> None:
 
 def test_a_waiting_janitor_can_be_interrupted(world: World) -> None:
     world.fill(THREADS)
-    world.emulator.latency = 0.2
+    world.emulator.latency = 1.0
     first = world.start("sweep")
-    until(lambda: deleting(world))
+    until(lambda: bool(world.emulator.log))
     second = world.start("-v", "sweep", "--wait", "60s")
     until(lambda: opened_the_lock(world, second.pid))
     second.send_signal(signal.SIGTERM)
     assert finished(second).code == 128 + signal.SIGTERM
     world.emulator.latency = 0
     assert finished(first).code == 0
+
+
+def test_an_interrupted_sweep_waits_for_no_rate_limit(world: World) -> None:
+    ids = world.fill(THREADS)
+    body = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    limit = Fault(How.STATUS, method="DELETE", status=429, body=body, headers={"retry-after": "55"})
+    with world.emulator.faulty(limit):
+        process = world.start("sweep")
+        until(lambda: {entry.status for entry in world.emulator.log} >= {429})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    done = finished(process)
+    assert "Traceback" not in done.err
+    assert newest_run(world)["closed_at"] is not None
+    assert set(world.emulator.ids()) == set(ids)
+    assert set(world.states().values()) <= {"active", "archived", "deleting"}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_plan_that_is_interrupted_ends_at_once(world: World, signum: int) -> None:
+    world.fill(2)
+    world.emulator.clear_log()
+    world.emulator.add_fault(Fault(How.HANG))
+    process = world.start("plan")
+    until(lambda: bool(world.emulator.log))
+    process.send_signal(signum)
+    done = finished(process)
+    assert (done.code, done.out) == (128 + signum, "")
+    assert "Traceback" not in done.err
+
+
+def test_an_import_can_be_interrupted(world: World) -> None:
+    process = world.start("import", "-", stdin=subprocess.PIPE)
+    until(world.registry.exists)
+    process.send_signal(signal.SIGINT)
+    done = finished(process)
+    assert done.code == 130
+    assert "Traceback" not in done.err
+    assert len(world.fill(1)) == len(world.states())
+
+
+def test_an_import_in_the_midst_of_a_sweep_takes_its_turn(world: World) -> None:
+    world.fill(THREADS)
+    world.emulator.latency = 0.05
+    process = world.start("sweep")
+    until(lambda: deleting(world))
+    young = world.fill(3, age=1)
+    assert process.poll() is None, "the sweep is still at work"
+    assert finished(process).code == 0
+    states = world.states()
+    assert {states[one] for one in young} == {"active"}
+    assert list(states.values()).count("deleted") == THREADS
 
 
 def opened_the_lock(world: World, pid: int) -> bool:

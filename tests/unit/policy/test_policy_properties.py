@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from policy_facts import NOW, TICK, at, days, delete, metadata, policies, thread
 from policy_strategies import a_policy, a_thread, ages, some_holds, some_policies, some_ranks, walks
@@ -97,6 +97,7 @@ def test_never_without_a_copy_and_never_marked_and_deleted_at_once(
         assert thread.copy_is_current or stages[0] is Stage.ARCHIVE
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(*GIVEN)
 def test_due_at_its_time_and_not_a_microsecond_before(
     thread: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks

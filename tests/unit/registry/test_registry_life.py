@@ -156,6 +156,14 @@ def test_the_whole_life_of_a_row(registry: Registry) -> None:
     assert registry.population() == {}
     assert [e.name for e in registry.history(KEY)] == ["archived", "deleted"]
 
+
+def test_a_tombstone_stays_dead_and_expires(registry: Registry) -> None:
+    registry.register([Registration(KEY)], NOW)
+    intent = Intent(KEY, "r2", NOW + DAY, "old", NOW + DAY, "fingerprint")
+    registry.intend([intent])
+    gone = event("deleted", run="r2", at=NOW + 2 * DAY)
+    registry.settle([Settlement(KEY, None, tombstone=True, events=(gone,))])
+
     said = Registration(KEY, metadata={"u": "y"})
     assert registry.register([said], NOW) == Registered(unchanged=1)
     assert registry.touch([(KEY, NOW + 9 * DAY)]) == 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import httpx2
 
-from janitor.drivers import Outbound
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class CrashError(BaseException):
@@ -31,7 +32,7 @@ class Hook:
     happened: bool = False
 
     def strikes(self, request: httpx2.Request) -> bool:
-        if self.happened or request.method != self.method:
+        if self.happened or not fnmatchcase(request.method, self.method):
             return False
         if not fnmatchcase(request.url.path, f"*{self.path}"):
             return False
@@ -44,7 +45,9 @@ class Wire(httpx2.AsyncBaseTransport):
     """Passes every request on and lets the hooks act around it."""
 
     def __init__(self, hooks: list[Hook], concurrency: int) -> None:
-        self._inner = Outbound(concurrency)
+        limits = httpx2.Limits(max_connections=concurrency)
+        # Loopback speaks no TLS, and the certificates of the world take longer than a sweep.
+        self._inner = httpx2.AsyncHTTPTransport(verify=NO_TLS, limits=limits)
         self._hooks = hooks
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:

@@ -54,6 +54,36 @@ def test_a_new_item_makes_it_active_and_it_is_archived_anew(world: World) -> Non
     assert world.story(key).count("archived") == 2
 
 
+@pytest.mark.parametrize("touched", [False, True], ids=["untold", "touched"])
+def test_an_item_that_nobody_announces_is_archived_too(world: World, *, touched: bool) -> None:
+    world.policies = enforced(COPIED)
+    key = world.add(created_at=YOUNG, active_at=YOUNG)
+    world.sweep()
+    world.advance(DAY)
+    world.server.append_item(key.id)
+    if touched:
+        world.registry.touch([(key, world.now)])
+    for _ in range(14):
+        world.advance(DAY)
+        world.sweep()
+    copy = world.entry(key).thread.copy
+    assert copy is not None
+    assert copy.items == 4
+    assert world.state(key) is State.ARCHIVED
+
+
+def test_a_copy_of_what_is_still_is_looked_at_but_not_made_again(world: World) -> None:
+    world.policies = enforced(COPIED)
+    key = world.add(created_at=YOUNG, active_at=YOUNG)
+    world.sweep()
+    world.server.clear_log()
+    for _ in range(28):
+        world.advance(DAY)
+        world.sweep()
+    assert len(world.server.log) == 4 * 2
+    assert world.story(key) == ["archived"]
+
+
 @pytest.mark.parametrize("mark", Mark)
 @pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.AGENT_SESSION, Kind.THREAD])
 def test_marked_first_and_deleted_once_the_undo_window_is_over(

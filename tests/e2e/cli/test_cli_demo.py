@@ -1,0 +1,57 @@
+"""The demo is the first thing that anybody sees: it shows every part and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOWN = {
+    "the policies": "policies:",
+    "a plan with reasons": "$ janitor plan",
+    "a limit that stops a backlog": "more than max_percent allows",
+    "its exit code": "(exit code 4)",
+    "a reviewed plan": "$ janitor apply plan.json",
+    "a thread that changed in between": "drift 1",
+    "a busy thread": "busy",
+    "what was archived": "proven copies",
+    "what was deleted": "$ janitor list --state deleted",
+    "why one was kept": "$ janitor explain conv_",
+    "metrics": "janitor_actions_total{",
+}
+REASONS = (
+    *("excluded", "future_dated", "hold", "keep_forever", "keep_last", "keep_until"),
+    *("lifetime_min", "not_due", "unknown_activity", "unknown_metadata", "unmatched"),
+)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> str:
+    empty = tmp_path_factory.mktemp("empty")
+    command = [sys.executable, "-m", "janitor", "demo"]
+    done = subprocess.run(command, cwd=empty, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not list(Path(empty).iterdir())
+    return done.stdout
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_the_demo_shows(shown: str, what: str) -> None:
+    assert SHOWN[what] in shown
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_demo_keeps_a_thread_for(shown: str, reason: str) -> None:
+    assert reason in shown
+
+
+@pytest.mark.parametrize("kind", ["conversation", "chatkit_thread", "agent_session", "thread"])
+def test_the_demo_holds_every_kind(shown: str, kind: str) -> None:
+    assert f'janitor_threads{{kind="{kind}"' in shown
+
+
+def test_the_demo_ends_with_the_three_commands_to_type_next(shown: str) -> None:
+    last = [line.split("#")[0].strip() for line in shown.strip().splitlines()[-3:]]
+    assert last == ["janitor init", "janitor import threads.csv", "janitor plan"]

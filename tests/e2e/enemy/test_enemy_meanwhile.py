@@ -1,0 +1,62 @@
+"""What changes between one look and the next, or between a look and its settlement."""
+
+from __future__ import annotations
+
+from sweep_world import DAY, DELETED, NOW, OLD, World, enforced, matching, path_of
+
+from janitor.model import Kind, State
+from janitor.policy.rules import Delete, Policy
+
+
+def test_an_item_that_arrives_between_the_two_looks_of_a_first_sweep_keeps_it(
+    world: World,
+) -> None:
+    world.policies = enforced(DELETED)
+    key = world.add()
+    world.on("GET", path_of(key), lambda: world.server.append_item(key.id), skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.server.exists(key.id)
+    assert world.state(key) is State.ACTIVE
+    world.sweep()
+    assert world.server.exists(key.id)
+    world.advance(31 * DAY)
+    world.sweep()
+    assert not world.server.exists(key.id)
+
+
+def test_what_is_imported_during_a_look_is_looked_at_again(world: World) -> None:
+    world.policies = enforced(
+        Policy("trial", match=matching(plan="trial"), delete=Delete(30 * DAY))
+    )
+    key = world.add(metadata={"plan": "none"})
+
+    def again() -> None:
+        world.advance(DAY / 86400)
+        world.register(key, metadata={"plan": "trial"})
+
+    world.on("GET", path_of(key), again)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    world.advance(DAY)
+    world.sweep()
+    assert not world.server.exists(key.id)
+
+
+def test_a_thread_that_moves_under_an_audited_policy_between_two_looks_stays(world: World) -> None:
+    from janitor.model import Mode
+
+    world.policies = enforced(
+        Policy("acts", match=matching(plan="a"), delete=Delete(30 * DAY)),
+        Policy("looks", match=matching(plan="b"), delete=Delete(30 * DAY), mode=Mode.AUDIT),
+    )
+    key = world.add(Kind.THREAD, metadata={"plan": "a"}, upstream={"plan": "a"})
+
+    def move() -> None:
+        world.server._world.named(key.id).metadata = {"plan": "b"}
+
+    world.on("GET", path_of(key), move, skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.server.exists(key.id)
+    assert OLD < NOW

@@ -1,0 +1,47 @@
+"""Soft deletes and how they are undone."""
+
+from __future__ import annotations
+
+import pytest
+from sweep_world import DAY, World, enforced
+
+from janitor.errors import ConfigError
+from janitor.model import Kind, State
+from janitor.policy.rules import Delete, Mark, Policy, SoftDelete
+from janitor.restore import chosen, restore
+from janitor.sweep import Parts
+from janitor.sweep.act import SOFT_DELETE_MARK
+
+MARKED = Policy(
+    "marked", soft_delete=SoftDelete(20 * DAY, mark=Mark.UPSTREAM), delete=Delete(90 * DAY)
+)
+
+
+def test_activity_that_undoes_a_soft_delete_takes_the_mark_upstream_back(world: World) -> None:
+    world.policies = enforced(MARKED)
+    key = world.add(upstream={"plan": "trial"})
+    world.sweep()
+    assert SOFT_DELETE_MARK in world.server.metadata(key.id)
+    world.advance(DAY)
+    world.server.append_item(key.id)
+    world.registry.touch([(key, world.now)])
+    world.register(key, metadata={"said": "again"})
+    world.sweep()
+    assert world.state(key) is State.ACTIVE
+    assert world.server.metadata(key.id) == {"plan": "trial"}
+    assert "revived" in world.story(key)
+
+
+def test_restoring_what_no_project_serves_any_more_is_refused_in_words(world: World) -> None:
+    world.policies = enforced(MARKED)
+    key = world.add()
+    world.sweep()
+    assert world.state(key) is State.SOFT_DELETED
+    world.kinds = frozenset({Kind.THREAD})
+
+    async def work(parts: Parts) -> None:
+        await restore(parts, chosen(parts, [key.id]), 30 * DAY)
+
+    with pytest.raises(ConfigError, match="conversation"):
+        world.run(work)
+    assert world.state(key) is State.SOFT_DELETED
