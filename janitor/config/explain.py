@@ -62,6 +62,17 @@ def _summary(config: Config) -> Iterator[str]:
     yield from _lifetime(config.policies.lifetime)
     remembered = format_duration(config.tombstones_keep_for)
     yield f"what was deleted is remembered, without its text, for {remembered}"
+    yield _service(config)
+
+
+def _service(config: Config) -> str:
+    said, names = config.schedule, sorted({token.name for token in config.service.tokens})
+    when = f"at {said.cron} {said.timezone}"
+    if said.every:
+        when = f"every {format_duration(said.every)}"
+    later = f", up to {format_duration(said.jitter)} later" if said.jitter else ""
+    tokens = f"; tokens for {', '.join(names)}" if names else ""
+    return f"`janitor serve` sweeps {when}{later} and listens on {config.service.listen}{tokens}"
 
 
 def _pace(project: Project) -> str:

@@ -20,17 +20,24 @@ CRON_FIELDS = 5
 
 
 def _cron(value: str) -> str:
-    try:
-        if len(value.split()) != CRON_FIELDS:
-            raise CronSimError(f"{len(value.split())} fields")
-        next(CronSim(value, EPOCH))
-    except (CronSimError, StopIteration) as error:
-        why = str(error) or "it never comes"
+    if why := _why_no_cron(value):
         raise ValueError(
             f"this is no cron expression ({why}): write minute hour day month weekday, "
             'for example "17 3 * * *"'
-        ) from None
+        )
     return value
+
+
+def _why_no_cron(value: str) -> str | None:
+    if (fields := len(value.split())) != CRON_FIELDS:
+        return f"{fields} fields"
+    try:
+        next(CronSim(value, EPOCH))
+    except CronSimError as error:
+        return str(error)
+    except StopIteration:
+        return "it never comes"
+    return None
 
 
 def _timezone(value: str) -> str:

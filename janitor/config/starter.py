@@ -59,6 +59,17 @@ limits:
   max_errors: 10                   # default; failures in a row
   max_duration: 6h                 # default; a longer sweep goes on at the next one
 
+# When `janitor serve` sweeps: cron (minute hour day month weekday) in a time zone, or, instead of
+# both, every: 1h. Each sweep begins up to jitter later.
+schedule: {cron: "17 3 * * *", timezone: UTC, jitter: 10m}   # default
+
+# Where `janitor serve` answers /metrics, /healthz and /readyz.
+service:
+  listen: "127.0.0.1:9464"         # default; an address that is not loopback needs tokens
+  hosts: []                        # default; names that requests may use beside localhost
+  tokens: {}                       # default; ops: {env: OPS_TOKEN, scope: operate}, two in a list
+  stop_timeout: 30s                # default; so long may calls in flight take at the end
+
 # match says which threads, archive, soft_delete and delete say when, `keep: forever` says never.
 # Where several policies match, the latest date wins, and whatever says keep wins over all.
 policies:
