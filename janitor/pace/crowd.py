@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 TOLERATED = 3.0
 SLACK = 0.010
 QUICK = 0.1
-DRIFT = 1.001
 LESS = 0.9
 
 
@@ -18,11 +17,14 @@ class Latency:
     smooth: float = 0.0
     least: float = 0.0
 
-    def add(self, seconds: float) -> bool:
-        """Take a measure in; true where calls now queue."""
+    def add(self, seconds: float, *, alone: bool) -> bool:
+        """Take a measure in; true where calls now queue.
+
+        A call that is `alone` queues behind none of ours: a server that became slower is known by
+        it, and its time is the new least.
+        """
         self.smooth = self.smooth + QUICK * (seconds - self.smooth) if self.least else seconds
-        # The least drifts upwards, so that a server that became slower is normal after a while.
-        self.least = min(self.least * DRIFT, self.smooth) if self.least else seconds
+        self.least = self.smooth if alone else min(self.least or seconds, self.smooth)
         return self.smooth > self.least * TOLERATED + SLACK
 
 
@@ -53,7 +55,8 @@ class Crowd:
     def answered(self, verb: str, seconds: float, *, in_flight: int, failed: bool = False) -> None:
         """Learn from an answer, or from its failure: an overloaded server answers with errors."""
         # A refused connection is quick and a time-out slow: neither says how long a call takes.
-        queueing = failed or self.latencies.setdefault(verb, Latency()).add(seconds)
+        latency = self.latencies.setdefault(verb, Latency())
+        queueing = failed or latency.add(seconds, alone=self.limit == 1)
         self._answers += 1
         if queueing:
             if self._answers >= self.size:

@@ -59,12 +59,13 @@ def take(level: Level, allowance: Allowance, now: float) -> tuple[Level, float]:
     rate = _rate(level, allowance)
     full = int(now * 1e6) + rate.burst * _emission(rate)
     # After the clock was set back, or the burst got smaller, the debt must not outlive its time.
-    state, decision = _BUCKET.step([rate], (min(level.owed, full),), int(now * 1000), 1)
+    owed = min(level.owed, full)
+    state, decision = _BUCKET.step([rate], (owed,), int(now * 1000), 1)
     if decision.allowed:
         return replace(level, owed=int(state[0])), 0.0
     # Growth counts from the first call that had to wait: an idle minute proves nothing.
     begun = level.changed_at if level.waited else now
-    level = replace(level, waited=True, changed_at=begun)
+    level = replace(level, owed=owed, waited=True, changed_at=begun)
     return level, (decision.retry_after_ms or 1) / 1000
 
 

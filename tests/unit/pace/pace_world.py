@@ -120,8 +120,10 @@ class Server(httpx2.AsyncBaseTransport):
         self.log.append((clock() - BEGIN, request.method, status))
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        await asyncio.sleep(self.latency)
-        self.in_flight -= 1
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self.in_flight -= 1
         if not status:
             raise httpx2.ConnectError("no server", request=request)
         return httpx2.Response(status, headers=headers, content=self.body, request=request)
