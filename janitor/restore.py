@@ -69,6 +69,7 @@ async def _restore(parts: Parts, run: RunRecord, entry: Entry, keep: timedelta) 
         driver = project.drivers[key.kind]
         await driver.write_metadata(key.id, {SOFT_DELETE_MARK: None})
     state = State.ARCHIVED if thread.copy_is_current else State.ACTIVE
-    until = max(now + keep, thread.keep_until or now)
     line = Event(run.id, now, key, "restored", policy=entry.policy)
-    parts.registry.settle([Settlement(key, until, state=state, keep_until=until, events=(line,))])
+    parts.registry.settle(
+        [Settlement(key, now, state=state, keep_until=now + keep, events=(line,))]
+    )

@@ -56,4 +56,9 @@ def read_page(body: Body, subject: str) -> Page:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value != "" and is_text(value)
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be stored and sent: half of a surrogate pair cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -91,8 +91,8 @@ def read_reply(response: httpx2.Response, subject: str) -> Reply:
     """The answer to a call that the server calls a success; `RefusedError` unless an object."""
     status = response.status_code
     try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
+        body = _parsed(response.content)
+    except (ValueError, RecursionError):
         raise RefusedError(
             f"{subject}: HTTP {status} whose body is not JSON; kept", status=status
         ) from None
@@ -104,6 +104,20 @@ def read_reply(response: httpx2.Response, subject: str) -> Reply:
         raise RefusedError(f"{subject}: HTTP {status} without an object; kept", status=status)
     request_id = response.headers.get("x-request-id", "")
     return Reply(body, request_id if REQUEST_ID.fullmatch(request_id) else None)
+
+
+def _parsed(content: bytes) -> Any:  # noqa: ANN401 - JSON is anything
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in content.lower():
+            raise
+    # Half of a surrogate pair, which models do emit and only the standard library reads.
+    return json.loads(content, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)
 
 
 def _is_exact(content: bytes, body: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -238,8 +239,18 @@ class ContainerDriver:
 
     def _record(self, id: str, body: Body, *, is_item: bool) -> Record:
         try:
-            return Record(body["id"], orjson.dumps(body), is_item=is_item)
-        except orjson.JSONEncodeError:
+            return Record(body["id"], _written(body), is_item=is_item)
+        except (ValueError, RecursionError):
             raise RefusedError(
                 f"{self._subject(id)}: an object nested too deeply to be written again; kept"
             ) from None
+
+
+def _written(body: Body) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        text = json.dumps(body, separators=(",", ":"))
+        if "\\ud" not in text:  # half of a surrogate pair can be written, in ASCII
+            raise ValueError from None
+        return text.encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_PAIRS, METADATA_VALUE_LENGTH
-from janitor.drivers.answers import Body
+from janitor.drivers.answers import Body, is_text
 from janitor.errors import RefusedError
 
 
@@ -14,7 +14,9 @@ def read_metadata(body: Body, subject: str) -> dict[str, str]:
     value = body.get("metadata", ...)
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(text, str) and is_text(key) and is_text(text) for key, text in value.items()
+    ):
         raise RefusedError(f"{subject}: metadata is not a map of strings; kept")
     return value
 

@@ -17,6 +17,7 @@ FLOOR = 6.0
 GROWTH = 1.1
 MINUTE = 60.0
 SETTLED = 3600.0
+IDLE = 30.0
 SHARE = 0.5  # of a limit that the server names; the live application needs the other half
 BELOW = 0.96  # of what was let through, so that a delayed call does not meet the edge again
 EASED = 0.9
@@ -33,8 +34,9 @@ class Level:
 
     `owed` is the algorithm's theoretical arrival time in microseconds. The rest is what `auto`
     knows: its `rate` a minute, the rate `found` to hold, the `cap` that the server named, when the
-    rate last changed, whether since then anything had to wait and anything was let through, when a
-    429 last halved it, and the answers let through in this minute and the one before.
+    rate last changed, when a token was last asked for, whether since the change anything had to
+    wait, when a 429 last halved it, whether since the change anything was let through, and the
+    answers let through in this minute and the one before.
     """
 
     owed: int = 0
@@ -42,6 +44,7 @@ class Level:
     found: float | None = None
     cap: float | None = None
     changed_at: float = 0.0
+    asked_at: float = 0.0
     waited: bool = False
     halved_at: float = 0.0
     passed: bool = True
@@ -50,17 +53,17 @@ class Level:
     minute_before: int = 0
 
 
-def take(level: Level, allowance: Allowance, now: float) -> tuple[Level, float]:
-    """Take a token; or leave the bucket and tell how many seconds to wait before asking again."""
+def take(level: Level, allowance: Allowance, now: float, tokens: int = 1) -> tuple[Level, float]:
+    """Take tokens; or leave the bucket and tell how many seconds to wait before asking again."""
     if allowance == "unlimited":
         return level, 0.0
     if allowance == "auto":
-        level = _grown(level, now)
+        level = _grown(_resumed(level, now), now)
     rate = _rate(level, allowance)
     full = int(now * 1e6) + rate.burst * _emission(rate)
     # After the clock was set back, or the burst got smaller, the debt must not outlive its time.
     owed = min(level.owed, full)
-    state, decision = _BUCKET.step([rate], (owed,), int(now * 1000), 1)
+    state, decision = _BUCKET.step([rate], (owed,), int(now * 1000), tokens)
     if decision.allowed:
         return replace(level, owed=int(state[0])), 0.0
     # Growth counts from the first call that had to wait: an idle minute proves nothing.
@@ -69,12 +72,12 @@ def take(level: Level, allowance: Allowance, now: float) -> tuple[Level, float]:
     return level, (decision.retry_after_ms or 1) / 1000
 
 
-def passed(level: Level, told: float | None, now: float) -> Level:
-    """The level after an answer that was no failure; `told` is a limit that its headers named."""
+def passed(level: Level, told: float | None, now: float, answers: int = 1) -> Level:
+    """The level after answers that were no failure; `told` is a limit that their headers named."""
     level = _turned(level, now)
     cap = level.cap if told is None else max(told * SHARE, FLOOR)
     rate = level.rate if cap is None else min(level.rate, cap)
-    return replace(level, cap=cap, rate=rate, passed=True, minute=level.minute + 1)
+    return replace(level, cap=cap, rate=rate, passed=True, minute=level.minute + answers)
 
 
 def refused(level: Level, sent_at: float, now: float) -> Level:
@@ -149,6 +152,14 @@ def _grown(level: Level, now: float) -> Level:
     if level.cap is not None:
         rate = min(rate, level.cap)
     return replace(level, rate=rate, found=found, changed_at=now, waited=False, passed=False)
+
+
+def _resumed(level: Level, now: float) -> Level:
+    """The same, asked now; after an idle time a rate not known to hold has its minute anew."""
+    exploring = level.found is None or level.rate > level.found
+    if exploring and not 0 <= now - level.asked_at < IDLE:
+        return replace(level, asked_at=now, changed_at=now, waited=False)
+    return replace(level, asked_at=now)
 
 
 def _turned(level: Level, now: float) -> Level:

@@ -45,8 +45,15 @@ class Paced:
 Event = Exchange | Paused | Paced
 
 
+AT_ONCE = 1200.0
+
+
 class Bucket:
-    """The tokens of one verb: those of all who share the ledger."""
+    """The tokens of one verb: those of all who share the ledger.
+
+    At high rates it takes, and tells of answers, by what 50 ms are worth, so that a ledger that
+    many share is not asked for each call.
+    """
 
     def __init__(
         self,
@@ -62,13 +69,20 @@ class Bucket:
         self._clock = clock
         self._ahead = 0.0
         self._tell = tell
-        self._told: float | None = None
+        self._told = 0.0
+        self._tokens = 0
+        self._answers = 0
 
     async def take(self) -> float:
         """Take a token and answer 0; or the seconds after which to ask again."""
         if self._allowance == "unlimited":
             return 0.0
-        return await self._ledger.alter(self._name, self._take)
+        if not self._tokens:
+            wait = await self._ledger.alter(self._name, self._take)
+            if wait:
+                return wait
+        self._tokens -= 1
+        return 0.0
 
     def time(self) -> float:
         """The ledger's time, as far as its last answer tells."""
@@ -78,18 +92,32 @@ class Bucket:
         """Learn from an answer to a call sent at `sent_at` of the ledger's time."""
         if self._allowance != "auto":
             return
+        self._answers += not limited
+        if not limited and self._answers < self._at_once:
+            return
+        answers, self._answers = self._answers, 0
         told = told_limit(response.headers)
 
         def learn(level: Level, now: float) -> tuple[Level, None]:
-            after = refused(level, sent_at, now) if limited else passed(level, told, now)
-            self._notice(after, now)
-            return after, None
+            if answers:
+                level = passed(level, told, now, answers)
+            if limited:
+                level = refused(level, sent_at, now)
+            self._notice(level, now)
+            return level, None
 
         await self._ledger.alter(self._name, learn)
 
+    @property
+    def _at_once(self) -> int:
+        return max(1, int(self._told / AT_ONCE))
+
     def _take(self, level: Level, now: float) -> tuple[Level, float]:
-        level, wait = take(level, self._allowance, now)
+        tokens = self._at_once
+        level, wait = take(level, self._allowance, now, tokens)
         self._notice(level, now)
+        if not wait:
+            self._tokens += tokens
         return level, wait
 
     def _notice(self, level: Level, now: float) -> None:

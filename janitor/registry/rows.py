@@ -195,10 +195,11 @@ def _facts(row: Values, said: Settlement) -> Values:
         name: value
         for name in (
             *("created_at", "items", "copy_is_current", "soft_deleted_at"),
-            *("keep_until", "archive_keep_until"),
+            "archive_keep_until",
         )
         if (value := getattr(said, name)) is not None
     }
+    changes["keep_until"] = _later(row["keep_until"], said.keep_until)
     if said.upstream is not None:
         changes["upstream"] = dict(said.upstream)
     return changes | _seen(row, said.sightings) | _copied(said.copy)

@@ -22,6 +22,7 @@ class Notify:
     """
 
     def __init__(self) -> None:
+        self._failed = False
         self._listening = "NOTIFY_SOCKET" in os.environ
         if self._listening and find_spec("cysystemd") is None:
             raise ConfigError(
@@ -54,4 +55,6 @@ class Notify:
         try:
             daemon.sd_notify(state)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
         except (OSError, ValueError) as error:
-            log.warning("systemd could not be told %s: %s", state.partition("=")[0], error)
+            if not self._failed:  # a sign of life follows every second: one complaint will do
+                log.warning("systemd could not be told %s: %s", state.partition("=")[0], error)
+            self._failed = True

@@ -133,6 +133,7 @@ class _Share:
         self._orders = orders
         self._registry = worker.parts.registry
         worker.forbidden, worker.counted_at = frozenset(backlog.tripped), run.started_at
+        worker.only = orders.policy
 
     async def work(self) -> Report:
         """Work until the run is closed or this janitor has to leave it."""

@@ -49,6 +49,7 @@ class Worker:
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None
+        self.only: str | None = None
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
         self.writer = Writer(parts.registry, self.claimant)
@@ -207,6 +208,8 @@ class Worker:
         """
         if self._is_over_a_limit(review):
             return "limit"
+        if self.only not in (None, review.remover or review.decision.policy):
+            return "other_policy"
         if self.counted_at is not None and review.remover not in (None, counted):
             return "uncounted"
         if self._is_audited(review):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep_world import CHATS, DAY, NOW, World, enforced, path_of
+from sweep_world import CHATS, COPIED, DAY, NOW, World, enforced, path_of
 
 from janitor.emulator import Fault
 from janitor.model import State
@@ -26,3 +26,18 @@ def test_an_older_copy_outlives_an_export_that_was_cut_short(world: World) -> No
     world.sweep()
     assert world.state(key) is State.DELETED
     assert len(world.objects()) == 1
+
+
+def test_what_is_only_copied_is_copied_again_after_activity_was_reported(world: World) -> None:
+    world.policies = enforced(COPIED)
+    key = world.add(items=4, created_at=RECENT, active_at=RECENT)
+    world.sweep()
+    newest = world.server.append_item(key.id)
+    world.advance(DAY)
+    world.registry.touch([(key, world.now)])
+    for _ in range(3):
+        world.sweep()
+        world.advance(8 * DAY)
+    copy = world.entry(key).thread.copy
+    assert copy is not None
+    assert copy.newest_item == newest

@@ -7,6 +7,7 @@ from sweep_world import DAY, NOW, OLD, World, enforced, matching
 from janitor.emulator import Fault
 from janitor.model import Kind, State
 from janitor.policy.rules import AgeFrom, Archive, Delete, Policy
+from janitor.sweep import Orders
 
 MANY = 25
 
@@ -84,3 +85,17 @@ def test_what_was_missing_and_is_found_again_is_counted_first(world: World) -> N
     assert {world.state(key) for key in lost} == {State.ACTIVE}
     assert world.sweep().exit_code == 4
     assert {world.state(key) for key in lost} == {State.ACTIVE}
+
+
+def test_a_sweep_of_one_policy_leaves_what_moved_under_another(world: World) -> None:
+    world.policies = enforced(
+        Policy("a", match=matching(plan="a"), delete=Delete(90 * DAY)),
+        Policy("b", match=matching(plan="b"), delete=Delete(30 * DAY)),
+    )
+    key = world.add(Kind.THREAD, metadata={"plan": "a"}, upstream={})
+    world.sweep()
+    world.register(key, metadata={"plan": "b"})
+    world.sweep(Orders(policy="a"))
+    assert world.server.exists(key.id)
+    world.sweep(Orders(policy="b"))
+    assert not world.server.exists(key.id)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sweep_world import DAY, World, enforced
+from sweep_world import DAY, World, enforced, path_of
 
 from janitor.errors import ConfigError
-from janitor.model import Kind, State
-from janitor.policy.rules import Delete, Mark, Policy, SoftDelete
+from janitor.model import Key, Kind, State
+from janitor.policy.rules import Delete, Lifetime, Mark, Policy, SoftDelete
 from janitor.restore import chosen, restore
 from janitor.sweep import Parts
 from janitor.sweep.act import SOFT_DELETE_MARK
@@ -45,3 +45,33 @@ def test_restoring_what_no_project_serves_any_more_is_refused_in_words(world: Wo
     with pytest.raises(ConfigError, match="conversation"):
         world.run(work)
     assert world.state(key) is State.SOFT_DELETED
+
+
+def restored(world: World, key: Key) -> None:
+    async def work(parts: Parts) -> None:
+        await restore(parts, chosen(parts, [key.id]), 30 * DAY)
+
+    world.run(work)
+
+
+def test_a_date_to_keep_until_that_comes_during_a_restore_is_not_shortened(world: World) -> None:
+    world.policies = enforced(MARKED)
+    key = world.add()
+    world.sweep()
+    later = world.now + 300 * DAY
+    world.on("POST", path_of(key), lambda: world.register(key, keep_until=later))
+    restored(world, key)
+    assert all(hook.happened for hook in world.hooks)
+    assert world.entry(key).thread.keep_until == later
+
+
+def test_a_restored_thread_is_deleted_at_the_ceiling_all_the_same(world: World) -> None:
+    world.policies = enforced(MARKED, lifetime=Lifetime(max=70 * DAY))
+    key = world.add()
+    world.sweep()
+    restored(world, key)
+    world.sweep()
+    assert world.state(key) is State.ACTIVE
+    world.advance(10 * DAY)
+    world.sweep()
+    assert not world.server.exists(key.id)

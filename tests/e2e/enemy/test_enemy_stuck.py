@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, path_of
 
-from janitor.model import State
+from janitor.model import Key, Kind, State
 from janitor.policy.rules import Delete, Policy
 from janitor.registry import RunResult
 from janitor.sweep import Orders
@@ -60,3 +60,34 @@ def test_a_policy_that_no_longer_archives_deletes_all_the_same(world: World) -> 
     report = world.sweep()
     assert report.exit_code == 0
     assert not world.server.exists(key.id)
+
+
+def cut_off(world: World) -> Key:
+    """A thread whose removal worked and was never settled; another one was seen alive before."""
+    world.policies = enforced(DELETED)
+    world.add(created_at=NOW, active_at=NOW)
+    world.sweep()
+    world.advance(DAY)
+    key = world.add()
+    world.die_at("DELETE", path_of(key), after=True)
+    world.sweep_and_die()
+    world.hooks.clear()
+    return key
+
+
+def test_a_removal_is_believed_under_a_new_access_that_sees_another_thread(world: World) -> None:
+    key = cut_off(world)
+    world.base_url += "/"
+    assert world.sweep().exit_code == 0
+    assert world.state(key) is State.DELETED
+
+
+def test_a_removal_is_not_believed_under_a_key_that_sees_only_what_is_new(world: World) -> None:
+    key = cut_off(world)
+    world.keys["main"] = "sk-other"
+    other = world.server.add_conversation(project="other", created_at=NOW, items=1)
+    world.register(Key("main", Kind.CONVERSATION, other), active_at=NOW)
+    for _ in range(2):
+        world.advance(DAY)
+        assert world.sweep().exit_code == 1
+    assert world.state(key) is State.DELETING

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from janitor.metrics import Metrics
 from janitor.model import Key, Kind, Mode, Outcome, Stage, State
 from janitor.pace import UNLIMITED, Exchange, PacedTransport, ProjectPace
 from janitor.policy import Policies
-from janitor.policy.rules import Archive, Delete, Limits, Policy, Selector, Test
+from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
 from janitor.sweep import Orders, Parts, Plan, Project, Report, Scope, apply, check, plan, sweep
 
@@ -251,7 +251,3 @@ def outcomes(events: list[Event]) -> Counter[tuple[str, Stage, Outcome]]:
         for one in events
         if one.stage is not None and one.outcome is not None
     )
-
-
-def without_limits(policies: Policies) -> Policies:
-    return replace(policies, limits=Limits(max_percent=100.0))

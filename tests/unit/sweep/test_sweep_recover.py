@@ -13,7 +13,7 @@ from janitor.policy import Policies
 from janitor.policy.rules import Delete, Mark, Policy, SoftDelete
 from janitor.registry import Intent
 
-CALLS = {Kind.CONVERSATION: 12, Kind.CHATKIT_THREAD: 7, Kind.AGENT_SESSION: 7, Kind.THREAD: 10}
+CALLS = {Kind.CONVERSATION: 12, Kind.THREAD: 10}  # with and without items to delete first
 STEPS = [(kind, step) for kind, calls in CALLS.items() for step in range(calls)]
 
 

@@ -8,7 +8,6 @@ import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, OLD, World, enforced, matching
 
 from janitor.model import Hold, Key, Kind, State
-from janitor.policy import Policies
 from janitor.policy.rules import (
     AgeFrom,
     Archive,
@@ -16,19 +15,10 @@ from janitor.policy.rules import (
     Items,
     KeepLast,
     Lifetime,
-    Mark,
     Policy,
-    SoftDelete,
 )
-from janitor.sweep.act import SOFT_DELETE_MARK
 
 YOUNG = NOW - 10 * DAY
-
-
-def marking(mark: Mark = Mark.REGISTRY) -> Policies:
-    return enforced(
-        Policy("marked", soft_delete=SoftDelete(20 * DAY, mark), delete=Delete(30 * DAY))
-    )
 
 
 def test_a_new_item_makes_it_active_and_it_is_archived_anew(world: World) -> None:
@@ -82,84 +72,6 @@ def test_a_copy_of_what_is_still_is_looked_at_but_not_made_again(world: World) -
         world.sweep()
     assert len(world.server.log) == 4 * 2
     assert world.story(key) == ["archived"]
-
-
-@pytest.mark.parametrize("mark", Mark)
-@pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.AGENT_SESSION, Kind.THREAD])
-def test_marked_first_and_deleted_once_the_undo_window_is_over(
-    world: World, mark: Mark, kind: Kind
-) -> None:
-    world.policies = marking(mark)
-    key = world.add(kind, upstream={"own": "1"})
-    world.sweep()
-    assert world.state(key) is State.SOFT_DELETED
-    assert world.entry(key).thread.soft_deleted_at == NOW
-    marks = {SOFT_DELETE_MARK: NOW.isoformat(timespec="seconds")}
-    expected = {"own": "1"} | (marks if mark is Mark.UPSTREAM else {})
-    assert world.server.metadata(key.id) == expected
-    world.advance(10 * DAY - timedelta(seconds=1))
-    world.sweep()
-    assert world.state(key) is State.SOFT_DELETED
-    world.advance(timedelta(seconds=1))
-    world.sweep()
-    assert world.state(key) is State.DELETED
-    assert not world.server.exists(key.id)
-    assert world.story(key) == ["soft_deleted", "deleted"]
-
-
-def test_a_kind_without_metadata_is_marked_in_the_registry(world: World) -> None:
-    world.policies = marking(Mark.UPSTREAM)
-    key = world.add(Kind.CHATKIT_THREAD)
-    world.sweep()
-    assert world.state(key) is State.SOFT_DELETED
-    assert world.changing_calls() == []
-
-
-def test_a_marked_copy_still_equals_what_is_upstream(world: World) -> None:
-    world.policies = enforced(
-        Policy(
-            "all",
-            archive=Archive(after=7 * DAY),
-            soft_delete=SoftDelete(20 * DAY, Mark.UPSTREAM),
-            delete=Delete(30 * DAY),
-        )
-    )
-    key = world.add()
-    world.sweep()
-    world.advance(10 * DAY)
-    world.sweep()
-    assert world.story(key) == ["archived", "soft_deleted", "deleted"]
-
-
-def test_activity_undoes_a_soft_delete(world: World) -> None:
-    world.policies = marking()
-    key = world.add()
-    world.sweep()
-    world.advance(5 * DAY)
-    world.server.append_item(key.id)
-    world.advance(5 * DAY)
-    world.sweep()
-    assert world.state(key) is State.ACTIVE
-    assert world.entry(key).thread.soft_deleted_at is None
-    assert "revived" in world.story(key)
-    assert world.server.exists(key.id)
-    world.advance(30 * DAY)
-    world.sweep()
-    world.advance(10 * DAY)
-    world.sweep()
-    assert world.state(key) is State.DELETED
-
-
-def test_reported_activity_undoes_a_soft_delete(world: World) -> None:
-    world.policies = marking()
-    key = world.add()
-    world.sweep()
-    world.advance(5 * DAY)
-    world.registry.touch([(key, world.now)])
-    world.advance(5 * DAY)
-    world.sweep()
-    assert world.state(key) is State.ACTIVE
-    assert "revived" in world.story(key)
 
 
 def test_items_can_be_left_to_the_api(world: World) -> None:
