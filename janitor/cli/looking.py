@@ -83,18 +83,22 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
     _, registry = opened(settings)
     with registry:
         if id is None:
-            _list_runs(settings, registry.runs(limit))
+            _list_runs(settings, registry.runs(limit), registry.pauses(now()))
         else:
             _show_run(settings, registry, id)
 
 
-def _list_runs(settings: Settings, runs: list[RunRecord]) -> None:
+def _list_runs(
+    settings: Settings, runs: list[RunRecord], pauses: Sequence[Pause] = ()
+) -> None:
     if not settings.wants_table:
-        emit(settings, {"runs": [asdict(run) for run in runs]}, "runs")
+        said = {"runs": [asdict(run) for run in runs], "pauses": [asdict(one) for one in pauses]}
+        emit(settings, said, "runs")
         return
     fields = ("id", "command", "started_at", "closed_at", "result", "mode", "counts")
     rows = [[cell(getattr(run, name)) for name in fields] for run in runs]
     table("Runs, newest first", fields, rows)
+    paused(pauses)
 
 
 def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:

@@ -71,7 +71,8 @@ def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | No
             return await plan(composed, scope, hypothetical=at is not None)
 
     with registry:
-        showing.plan(settings, asyncio.run(look()), file)
+        made = asyncio.run(look())
+        showing.plan(settings, made, file, registry.pauses(made.now))
 
 
 @click.command("sweep")

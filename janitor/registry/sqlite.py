@@ -105,7 +105,7 @@ class Sqlite:
 
     def lock(self, wait: timedelta, *, shared: bool) -> RunLock:  # noqa: ARG002  nobody shares a file
         """The lock of a run."""
-        return RunLock(self.path, wait)
+        return RunLock(self.path.resolve(), wait)
 
     def opening(self, _wait: timedelta) -> Lock:
         """Whoever holds the run's lock opens and closes runs."""
