@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from janitor.config import parse
 from janitor.config.rates import format_rate, parse_rate
 
 
@@ -42,3 +45,11 @@ def test_anything_else_is_refused_with_what_to_write(value: object) -> None:
 def test_what_is_shown_reads_back(number: int, unit: str) -> None:
     rate = parse_rate(f"{number}/{unit}")
     assert parse_rate(format_rate(rate)) == pytest.approx(rate)
+
+
+def test_each_verb_of_a_project_has_its_rate_and_auto_is_the_default() -> None:
+    key = {"api_key": {"env": "JANITOR_TEST_KEY"}}
+    projects = {"bare": key, "set": {**key, "rate": {"delete": "5/s", "write": "unlimited"}}}
+    made = parse({"version": 1, "registry": {}, "projects": projects, "policies": []}).projects
+    assert asdict(made["bare"].rate) == {"delete": "auto", "read": "auto", "write": "auto"}
+    assert asdict(made["set"].rate) == {"delete": 300.0, "read": "auto", "write": "unlimited"}
