@@ -18,14 +18,16 @@ from janitor.pace.rates import Urgency, Verb, verb_of
 PASSING = frozenset({502, 503, 504})
 TOO_MANY = httpx2.codes.TOO_MANY_REQUESTS.value
 TRIES = 8
+FAILURES = 4
 PATIENCE = 600.0
 
 
 class PacedTransport(httpx2.AsyncBaseTransport):
     """Sends requests at a project's pace, and again with a bound.
 
-    `tries` bounds the attempts of one request, `patience` (seconds) the time after which it makes
-    no further one. While the project is stopped a request is answered 429 without being sent.
+    `tries` bounds the attempts of one request, of which `FAILURES` may meet something else than a
+    429, and `patience` (seconds) the time after which it makes no further one. While the project
+    is stopped a request is answered 429 without being sent.
     """
 
     def __init__(
@@ -45,16 +47,17 @@ class PacedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request, again where that is safe, and give back the last answer."""
-        verb, begun = verb_of(request.method), self._pace.clock()
+        verb, begun, failures = verb_of(request.method), self._pace.clock(), 0
         for attempt in range(1, self._tries):
             try:
                 response, again = await self._attempt(request, verb)
             except httpx2.TransportError:
-                if verb is not Verb.READ or self._is_late(begun):
+                failures += 1
+                if verb is not Verb.READ or self._is_over(begun, failures):
                     raise
-                again = True
             else:
-                if not again or self._is_late(begun):
+                failures += response.status_code != TOO_MANY
+                if not again or self._is_over(begun, failures):
                     return response
                 await response.aclose()
             if not self._pace.pause.left:
@@ -67,8 +70,8 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         self._pace.save()
         await self._inner.aclose()
 
-    def _is_late(self, begun: float) -> bool:
-        return self._pace.clock() - begun >= self._patience
+    def _is_over(self, begun: float, failures: int) -> bool:
+        return failures >= FAILURES or self._pace.clock() - begun >= self._patience
 
     async def _attempt(self, request: httpx2.Request, verb: Verb) -> tuple[httpx2.Response, bool]:
         """One answer, and whether another try may bring a better one."""

@@ -63,6 +63,14 @@ def test_a_read_is_tried_again_and_a_change_is_not(failure: int) -> None:
         assert len(caller.server.log) == 1
 
 
+@pytest.mark.parametrize("failure", [502, 503, 504, 0])
+def test_a_read_that_always_fails_is_given_up_after_seconds(failure: int) -> None:
+    status, caller, took = called(*[failure] * 50)
+    assert status == failure
+    assert len(caller.server.log) == 4
+    assert took < 6
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 500])
 def test_an_answer_is_an_answer(status: int) -> None:
     assert called(status)[0] == status
