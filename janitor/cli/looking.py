@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ import click
 
 from janitor.cli.context import Settings, emit, emit_lines, plain, table
 from janitor.cli.options import quit_with
-from janitor.cli.showing import moment, now
+from janitor.cli.showing import moment, now, paused
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.registry import Entry, Registry, RunRecord
+    from janitor.registry import Entry, Pause, Registry, RunRecord
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "deleted", "missing")
 SHOWN = 200
@@ -88,9 +88,7 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
             _show_run(settings, registry, id)
 
 
-def _list_runs(
-    settings: Settings, runs: list[RunRecord], pauses: Sequence[Pause] = ()
-) -> None:
+def _list_runs(settings: Settings, runs: list[RunRecord], pauses: Sequence[Pause] = ()) -> None:
     if not settings.wants_table:
         said = {"runs": [asdict(run) for run in runs], "pauses": [asdict(one) for one in pauses]}
         emit(settings, said, "runs")

@@ -57,6 +57,8 @@ def pause_command(
     from janitor.registry import Pause
 
     scope, at = _scope(project, policy), now()
+    if registry is None:
+        _require_known(settings, project, policy)
     until = at + span if span else None
     with _opened(settings, registry) as opened:
         opened.pause(Pause(scope, reason, getpass.getuser(), at, until))
@@ -106,3 +108,21 @@ def _opened(settings: Settings, url: str | None) -> Registry:
         return Registry.open(url)
     where = load_registry(settings.config_path())
     return Registry.open(where.url, password=where.password.reveal() or None)
+
+
+def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:
+    """Refuse a name that nothing bears; a configuration that is broken names nothing."""
+    from janitor.config import load
+
+    try:
+        config = load(settings.config_path(), environment=False)
+    except ConfigError:
+        return
+    _require("--project", project, [*config.projects])
+    _require("--policy", policy, [rule.name for rule in config.policies.rules])
+
+
+def _require(option: str, name: str | None, known: list[str]) -> None:
+    if name is not None and name not in known:
+        there = ", ".join(known) or "none"
+        raise ConfigError(f"{option} {plain(name)}: there is none of this name; known: {there}")

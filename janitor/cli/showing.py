@@ -28,9 +28,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def plan(
-    settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pause] = ()
-) -> None:
+def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pause] = ()) -> None:
     """Show a plan and what is paused, and write it for `apply` where a file was named.
 
     Raises:

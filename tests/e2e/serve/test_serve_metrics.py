@@ -114,7 +114,7 @@ PROMISED = {
     *("threads", "due_threads", "overdue_seconds", "actions_total", "kept_total", "sweeps_total"),
     *("sweep_duration_seconds_count", "sweep_last_success_timestamp_seconds", "limit_tripped"),
     *("api_requests_total", "api_request_seconds_bucket", "paused_seconds_total"),
-    *("rate_per_minute", "archive_bytes_total", "unmatched_threads", "future_dated_threads"),
+    *("archive_bytes_total", "unmatched_threads", "future_dated_threads"),
     *("rules_matching_nothing", "holds", "paused_info", "config_last_reload_successful"),
     *("build_info", "registry_up", "inbox_rows"),
 }
