@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from janitor.config.fields import SecretForm
 from janitor.config.forms import FileForm, ProjectForm, RegistryForm
@@ -51,7 +52,7 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
     projects = {name: _project(name, one, directory) for name, one in form.projects.items()}
     return Config(
         registry=registry_settings(form.registry, directory),
-        archive=ArchiveSettings(f"file://{archive}", archive, form.archive.keep_for),
+        archive=ArchiveSettings(f"file://{quote(str(archive))}", archive, form.archive.keep_for),
         projects=projects,
         policies=_policies(form),
         tombstones_keep_for=form.tombstones.keep_for,

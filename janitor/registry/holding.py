@@ -55,7 +55,9 @@ class Holding(Store):
         released = held.values(released_at=now, released_by=actor, release_reason=reason)
         with self._writing_alone() as connection:
             if connection.execute(released).rowcount == 0:
-                raise ConfigError(f"no hold {name!r} to release: see `janitor hold list`")
+                raise ConfigError(
+                    f"there is no hold {name!r} to release: use the name that it was added under"
+                )
 
     def approve(
         self, document_json: str, digest: str, *, actor: str, reason: str, now: datetime

@@ -33,7 +33,8 @@ class Missing(Store):
                 place = (project, kind, policy or "")
                 before, after = (*place[:2], state, place[2]), (*place[:2], State.MISSING, place[2])
                 add(connection, {before: -n, after: n})
-            connection.execute(update(THREAD).where(*doubted).values(missing_since=None))
+            again = {"review_at": THREAD.c.missing_since, "missing_since": None}
+            connection.execute(update(THREAD).where(*doubted).values(again))
             changed = update(THREAD).where(*believed).values(state=State.MISSING)
             return connection.execute(changed).rowcount
 

@@ -44,7 +44,7 @@ _MEANS: dict[int, tuple[type[JanitorError], str]] = {
         "stayed locked by another process for too long: end it or try again",
     ),
     sqlite3.SQLITE_LOCKED: (StoreError, "stayed locked for too long: try again"),
-    sqlite3.SQLITE_CORRUPT: (StoreError, "is damaged: restore it from a backup, then recover"),
+    sqlite3.SQLITE_CORRUPT: (StoreError, "is damaged: restore it from a backup"),
 }
 
 

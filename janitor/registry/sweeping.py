@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 from janitor.errors import StoreError
 from janitor.model import Key, State
 from janitor.registry.claiming import REVIEWED, Claiming, is_held
-from janitor.registry.entries import Claimant, Event, Intent, Settlement
+from janitor.registry.entries import Claimant, Entry, Event, Intent, Settlement
 from janitor.registry.rows import Values, settled
 from janitor.registry.store import add, changed, write
 from janitor.registry.tables import EVENT, THREAD
@@ -90,6 +90,19 @@ class Sweeping(Claiming):
                 new = dict(zip(names, values, strict=True))
                 if row is not None and any(row[name] != new[name] for name in names):
                     after[key] = row | new
+            self._apply(connection, rows, after)
+        return len(after)
+
+    def forgive(self, entries: Sequence[Entry]) -> int:
+        """Takes back what one failed attempt at each of these counted, and how long it rests."""
+        with self._writing() as connection:
+            rows = self._rows(connection, (entry.thread.key for entry in entries))
+            after: dict[Key, Values] = {}
+            for entry in entries:
+                row = rows.get(entry.thread.key)
+                if row is not None and row["attempts"] == entry.attempts + 1:
+                    before = {"attempts": entry.attempts, "last_error": entry.last_error}
+                    after[entry.thread.key] = row | before | {"review_at": entry.review_at}
             self._apply(connection, rows, after)
         return len(after)
 

@@ -47,7 +47,7 @@ def close_dead(registry: Registry, now: datetime) -> None:
 def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:
     """Believe or forget what was found missing, close the run, and say what it did."""
     registry, now = worker.parts.registry, worker.parts.clock()
-    worker.heed(run)
+    worker.standing.heed(run.stops)
     stops = worker.stops()
     stopped = frozenset(stop.project for stop in stops)
     registry.release(worker.claimant)
@@ -58,6 +58,7 @@ def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -
 
 def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     """What this janitor did in a run, closed by whom it may."""
+    worker.parts.registry.forgive(worker.standing.blameless())
     return Report(run, backlog, dict(worker.outcomes), dict(worker.kept), worker.stops())
 
 

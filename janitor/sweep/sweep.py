@@ -171,7 +171,7 @@ class _Share:
     def _fresh(self) -> RunRecord:
         """The run as it is by now, its stops heeded."""
         run = self._registry.run(self._run.id) or self._run
-        self._worker.heed(run)
+        self._worker.standing.heed(run.stops)
         return run
 
     def _due(self) -> Iterator[Entry]:

@@ -22,12 +22,13 @@ from janitor.errors import (
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry, Event, RunRecord, Settlement
 from janitor.sweep.act import Actor, ChangedError, UnsettledError
-from janitor.sweep.breaker import Breaker, Stop
+from janitor.sweep.breaker import Stop
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import missing_again_at, setback, settlement
+from janitor.sweep.standing import Standing
 from janitor.sweep.writer import Writer
 
 Drifted = Callable[[Review], str | None]
@@ -55,9 +56,8 @@ class Worker:
         self.writer = Writer(parts.registry, self.claimant)
         self.actor = Actor(self.parts, run.id, self.writer, self.lease)
         limits = parts.policies.limits
-        self.breakers = {name: Breaker(name, limits) for name in parts.projects}
+        self.standing = Standing(parts.projects, limits)
         self.archive_error = parts.archive_error
-        self._shared: set[str] = set()
         self._deadline = run.started_at + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
 
@@ -67,18 +67,9 @@ class Worker:
         late = self.parts.clock() >= self._deadline
         return late or self.stop.is_set() or self.lease.is_over
 
-    def heed(self, run: RunRecord) -> None:
-        """Stop what other janitors of the run have stopped."""
-        for said in run.stops:
-            stop = Stop.of(said)
-            breaker = self.breakers.get(stop.project)
-            self._shared.add(stop.project)
-            if breaker is not None and breaker.stop is None:
-                breaker.stop = stop
-
     def stops(self) -> tuple[Stop, ...]:
         """What was stopped and why: projects, and the archive as a whole."""
-        stops = [breaker.stop for breaker in self.breakers.values() if breaker.stop]
+        stops = self.standing.stops()
         if self.archive_error is not None:
             message = f"{self.archive_error}. Policies that archive are paused; nothing was removed"
             stops.append(Stop("", "archive", message, self.archive_error.exit_code))
@@ -112,15 +103,8 @@ class Worker:
             await self.writer.give_back(entry.thread.key)
         except ClaimLostError:
             self._keep_unsettled(entry, "claim_lost")
-        await self._share_stop(entry.thread.key.project)
-
-    async def _share_stop(self, project: str) -> None:
-        """Tell the other janitors of the run that a project was stopped."""
-        breaker = self.breakers.get(project)
-        if breaker is not None and breaker.stop is not None and project not in self._shared:
-            self._shared.add(project)
-            note = breaker.stop.note()
-            await asyncio.to_thread(self.parts.registry.note_stop, self.run, note)
+        if (stop := self.standing.fresh_stop(entry.thread.key.project)) is not None:
+            await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
 
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""
@@ -139,8 +123,9 @@ class Worker:
 
     def may_call_about(self, entry: Entry) -> bool:
         """Whether the thread's project is served and was not stopped."""
-        served = self.reviewer.serves(entry)
-        return served and self.breakers[entry.thread.key.project].stop is None
+        return self.reviewer.serves(entry) and not self.standing.is_stopped(
+            entry.thread.key.project
+        )
 
     async def settle_failures(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
         """Run `work` about one thread and settle the ways in which it can fail.
@@ -148,23 +133,23 @@ class Worker:
         Raises:
             StoreError: The registry failed; nothing may go on.
         """
-        breaker = self.breakers[entry.thread.key.project]
+        project = entry.thread.key.project
         try:
             await work
         except ChangedError as error:
             await self._settle_kept(entry, error)
         except GoneError:
-            await self._missed(entry, breaker)
+            await self._missed(entry)
         except BusyError as error:
-            breaker.answered()
+            self.standing.answered(project)
             await self._set_back(entry, Outcome.BUSY, error)
         except AccessError as error:
-            breaker.unauthorised(str(error))
+            self.standing.unauthorised(project, str(error))
         except UnsettledError as error:
-            breaker.failed()
+            self.standing.failed(entry)
             await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
         except DriverError as error:
-            breaker.failed()
+            self.standing.failed(entry)
             await self._set_back(entry, Outcome.FAILED, error)
         except ArchiveDamagedError as error:
             await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)
@@ -178,7 +163,7 @@ class Worker:
                 self.actor.doing[key] = review.decision.stage
             review = await self.reviewer.on_probe(review.entry, self.parts.clock())
             self.actor.doing.pop(key, None)
-            self.breakers[key.project].answered()
+            self.standing.answered(key.project)
         await self._follow(review, counted)
 
     async def _follow(self, review: Review, counted: str | None) -> None:
@@ -236,10 +221,10 @@ class Worker:
         await self.writer.settle(replace(settlement(review, due), events=(line,)))
         self._tell(line)
 
-    async def _missed(self, entry: Entry, breaker: Breaker) -> None:
+    async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""
         if entry.thread.state is not State.MISSING:
-            breaker.missed()
+            self.standing.missed(entry.thread.key.project)
         at = missing_again_at(entry.missing_since, self.parts.clock())
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
         seen = entry.review_at
