@@ -67,11 +67,17 @@ def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | No
     clock = utc_now if at is None else lambda: at
 
     async def look() -> Plan:
+        # An exception from a signal's handler would surface in whatever task is running.
+        if (task := asyncio.current_task()) is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         async with parts(config, registry, changing=False, clock=clock) as composed:
             return await plan(composed, scope, hypothetical=at is not None)
 
     with registry:
-        made = asyncio.run(look())
+        try:
+            made = asyncio.run(look())
+        except asyncio.CancelledError:
+            quit_with(128 + signal.SIGTERM)
         showing.plan(settings, made, file, registry.pauses(made.now))
 
 

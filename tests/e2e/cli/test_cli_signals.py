@@ -181,5 +181,13 @@ def test_an_import_in_the_midst_of_a_sweep_takes_its_turn(world: World) -> None:
 
 
 def opened_the_lock(world: World, pid: int) -> bool:
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return any(link.readlink() == world.directory / "janitor.db.lock" for link in links)
+    wanted = world.directory / "janitor.db.lock"
+    return any(target(link) == wanted for link in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def target(link: Path) -> Path | None:
+    """Where a link leads; `None` where it has gone meanwhile."""
+    try:
+        return link.readlink()
+    except FileNotFoundError:
+        return None
