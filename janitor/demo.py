@@ -28,6 +28,8 @@ projects:
     api_key: {{env: JANITOR_DEMO_KEY}}
     base_url: "{base_url}"
     rate: {{delete: unlimited, read: unlimited, write: unlimited}}
+schedule: {{every: 1s}}
+service: {{listen: "127.0.0.1:0"}}
 archive: {{url: "file://archive", keep_for: 1y}}
 lifetime: {{min: 24h}}
 limits: {{max_percent: 25}}
