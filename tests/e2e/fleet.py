@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,9 +36,9 @@ class Replicas:
         self.registry = Registry.open(url)
         world.environment["JANITOR_LEASE_SECONDS"] = str(LEASE_SECONDS)
         world.configure(POLICIES, concurrency=8)
-        file = world.config
-        text = file.read_text(encoding="utf-8")
-        file.write_text(text.replace("sqlite:///janitor.db", url), encoding="utf-8")
+        text = world.config.read_text(encoding="utf-8")
+        text = text.replace("sqlite:///janitor.db", url)
+        world.config.write_text(text, encoding="utf-8")
 
     def fill(self, number: int) -> list[str]:
         """Put conversations at the server that are due, and register them."""
@@ -47,7 +48,7 @@ class Replicas:
         return ids
 
     def begin(self) -> subprocess.Popen[bytes]:
-        """A process that sweeps until nothing is due; `has_begun` waits for it."""
+        """A process that sweeps until nothing is due; it says so on stderr once it has begun."""
         process = subprocess.Popen(
             [sys.executable, str(DRIVER), str(self.world.config), self.url],
             env={**os.environ, **self.world.environment},
@@ -58,16 +59,26 @@ class Replicas:
         self.world.started.append(process)
         return process
 
+    def deleted(self) -> int:
+        """How many threads the registry says are deleted."""
+        return sum(n for (_, _, state), n in self.registry.states().items() if state == "deleted")
+
     def is_done(self) -> bool:
         """Whether no thread is left and every run is closed."""
         states = {state for (_, _, state), n in self.registry.states().items() if n}
         return states == {"deleted"} and not self.registry.unclosed_runs()
 
 
-def has_begun(process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a replica has begun; false where it has ended before."""
+def wait_for_begin(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a replica has begun."""
     assert process.stderr is not None
-    return process.stderr.readline() == b"begun\n"
+    assert process.stderr.readline() == b"begun\n"
+
+
+def has_said(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a replica has begun, where nobody has waited for that."""
+    assert process.stderr is not None
+    return bool(select.select([process.stderr], [], [], 0)[0])
 
 
 @pytest.fixture

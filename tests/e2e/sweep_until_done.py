@@ -6,6 +6,10 @@ import sys
 import time
 from datetime import UTC, datetime
 
+import janitor.cli.compose
+import janitor.cli.measuring
+import janitor.cli.progress
+import janitor.cli.showing  # noqa: F401 - loaded before it says that it has begun
 from janitor.cli import execute
 from janitor.registry import Registry
 
@@ -20,8 +24,8 @@ def main() -> None:
     with Registry.open(url, read_only=True) as registry:
         sys.stderr.write("begun\n")
         while is_due(registry):
-            code = execute(["--config", config, "--quiet", "sweep"])
-            if code not in (0, 5):
+            code = execute(["--config", config, "sweep"])
+            if code != 0:
                 sys.exit(code)
             time.sleep(0.05)
 
