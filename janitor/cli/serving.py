@@ -18,10 +18,8 @@ from janitor.cli.context import Settings
 from janitor.errors import ConfigError, JanitorError, LockedError
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from janitor.config import Config
-    from janitor.metrics import Metrics
+    from janitor.metrics import ASGIApp, Metrics
     from janitor.registry import Registry
     from janitor.service import Access, Schedule, Service
     from janitor.sweep import Report
@@ -179,7 +177,7 @@ class Live:
         except JanitorError:
             self._metrics.registry_up.set(0)
 
-    def application(self, service: Service) -> Starlette:
+    def application(self, service: Service) -> ASGIApp:
         """The HTTP face over this service."""
         from janitor.service import Health, application
 
