@@ -50,8 +50,8 @@ class Face:
         return self.secrets[number]
 
 
-@pytest.fixture
-def face() -> Iterator[Face]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Face]:
     made = Face()
     tokens = tuple(Token("ops", Scope.OPERATE, partial(made.secret, n)) for n in range(2))
     health = Health(lambda: made.alive, lambda: made.ready)
@@ -60,6 +60,14 @@ def face() -> Iterator[Face]:
     with Server(app, "127.0.0.1:0") as server:
         made.port = server.port
         yield made
+
+
+@pytest.fixture
+def face(running: Face) -> Iterator[Face]:
+    """The one server of this file, as if it had just been started."""
+    running.secrets[:] = ["first", "second"]
+    yield running
+    running.alive = running.ready = None
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -95,7 +103,7 @@ def test_a_wrong_token_is_none(face: Face, given: str) -> None:
 
 
 def test_a_token_that_is_not_ascii_is_compared_by_its_bytes(face: Face) -> None:
-    face.secrets = ["schlüssel", ""]
+    face.secrets[:] = ["schlüssel", ""]
     as_utf8 = "schlüssel".encode().decode("latin-1")
     assert face.ask("/", Authorization=f"bearer {as_utf8}")[0] == 404
     assert face.ask("/", Authorization="Bearer schlüssel")[0] == 401
