@@ -14,6 +14,9 @@ from world import World
 from serve.serving import Start, scheduled
 
 
+pytest.importorskip("cysystemd", reason="cysystemd is not built for this platform")
+
+
 class Systemd:
     """Listens where the service tells."""
 
@@ -43,7 +46,6 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 def test_systemd_is_told_of_readiness_life_reloads_and_the_end(
     world: World, serving: Start, systemd: Systemd
 ) -> None:
-    pytest.importorskip("cysystemd", reason="cysystemd is not built for this platform")
     scheduled(world)
     one = serving(NOTIFY_SOCKET=str(systemd.path))
     assert systemd.hear("READY") == "READY=1"
