@@ -13,7 +13,6 @@ from world import World
 
 from serve.serving import Start, scheduled
 
-
 pytest.importorskip("cysystemd", reason="cysystemd is not built for this platform")
 
 
