@@ -22,32 +22,11 @@ from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import event, settlement
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.writer import Writer
 
 SOFT_DELETE_MARK = "janitor_soft_deleted_at"
 WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
-
-
-class ChangedError(Exception):
-    """The thread is no longer what was decided about; it is kept, for the reason given.
-
-    `review` is the look that found it so, to be recorded: what it saw arrive is activity.
-    """
-
-    def __init__(self, reason: str, *, review: Review | None = None) -> None:
-        super().__init__(reason)
-        self.review = review
-
-
-class UnsettledError(DriverError):
-    """A removal of a committed intent may have worked, wholly or in part: the intent stays.
-
-    `name` is the event's: `torn` where items are gone and the container stands, else `failed`.
-    """
-
-    def __init__(self, message: str, *, name: str = "failed") -> None:
-        super().__init__(message)
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
 from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry, Intent
-from janitor.sweep.act import ChangedError, UnsettledError
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
 
 PAGE = 100

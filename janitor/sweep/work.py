@@ -21,7 +21,7 @@ from janitor.errors import (
 )
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry, Event, RunRecord, Settlement
-from janitor.sweep.act import Actor, ChangedError, UnsettledError
+from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
@@ -29,6 +29,7 @@ from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import missing_again_at, setback, settlement
 from janitor.sweep.standing import Standing
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.writer import Writer
 
 Drifted = Callable[[Review], str | None]
