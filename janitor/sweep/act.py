@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from janitor.archive import Archive, fingerprint
+from janitor.archive import Archive, ArchiveDamagedError, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
 from janitor.errors import ArchiveError, BusyError, DriverError
@@ -76,8 +76,21 @@ class Actor:
         then = self._reviewer().decide(after.thread, now) if is_last else _still_due(review)
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
-        if review.thread.copy is not None:
+        if await asyncio.to_thread(self._holds_all_of, copy, review.thread.copy):
             await self._store().remove_older(key, copy)
+
+    def _holds_all_of(self, copy: Copy, older: Copy | None) -> bool:
+        """Whether an older copy may go: the newer one has every item of it.
+
+        A removal that was cut short, or the application, may have taken items away since; then
+        the series keeps both, and together they hold everything. Blocks.
+        """
+        if older is None or older.path == copy.path:
+            return False
+        try:
+            return self.archived_ids(older) <= self.archived_ids(copy)
+        except ArchiveDamagedError:
+            return False
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         again = await self._look_after(review, review.entry)
