@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -90,12 +91,13 @@ class World:
         upstream: Mapping[str, str] | None = None,
     ) -> Key:
         """A container at the server that the registry knows, last active at `active_at`."""
-        put: Callable[..., str] = {
+        puts: Mapping[Kind, Callable[..., str]] = {
             Kind.CONVERSATION: self.server.add_conversation,
             Kind.CHATKIT_THREAD: self.server.add_chatkit_thread,
             Kind.AGENT_SESSION: self.server.add_agent_session,
             Kind.THREAD: self.server.add_thread,
-        }[kind]
+        }
+        put = puts[kind]
         known: dict[str, Any] = {"project": project, "created_at": created_at, "items": items}
         if CATALOGUE[kind].has_metadata:
             known["metadata"] = upstream
@@ -168,9 +170,9 @@ class World:
 
         return asyncio.run(main())
 
-    def sweep(self, orders: Orders = Orders(), stop: asyncio.Event | None = None) -> Report:  # noqa: B008 - frozen
+    def sweep(self, orders: Orders = Orders(), stop: threading.Event | None = None) -> Report:  # noqa: B008 - frozen
         with self.registry.lock(timedelta()):
-            return self.run(lambda parts: sweep(parts, orders, stop or asyncio.Event()))
+            return self.run(lambda parts: sweep(parts, orders, stop or threading.Event()))
 
     def sweep_and_die(self) -> None:
         """A sweep that one of the hooks kills."""
@@ -188,11 +190,11 @@ class World:
         return self.run(lambda parts: plan(parts, scope, hypothetical=hypothetical), changing=False)
 
     def apply(
-        self, made: Plan, stop: asyncio.Event | None = None, max_age: timedelta = DAY
+        self, made: Plan, stop: threading.Event | None = None, max_age: timedelta = DAY
     ) -> Report:
         async def work(parts: Parts) -> Report:
             check(parts, made, "plan.json", max_age)
-            return await apply(parts, made, stop or asyncio.Event())
+            return await apply(parts, made, stop or threading.Event())
 
         with self.registry.lock(timedelta()):
             return self.run(work)
