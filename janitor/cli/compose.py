@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
 from janitor.config import Config, Project
-from janitor.drivers import Endpoint, Outbound, connect, read_only
+from janitor.drivers import Endpoint, Guard, GuardedTransport, Outbound, connect, read_only
 from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
 from janitor.pace import PacedTransport, ProjectPace, Urgency
@@ -72,7 +72,7 @@ async def parts(
     """
     observed = metrics or Metrics()
     archive, archive_error = _archive(config, registry) if changing else (None, None)
-    sleep = _sleep_until(stop or threading.Event())
+    sleep, guard = _sleep_until(stop or threading.Event()), Guard()
     async with AsyncExitStack() as stack:
         reaches = {
             name: await _reach(
@@ -80,6 +80,7 @@ async def parts(
                 project,
                 pace_of(project, registry, observed, sleep, changing=changing),
                 urgency,
+                guard,
                 changing=changing,
             )
             for name, project in config.projects.items()
@@ -93,6 +94,7 @@ async def parts(
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
             archive_error=archive_error,
+            guard=guard,
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
@@ -128,11 +130,13 @@ async def _reach(
     project: Project,
     pace: ProjectPace,
     urgency: Urgency,
+    guard: Guard,
     *,
     changing: bool,
 ) -> Reach:
     target = endpoint(project)
-    transport = PacedTransport(Outbound(project.concurrency), pace, urgency=urgency)
+    outbound = GuardedTransport(Outbound(project.concurrency), guard)
+    transport = PacedTransport(outbound, pace, urgency=urgency)
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {

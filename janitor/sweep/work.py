@@ -48,6 +48,7 @@ class Worker:
         self.run = run.id
         self.claimant = parts.registry.claimant(run.id)
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
+        parts.guard.may_change = lambda: not self.lease.is_over
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None

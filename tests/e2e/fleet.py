@@ -87,4 +87,5 @@ def replicas(world: World, postgres: Server) -> Iterator[Replicas]:
         made = Replicas(world, postgres.url(name))
         yield made
         world.end()
+        world.started.clear()
         made.registry.close()
