@@ -24,7 +24,12 @@ version: 1
 mode: enforce
 registry: {{url: "sqlite:///janitor.db"}}
 projects:
-  demo: {{api_key: {{env: JANITOR_DEMO_KEY}}, base_url: "{base_url}"}}
+  demo:
+    api_key: {{env: JANITOR_DEMO_KEY}}
+    base_url: "{base_url}"
+    rate: {{delete: unlimited, read: unlimited, write: unlimited}}
+schedule: {{every: 1s}}
+service: {{listen: "127.0.0.1:0"}}
 archive: {{url: "file://archive", keep_for: 1y}}
 lifetime: {{min: 24h}}
 limits: {{max_percent: 25}}

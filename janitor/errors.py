@@ -7,6 +7,7 @@ JanitorError
 │   └── ArchiveError     fix the archive's store: policies that archive pause
 ├── LimitError       a person must look                       (exit 4)
 ├── LockedError      wait for the other janitor               (exit 5)
+│   └── ClaimLostError   another janitor took a thread over: leave it to that one
 └── DriverError      one thread's call went wrong             (exit 1)
     ├── GoneError        the server does not know the id
     ├── BusyError        somebody works on it: later
@@ -88,6 +89,10 @@ class LockedError(JanitorError):
     """Another janitor holds the run."""
 
     exit_code = 5
+
+
+class ClaimLostError(LockedError):
+    """A lease ran out before the work was done: another janitor may be at work by now."""
 
 
 class DriverError(JanitorError):

@@ -2,52 +2,94 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    make_asgi_app,
+    write_to_textfile,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
 
 from janitor.model import Kind, Outcome, Stage, State
 
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+Labels = TypeVar("Labels", bound=tuple[str, ...])
+Totals = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
+"""What counters and histograms stand at: by a sample's name and its labels."""
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SWEEP_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 7200, 21600)
+COUNTED = frozenset({"counter", "histogram"})
 
 
 class Metrics:
-    """The metrics of one process, or of a registry's history when they are loaded from it."""
+    """The metrics of one process, which begin where earlier ones ended once `carry` is told."""
 
     def __init__(self) -> None:
+        self._own = CollectorRegistry()
+        self._carried: Totals = {}
+        self._shown: dict[Gauge, frozenset[tuple[str, ...]]] = {}
         self.collectors = CollectorRegistry()
+        self.collectors.register(_Joined(self))
         for declare in (
             self._declare_threads,
+            self._declare_actions,
             self._declare_sweeps,
             self._declare_calls,
             self._declare_state,
         ):
-            declare(self.collectors)
+            declare(self._own)
 
     def _declare_threads(self, r: CollectorRegistry) -> None:
         self.threads = Gauge(
             "janitor_threads", "Registered threads.", ["project", "kind", "state"], registry=r
         )
         self.due = Gauge(
-            "janitor_due_threads", "Due and not done.", ["policy", "stage"], registry=r
+            "janitor_due_threads",
+            "Stages that were due when the last sweep began.",
+            ["policy", "stage"],
+            registry=r,
         )
+        self.overdue = Gauge(
+            "janitor_overdue_seconds",
+            "Age of the oldest thing due and not done by the last sweep; silent under audit.",
+            ["policy"],
+            registry=r,
+        )
+        self.unmatched = Gauge(
+            "janitor_unmatched_threads",
+            "Looked at by the last sweep and matched by no policy: kept.",
+            registry=r,
+        )
+        self.future_dated = Gauge(
+            "janitor_future_dated_threads",
+            "Looked at by the last sweep and dated in the future: kept.",
+            registry=r,
+        )
+        self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
+
+    def _declare_actions(self, r: CollectorRegistry) -> None:
         self.actions = Counter(
             "janitor_actions",
-            "Stages by how they ended.",
+            "Stages by how they ended: done, kept, busy, missing or failed.",
             ["policy", "stage", "outcome"],
             registry=r,
         )
         self.kept = Counter("janitor_kept", "Threads looked at and kept.", ["reason"], registry=r)
-        self.unmatched = Gauge(
-            "janitor_unmatched_threads", "Due for review and matched by no policy.", registry=r
-        )
-        self.future_dated = Gauge(
-            "janitor_future_dated_threads", "Kept for a time that is yet to come.", registry=r
+        self.archived_bytes = Counter(
+            "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )
 
     def _declare_sweeps(self, r: CollectorRegistry) -> None:
@@ -59,19 +101,24 @@ class Metrics:
         )
         self.last_success = Gauge(
             "janitor_sweep_last_success_timestamp_seconds",
-            "When the last sweep ended well.",
+            "When the last sweep that went through everything was closed; 0 before the first.",
             registry=r,
         )
-        self.sweeps = Counter("janitor_sweeps", "Sweeps by how they ended.", ["result"], registry=r)
+        self.sweeps = Counter(
+            "janitor_sweeps",
+            "Sweeps by how they ended: done, partial, limited or failed.",
+            ["result"],
+            registry=r,
+        )
         self.limit_tripped = Gauge(
             "janitor_limit_tripped",
-            "1 while a safety limit holds.",
+            "1 where the last sweep was stopped by this limit; a project's stop names no policy.",
             ["limit", "policy"],
             registry=r,
         )
         self.silent_rules = Gauge(
             "janitor_rules_matching_nothing",
-            "1 where a rule matches no thread.",
+            "1 where a rule matches no thread; a typo, perhaps.",
             ["rule"],
             registry=r,
         )
@@ -79,7 +126,7 @@ class Metrics:
     def _declare_calls(self, r: CollectorRegistry) -> None:
         self.requests = Counter(
             "janitor_api_requests",
-            "Requests to the API by status; `error` where none came.",
+            "Requests to the API by status; `error` where no answer came.",
             ["project", "kind", "call", "status"],
             registry=r,
         )
@@ -93,13 +140,26 @@ class Metrics:
         self.paused = Counter(
             "janitor_paused_seconds", "Time that a rate limit made us wait.", registry=r
         )
-        self.archived_bytes = Counter(
-            "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
+        self.rate = Gauge(
+            "janitor_rate_per_minute",
+            "Calls a minute that a project may make at present.",
+            ["project", "verb"],
+            registry=r,
         )
 
     def _declare_state(self, r: CollectorRegistry) -> None:
         self.holds = Gauge("janitor_holds", "Holds in force.", registry=r)
-        self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
+        self.pauses = Gauge(
+            "janitor_paused_info",
+            "1 while a person's pause is in force: all, a project or a policy.",
+            ["scope"],
+            registry=r,
+        )
+        self.reloaded = Gauge(
+            "janitor_config_last_reload_successful",
+            "1 where the configuration file as it is now is in force, 0 where it was refused.",
+            registry=r,
+        )
         self.registry_up = Gauge("janitor_registry_up", "1 while the registry answers.", registry=r)
         self._build = Gauge(
             "janitor_build_info", "What runs.", ["version", "python", "openai"], registry=r
@@ -116,9 +176,56 @@ class Metrics:
         for (policy, stage, outcome), number in totals.items():
             self.actions.labels(policy, stage, outcome).inc(number)
 
+    def show(self, gauge: Gauge, values: Mapping[Labels, float]) -> None:
+        """Set a gauge for these labels and take it back for those that it was shown for before.
+
+        A scrape that comes in between finds the new ones, and at worst the old ones, too.
+        """
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+        shown = frozenset[tuple[str, ...]](values)
+        for gone in self._shown.get(gauge, frozenset()) - shown:
+            gauge.remove(*gone)
+        self._shown[gauge] = shown
+
     def succeeded(self, at: datetime) -> None:
         """Record when the last sweep ended well."""
         self.last_success.set(at.timestamp())
+
+    def carry(self, totals: Totals) -> None:
+        """Begin the counters where earlier processes left them."""
+        self._carried = totals
+
+    def grown(self) -> Totals:
+        """What this process has added to the counters, without what it carries.
+
+        Actions are left out: the registry's own totals keep them, crashes included.
+        """
+        families = (one for one in self._own.collect() if one.type in COUNTED)
+        counted = (one for one in families if one.name != "janitor_actions")
+        return {_place(sample): sample.value for one in counted for sample in _lasting(one)}
+
+    def families(self) -> Iterator[Metric]:
+        """Every metric with its samples, what is carried included."""
+        for family in self._own.collect():
+            shown = Metric(family.name, family.documentation, family.type, family.unit)
+            own = {_place(sample): sample.value for sample in _lasting(family)}
+            names = {f"{family.name}{ending}" for ending in ("_total", "_bucket", "_count", "_sum")}
+            carried = {place: n for place, n in self._carried.items() if place[0] in names}
+            for place in (*own, *(place for place in carried if place not in own)):
+                value = own.get(place, 0.0) + carried.get(place, 0.0)
+                shown.samples.append(Sample(place[0], dict(place[1]), value))
+            yield shown
+
+    def app(self, refresh: Callable[[], None]) -> ASGIApp:
+        """An ASGI application that exposes all metrics; `refresh` fills the gauges before."""
+        expose: ASGIApp = make_asgi_app(self.collectors)
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
+            await asyncio.to_thread(refresh)
+            await expose(scope, receive, send)
+
+        return answer
 
     def write(self, path: Path) -> None:
         """Write all metrics for the node exporter's textfile collector, atomically.
@@ -127,3 +234,27 @@ class Metrics:
             OSError: The file cannot be written.
         """
         write_to_textfile(str(path), self.collectors)
+
+
+class _Joined(Collector):
+    """What a registry of collectors asks, with the carried totals joined in."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> Iterable[Metric]:
+        """No name is reserved: this is the only collector."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric as it stands."""
+        return self._metrics.families()
+
+
+def _lasting(family: Metric) -> Iterator[Sample]:
+    """The samples without `_created`, which says when a process began to count."""
+    return (sample for sample in family.samples if not sample.name.endswith("_created"))
+
+
+def _place(sample: Sample) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return sample.name, tuple(sample.labels.items())

@@ -41,7 +41,10 @@ COMMANDS: dict[str, Entry] = {
     "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
+    "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
+    "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
+    "resume": Entry("Stop", "pausing", "End a pause."),
 }
 
 

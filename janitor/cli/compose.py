@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from janitor.archive import Archive
-from janitor.catalogue import CATALOGUE
+from janitor.cli.pacing import pace_of
 from janitor.config import Config, Project
-from janitor.drivers import Endpoint, Outbound, connect, read_only
+from janitor.drivers import Endpoint, Guard, GuardedTransport, Outbound, connect, read_only
 from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
-from janitor.pace import Exchange, PacedTransport
+from janitor.pace import PacedTransport, ProjectPace, Urgency
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
 
+BEAT = 0.2
 Clock = Callable[[], datetime]
+
+LEASE_SECONDS = 30.0
+LEASE_VARIABLE = "JANITOR_LEASE_SECONDS"
+"""Shortens the leases of replicas, so that what happens at their end can be tried in seconds."""
 
 
 def utc_now() -> datetime:
@@ -34,7 +42,13 @@ def open_registry(config: Config, *, read_only: bool = False) -> Registry:
         StoreError: It is full or locked.
     """
     distrusted = frozenset(n for n, p in config.projects.items() if not p.trust_reported)
-    return Registry.open(config.registry.url, read_only=read_only, untrusted=distrusted)
+    return Registry.open(
+        config.registry.url,
+        password=config.registry.password.reveal() or None,
+        read_only=read_only,
+        untrusted=distrusted,
+        lease=timedelta(seconds=float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS))),
+    )
 
 
 @asynccontextmanager
@@ -46,7 +60,8 @@ async def parts(
     clock: Clock = utc_now,
     metrics: Metrics | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
-    stop: asyncio.Event | None = None,
+    urgency: Urgency = Urgency.SWEEP,
+    stop: threading.Event | None = None,
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
@@ -57,10 +72,17 @@ async def parts(
     """
     observed = metrics or Metrics()
     archive, archive_error = _archive(config, registry) if changing else (None, None)
-    sleep = _sleep_until(stop or asyncio.Event())
+    sleep, guard = _sleep_until(stop or threading.Event()), Guard()
     async with AsyncExitStack() as stack:
         reaches = {
-            name: await _reach(stack, project, observed, sleep, changing=changing)
+            name: await _reach(
+                stack,
+                project,
+                pace_of(project, registry, observed, sleep, changing=changing),
+                urgency,
+                guard,
+                changing=changing,
+            )
             for name, project in config.projects.items()
         }
         yield Parts(
@@ -72,6 +94,7 @@ async def parts(
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
             archive_error=archive_error,
+            guard=guard,
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
@@ -91,13 +114,13 @@ def _archive(config: Config, registry: Registry) -> tuple[Archive | None, Archiv
         return None, error
 
 
-def _sleep_until(stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
+def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
     async def sleep(seconds: float) -> None:
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            return
-        raise InterruptedError("asked to stop while a rate limit was waited for")
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            if stop.is_set():
+                raise InterruptedError("asked to stop while a rate limit was waited for")
+            await asyncio.sleep(min(left, BEAT))
 
     return sleep
 
@@ -105,18 +128,15 @@ def _sleep_until(stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
 async def _reach(
     stack: AsyncExitStack,
     project: Project,
-    metrics: Metrics,
-    sleep: Callable[[float], Awaitable[None]],
+    pace: ProjectPace,
+    urgency: Urgency,
+    guard: Guard,
     *,
     changing: bool,
 ) -> Reach:
     target = endpoint(project)
-    transport = PacedTransport(
-        Outbound(project.concurrency),
-        lambda exchange: _count(metrics, project.name, exchange),
-        waited=metrics.paused.inc,
-        sleep=sleep,
-    )
+    outbound = GuardedTransport(Outbound(project.concurrency), guard)
+    transport = PacedTransport(outbound, pace, urgency=urgency)
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {
@@ -152,17 +172,3 @@ def endpoint(project: Project) -> Endpoint:
         azure_api_version=azure.api_version if azure else None,
         timeout=project.timeout.total_seconds(),
     )
-
-
-def _count(metrics: Metrics, project: str, exchange: Exchange) -> None:
-    kind = _kind(exchange.path)
-    call = exchange.method.lower()
-    status = "error" if exchange.status is None else str(exchange.status)
-    metrics.requests.labels(project, kind, call, status).inc()
-    metrics.request_seconds.labels(kind, call).observe(exchange.seconds)
-
-
-def _kind(path: str) -> str:
-    """The kind whose path a request went to; the longest path wins (`/chatkit/threads`)."""
-    fits = [kind for kind, trait in CATALOGUE.items() if f"{trait.path}/" in f"{path}/"]
-    return max(fits, key=lambda kind: len(CATALOGUE[kind].path), default="other")

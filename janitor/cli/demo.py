@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import click
 
-from janitor.cli.context import Settings
+from janitor.cli.context import Settings, plain
+from janitor.errors import StoreError
 
 if TYPE_CHECKING:
     from janitor.demo import Scene
@@ -75,6 +80,8 @@ def _show(scene: Scene) -> None:
     _run("explain", scene.changing)
     _archived()
     _metrics()
+    say("\nThe same as a service. Here its schedule is `every: 1s`; Prometheus would scrape it:")
+    _serve()
 
 
 def _policies() -> Iterator[str]:
@@ -117,6 +124,37 @@ def _metrics() -> None:
     for line in Path("janitor.prom").read_text().splitlines():
         if line.startswith(("janitor_actions_total", "janitor_kept_total", "janitor_threads{")):
             click.echo(f"  {line}")
+
+
+def _serve() -> None:
+    """Two sweeps of a real service, one scrape, and a clean end."""
+    click.secho("\n$ janitor serve", bold=True)
+    command = [sys.executable, "-m", "janitor", "--config", "janitor.yaml", "serve"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:  # noqa: S603 - ourselves
+        port = _told(service, r"serving on port (\d+)")
+        for _ in range(2):
+            _told(service, r"run \w+: (\w+)")
+        address = f"http://127.0.0.1:{port}/metrics"
+        click.secho(f"\n$ curl {address}", bold=True)
+        with urlopen(address) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(
+                    ("janitor_sweeps_total", "janitor_registry_up", "janitor_holds")
+                ):
+                    click.echo(f"  {line}")
+        service.terminate()
+        _told(service, r"(stopped)")
+
+
+def _told(service: subprocess.Popen[str], pattern: str) -> str:
+    """Show the service's log up to a line, and give what the pattern finds there."""
+    for line in service.stderr or ():
+        if not line.rstrip():
+            continue
+        click.echo(f"  {plain(line.rstrip())}")
+        if found := re.search(pattern, line):
+            return found[1]
+    raise StoreError("the service ended before its time; run `janitor serve` by itself to see why")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ import click
 
 from janitor.cli.context import Settings, emit, emit_lines, plain, table
 from janitor.cli.options import quit_with
-from janitor.cli.showing import moment, now
+from janitor.cli.showing import moment, now, paused
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.registry import Entry, Registry, RunRecord
+    from janitor.registry import Entry, Pause, Registry, RunRecord
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "deleted", "missing")
 SHOWN = 200
@@ -83,18 +83,20 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
     _, registry = opened(settings)
     with registry:
         if id is None:
-            _list_runs(settings, registry.runs(limit))
+            _list_runs(settings, registry.runs(limit), registry.pauses(now()))
         else:
             _show_run(settings, registry, id)
 
 
-def _list_runs(settings: Settings, runs: list[RunRecord]) -> None:
+def _list_runs(settings: Settings, runs: list[RunRecord], pauses: Sequence[Pause] = ()) -> None:
     if not settings.wants_table:
-        emit(settings, {"runs": [asdict(run) for run in runs]}, "runs")
+        said = {"runs": [asdict(run) for run in runs], "pauses": [asdict(one) for one in pauses]}
+        emit(settings, said, "runs")
         return
     fields = ("id", "command", "started_at", "closed_at", "result", "mode", "counts")
     rows = [[cell(getattr(run, name)) for name in fields] for run in runs]
     table("Runs, newest first", fields, rows)
+    paused(pauses)
 
 
 def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from janitor.cli.context import Settings, is_terminal, plain
 from janitor.metrics import Metrics
 from janitor.model import Outcome
-from janitor.sweep import Notice
+from janitor.registry import Event
+from janitor.sweep import Notice, Report
 
 log = logging.getLogger("janitor")
+
+CHATTY = ("apscheduler", "uvicorn", "watchfiles")
 
 
 class Watch:
@@ -33,15 +36,7 @@ class Watch:
             self._metrics.actions.labels(policy, stage, event.outcome).inc()
         if notice.size:
             self._metrics.archived_bytes.labels(event.key.project).inc(notice.size)
-        log.info(
-            "%s %s/%s policy=%s reason=%s run=%s",
-            event.name,
-            event.key.kind,
-            event.key.id,
-            plain(event.policy),
-            plain(event.reason),
-            event.run,
-        )
+        _tell(event)
         self.advance()
 
     @contextmanager
@@ -65,19 +60,57 @@ def _stand_still() -> None:
     """No bar is shown."""
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line, whatever the message holds."""
+def _tell(event: Event) -> None:
+    """One line per thread: what happened, under which policy, in which run."""
+    level = logging.DEBUG if event.outcome is Outcome.KEPT else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    told = {"policy": event.policy, "stage": event.stage, "reason": event.reason, "run": event.run}
+    key, said = event.key, [f"{name}={value}" for name, value in told.items() if value]
+    extra = {**told, "event": event.name, "outcome": event.outcome}
+    extra |= {"project": key.project, "kind": key.kind, "id": key.id}
+    log.log(level, "%s %s/%s %s", event.name, key.kind, key.id, " ".join(said), extra=extra)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON; a traceback goes into `message`."""
-        line = {"at": self.formatTime(record), "level": record.levelname}
-        return json.dumps({**line, "message": super().format(record)})
+
+class Lines(logging.Formatter):
+    """One line a record, for people: UTC, level, message; control characters are escaped."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's own
+        """When it was, in UTC."""
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record without its traceback, which follows on lines of its own."""
+        record.message = plain(record.message)
+        return super().formatMessage(record)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to stderr; one line per thread acted on only when asked for with `-v`."""
+def configure_logging(settings: Settings, *, service: bool = False) -> None:
+    """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
     handler = logging.StreamHandler(sys.stderr)
-    as_text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else as_text)
+    handler.setFormatter(_formatter(settings))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    log.setLevel(logging.INFO if settings.verbose else logging.WARNING)
+    log.setLevel(logging.INFO if settings.verbose or service else logging.WARNING)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _formatter(settings: Settings) -> logging.Formatter:
+    if settings.log_format != "json":
+        return Lines("%(asctime)s %(levelname)s %(message)s")
+    from pythonjsonlogger.json import JsonFormatter
+
+    renamed = {"levelname": "level", "exc_info": "traceback"}
+    return JsonFormatter("%(levelname)s %(message)s", rename_fields=renamed, timestamp="at")
+
+
+def summarize(report: Report) -> None:
+    """One line per run: what it was, how it ended, what it did."""
+    done = sum(n for (_, _, outcome), n in report.outcomes.items() if outcome == Outcome.DONE)
+    failed = sum(n for (_, _, outcome), n in report.outcomes.items() if outcome == Outcome.FAILED)
+    kept, run = sum(report.kept.values()), report.run
+    log.info(
+        "run %s: %s, %d done, %d kept, %d failed",
+        *(run.id, run.result, done, kept, failed),
+        extra={"run": run.id, "result": run.result, "done": done, "kept": kept, "failed": failed},
+    )

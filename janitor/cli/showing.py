@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from janitor.cli.context import Settings, as_json, emit, plain, table
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
+    from janitor.registry import Pause
     from janitor.sweep import Plan, Planned, Report
 
 SHOWN = 30
@@ -25,13 +28,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def plan(settings: Settings, made: Plan, file: Path | None) -> None:
-    """Show a plan, and write it for `apply` where a file was named.
+def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pause] = ()) -> None:
+    """Show a plan and what is paused, and write it for `apply` where a file was named.
 
     Raises:
         ConfigError: The file cannot be written.
     """
-    document = {"schema": 1, **made.document()}
+    document = {"schema": 1, **made.document(), "pauses": [asdict(pause) for pause in pauses]}
     if file is not None:
         _write(file, document)
     if not settings.wants_table:
@@ -55,7 +58,16 @@ def plan(settings: Settings, made: Plan, file: Path | None) -> None:
         click.echo(f"{made.not_probed} were not asked about at the server; raise --probe.")
     if made.undrained:
         click.echo(f"{made.undrained} registrations wait in the inbox; a sweep takes them in.")
+    paused(pauses)
     click.echo(f"Nothing was changed. {_next(made, file)}")
+
+
+def paused(pauses: Sequence[Pause]) -> None:
+    """Tell everybody who looks what is left alone for now, and how that ends."""
+    for pause in pauses:
+        end = f"until {_time(pause.until)} UTC" if pause.until else "until `janitor resume`"
+        said = f"Paused: {pause.scope} {end}, by {pause.actor}: {pause.reason}"
+        click.echo(plain(said))
 
 
 def _row(decision: Planned) -> tuple[object, ...]:

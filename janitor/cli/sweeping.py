@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from janitor.sweep import Parts, Plan, Report, Scope
 
 OUT_FILE = click.Path(path_type=Path, dir_okay=False)
-Work = Callable[["Parts", asyncio.Event], Awaitable["Report"]]
+Work = Callable[["Parts", threading.Event], Awaitable["Report"]]
 
 
 @click.command("plan")
@@ -77,7 +78,7 @@ def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | No
             made = asyncio.run(look())
         except asyncio.CancelledError:
             quit_with(128 + signal.SIGTERM)
-        showing.plan(settings, made, file)
+        showing.plan(settings, made, file, registry.pauses(made.now))
 
 
 @click.command("sweep")
@@ -113,12 +114,13 @@ def sweep_command(
     if dry_run:
         _plan(settings, Scope(), None, None)
         return
+    orders = Orders(policy, limit)
 
-    async def work(parts: Parts, stop: asyncio.Event) -> Report:
+    async def work(parts: Parts, stop: threading.Event) -> Report:
         _require_policy(parts, policy)
-        return await sweep(parts, Orders(policy, limit), stop)
+        return await sweep(parts, orders, stop)
 
-    run(settings, wait, metrics_textfile, work)
+    run(settings, wait, metrics_textfile, work, shared=orders.is_shared)
 
 
 def _require_policy(parts: Parts, name: str | None) -> None:
@@ -146,7 +148,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
 
     made = load(_bytes(file), str(file))
 
-    async def work(parts: Parts, stop: asyncio.Event) -> Report:
+    async def work(parts: Parts, stop: threading.Event) -> Report:
         check(parts, made, str(file), max_age)
         return await apply(parts, made, stop)
 
@@ -160,29 +162,38 @@ def _bytes(file: Path) -> bytes:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}; name another") from error
 
 
-def run(settings: Settings, wait: timedelta, textfile: Path | None, work: Work) -> None:
+def run(
+    settings: Settings,
+    wait: timedelta,
+    textfile: Path | None,
+    work: Work,
+    *,
+    shared: bool = False,
+) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
-    from janitor.cli import showing
+    from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
-    from janitor.cli.progress import Watch, configure_logging
+    from janitor.cli.progress import Watch, configure_logging, summarize
     from janitor.cli.textfile import require_writable, write_metrics
     from janitor.config import load
     from janitor.metrics import Metrics
 
     configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
+    metrics.reloaded.set(1)
     if textfile is not None:
         require_writable(textfile)
-    with open_registry(config) as registry, registry.lock(wait):
+    with open_registry(config) as registry, registry.lock(wait, shared=shared):
         registry.drain(showing.now())
-        if textfile is not None:
-            metrics.load_actions(registry.totals())
+        counted = measuring.Counted(metrics, registry)
         report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
+        summarize(report)
         try:
             showing.report(settings, report)
         finally:
+            counted.keep()
             if textfile is not None:
-                write_metrics(metrics, registry, report, textfile)
+                write_metrics(metrics, registry, textfile)
     quit_with(128 + caught if caught else report.exit_code)
 
 
@@ -190,9 +201,10 @@ async def _attend(
     config: Config, registry: Registry, watch: Watch, metrics: Metrics, work: Work
 ) -> tuple[Report, int]:
     """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish."""
+    from janitor.cli import measuring
     from janitor.cli.compose import parts
 
-    stop, caught = asyncio.Event(), [0]
+    stop, caught = threading.Event(), [0]
 
     def ask_to_stop(signum: int) -> None:
         caught[0] = signum
@@ -204,4 +216,6 @@ async def _attend(
     opened = parts(config, registry, changing=True, metrics=metrics, notify=watch, stop=stop)
     async with opened as composed:
         with watch.bar("threads"):
-            return await work(composed, stop), caught[0]
+            report = await work(composed, stop)
+        await measuring.end(metrics, report, composed)
+        return report, caught[0]

@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from janitor.config.build import build
+from pydantic import ValidationError
+
+from janitor.config.build import build, registry_settings
 from janitor.config.checks import problems_together
 from janitor.config.document import read_document
 from janitor.config.examine import draft
-from janitor.config.forms import FileForm
+from janitor.config.forms import FileForm, RegistryForm
 from janitor.config.problems import Problem, refusal, refusals_of, refused
 from janitor.config.secrets import Keeper, Secret
 from janitor.config.settings import ArchiveSettings, Azure, Config, Project, RegistrySettings
+from janitor.errors import ConfigError
 
 __all__ = [
     "ArchiveSettings",
@@ -28,6 +31,7 @@ __all__ = [
     "RegistrySettings",
     "Secret",
     "load",
+    "load_registry",
     "parse",
 ]
 
@@ -59,6 +63,20 @@ def load(path: Path, *, environment: bool = True) -> Config:
         raise refused(str(path), refusals)
     absolute = path.absolute()
     return parse(document.value, directory=absolute.parent, path=absolute)
+
+
+def load_registry(path: Path) -> RegistrySettings:
+    """Where the registry is, from a file of which nothing else needs to be right.
+
+    Raises ConfigError where the file is no YAML or its `registry` is wrong.
+    """
+    document = read_document(path)
+    said = document.value.get("registry") if isinstance(document.value, dict) else None
+    try:
+        return registry_settings(RegistryForm.model_validate(said), path.absolute().parent)
+    except ValidationError as error:
+        message = f"{path}: its `registry` cannot be read either; name it with --registry URL"
+        raise ConfigError(message) from error
 
 
 def _problems(value: object) -> list[Problem]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from janitor.config.fields import SecretForm
-from janitor.config.forms import FileForm, ProjectForm
+from janitor.config.forms import FileForm, ProjectForm, RegistryForm
 from janitor.config.policy_forms import (
     PER,
     DeleteForm,
@@ -16,13 +17,18 @@ from janitor.config.policy_forms import (
     TestForm,
 )
 from janitor.config.secrets import NO_SECRET, Keeper, Secret
+from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.settings import (
     ArchiveSettings,
     Azure,
     Config,
     Forever,
     Project,
+    RateSettings,
     RegistrySettings,
+    ScheduleSettings,
+    ServiceSettings,
+    TokenSettings,
 )
 from janitor.model import Kind
 from janitor.policy.rules import (
@@ -42,18 +48,43 @@ from janitor.policy.rules import (
 
 def build(form: FileForm, directory: Path, path: Path | None) -> Config:
     """The configuration that a form spells; relative paths are taken from `directory`."""
-    registry = directory / form.registry.url.removeprefix("sqlite:///")
     archive = directory / form.archive.url.removeprefix("file://")
     projects = {name: _project(name, one, directory) for name, one in form.projects.items()}
     return Config(
-        registry=RegistrySettings(f"sqlite:///{registry}", registry),
-        archive=ArchiveSettings(f"file://{archive}", archive, form.archive.keep_for),
+        registry=registry_settings(form.registry, directory),
+        archive=ArchiveSettings(f"file://{quote(str(archive))}", archive, form.archive.keep_for),
         projects=projects,
         policies=_policies(form),
         tombstones_keep_for=form.tombstones.keep_for,
         directory=directory,
         path=path,
+        schedule=_schedule(form.schedule),
+        service=_service(form.service, directory),
     )
+
+
+def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
+    """Where the registry is; a relative path is taken from `directory`."""
+    password = NO_SECRET if form.password is None else _secret(form.password, directory)
+    if not form.url.startswith("sqlite:///"):
+        return RegistrySettings(form.url, None, password)
+    path = directory / form.url.removeprefix("sqlite:///")
+    return RegistrySettings(f"sqlite:///{path}", path, password)
+
+
+def _schedule(form: ScheduleForm | None) -> ScheduleSettings:
+    if form is None:
+        return ScheduleSettings(jitter=timedelta(minutes=10))
+    return ScheduleSettings(form.cron, form.every, form.timezone, form.jitter or timedelta(0))
+
+
+def _service(form: ServiceForm, directory: Path) -> ServiceSettings:
+    tokens = (
+        TokenSettings(name, one.scope, _secret(one, directory))
+        for name, given in form.tokens.items()
+        for one in (given if isinstance(given, list) else [given])
+    )
+    return ServiceSettings(form.listen, tuple(form.hosts), tuple(tokens), form.stop_timeout)
 
 
 def _project(name: str, form: ProjectForm, directory: Path) -> Project:
@@ -71,6 +102,7 @@ def _project(name: str, form: ProjectForm, directory: Path) -> Project:
         trust_reported=form.trust_reported,
         timeout=form.timeout,
         concurrency=form.concurrency,
+        rate=RateSettings(form.rate.delete, form.rate.read, form.rate.write),
         allow_http=form.allow_http,
     )
 

@@ -13,6 +13,8 @@ from janitor.config.fields import SecretForm, is_loopback, web_address
 from janitor.config.forms import ArchiveStoreForm, LifetimeForm, ProjectForm
 from janitor.config.policy_forms import DeleteForm, PolicyForm, SelectorForm, TestForm
 from janitor.config.problems import Problem, meant
+from janitor.config.service_checks import schedule_problems, service_problems
+from janitor.config.service_forms import ScheduleForm, ServiceForm
 
 
 def problems_together(draft: Draft) -> Iterator[Problem]:
@@ -22,6 +24,12 @@ def problems_together(draft: Draft) -> Iterator[Problem]:
     lifetime: LifetimeForm | None = draft.sections.get("lifetime")
     if lifetime is not None:
         yield from _lifetime(lifetime)
+    schedule: ScheduleForm | None = draft.sections.get("schedule")
+    if schedule is not None:
+        yield from schedule_problems(schedule)
+    service: ServiceForm | None = draft.sections.get("service")
+    if service is not None:
+        yield from service_problems(service)
     yield from _duplicate_names(draft)
     yield from _two_defaults(draft)
     for index, policy in draft.policies.items():

@@ -153,7 +153,7 @@ class _Composer:
         text = str(node.value)
         if node.tag == TEXT_TAG:
             return text
-        if path[-1:] == ("api_key",):
+        if _is_secrets(path):
             return None  # refused by its shape; what stands there is quoted in no refusal
         self._found.texts[path] = text
         try:
@@ -170,6 +170,14 @@ class _Composer:
 
     def _at(self, node: yaml.Node) -> Place:
         return _mark_place(self._file, node.start_mark)
+
+
+def _is_secrets(path: DocumentPath) -> bool:
+    """Whether only a secret, put here by mistake, would be a scalar."""
+    if path[-1:] == ("api_key",):
+        return True
+    token = path[3:]
+    return path[:2] == ("service", "tokens") and (not token or isinstance(token[-1], int))
 
 
 def _quoted(text: str) -> str:

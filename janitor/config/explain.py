@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from janitor.config.durations import format_duration
-from janitor.config.settings import Config
+from janitor.config.rates import format_rate
+from janitor.config.settings import Config, Project
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
 
@@ -55,11 +56,30 @@ def _summary(config: Config) -> Iterator[str]:
     mode = config.policies.mode.value
     doing = "a sweep only says what it would do" if mode == "audit" else "a sweep acts"
     yield f"mode {mode}: {doing}"
-    yield f"registry {config.registry.path}"
+    yield f"registry {config.registry.path or config.registry.url}"
     yield f"archive {config.archive.path}"
+    yield from (_pace(project) for project in config.projects.values())
     yield from _lifetime(config.policies.lifetime)
     remembered = format_duration(config.tombstones_keep_for)
     yield f"what was deleted is remembered, without its text, for {remembered}"
+    yield _service(config)
+
+
+def _service(config: Config) -> str:
+    said, names = config.schedule, sorted({token.name for token in config.service.tokens})
+    when = f"at {said.cron} {said.timezone}"
+    if said.every:
+        when = f"every {format_duration(said.every)}"
+    later = f", up to {format_duration(said.jitter)} later" if said.jitter else ""
+    tokens = f"; tokens for {', '.join(names)}" if names else ""
+    return f"`janitor serve` sweeps {when}{later} and listens on {config.service.listen}{tokens}"
+
+
+def _pace(project: Project) -> str:
+    rate = project.rate
+    verbs = (("deletes", rate.delete), ("reads", rate.read), ("writes", rate.write))
+    told = ", ".join(f"{verb} {format_rate(one)}" for verb, one in verbs)
+    return f"project {project.name}: {told}"
 
 
 def _lifetime(lifetime: Lifetime) -> Iterator[str]:

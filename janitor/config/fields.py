@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH
+from janitor.config import rates
 from janitor.config.durations import PATTERN, parse_duration
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -67,6 +68,15 @@ DurationOrForever = Annotated[
     timedelta | Literal["forever"],
     BeforeValidator(_duration_or_forever),
     WithJsonSchema({"anyOf": [{"const": "forever"}, _DURATION_SCHEMA]}),
+]
+
+
+RateField = Annotated[
+    rates.Rate,
+    BeforeValidator(rates.parse_rate),
+    WithJsonSchema(
+        {"anyOf": [{"enum": ["auto", "unlimited"]}, {"type": "string", "pattern": rates.PATTERN}]}
+    ),
 ]
 
 

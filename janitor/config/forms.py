@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from janitor.config.durations import parse_duration
 from janitor.config.fields import (
@@ -14,20 +15,44 @@ from janitor.config.fields import (
     Form,
     Name,
     PublicPairs,
+    RateField,
     SecretField,
+    SecretForm,
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
+from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.unbuilt import unbuilt_scheme
 from janitor.model import Mode
 
+POSTGRESQL = "postgresql+psycopg"
+
 
 def _registry_url(value: str) -> str:
-    _refuse_unbuilt("registry.url", value, instead="sqlite:///janitor.db")
+    if value.startswith(f"{POSTGRESQL}://"):
+        return _database_url(value)
+    if value.startswith("postgresql"):
+        raise ValueError(f"write {POSTGRESQL}://user@host/database")
     if not value.startswith("sqlite:///"):
-        raise ValueError("write sqlite:///janitor.db (beside this file) or sqlite:////absolute")
+        raise ValueError(
+            "write sqlite:///janitor.db (beside this file), sqlite:////absolute or "
+            f"{POSTGRESQL}://user@host/database"
+        )
     name = value.removeprefix("sqlite:///")
     if not name or name.startswith(":memory:") or "?" in name:
         raise ValueError("the registry is a file that stays: write sqlite:///janitor.db")
+    return value
+
+
+def _database_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        password = parts.password
+    except ValueError:
+        raise ValueError(f"write {POSTGRESQL}://user@host/database") from None
+    if password is not None or "password=" in parts.query:
+        raise ValueError("a secret must not stand in an address: use `password`")
+    if not parts.path.strip("/"):
+        raise ValueError(f"names no database: write {POSTGRESQL}://user@host/database")
     return value
 
 
@@ -43,10 +68,23 @@ def _refuse_unbuilt(path: str, value: str, *, instead: str) -> None:
         raise ValueError(f"`{scheme}://` is documented but not built yet; write {instead}")
 
 
+def _one_keeper(secret: SecretForm) -> SecretForm:
+    if sum(where is not None for where in (secret.env, secret.file, secret.credential)) != 1:
+        raise ValueError("write exactly one of env, file and credential")
+    return secret
+
+
 class RegistryForm(Form):
     """Where the registry is."""
 
     url: Annotated[str, AfterValidator(_registry_url)] = "sqlite:///janitor.db"
+    password: Annotated[SecretForm, AfterValidator(_one_keeper)] | None = None
+
+    @model_validator(mode="after")
+    def _has_use_for_password(self) -> RegistryForm:
+        if self.password is not None and self.url.startswith("sqlite:"):
+            raise ValueError("a file takes no `password`; remove it")
+        return self
 
 
 class AzureForm(Form):
@@ -54,6 +92,14 @@ class AzureForm(Form):
 
     endpoint: Address
     api_version: Annotated[str, Field(min_length=1)]
+
+
+class RateForm(Form):
+    """How fast each verb may be called."""
+
+    delete: RateField = "auto"
+    read: RateField = "auto"
+    write: RateField = "auto"
 
 
 class ProjectForm(Form):
@@ -70,6 +116,7 @@ class ProjectForm(Form):
     trust_reported: bool = True
     timeout: Duration = parse_duration("20s")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
+    rate: RateForm = RateForm()
     allow_http: bool = False
 
 
@@ -126,3 +173,5 @@ class FileForm(Form):
     lifetime: LifetimeForm = LifetimeForm()
     holds: HoldsForm = HoldsForm()
     limits: LimitsForm = LimitsForm()
+    schedule: ScheduleForm | None = None
+    service: ServiceForm = ServiceForm()

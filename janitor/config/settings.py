@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from janitor.config.secrets import Secret
+from janitor.config.rates import Rate
+from janitor.config.secrets import NO_SECRET, Secret
 from janitor.model import Kind
 from janitor.policy.rules import Policies
 
@@ -21,6 +22,15 @@ class Azure:
 
     endpoint: str
     api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateSettings:
+    """Calls a minute for each verb; or `auto`: found by trying; or `unlimited`."""
+
+    delete: Rate = "auto"
+    read: Rate = "auto"
+    write: Rate = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +49,17 @@ class Project:
     trust_reported: bool = True
     timeout: timedelta = timedelta(seconds=20)
     concurrency: int = 32
+    rate: RateSettings = RateSettings()
     allow_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Where the registry is: `url` with an absolute path, and that path."""
+    """Where the registry is: `url` with an absolute path, and that path (`None`: a server's)."""
 
     url: str
-    path: Path
+    path: Path | None
+    password: Secret = NO_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,35 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """When the service sweeps: `cron` in `timezone`, or `every`; delayed by up to `jitter`."""
+
+    cron: str | None = "17 3 * * *"
+    every: timedelta | None = None
+    timezone: str = "UTC"
+    jitter: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """A named bearer token and its scope: `register`, `operate` or `read`."""
+
+    name: str
+    scope: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where the service listens (`host:port`), under which names, and for whom."""
+
+    listen: str = "127.0.0.1:9464"
+    hosts: tuple[str, ...] = ()
+    tokens: tuple[TokenSettings, ...] = ()
+    stop_timeout: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """An accepted configuration. `directory` is what relative paths were resolved against."""
 
@@ -74,3 +115,5 @@ class Config:
     tombstones_keep_for: timedelta
     directory: Path
     path: Path | None = None
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)

@@ -26,6 +26,10 @@ projects:
     trust_reported: true           # default; false: times that the application reports don't count
     timeout: 20s                   # default, of one request
     concurrency: 32                # default; requests in flight at once
+    # default: auto finds what the server lets through: 120 a minute at first, a tenth more each
+    # minute, half on a 429, and at most half of a limit that the server names. Or 5/s, 300/min,
+    # 1000/h; or unlimited, for a server of one's own.
+    rate: {delete: auto, read: auto, write: auto}
     allow_http: false              # default
 
 # Copies made before anything is deleted. keep_for counts from the deletion upstream; it has no
@@ -54,6 +58,17 @@ limits:
   max_missing_percent: 20          # default; of calls answered "not found"
   max_errors: 10                   # default; failures in a row
   max_duration: 6h                 # default; a longer sweep goes on at the next one
+
+# When `janitor serve` sweeps: cron (minute hour day month weekday) in a time zone, or, instead of
+# both, every: 1h. Each sweep begins up to jitter later.
+schedule: {cron: "17 3 * * *", timezone: UTC, jitter: 10m}   # default
+
+# Where `janitor serve` answers /metrics, /healthz and /readyz.
+service:
+  listen: "127.0.0.1:9464"         # default; an address that is not loopback needs tokens
+  hosts: []                        # default; names that requests may use beside localhost
+  tokens: {}                       # default; ops: {env: OPS_TOKEN, scope: operate}, two in a list
+  stop_timeout: 30s                # default; so long may calls in flight take at the end
 
 # match says which threads, archive, soft_delete and delete say when, `keep: forever` says never.
 # Where several policies match, the latest date wins, and whatever says keep wins over all.

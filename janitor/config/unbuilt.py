@@ -7,19 +7,15 @@ from collections.abc import Iterator, Mapping
 from janitor.config.document import DocumentPath
 
 UNBUILT: tuple[str, ...] = (
-    "schedule",
-    "service",
     "sources",
     "registry.keys",
     "registry.hash",
-    "projects.*.rate",
     "archive.encrypt_to",
     "limits.clock_step",
     "policies.*.trim",
 )
 
 UNBUILT_SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "registry.url": ("postgresql+psycopg", "postgresql"),
     "archive.url": ("s3", "gs", "az"),
 }
 

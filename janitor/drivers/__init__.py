@@ -7,10 +7,13 @@ like the kind and offers a class `Driver`.
 from janitor.drivers.connection import Outbound, connect
 from janitor.drivers.driver import Driver, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.guard import Guard, GuardedTransport
 
 __all__ = [
     "Driver",
     "Endpoint",
+    "Guard",
+    "GuardedTransport",
     "Outbound",
     "StillWanted",
     "TornError",

@@ -148,7 +148,7 @@ def _access(fault: Fault, endpoint: Endpoint) -> AccessError:
     return AccessError(
         f"project {endpoint.name}: {endpoint.host} refused the credential ({fault}). The project "
         f"stops and nothing more is removed. Check api_key, organization, project and base_url "
-        f"under projects.{endpoint.name}, then run: janitor doctor"
+        f"under projects.{endpoint.name}, then run: janitor plan"
     )
 
 
@@ -156,7 +156,7 @@ def _quota(endpoint: Endpoint) -> AccessError:
     return AccessError(
         f"project {endpoint.name}: {endpoint.host} answers 429 insufficient_quota, which waiting "
         "does not cure. The project stops and nothing more is removed. Settle the account's "
-        "billing, then run: janitor doctor"
+        "billing, then run: janitor plan"
     )
 
 

@@ -1,10 +1,13 @@
 """What has been registered, and everything the janitor knows and did."""
 
+from janitor.registry.database import Lock
 from janitor.registry.entries import (
+    Claimant,
     Cursor,
     Entry,
     Event,
     Intent,
+    Note,
     Notice,
     Registered,
     Registration,
@@ -13,15 +16,20 @@ from janitor.registry.entries import (
     Settlement,
 )
 from janitor.registry.lock import RunLock
+from janitor.registry.pausing import Pause
 from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
 
 __all__ = [
+    "Claimant",
     "Cursor",
     "Entry",
     "Event",
     "Intent",
+    "Lock",
+    "Note",
     "Notice",
+    "Pause",
     "RefusedRegistration",
     "Registered",
     "Registration",

@@ -10,6 +10,8 @@ from enum import StrEnum
 from janitor.model import Copy, Key, Metadata, Outcome, Stage, State, Thread
 from janitor.policy.activity import Sightings
 
+Note = Mapping[str, str | int]
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -56,6 +58,14 @@ class Notice:
     created_at: datetime | None = None
     metadata: Metadata | None = None
     v: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """One of the janitors that work a run; what it writes is fenced by its claims."""
+
+    run: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +144,10 @@ class Settlement:
     `None` leaves a fact as it is. `failure` counts an attempt, success (`failure=None`) clears
     the count. `tombstone` drops metadata, labels and sightings (the row then only says that and
     when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
-    with it. `missing` only notes that the server did not know the id; the state changes when the
-    sweep confirms it at its end. `seen_review_at` is the review time that the looker read: where a
-    registration has set another one since, the sooner of both stands.
+    with it, and its run is done with the thread unless it may `claim_again`. `missing` only notes
+    that the server did not know the id; the state changes when the sweep confirms it at its end.
+    `seen_review_at` is the review time that the looker read: where a registration has set another
+    one since, the sooner of both stands.
     """
 
     key: Key
@@ -158,6 +169,7 @@ class Settlement:
     decided: bool = False
     archive_keep_until: datetime | None = None
     keep_claim: bool = False
+    claim_again: bool = False
     missing: bool = False
     seen_review_at: datetime | None = None
     events: tuple[Event, ...] = ()
@@ -177,6 +189,8 @@ class RunRecord:
     """One run, open or closed. `counts` maps `policy/stage/outcome` to a number of threads.
 
     `digest` covers the run, its events and `previous`, the digest of the run closed before it.
+    From `ready_at` on other janitors may join a sweep; `tripped` are the limits that it is over,
+    `stops` what was stopped in its midst, each as the sweep wrote it down.
     """
 
     id: str
@@ -189,3 +203,6 @@ class RunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     digest: str | None = None
     previous: str | None = None
+    ready_at: datetime | None = None
+    tripped: tuple[Note, ...] = ()
+    stops: tuple[Note, ...] = ()

@@ -35,7 +35,7 @@ class Holding(Store):
     def add_hold(self, hold: Hold, now: datetime, *, actor: str = "") -> None:
         """Adds a hold; ConfigError while one of that name is not released."""
         same = (HOLD.c.name == hold.name, HOLD.c.released_at.is_(None))
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             if connection.scalar(select(func.count()).select_from(HOLD).where(*same)):
                 raise ConfigError(f"hold {hold.name!r} exists: release it or take another name")
             row = {
@@ -53,16 +53,18 @@ class Holding(Store):
         """Ends a hold; ConfigError where none of that name is in force."""
         held = update(HOLD).where(HOLD.c.name == name, HOLD.c.released_at.is_(None))
         released = held.values(released_at=now, released_by=actor, release_reason=reason)
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             if connection.execute(released).rowcount == 0:
-                raise ConfigError(f"no hold {name!r} to release: see `janitor hold list`")
+                raise ConfigError(
+                    f"there is no hold {name!r} to release: use the name that it was added under"
+                )
 
     def approve(
         self, document_json: str, digest: str, *, actor: str, reason: str, now: datetime
     ) -> None:
         """Records that these policies may take effect, by whom and why."""
         row = {"document": document_json, "digest": digest, "actor": actor, "reason": reason}
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             connection.execute(insert(APPROVAL), row | {"at": now})
 
     def approved_policies(self) -> str | None:
@@ -77,7 +79,7 @@ class Holding(Store):
 
     def set_policies_digest(self, digest: str) -> None:
         """Records that every row was decided under these policies; the pass is over."""
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             self._set_meta(connection, "policies_digest", digest)
             self._set_meta(connection, "redecide_cursor", None)
 
@@ -91,7 +93,7 @@ class Holding(Store):
     def set_redecide_cursor(self, digest: str, key: Key) -> None:
         """Records how far a pass towards these policies got."""
         at = {"digest": digest, "project": key.project, "kind": key.kind, "id": key.id}
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             self._set_meta(connection, "redecide_cursor", orjson.dumps(at).decode())
 
     def archive_url(self) -> str | None:
@@ -100,7 +102,7 @@ class Holding(Store):
 
     def set_archive_url(self, url: str) -> None:
         """Records where copies are put."""
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             self._set_meta(connection, "archive_url", url)
 
     def silent_rules(self, digest: str) -> tuple[str, ...] | None:
@@ -111,7 +113,7 @@ class Holding(Store):
     def set_silent_rules(self, digest: str, rules: Sequence[str]) -> None:
         """Records which rules match no thread."""
         said = orjson.dumps({"digest": digest, "rules": list(rules)}).decode()
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             self._set_meta(connection, "silent_rules", said)
 
     def population(self) -> Mapping[str, int]:

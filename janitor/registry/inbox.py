@@ -59,7 +59,7 @@ class Inbox(Registering):
 
     def _drain_page(self, now: datetime) -> int:
         page = select(INBOX).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             rows = connection.execute(page).mappings().all()
             verdicts = [_judge(row) for row in rows]
             self._take_in(connection, [v for v in verdicts if not isinstance(v, str)], now)

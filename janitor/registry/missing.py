@@ -26,14 +26,15 @@ class Missing(Store):
         """
         believed = self._noted(run, THREAD.c.project.not_in(except_projects))
         doubted = self._noted(run, THREAD.c.project.in_(except_projects))
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             rows = select(*_GROUP, func.count()).where(*believed).group_by(*_GROUP)
             groups = connection.execute(rows).all()
             for project, kind, state, policy, n in groups:
                 place = (project, kind, policy or "")
                 before, after = (*place[:2], state, place[2]), (*place[:2], State.MISSING, place[2])
                 add(connection, {before: -n, after: n})
-            connection.execute(update(THREAD).where(*doubted).values(missing_since=None))
+            again = {"review_at": THREAD.c.missing_since, "missing_since": None}
+            connection.execute(update(THREAD).where(*doubted).values(again))
             changed = update(THREAD).where(*believed).values(state=State.MISSING)
             return connection.execute(changed).rowcount
 

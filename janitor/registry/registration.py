@@ -75,7 +75,7 @@ class Registering(Store):
         for batch in batches(registrations):
             for said in batch:
                 check(said)
-            with self._writing() as connection:
+            with self._writing_alone() as connection:
                 done += self._register(connection, batch, now)
         return done
 

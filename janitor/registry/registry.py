@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
 import orjson
 from sqlalchemy import Connection, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from janitor.errors import ConfigError
 from janitor.model import Key
-from janitor.registry.engine import explained, path_of, prepare_file, reader, writer
+from janitor.registry.database import Database, Lock
 from janitor.registry.holding import Holding
 from janitor.registry.inbox import Inbox
-from janitor.registry.lock import RunLock
 from janitor.registry.missing import Missing
+from janitor.registry.pausing import Pausing
 from janitor.registry.reading import KEY, Reading, beyond
+from janitor.registry.remembering import Remembering
 from janitor.registry.rows import key_of, rows_of
 from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
+from janitor.registry.sqlite import Sqlite
 from janitor.registry.store import PAGE, write
 from janitor.registry.sweeping import Sweeping
 from janitor.registry.tables import META, THREAD
 
 BUSY_TIMEOUT = timedelta(seconds=30)
 WAIT = timedelta(seconds=30)
+LEASE = timedelta(seconds=30)
 
 
-class Registry(Inbox, Reading, Sweeping, Holding, Missing, Running):
+class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Remembering):
     """What has been registered, and everything the janitor knows and did.
 
     Synchronous and thread-safe; no transaction is open between two calls, nor between two pages
@@ -38,48 +42,57 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Running):
     """
 
     id: str
+    lease: timedelta | None
+    """How long a claim stands unless it is renewed; `None`: as long as the run's lock is held."""
+
+    @property
+    def name(self) -> str:
+        """How messages call the database: its file or its address, without a password."""
+        return self._database.name
 
     @classmethod
     def open(
         cls,
         url: str,
         *,
+        password: str | None = None,
         read_only: bool = False,
         untrusted: frozenset[str] = frozenset(),
         busy_timeout: timedelta = BUSY_TIMEOUT,
+        lease: timedelta = LEASE,
     ) -> Registry:
-        """Opens the registry at `sqlite:///path`; creates and migrates it unless `read_only`.
+        """Opens the registry at an address; creates and migrates its tables unless `read_only`.
 
-        A read-only registry leaves every file as it is. `untrusted` names the projects whose
-        reported times date nothing. A writer waits `busy_timeout` for another process's turn.
+        The address is `sqlite:///path`, whose file a reader leaves as it is, or
+        `postgresql+psycopg://user@host/database`. `untrusted` names the projects whose reported
+        times date nothing. A writer waits `busy_timeout` for another's turn. On PostgreSQL claims
+        stand for `lease` and are to be renewed.
         """
-        path = path_of(url)
-        if read_only:
-            return cls._open_reader(path, untrusted)
-        prepare_file(path)
-        if path.stat().st_size:
-            _refuse_foreign(path)
-        registry = cls(writer(path, busy_timeout), path, untrusted)
+        database = _database(url, password, busy_timeout, lease, read_only=read_only)
+        registry = cls(database, untrusted)
+        registry.lease = lease if database.has_leases else None
         try:
-            registry._migrate()
+            if read_only:
+                registry._check()
+            else:
+                registry._migrate()
         except BaseException:
             registry.close()
             raise
         return registry
 
-    @classmethod
-    def _open_reader(cls, path: Path, untrusted: frozenset[str]) -> Registry:
-        if not path.is_file():
-            raise ConfigError(f"{path} does not exist: fill it with `janitor import` first")
-        registry = cls(reader(path), path, untrusted)
-        with registry._reading() as connection:
-            require_current(revision(connection, path), path)
-            registry.id = _known_id(connection)
-        return registry
+    def _check(self) -> None:
+        with self._reading() as connection:
+            require_current(revision(connection, self.name), self.name)
+            self.id = _known_id(connection)
 
     def _migrate(self) -> None:
-        with self._writing() as connection:
-            migrate(connection, self._path)
+        # Looked at without writing first: another program's database must stay as it is.
+        with self._database.looking() as connection:
+            if connection is not None:
+                revision(connection, self.name)
+        with self._writing_alone() as connection:
+            migrate(connection, self.name)
             if connection.scalar(_ID) is None:
                 self._set_meta(connection, "id", uuid4().hex)
             self.id = _known_id(connection)
@@ -110,13 +123,29 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Running):
             write(connection, ("last_active_at",), rows)
         return key_of(rows[-1]) if rows else None
 
-    def lock(self, wait: timedelta = WAIT) -> RunLock:
-        """The lock of a run; LockedError after `wait` where another janitor holds it."""
-        return RunLock(self._path.resolve(), wait)
+    def lock(self, wait: timedelta = WAIT, *, shared: bool = False) -> Lock:
+        """The lock of a run; LockedError after `wait` where another janitor holds it.
+
+        Several janitors may hold it `shared`, to work one sweep together, where the engine lets
+        them: PostgreSQL does, SQLite never.
+        """
+        return self._database.lock(wait, shared=shared)
+
+    def opening(self, wait: timedelta) -> Lock:
+        """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
+        return self._database.opening(wait)
+
+    def working(self, run: str) -> Lock:
+        """A mark that a living janitor works this run, from entering to leaving."""
+        return self._database.working(run)
+
+    def workers(self, run: str) -> int:
+        """How many janitors work this run; 0 where the run's lock is nobody else's."""
+        return self._database.workers(run)
 
     def close(self) -> None:
-        """Gives the files back; the registry is not usable afterwards."""
-        with explained(self._path):
+        """Gives files and connections back; the registry is not usable afterwards."""
+        with self._database.explained():
             self._engine.dispose()
 
     def __enter__(self) -> Registry:
@@ -138,9 +167,22 @@ def _known_id(connection: Connection) -> str:
     return str(connection.scalar(_ID))
 
 
-def _refuse_foreign(path: Path) -> None:
-    # Looked at without writing: another program's database must stay as it is.
-    engine = reader(path)
-    with explained(path), engine.connect() as connection, connection.begin():
-        revision(connection, path)
-    engine.dispose()
+def _database(
+    url: str, password: str | None, wait: timedelta, lease: timedelta, *, read_only: bool
+) -> Database:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("registry.url cannot be read: write sqlite:///janitor.db") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return Sqlite(parsed, read_only=read_only, busy_timeout=wait)
+        case "postgresql":
+            # Imported here: who keeps the registry in a file needs no driver of PostgreSQL.
+            from janitor.registry.postgresql import Postgresql  # noqa: PLC0415
+
+            return Postgresql(
+                parsed, password=password, read_only=read_only, wait=wait, lease=lease
+            )
+        case other:
+            raise ConfigError(f"registry.url: {other} is unknown: write sqlite:///janitor.db")

@@ -24,7 +24,7 @@ FORGOTTEN: Values = dict.fromkeys(
 NO_INTENT: Values = dict.fromkeys(
     ("intent_run", "intent_at", "intent_policy", "intent_alive_at", "intent_access")
 )
-NO_CLAIM: Values = dict.fromkeys(("claim_run", "claim_until"))
+NO_CLAIM: Values = dict.fromkeys(("claim_owner", "claim_until"))
 
 
 _NAMES = tuple(column.name for column in THREAD.c)
@@ -176,6 +176,8 @@ def settled(row: Values, said: Settlement) -> Values:
     after |= _state(row, said)
     if not said.keep_claim:
         after |= NO_CLAIM
+    if said.claim_again:
+        after["claim_run"] = None
     if not said.keep_intent:
         after |= NO_INTENT
     return after | FORGOTTEN if said.tombstone else after

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 
 from janitor.errors import StoreError
 from janitor.model import Key
-from janitor.registry.entries import Event, RunRecord, RunResult
+from janitor.registry.entries import Event, Note, RunRecord, RunResult
 from janitor.registry.store import PAGE, Store
 from janitor.registry.tables import EVENT, RUN, TOTAL
 
@@ -34,16 +34,39 @@ class Running(Store):
             "policies_digest": policies_digest,
             "started_at": now,
         }
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             connection.execute(insert(RUN), row)
         return run
+
+    def open_sweep(self) -> RunRecord | None:
+        """The sweep that is open, whether its janitors live or died; `None` where none is."""
+        opened = (RUN.c.closed_at.is_(None), RUN.c.command.in_(SWEEPS))
+        newest = select(RUN).where(*opened).order_by(RUN.c.number.desc()).limit(1)
+        with self._reading() as connection:
+            row = connection.execute(newest).mappings().first()
+            return None if row is None else _record_of(row)
+
+    def mark_ready(self, run: str, tripped: Sequence[Note], now: datetime) -> RunRecord:
+        """Lets other janitors join a sweep, from what was counted at its start."""
+        ready = {"ready_at": now, "tripped": [dict(one) for one in tripped]}
+        with self._writing_alone() as connection:
+            connection.execute(update(RUN).where(RUN.c.id == run).values(ready))
+            return _record_of(_row(connection, run))
+
+    def note_stop(self, run: str, stop: Note) -> None:
+        """Writes down that something was stopped, for all who work the run; a closed run stays."""
+        with self._writing_alone() as connection:
+            row = _row(connection, run)
+            if row["closed_at"] is None:
+                stops = [*(row["stops"] or ()), dict(stop)]
+                connection.execute(update(RUN).where(RUN.c.id == run).values(stops=stops))
 
     def close_run(self, run: str, result: RunResult, now: datetime) -> RunRecord:
         """Closes a run: counts its events and chains its digest to the run closed before.
 
         A run that is closed already is returned as it is; StoreError for an unknown one.
         """
-        with self._writing() as connection:
+        with self._writing_alone() as connection:
             row = _row(connection, run)
             if row["closed_at"] is not None:
                 return _record_of(row)
@@ -183,6 +206,9 @@ def _record_of(row: RowMapping) -> RunRecord:
         counts=row["counts"] or {},
         digest=row["digest"],
         previous=row["previous"],
+        ready_at=row["ready_at"],
+        tripped=tuple(row["tripped"] or ()),
+        stops=tuple(row["stops"] or ()),
     )
 
 

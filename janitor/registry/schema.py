@@ -7,52 +7,56 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from janitor.errors import ConfigError
+from janitor.registry.tables import METADATA
 
 REVISION = "0001"
 VERSION_TABLE = "janitor_schema"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def revision(connection: Connection, path: Path) -> str | None:
+def revision(connection: Connection, name: str) -> str | None:
     """The revision of a database, `None` for an empty one; ConfigError for a foreign one."""
-    names = inspect(connection).get_table_names()
+    names = set(inspect(connection).get_table_names())
+    if connection.dialect.name == "postgresql":
+        # Applications write to the inbox in their own transactions, so their tables may be here.
+        names &= {VERSION_TABLE, *METADATA.tables}
     if not names:
         return None
     if VERSION_TABLE not in names:
         raise ConfigError(
-            f"{path} is the database of another program: point registry.url at a file of its own"
+            f"{name} is the database of another program: point registry.url at one of its own"
         )
     found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
     return None if found is None else str(found)
 
 
-def require_current(found: str | None, path: Path) -> None:
+def require_current(found: str | None, name: str) -> None:
     """Refuses what a reader cannot read: nothing there, an older or a newer schema."""
     if found is None:
-        raise ConfigError(f"{path} holds no registry yet: fill it with `janitor import` first")
+        raise ConfigError(f"{name} holds no registry yet: fill it with `janitor import` first")
     if found != REVISION:
-        _refuse_newer(found, path)
+        _refuse_newer(found, name)
         raise ConfigError(
-            f"{path} is at schema {found}, this program reads {REVISION}: run `janitor db upgrade`"
+            f"{name} is at schema {found}, this program reads {REVISION}: run `janitor db upgrade`"
         )
 
 
-def _refuse_newer(found: str, path: Path) -> None:
+def _refuse_newer(found: str, name: str) -> None:
     # Revisions are counted up, so the text tells which is newer; nothing unknown is migrated.
     if found > REVISION:
         raise ConfigError(
-            f"{path} is at schema {found}, newer than {REVISION} that this program knows: "
+            f"{name} is at schema {found}, newer than {REVISION} that this program knows: "
             "upgrade janitor"
         )
 
 
-def migrate(connection: Connection, path: Path) -> None:
+def migrate(connection: Connection, name: str) -> None:
     """Brings a database to the current revision, inside the caller's transaction."""
-    found = revision(connection, path)
+    found = revision(connection, name)
     if found == REVISION:
         return
     if found is not None:
-        _refuse_newer(found, path)
+        _refuse_newer(found, name)
     _upgrade(connection)
 
 

@@ -6,17 +6,26 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from janitor.model import Key, State
 from janitor.policy.activity import last_activity
-from janitor.registry.engine import WRITES, explained
+from janitor.registry.database import WRITES, Database
 from janitor.registry.rows import Values, key_of, labels_of, rows_of, sightings_of
-from janitor.registry.tables import COUNT, LABEL, META, THREAD
+from janitor.registry.tables import LABEL, META, THREAD
 
 T = TypeVar("T")
 
@@ -46,36 +55,49 @@ def bound(key: Key) -> Values:
 class Store:
     """One database; safe to be used from several threads."""
 
-    def __init__(self, engine: Engine, path: Path, untrusted: frozenset[str]) -> None:
-        self._engine = engine
-        self._path = path
+    def __init__(self, database: Database, untrusted: frozenset[str]) -> None:
+        self._database = database
         self._untrusted = untrusted
         self._turn = Lock()
 
+    @property
+    def _engine(self) -> Engine:
+        return self._database.engine
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with explained(self._path), self._engine.connect() as connection, connection.begin():
+        database = self._database
+        with database.explained(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # Threads take turns here: SQLite's own waiting polls, and a turn is short.
-        with self._turn, explained(self._path), self._engine.connect() as plain:
+        with self._turn, self._database.explained(), self._engine.connect() as plain:
             connection = plain.execution_options(**{WRITES: True})
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def _writing_alone(self) -> Iterator[Connection]:
+        """For what reads first whether something is there, and adds it where it is not."""
+        with self._writing() as connection:
+            self._database.alone(connection)
+            yield connection
+
     def _rows(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Values]:
+        """The rows of these keys, kept from other writers until the transaction ends."""
         # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
         groups: dict[tuple[str, Any], set[str]] = defaultdict(set)
         for key in keys:
             groups[key.project, key.kind].add(key.id)
         found: dict[Key, Values] = {}
-        for (project, kind), ids in groups.items():
-            for chunk in batches(ids):
-                statement = select(THREAD).where(
-                    THREAD.c.project == project, THREAD.c.kind == kind, THREAD.c.id.in_(chunk)
-                )
+        # Two writers that take rows in the same order wait for each other, but not for ever.
+        for (project, kind), ids in sorted(groups.items()):
+            for chunk in batches(sorted(ids)):
+                place = (THREAD.c.project == project, THREAD.c.kind == kind)
+                named = select(THREAD).where(*place, THREAD.c.id.in_(chunk))
+                statement = named.order_by(THREAD.c.id).with_for_update()
                 found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
         return found
 
@@ -114,7 +136,7 @@ class Store:
 
     def _meta(self, name: str) -> str | None:
         with self._reading() as connection:
-            return connection.scalar(select(META.c.value).where(META.c.key == name))
+            return read_meta(connection, name)
 
     @staticmethod
     def _set_meta(connection: Connection, name: str, value: str | None) -> None:
@@ -123,6 +145,16 @@ class Store:
             connection.execute(insert(META), {"key": name, "value": value})
 
 
+def read_meta(connection: Connection, name: str) -> str | None:
+    """A single fact about the registry itself."""
+    return connection.scalar(select(META.c.value).where(META.c.key == name))
+
+
+_COUNT = text(
+    "INSERT INTO count (project, kind, state, policy, n) "
+    "VALUES (:project, :kind, :state, :policy, :n) "
+    "ON CONFLICT (project, kind, state, policy) DO UPDATE SET n = count.n + excluded.n"
+)
 _COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
 _UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
 
@@ -137,11 +169,9 @@ def _counted(row: Values) -> tuple[str, Any, State, str]:
 
 def add(connection: Connection, deltas: Mapping[tuple[str, Any, State, str], int]) -> None:
     """Moves the count table; call it in the transaction that moves the rows."""
-    for (project, kind, state, policy), n in deltas.items():
+    for (project, kind, state, policy), n in sorted(deltas.items()):
         place = {"project": project, "kind": kind, "state": state, "policy": policy}
-        at = [COUNT.c[name] == value for name, value in place.items()]
-        if connection.execute(update(COUNT).where(*at).values(n=COUNT.c.n + n)).rowcount == 0:
-            connection.execute(insert(COUNT), {**place, "n": n})
+        connection.execute(_COUNT, {**place, "n": n})
 
 
 def changed(changes: Sequence[Change]) -> list[str]:

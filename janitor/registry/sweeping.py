@@ -5,77 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select
 
 from janitor.errors import StoreError
 from janitor.model import Key, State
-from janitor.registry.entries import Cursor, Entry, Event, Intent, Settlement
-from janitor.registry.reading import due_statement
-from janitor.registry.rows import Values, entry_of, rows_of, settled
-from janitor.registry.store import PAGE, Store, add, bound, by_key, changed, write
-from janitor.registry.tables import CLAIMED, EVENT, THREAD
+from janitor.registry.claiming import REVIEWED, Claiming, is_held
+from janitor.registry.entries import Claimant, Entry, Event, Intent, Settlement
+from janitor.registry.rows import Values, settled
+from janitor.registry.store import add, changed, write
+from janitor.registry.tables import EVENT, THREAD
 
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
 
-REVIEWED = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
-_CLAIM = (
-    update(THREAD)
-    .where(*by_key())
-    .values(claim_run=bindparam("run"), claim_until=bindparam("until"))
-)
+class Sweeping(Claiming):
+    """Intents, results and the next review."""
 
-
-class Sweeping(Store):
-    """Claims, intents, results and the next review."""
-
-    def claim(
-        self,
-        run: str,
-        now: datetime,
-        *,
-        lease_until: datetime,
-        limit: int = PAGE,
-        after: Cursor | None = None,
-        policy: str | None = None,
-    ) -> list[Entry]:
-        """Claims the next page of what is up for review, for this run alone until it settles.
-
-        What another run holds is left out until its lease is over.
-        """
-        lapsed = (THREAD.c.claim_run != run) & (THREAD.c.claim_until <= now)
-        free = or_(THREAD.c.claim_run.is_(None), lapsed)
-        statement = due_statement(now, after, limit, policy).where(free)
-        with self._writing() as connection:
-            found = connection.execute(statement.with_for_update(skip_locked=True))
-            entries = [entry_of(row, self._untrusted) for row in rows_of(found)]
-            _take(connection, run, lease_until, entries)
-        return entries
-
-    def claim_keys(
-        self, run: str, keys: Iterable[Key], now: datetime, *, lease_until: datetime
-    ) -> list[Entry]:
-        """Claims these threads whether they are due or not; those it could not get are left out."""
-        with self._writing() as connection:
-            rows = self._rows(connection, keys).values()
-            free = [row for row in rows if row["state"] in REVIEWED and _is_free(row, run, now)]
-            entries = [entry_of(row, self._untrusted) for row in free]
-            _take(connection, run, lease_until, entries)
-        return entries
-
-    def release_claims(self) -> int:
-        """Frees every claim; for whoever holds the run's lock, so that all owners are dead."""
-        freed = update(THREAD).where(text(CLAIMED)).values(claim_run=None, claim_until=None)
-        with self._writing() as connection:
-            return connection.execute(freed).rowcount
-
-    def intend(self, intents: Sequence[Intent]) -> None:
+    def intend(self, intents: Sequence[Intent], by: Claimant | None = None) -> frozenset[Key]:
         """Commits that these threads are about to be removed; durable when it returns.
 
-        StoreError, and nothing written, where one of them is no longer there to be removed.
+        Returns those whose claim `by` holds no longer: nothing of theirs is written. StoreError,
+        and nothing written at all, where one is no longer there to be removed.
         """
         with self._writing() as connection:
             rows = self._rows(connection, (intent.key for intent in intents))
+            lost = self._lost(connection, rows, by)
             after: dict[Key, Values] = {}
             for intent in intents:
                 row = rows.get(intent.key)
@@ -84,22 +38,41 @@ class Sweeping(Store):
                         f"{intent.key.project} {intent.key.id}: the registry says that it is gone "
                         "or not ours to remove; nothing was sent, run the sweep again"
                     )
-                after[intent.key] = row | _intended(intent)
+                if intent.key not in lost:
+                    after[intent.key] = row | _intended(intent)
             self._apply(connection, rows, after)
+            return lost
 
-    def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Writes what looks at threads changed: rows, labels, counts and events, all or nothing."""
+    def settle(
+        self, settlements: Sequence[Settlement], by: Claimant | None = None
+    ) -> frozenset[Key]:
+        """Writes what looks at threads changed: rows, labels, counts and events, all or nothing.
+
+        Returns those whose claim `by` holds no longer: nothing of theirs is written.
+        """
         with self._writing() as connection:
             rows = self._rows(connection, (said.key for said in settlements))
+            lost = self._lost(connection, rows, by)
+            kept = [said for said in settlements if said.key not in lost]
             after: dict[Key, Values] = {}
-            for said in settlements:
+            for said in kept:
                 row = after.get(said.key) or rows.get(said.key)
                 if row is not None:
                     after[said.key] = settled(row, said)
             for row in after.values():
                 self._date(row)
             self._apply(connection, rows, after)
-            _record(connection, [event for said in settlements for event in said.events])
+            _record(connection, [event for said in kept for event in said.events])
+            return lost
+
+    def _lost(
+        self, connection: Connection, rows: Mapping[Key, Values], by: Claimant | None
+    ) -> frozenset[Key]:
+        """The rows that are no longer `by`'s; judged once the rows are kept from other writers."""
+        if by is None:
+            return frozenset()
+        now = self._database.now(connection)
+        return frozenset(key for key, row in rows.items() if not is_held(row, by, now))
 
     def record(self, events: Sequence[Event]) -> None:
         """Appends events that change no thread."""
@@ -117,6 +90,19 @@ class Sweeping(Store):
                 new = dict(zip(names, values, strict=True))
                 if row is not None and any(row[name] != new[name] for name in names):
                     after[key] = row | new
+            self._apply(connection, rows, after)
+        return len(after)
+
+    def forgive(self, entries: Sequence[Entry]) -> int:
+        """Takes back what one failed attempt at each of these counted, and how long it rests."""
+        with self._writing() as connection:
+            rows = self._rows(connection, (entry.thread.key for entry in entries))
+            after: dict[Key, Values] = {}
+            for entry in entries:
+                row = rows.get(entry.thread.key)
+                if row is not None and row["attempts"] == entry.attempts + 1:
+                    before = {"attempts": entry.attempts, "last_error": entry.last_error}
+                    after[entry.thread.key] = row | before | {"review_at": entry.review_at}
             self._apply(connection, rows, after)
         return len(after)
 
@@ -154,17 +140,6 @@ class Sweeping(Store):
             counted = connection.execute(select(*group, func.count()).where(*old).group_by(*group))
             add(connection, {(p, k, state, policy or ""): -n for p, k, state, policy, n in counted})
             return connection.execute(delete(THREAD).where(*old)).rowcount
-
-
-def _take(connection: Connection, run: str, until: datetime, entries: Sequence[Entry]) -> None:
-    if entries:
-        lease = {"run": run, "until": until}
-        connection.execute(_CLAIM, [bound(entry.thread.key) | lease for entry in entries])
-
-
-def _is_free(row: Values, run: str, now: datetime) -> bool:
-    held = row["claim_run"]
-    return held is None or (held != run and row["claim_until"] <= now)
 
 
 def _intended(intent: Intent) -> Values:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, Table, text
+from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, String, Table, text
 from sqlmodel import Field, SQLModel
 
 from janitor.model import Kind, Outcome, Stage, State
@@ -23,7 +23,7 @@ NAMING = {
 REVIEWABLE = "review_at IS NOT NULL AND state IN ('active', 'archived', 'soft_deleted')"
 RANKED = "last_active_at IS NOT NULL AND state IN ('active', 'archived')"
 UNSETTLED = "state IN ('deleting', 'missing')"
-CLAIMED = "claim_run IS NOT NULL"
+CLAIMED = "claim_owner IS NOT NULL"
 FAILING = "attempts > 0"
 DEAD = "deleted_at IS NOT NULL"
 PRUNABLE = "archive_keep_until IS NOT NULL"
@@ -45,6 +45,10 @@ def by_value(enum: type[StrEnum]) -> Enum:
     )
 
 
+# Pages follow the order of keys, and ties are broken by it: the same order on both engines.
+NAME = String().with_variant(String(collation="C"), "postgresql")
+
+
 def json() -> Any:  # noqa: ANN401  what a field holds is said by its annotation
     """A column of JSON in which `None` is NULL."""
     return Field(default=None, sa_type=JSON(none_as_null=True))
@@ -57,7 +61,11 @@ class Row(SQLModel):
 
 
 class ThreadRow(Row, table=True):
-    """One registered container; times are UTC to the microsecond, NULL is unknown."""
+    """One registered container; times are UTC to the microsecond, NULL is unknown.
+
+    A claim belongs to `claim_owner`, one of the janitors that work `claim_run`, until
+    `claim_until`. Without an owner the row is free, and `claim_run` is done with it.
+    """
 
     __tablename__ = "thread"
     __table_args__ = (
@@ -70,9 +78,9 @@ class ThreadRow(Row, table=True):
         partial("ix_thread_prunable", "archive_keep_until", where=PRUNABLE),
     )
 
-    project: str = Field(primary_key=True)
+    project: str = Field(sa_type=NAME, primary_key=True)
     kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
-    id: str = Field(primary_key=True)
+    id: str = Field(sa_type=NAME, primary_key=True)
     state: State = Field(sa_type=by_value(State))
     registered_at: datetime
     created_at: datetime | None = None
@@ -103,6 +111,7 @@ class ThreadRow(Row, table=True):
     copy_is_current: bool = False
     archive_keep_until: datetime | None = None
     claim_run: str | None = None
+    claim_owner: str | None = None
     claim_until: datetime | None = None
     attempts: int = 0
     last_error: str | None = None
@@ -122,9 +131,9 @@ class LabelRow(Row, table=True):
         {"sqlite_with_rowid": False},
     )
 
-    project: str = Field(primary_key=True)
+    project: str = Field(sa_type=NAME, primary_key=True)
     kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
-    id: str = Field(primary_key=True)
+    id: str = Field(sa_type=NAME, primary_key=True)
     key: str = Field(primary_key=True)
     value: str = Field(primary_key=True)
 
@@ -172,7 +181,10 @@ class HoldRow(Row, table=True):
 
 
 class RunRow(Row, table=True):
-    """One run; `link` is its place in the chain of digests, given when it closes."""
+    """One run; `link` is its place in the chain of digests, given when it closes.
+
+    From `ready_at` on others may join: what is over a limit (`tripped`) was counted by then.
+    """
 
     __tablename__ = "run"
 
@@ -185,6 +197,9 @@ class RunRow(Row, table=True):
     closed_at: datetime | None = None
     result: RunResult | None = Field(default=None, sa_type=by_value(RunResult))
     counts: dict[str, int] | None = json()
+    ready_at: datetime | None = None
+    tripped: list[dict[str, str | int]] | None = json()
+    stops: list[dict[str, str | int]] | None = json()
     link: int | None = Field(default=None, unique=True)
     previous: str | None = None
     digest: str | None = None

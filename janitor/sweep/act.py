@@ -11,41 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from janitor.archive import Archive, fingerprint
+from janitor.archive import Archive, ArchiveDamagedError, fingerprint
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
 from janitor.errors import ArchiveError, BusyError, DriverError
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread
 from janitor.registry import Entry, Event, Intent, Settlement
+from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import event, settlement
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.writer import Writer
 
 SOFT_DELETE_MARK = "janitor_soft_deleted_at"
 WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
-
-
-class ChangedError(Exception):
-    """The thread is no longer what was decided about; it is kept, for the reason given.
-
-    `review` is the look that found it so, to be recorded: what it saw arrive is activity.
-    """
-
-    def __init__(self, reason: str, *, review: Review | None = None) -> None:
-        super().__init__(reason)
-        self.review = review
-
-
-class UnsettledError(DriverError):
-    """A removal of a committed intent may have worked, wholly or in part: the intent stays.
-
-    `name` is the event's: `torn` where items are gone and the container stands, else `failed`.
-    """
-
-    def __init__(self, message: str, *, name: str = "failed") -> None:
-        super().__init__(message)
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +36,7 @@ class Actor:
     parts: Parts
     run: str
     writer: Writer
+    lease: Lease
     doing: dict[Key, Stage] = field(default_factory=dict)
     """What is being done with each thread at this moment; a failure is told with it."""
 
@@ -94,8 +76,21 @@ class Actor:
         then = self._reviewer().decide(after.thread, now) if is_last else _still_due(review)
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
-        if review.thread.copy is not None:
+        if await asyncio.to_thread(self._holds_all_of, copy, review.thread.copy):
             await self._store().remove_older(key, copy)
+
+    def _holds_all_of(self, copy: Copy, older: Copy | None) -> bool:
+        """Whether an older copy may go: the newer one has every item of it.
+
+        A removal that was cut short, or the application, may have taken items away since; then
+        the series keeps both, and together they hold everything. Blocks.
+        """
+        if older is None or older.path == copy.path:
+            return False
+        try:
+            return self.archived_ids(older) <= self.archived_ids(copy)
+        except ArchiveDamagedError:
+            return False
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         again = await self._look_after(review, review.entry)
@@ -107,10 +102,12 @@ class Actor:
         thread = replace(again.thread, state=State.SOFT_DELETED, soft_deleted_at=now)
         if again.decision.mark_upstream and CATALOGUE[thread.key.kind].has_metadata:
             mark = {SOFT_DELETE_MARK: now.isoformat(timespec="seconds")}
+            self.lease.check()
             await self._driver(review).write_metadata(thread.key.id, mark)
             thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
         then = self._reviewer().decide(thread, now)
-        change = settlement(replace(again, thread=thread), then)
+        is_last = review.decision.stages[-1] is Stage.SOFT_DELETE
+        change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
         await self._settle(done, replace(change, soft_deleted_at=now))
 
@@ -149,9 +146,11 @@ class Actor:
         refusals: list[str] = []
 
         async def still_wanted() -> bool:
+            self.lease.check()
             refusals.extend(await self._why_no_longer(review))
             return not refusals
 
+        self.lease.check()
         try:
             response_id = await self._driver(review).delete(
                 review.thread.key.id,
@@ -168,10 +167,16 @@ class Actor:
             raise UnsettledError(f"the removal has no answer to believe: {error}") from error
         await self.settle_deleted(review, response_id=response_id)
 
-    async def withdraw(self, review: Review) -> None:
-        """End an intent of which nothing came: the thread is what it was, and still due."""
+    async def withdraw(self, review: Review, *, again: bool = False) -> None:
+        """End an intent of which nothing came: the thread is what it was, and still due.
+
+        The claim stays, unless the thread is given back to be worked `again` in this run.
+        """
         line = event(self.run, self.parts.clock(), review, "withdrawn", stage=Stage.DELETE)
-        await self.writer.settle(replace(settlement(review, _still_due(review)), events=(line,)))
+        change = settlement(review, _still_due(review))
+        await self.writer.settle(
+            replace(change, events=(line,), keep_claim=not again, claim_again=again)
+        )
 
     async def settle_deleted(
         self, review: Review, *, reason: str | None = None, response_id: str | None = None
@@ -199,6 +204,8 @@ class Actor:
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry says otherwise by now")
         again = await self._look_after(review, entry)
+        if is_paused(self.parts, entry, again.decision.policy):
+            raise ChangedError("paused", review=again)
         if again.decision.stage is not stage:
             reason = str(again.decision.reason or "changed since it was decided")
             raise ChangedError(reason, review=again)
@@ -245,6 +252,8 @@ class Actor:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
             return ("the registry says otherwise by now",)
+        if is_paused(self.parts, entry, review.decision.policy):
+            return ("paused",)
         heard = _heard(review.thread, entry.thread)
         decision = self._reviewer().decide(heard, self.parts.clock())
         wanted = Stage.DELETE in decision.stages

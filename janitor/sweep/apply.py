@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -69,7 +69,7 @@ def check(parts: Parts, made: Plan, name: str, max_age: timedelta) -> None:
         raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
 
 
-async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
+async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
     """Carry out what the plan says of each thread that is still exactly so and due.
 
     Begun again, it goes on where it stopped. Limits do not apply: a person has looked.
@@ -82,10 +82,12 @@ async def apply(parts: Parts, made: Plan, stop: asyncio.Event) -> Report:
     close_dead(parts.registry, parts.clock())
     run = parts.registry.open_run(_command(made), parts.policies.mode, digest, parts.clock())
     planned = {row.key: row for row in made.decisions if row.stages}
-    worker = Worker(parts, run.id, stop, drifted=_Drift(planned))
-    await recover(worker)
-    complete = await worker.work_all(_entries(worker, made))
-    return close(worker, run, Backlog(), complete=complete)
+    worker = Worker(parts, run, stop, drifted=_Drift(planned))
+    async with worker.lease.kept():
+        await recover(worker)
+        complete = await worker.work_all(_entries(worker, made))
+        worker.lease.check()
+        return close(worker, run, Backlog(), complete=complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,10 @@ class _Drift:
 
 def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
     """What the plan names and is not yet done, claimed for this run, by pages."""
-    registry, now = worker.parts.registry, worker.parts.clock()
+    registry = worker.parts.registry
     planned = (row for row in made.decisions if row.stages)
     while page := {row.key: row for row in islice(planned, PAGE)}:
-        lease = worker.lease_until(now)
-        claimed = registry.claim_keys(worker.run, page, now, lease_until=lease)
-        ours = {entry.thread.key: entry for entry in claimed}
+        ours = {one.thread.key: one for one in registry.claim_keys(worker.claimant, page)}
         for key, row in page.items():
             entry = ours.get(key) or registry.get(key)
             if entry is not None and _is_done(entry, row):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from janitor.policy import CEILING, Tripped, tripped
-from janitor.registry import Cursor, Entry, Registry
+from janitor.registry import Cursor, Entry, Note, Registry
 from janitor.sweep.parts import Parts
 from janitor.sweep.redecide import rules_digest
 from janitor.sweep.review import Review, Reviewer
@@ -79,6 +79,21 @@ def judge(parts: Parts, backlog: Backlog, now: datetime) -> None:
         over = tripped(parts.policies, name, due=number, population=living, since_last=since)
         if over is not None:
             backlog.tripped[name] = over
+
+
+def notes(backlog: Backlog) -> list[Note]:
+    """The limits that are tripped, as the run's record keeps them for those who join."""
+    return [asdict(over) for over in backlog.tripped.values()]
+
+
+def told(said: Iterable[Note]) -> dict[str, Tripped]:
+    """The limits that whoever opened the run found tripped, by policy."""
+    return {over.policy: over for over in (_tripped(note) for note in said)}
+
+
+def _tripped(note: Note) -> Tripped:
+    due, allowed, population = (int(note[name]) for name in ("due", "allowed", "population"))
+    return Tripped(str(note["limit"]), str(note["policy"]), due, allowed, population)
 
 
 def message(over: Tripped) -> str:

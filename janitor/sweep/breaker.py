@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from janitor.policy.rules import Limits
+from janitor.registry import Note
 
 LEAST_MISSING = 5
 
@@ -17,6 +18,16 @@ class Stop:
     limit: str
     message: str
     exit_code: int
+
+    @classmethod
+    def of(cls, note: Note) -> Stop:
+        """A stop as another janitor of the run wrote it down."""
+        where, limit, message = (str(note[name]) for name in ("project", "limit", "message"))
+        return cls(where, limit, message, int(note["exit_code"]))
+
+    def note(self) -> Note:
+        """The stop as the run's record keeps it."""
+        return asdict(self)
 
 
 class Breaker:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from janitor.archive import Archive
-from janitor.drivers import Driver
+from janitor.drivers import Driver, Guard
 from janitor.errors import ArchiveError
 from janitor.model import Kind
 from janitor.policy import Policies
@@ -41,6 +41,7 @@ class Parts:
     """The registry, the projects, the archive and the policies of one run.
 
     `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
+    `guard` holds changing requests back once the run's lease is over.
     Without an archive no policy archives, or `archive_error` says why none could be opened.
     """
 
@@ -52,3 +53,4 @@ class Parts:
     notify: Callable[[Notice], None]
     tombstones_keep_for: timedelta = timedelta(days=400)
     archive_error: ArchiveError | None = None
+    guard: Guard = field(default_factory=Guard)

@@ -19,31 +19,38 @@ from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
 from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry, Intent
-from janitor.sweep.act import ChangedError, UnsettledError
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
 
-PAGE = 500
+PAGE = 100
 CANARIES = 3
 
 
 async def recover(worker: Worker) -> None:
-    """Settle every intent that earlier runs left open; one whose policy is in audit waits."""
-    after: Key | None = None
-    while page := await asyncio.to_thread(worker.parts.registry.open_intents, after):
+    """Settle every intent that the dead left open; an audited or paused policy's waits."""
+    while page := await asyncio.to_thread(
+        worker.parts.registry.claim_intents, worker.claimant, limit=PAGE
+    ):
         for entry in page:
             if worker.is_over:
                 return
-            if worker.may_call_about(entry) and not _is_audited(worker, entry):
-                worker.actor.doing[entry.thread.key] = Stage.DELETE
-                await worker.settle_failures(entry, _recover(worker, entry))
-                worker.actor.doing.pop(entry.thread.key, None)
-        after = page[-1].thread.key
+            await worker.attend(entry, _attempt(worker, entry))
 
 
-def _is_audited(worker: Worker, entry: Entry) -> bool:
+async def _attempt(worker: Worker, entry: Entry) -> None:
+    if worker.may_call_about(entry) and not _waits(worker, entry):
+        worker.actor.doing[entry.thread.key] = Stage.DELETE
+        await worker.settle_failures(entry, _recover(worker, entry))
+        worker.actor.doing.pop(entry.thread.key, None)
+
+
+def _waits(worker: Worker, entry: Entry) -> bool:
+    """Whether the intent's policy is in audit or paused by now."""
     policy = entry.intent.policy if entry.intent is not None else ""
-    return worker.parts.policies.mode_of(policy) is Mode.AUDIT
+    audited = worker.parts.policies.mode_of(policy) is Mode.AUDIT
+    return audited or is_paused(worker.parts, entry, policy)
 
 
 async def _recover(worker: Worker, entry: Entry) -> None:
@@ -71,7 +78,7 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
     review = _review(worker, entry, probe.metadata)
     match await _left(worker, entry, driver, probe):
         case Left.ALL:
-            await worker.actor.withdraw(review)
+            await worker.actor.withdraw(review, again=True)
         case Left.SOME:
             _check_wanted(worker, review)
             await worker.actor.prove_object(review)
@@ -130,6 +137,7 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
         # Nothing more is sent about it: it is missing, like any other that the server forgot.
         await worker.actor.withdraw(review)
         raise GoneError(f"{key.kind} {key.id}: gone, and no longer to be deleted") from error
+    worker.actor.lease.check()
     response_id = await _delete_again(driver, key.id)
     if response_id is None and await _is_alive(driver, key.id):
         raise UnsettledError("the server says both that it exists and that it does not")

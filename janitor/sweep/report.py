@@ -47,12 +47,19 @@ def close_dead(registry: Registry, now: datetime) -> None:
 def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:
     """Believe or forget what was found missing, close the run, and say what it did."""
     registry, now = worker.parts.registry, worker.parts.clock()
+    worker.standing.heed(run.stops)
     stops = worker.stops()
     stopped = frozenset(stop.project for stop in stops)
+    registry.release(worker.claimant)
     registry.confirm_missing(run.id, except_projects=stopped)
-    registry.release_claims()
     closed = registry.close_run(run.id, _result(backlog, stops, complete=complete), now)
-    return Report(closed, backlog, dict(worker.outcomes), dict(worker.kept), stops)
+    return report(worker, closed, backlog)
+
+
+def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
+    """What this janitor did in a run, closed by whom it may."""
+    worker.parts.registry.forgive(worker.standing.blameless())
+    return Report(run, backlog, dict(worker.outcomes), dict(worker.kept), worker.stops())
 
 
 def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:

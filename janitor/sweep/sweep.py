@@ -1,25 +1,33 @@
-"""One sweep: recover, re-decide, count against the limits, then work what is due."""
+"""One sweep: recover, re-decide, count against the limits, then work what is due.
+
+A sweep is a run that one janitor opens and several may work. Whoever opens it counts the limits
+over everything that is due; the others join, take pages of their own, and hear of each stop.
+Whoever finds nothing left closes it. On SQLite one process does all of this alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, islice
 
-from janitor.model import State
+from janitor.errors import LockedError
 from janitor.policy import policies_digest
-from janitor.registry import Cursor, Entry
-from janitor.sweep.backlog import Backlog, count, due_entries
+from janitor.registry import Cursor, Entry, Lock, RunRecord, RunResult
+from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
-from janitor.sweep.report import Report, close, close_dead
+from janitor.sweep.report import Report, close, close_dead, report
 from janitor.sweep.review import Reviewer
 from janitor.sweep.work import Worker
 
-PAGE = 500
+PAGE = 200
+PATIENCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,51 +37,159 @@ class Orders:
     policy: str | None = None
     limit: int | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other janitors may work such a sweep: limits are counted over all of it."""
+        return self == Orders()
 
-async def sweep(parts: Parts, orders: Orders, stop: asyncio.Event) -> Report:
-    """Do one sweep and close its run. The caller holds the run lock.
 
-    `stop` ends it early: calls in flight finish and settle, nothing new is begun, and the run
-    closes as partial.
+async def sweep(parts: Parts, orders: Orders, stop: threading.Event) -> Report:
+    """Do one sweep, or share one that is open, until nothing is left of it.
+
+    The caller holds the run's lock, alone unless `orders.is_shared`. `stop` ends it early: calls
+    in flight finish and settle, nothing new is begun, and the last one out closes it as partial.
 
     Raises:
         StoreError: The registry failed; the run stays open and the next one takes it over.
+        LockedError: A sweep under other policies is open.
+        ClaimLostError: This janitor's lease ran out; others go on.
     """
+    registry = parts.registry
+    async with AsyncExitStack() as stack:
+        async with _held(lambda: registry.opening(PATIENCE), stop):
+            run = _join(parts) or _open(parts)
+            await stack.enter_async_context(_held(lambda: registry.working(run.id), stop))
+            worker = Worker(parts, run, stop)
+            await stack.enter_async_context(worker.lease.kept())
+            backlog = await _make_ready(worker, run, orders) if run.ready_at is None else None
+        share = _Share(worker, run, backlog or Backlog(tripped=told(run.tripped)), orders)
+        return await share.work()
+
+
+@asynccontextmanager
+async def _held(lock: Callable[[], Lock], stop: threading.Event) -> AsyncIterator[None]:
+    """Hold a lock that others hold for as long as they need, unless asked to stop."""
+    while True:
+        tried = lock()
+        try:
+            await asyncio.to_thread(tried.__enter__)
+            break
+        except LockedError:
+            if stop.is_set():
+                raise
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(tried.__exit__, None, None, None)
+
+
+def _join(parts: Parts) -> RunRecord | None:
+    """The open sweep where others work it; one whose janitors died is closed as failed."""
+    registry, run = parts.registry, parts.registry.open_sweep()
+    if run is None:
+        return None
+    if run.ready_at is None or registry.workers(run.id) == 0:
+        registry.close_run(run.id, RunResult.FAILED, parts.clock())
+        return None
+    if (run.policies_digest, run.mode) != (policies_digest(parts.policies), parts.policies.mode):
+        raise LockedError(
+            f"the sweep {run.id} is open under other policies: give every janitor the same "
+            "configuration, or wait until that sweep is over"
+        )
+    return run
+
+
+def _open(parts: Parts) -> RunRecord:
     registry, now = parts.registry, parts.clock()
     registry.release_claims()
     close_dead(registry, now)
     digest = policies_digest(parts.policies)
-    run = registry.open_run("sweep", parts.policies.mode, digest, now)
-    worker = Worker(parts, run.id, stop)
+    return registry.open_run("sweep", parts.policies.mode, digest, now)
+
+
+async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog:
+    """What comes before the first action, over everything that is due: one janitor does it."""
+    parts, now = worker.parts, run.started_at
     await recover(worker)
     await asyncio.to_thread(redecide, parts, now)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
-    worker.forbidden, worker.counted_at = frozenset(backlog.tripped), now
-    worker.only = orders.policy
-    entries = chain(_claimed(worker, now, orders.policy), _missing(parts, now))
-    complete = await worker.work_all(islice(entries, orders.limit))
-    registry.expire_tombstones(now - parts.tombstones_keep_for)
-    return close(worker, run, backlog, complete=complete and orders == Orders())
-
-
-def _claimed(worker: Worker, now: datetime, policy: str | None) -> Iterator[Entry]:
-    """What is up for review, claimed for this run by pages."""
-    registry, after = worker.parts.registry, None
-    lease = worker.lease_until(now)
-    while page := registry.claim(
-        worker.run, now, lease_until=lease, limit=PAGE, after=after, policy=policy
-    ):
-        yield from page
-        after = Cursor.of(page[-1])
-
-
-def _missing(parts: Parts, now: datetime) -> Iterator[Entry]:
-    """What was missing before and is to be asked for once more."""
-    for entry in parts.registry.select(state=State.MISSING):
-        if entry.review_at is not None and entry.review_at <= now:
-            yield entry
+    worker.lease.check()
+    parts.registry.mark_ready(run.id, notes(backlog), parts.clock())
+    return backlog
 
 
 def _count(parts: Parts, now: datetime, policy: str | None) -> Backlog:
     reviewer = Reviewer(parts, parts.registry.holds(now))
     return count(parts, reviewer, due_entries(parts.registry, now, policy), now)
+
+
+class _Share:
+    """One janitor's part in a sweep: pages for as long as there are any, then the end."""
+
+    def __init__(self, worker: Worker, run: RunRecord, backlog: Backlog, orders: Orders) -> None:
+        self._worker = worker
+        self._run = run
+        self._backlog = backlog
+        self._orders = orders
+        self._registry = worker.parts.registry
+        worker.forbidden, worker.counted_at = frozenset(backlog.tripped), run.started_at
+        worker.only = orders.policy
+
+    async def work(self) -> Report:
+        """Work until the run is closed or this janitor has to leave it."""
+        worker, registry = self._worker, self._registry
+        while True:
+            entries = chain(self._due(), self._missing())
+            complete = await worker.work_all(islice(entries, self._orders.limit))
+            if complete:
+                await recover(worker)
+            worker.lease.check()
+            async with _held(lambda: registry.opening(PATIENCE), worker.stop):
+                done = self._leave(complete=complete)
+            if done is not None:
+                return done
+            # Others are at work; what they leave behind is free when their lease is over.
+            await asyncio.sleep(worker.lease.pause)
+
+    def _leave(self, *, complete: bool) -> Report | None:
+        """Close the run where it is done, or leave it to others; `None` where neither may be."""
+        run = self._fresh()
+        if run.closed_at is not None:
+            return report(self._worker, run, self._backlog)
+        has_to = self._worker.is_over or self._orders.limit is not None
+        if has_to:
+            self._registry.release(self._worker.claimant)
+        is_done = self._registry.is_exhausted(run.id, run.started_at, self._orders.policy)
+        is_last = has_to and self._registry.workers(run.id) <= 1
+        if is_done or is_last:
+            keep_for = self._worker.parts.tombstones_keep_for
+            self._registry.expire_tombstones(run.started_at - keep_for)
+            whole = (is_done or complete) and self._orders.is_shared
+            return close(self._worker, run, self._backlog, complete=whole)
+        return report(self._worker, run, self._backlog) if has_to else None
+
+    def _fresh(self) -> RunRecord:
+        """The run as it is by now, its stops heeded."""
+        run = self._registry.run(self._run.id) or self._run
+        self._worker.standing.heed(run.stops)
+        return run
+
+    def _due(self) -> Iterator[Entry]:
+        """What was up for review when the run began, claimed by pages."""
+        after, by, policy = None, self._worker.claimant, self._orders.policy
+        while self._fresh().closed_at is None and (
+            page := self._registry.claim(
+                by, self._run.started_at, after=after, limit=PAGE, policy=policy
+            )
+        ):
+            yield from page
+            after = Cursor.of(page[-1])
+
+    def _missing(self) -> Iterator[Entry]:
+        """What was missing before and is to be asked for once more."""
+        after, by = None, self._worker.claimant
+        while self._fresh().closed_at is None and (
+            page := self._registry.claim_missing(by, self._run.started_at, after=after, limit=PAGE)
+        ):
+            yield from page
+            after = page[-1].thread.key

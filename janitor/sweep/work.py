@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -13,17 +14,22 @@ from janitor.errors import (
     AccessError,
     ArchiveError,
     BusyError,
+    ClaimLostError,
     DriverError,
     GoneError,
     JanitorError,
 )
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
-from janitor.registry import Entry, Event, Settlement
-from janitor.sweep.act import Actor, ChangedError, UnsettledError
-from janitor.sweep.breaker import Breaker, Stop
+from janitor.registry import Entry, Event, RunRecord, Settlement
+from janitor.sweep.act import Actor
+from janitor.sweep.breaker import Stop
+from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import missing_again_at, setback, settlement
+from janitor.sweep.standing import Standing
+from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.writer import Writer
 
 Drifted = Callable[[Review], str | None]
@@ -34,38 +40,38 @@ class Worker:
     """Works the threads of one run; what it counts comes from committed settlements."""
 
     def __init__(
-        self, parts: Parts, run: str, stop: asyncio.Event, drifted: Drifted | None = None
+        self, parts: Parts, run: RunRecord, stop: threading.Event, drifted: Drifted | None = None
     ) -> None:
         self._drifted = drifted
         self.parts = replace(parts, notify=self._told)
         self._outer_notify = parts.notify
-        self.run = run
+        self.run = run.id
+        self.claimant = parts.registry.claimant(run.id)
+        self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
+        parts.guard.may_change = lambda: not self.lease.is_over
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None
         self.only: str | None = None
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
-        self.writer = Writer(parts.registry)
-        self.actor = Actor(self.parts, run, self.writer)
+        self.writer = Writer(parts.registry, self.claimant)
+        self.actor = Actor(self.parts, run.id, self.writer, self.lease)
         limits = parts.policies.limits
-        self.breakers = {name: Breaker(name, limits) for name in parts.projects}
+        self.standing = Standing(parts.projects, limits)
         self.archive_error = parts.archive_error
-        self._deadline = parts.clock() + limits.max_duration
+        self._deadline = run.started_at + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
 
     @property
     def is_over(self) -> bool:
         """Whether nothing new may be begun."""
-        return self.stop.is_set() or self.parts.clock() >= self._deadline
-
-    def lease_until(self, now: datetime) -> datetime:
-        """Until when this run's claims stand; on SQLite the run lock outlives them all."""
-        return now + self.parts.policies.limits.max_duration
+        late = self.parts.clock() >= self._deadline
+        return late or self.stop.is_set() or self.lease.is_over
 
     def stops(self) -> tuple[Stop, ...]:
         """What was stopped and why: projects, and the archive as a whole."""
-        stops = [breaker.stop for breaker in self.breakers.values() if breaker.stop]
+        stops = self.standing.stops()
         if self.archive_error is not None:
             message = f"{self.archive_error}. Policies that archive are paused; nothing was removed"
             stops.append(Stop("", "archive", message, self.archive_error.exit_code))
@@ -85,12 +91,22 @@ class Worker:
                     if self.is_over:
                         return False
                     await room.acquire()
-                    task = group.create_task(self.work(entry))
+                    task = group.create_task(self.attend(entry, self.work(entry)))
                     task.add_done_callback(lambda _: room.release())
         except BaseExceptionGroup as failed:
             # The others were cancelled and say nothing new; what a person must see is the first.
             raise failed.exceptions[0] from failed
         return True
+
+    async def attend(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
+        """Run `work` about a claimed thread; however it ends, the claim ends with it."""
+        try:
+            await work
+            await self.writer.give_back(entry.thread.key)
+        except ClaimLostError:
+            self._keep_unsettled(entry, "claim_lost")
+        if (stop := self.standing.fresh_stop(entry.thread.key.project)) is not None:
+            await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
 
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""
@@ -101,14 +117,17 @@ class Worker:
             review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
             if self._is_over_a_limit(review):
                 self._keep_unsettled(entry, "limit")
+            elif is_paused(self.parts, entry, review.decision.policy):
+                self._keep_unsettled(entry, "paused")
             else:
                 told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
                 await self.settle_failures(told, self._look_and_follow(review))
 
     def may_call_about(self, entry: Entry) -> bool:
         """Whether the thread's project is served and was not stopped."""
-        served = self.reviewer.serves(entry)
-        return served and self.breakers[entry.thread.key.project].stop is None
+        return self.reviewer.serves(entry) and not self.standing.is_stopped(
+            entry.thread.key.project
+        )
 
     async def settle_failures(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
         """Run `work` about one thread and settle the ways in which it can fail.
@@ -116,23 +135,23 @@ class Worker:
         Raises:
             StoreError: The registry failed; nothing may go on.
         """
-        breaker = self.breakers[entry.thread.key.project]
+        project = entry.thread.key.project
         try:
             await work
         except ChangedError as error:
             await self._settle_kept(entry, error)
         except GoneError:
-            await self._missed(entry, breaker)
+            await self._missed(entry)
         except BusyError as error:
-            breaker.answered()
+            self.standing.answered(project)
             await self._set_back(entry, Outcome.BUSY, error)
         except AccessError as error:
-            breaker.unauthorised(str(error))
+            self.standing.unauthorised(project, str(error))
         except UnsettledError as error:
-            breaker.failed()
+            self.standing.failed(entry)
             await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
         except DriverError as error:
-            breaker.failed()
+            self.standing.failed(entry)
             await self._set_back(entry, Outcome.FAILED, error)
         except ArchiveDamagedError as error:
             await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)
@@ -146,7 +165,7 @@ class Worker:
                 self.actor.doing[key] = review.decision.stage
             review = await self.reviewer.on_probe(review.entry, self.parts.clock())
             self.actor.doing.pop(key, None)
-            self.breakers[key.project].answered()
+            self.standing.answered(key.project)
         await self._follow(review, counted)
 
     async def _follow(self, review: Review, counted: str | None) -> None:
@@ -204,10 +223,10 @@ class Worker:
         await self.writer.settle(replace(settlement(review, due), events=(line,)))
         self._tell(line)
 
-    async def _missed(self, entry: Entry, breaker: Breaker) -> None:
+    async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""
         if entry.thread.state is not State.MISSING:
-            breaker.missed()
+            self.standing.missed(entry.thread.key.project)
         at = missing_again_at(entry.missing_since, self.parts.clock())
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
         seen = entry.review_at

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
-from janitor.registry import Intent, Registry, Settlement
+from janitor.errors import ClaimLostError
+from janitor.model import Key
+from janitor.registry import Claimant, Intent, Registry, Settlement
 
 T = TypeVar("T")
 
@@ -16,11 +18,14 @@ class Writer:
 
     A call returns after its own change is committed, so that straight-line code (intent, call,
     settle) keeps its order, while changes that wait at the same moment share one commit.
+    ClaimLostError reaches only who lost the claim; what shares the commit is written.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self._intents = Batch(registry.intend)
-        self._settlements = Batch(registry.settle)
+    def __init__(self, registry: Registry, by: Claimant) -> None:
+        self._intents = Batch[Intent](lambda said: registry.intend(said, by), _key)
+        self._settlements = Batch[Settlement](lambda said: registry.settle(said, by), _key)
+        self._passes = Batch[Key](lambda keys: registry.pass_by(by, keys), lambda key: key)
+        self._given_back: set[Key] = set()
 
     async def intend(self, intent: Intent) -> None:
         """Commit the intent of a removing call."""
@@ -29,13 +34,28 @@ class Writer:
     async def settle(self, settlement: Settlement) -> None:
         """Commit what a look or an action changed."""
         await self._settlements.add(settlement)
+        if not settlement.keep_claim:
+            self._given_back.add(settlement.key)
+
+    async def give_back(self, key: Key) -> None:
+        """End the claim where no settlement did: the thread stays as it is."""
+        if key in self._given_back:
+            self._given_back.discard(key)
+        else:
+            await self._passes.add(key)
 
 
 class Batch(Generic[T]):
-    """Collects values while a commit is under way and commits them together in the next one."""
+    """Collects values while a commit is under way and commits them together in the next one.
 
-    def __init__(self, commit: Callable[[Sequence[T]], None]) -> None:
+    `commit` gives back the keys of what it could not write since their claim was lost.
+    """
+
+    def __init__(
+        self, commit: Callable[[Sequence[T]], Collection[Key]], key: Callable[[T], Key]
+    ) -> None:
         self._commit = commit
+        self._key = key
         self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -51,18 +71,25 @@ class Batch(Generic[T]):
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await asyncio.to_thread(self._commit, [value for value, _ in batch])
+                lost = await asyncio.to_thread(self._commit, [value for value, _ in batch])
             except Exception as error:  # noqa: BLE001 - handed to every waiter
                 for _, done in batch:
                     _fail(done, error)
             else:
-                for _, done in batch:
-                    _finish(done)
+                self._finish(batch, lost)
+
+    def _finish(
+        self, batch: Sequence[tuple[T, asyncio.Future[None]]], lost: Collection[Key]
+    ) -> None:
+        for value, done in batch:
+            if (key := self._key(value)) in lost:
+                _fail(done, ClaimLostError(f"{key.project} {key.id}: its lease was over; left"))
+            elif not done.done():
+                done.set_result(None)
 
 
-def _finish(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
+def _key(said: Intent | Settlement) -> Key:
+    return said.key
 
 
 def _fail(done: asyncio.Future[None], error: Exception) -> None:

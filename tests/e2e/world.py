@@ -31,7 +31,11 @@ version: 1
 mode: {mode}
 registry: {{url: "sqlite:///{registry}"}}
 projects:
-  main: {{api_key: {{env: JANITOR_WORLD_KEY}}, base_url: "{base_url}", concurrency: {concurrency}}}
+  main:
+    api_key: {{env: JANITOR_WORLD_KEY}}
+    base_url: "{base_url}"
+    concurrency: {concurrency}
+    rate: {{delete: unlimited, read: unlimited, write: unlimited}}
 archive: {{url: "file://{archive}", keep_for: 1y}}
 limits: {{max_percent: 100}}
 policies:

@@ -34,6 +34,12 @@ SENTENCES = {
     "more than 50,000 nodes counted with aliases expanded": "too_many_nodes",
     "a non-string scalar in metadata": "metadata_*",
     "inline secrets": "inline_*",
+    "cron that is none": "schedule_cron_*",
+    "a time zone that does not exist": "schedule_unknown_timezone",
+    "cron and every, or neither": "schedule_[bn]*",
+    "an open listener without tokens": "service_open_without_tokens",
+    "more tokens than a rotation needs": "service_three_tokens",
+    "inline tokens": "inline_token*",
 }
 """What the policy language promises to refuse, and the files that hold it to that."""
 

@@ -128,7 +128,7 @@ def test_an_access_error_names_the_remedy() -> None:
     message = str(fails_with(*VERBS[0], api_error(401, code="invalid_api_key")))
     assert "projects.main" in message
     assert "invalid_api_key" in message
-    assert "janitor doctor" in message
+    assert "janitor plan" in message
 
 
 @pytest.mark.parametrize("code", ["has\x1b[31mcolour", "two words", "x" * 65])

@@ -20,6 +20,10 @@ SHOWN = {
     "what was deleted": "$ janitor list --state deleted",
     "why one was kept": "$ janitor explain conv_",
     "metrics": "janitor_actions_total{",
+    "a service": "$ janitor serve",
+    "its sweeps": "INFO run ",
+    "its scrape": 'janitor_sweeps_total{result="',
+    "its end": "INFO stopped",
 }
 REASONS = (
     *("excluded", "future_dated", "hold", "keep_forever", "keep_last", "keep_until"),

@@ -15,7 +15,8 @@ from janitor.cli.context import DEFAULT_CONFIGS
 SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
     "Look": ["plan", "list", "explain", "runs"],
-    "Act": ["apply", "sweep", "restore"],
+    "Act": ["apply", "sweep", "serve", "restore"],
+    "Stop": ["pause", "resume"],
 }
 
 

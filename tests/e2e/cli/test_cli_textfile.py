@@ -53,10 +53,20 @@ def test_totals_never_go_backwards_over_runs(world: World) -> None:
         fallen = [
             key
             for key, value in before.items()
-            if key[0] in {"janitor_actions_total", "janitor_sweeps_total"}
+            if key[0].endswith(("_total", "_bucket", "_count", "_sum"))
             and after.get(key, 0) < value
         ]
         assert fallen == []
+
+
+def test_what_runs_without_a_textfile_do_is_counted_too(world: World) -> None:
+    world.fill(1)
+    first = totals(swept(world), "janitor_api_requests_total")
+    world.fill(2)
+    assert world.run("sweep").code == 0
+    last = totals(swept(world), "janitor_api_requests_total")
+    deletes = ("delete", "conversation", "main", "200")
+    assert last[deletes] == 3 * first[deletes]
 
 
 def test_states_and_success_are_told(world: World) -> None:

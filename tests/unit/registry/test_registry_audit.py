@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -89,7 +88,7 @@ def test_a_forged_record_breaks_the_chain(registry: Registry, forgery: str) -> N
 def test_a_dropped_run_breaks_the_chain(registry: Registry) -> None:
     first, second = ran(registry), ran(registry)
     with registry._writing() as connection:
-        connection.exec_driver_sql("DELETE FROM run WHERE id = ?", (first,))
+        connection.exec_driver_sql(f"DELETE FROM run WHERE id = '{first}'")  # noqa: S608
     assert registry.first_broken_run() == second
 
 
@@ -208,11 +207,3 @@ def test_threads_of_a_process_share_it(registry: Registry) -> None:
 
     assert sum(asyncio.run(together()), Registered()) == Registered(added=480)
     assert sum(registry.states().values()) == 480
-
-
-def test_nothing_overwritten_stays_readable(url: str, tmp_path: Path) -> None:
-    note = "purple-elephant-4711"
-    with Registry.open(url) as registry:
-        registry.register([Registration(KEY, metadata={"note": note})], NOW)
-        registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
-    assert not any(note.encode() in path.read_bytes() for path in tmp_path.iterdir())

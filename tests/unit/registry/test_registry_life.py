@@ -8,6 +8,7 @@ from janitor.errors import StoreError
 from janitor.model import Copy, Key, Kind, Outcome, Probe, Stage, State
 from janitor.policy.activity import observe
 from janitor.registry import (
+    Claimant,
     Cursor,
     Event,
     Intent,
@@ -112,8 +113,8 @@ def test_what_must_not_enter_is_refused(registry: Registry, said: Registration) 
 
 def test_the_whole_life_of_a_row(registry: Registry) -> None:
     registry.register([Registration(KEY, NOW - DAY, NOW - DAY, metadata={"u": "x"})], NOW)
-    (claimed,) = registry.claim("r1", NOW, lease_until=NOW + DAY)
-    assert registry.claim("r1", NOW, lease_until=NOW + DAY) == []
+    (claimed,) = registry.claim(Claimant("r1", "a"), NOW)
+    assert registry.claim(Claimant("r1", "a"), NOW) == []
     seen = observe(claimed.sightings, Probe(NOW - DAY, None, {"plan": "t"}, "i1"), NOW)
     registry.settle(
         [
@@ -224,12 +225,11 @@ def test_a_fresh_decision_may_say_nothing(registry: Registry) -> None:
 
 def test_claims_of_the_dead_are_taken_over(registry: Registry) -> None:
     registry.register([Registration(KEY)], NOW)
-    registry.claim("r1", NOW, lease_until=NOW + DAY)
-    assert registry.claim("r2", NOW, lease_until=NOW + DAY) == []
-    assert registry.claim_keys("r2", [KEY], NOW, lease_until=NOW + DAY) == []
-    assert registry.release_claims() == 1
-    assert registry.claim_keys("r2", [KEY], NOW, lease_until=NOW + DAY) != []
-    entry = registry.claim("r3", NOW + DAY, lease_until=NOW + 2 * DAY)[0]
+    dead, living = Claimant("r1", "a"), Claimant("r2", "b")
+    registry.claim(dead, NOW)
+    assert registry.claim(living, NOW) == registry.claim_keys(living, [KEY]) == []
+    assert registry.release(dead) == 1
+    (entry,) = registry.claim_keys(living, [KEY])
     assert entry.attempts == 0
 
 

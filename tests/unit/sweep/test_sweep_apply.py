@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -192,7 +192,7 @@ def test_applied_again_it_goes_on_where_it_stopped(world: World) -> None:
     world.concurrency = 1
     keys = [world.add(Kind.THREAD, items=0) for _ in range(6)]
     made = through_a_file(world.plan())
-    stop = asyncio.Event()
+    stop = threading.Event()
     world.on("DELETE", "*", stop.set, skip=2)
     first = world.apply(made, stop)
     done = {key for key in keys if world.state(key) is State.DELETED}

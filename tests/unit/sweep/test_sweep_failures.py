@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -153,7 +153,7 @@ def test_what_is_missing_is_asked_for_after_one_seven_and_thirty_days(passed: ti
 
 
 def test_a_clean_stop_settles_what_it_began(world: World) -> None:
-    stop = asyncio.Event()
+    stop = threading.Event()
     key = world.add()
     world.on("GET", path_of(key), stop.set)
     assert world.sweep(stop=stop).run.result == "done"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sweep_world import NOW, World
 
 from janitor.errors import StoreError
-from janitor.model import Kind, State
+from janitor.model import Key, Kind, State
 from janitor.registry import Intent, Settlement
 from janitor.sweep.writer import Batch, Writer
 
@@ -24,14 +24,19 @@ class Log:
         self.batches: list[list[int]] = []
         self.refused = refused
 
-    def __call__(self, values: Sequence[int]) -> None:
+    def __call__(self, values: Sequence[int]) -> frozenset[Key]:
         self.batches.append(list(values))
         if self.refused.intersection(values):
             raise StoreError(f"refused {sorted(self.refused.intersection(values))}")
+        return frozenset()
 
     @property
     def committed(self) -> list[int]:
         return [value for batch in self.batches for value in batch]
+
+
+def key_of(value: int) -> Key:
+    return Key("main", Kind.THREAD, f"thread_{value}")
 
 
 async def add_all(batch: Batch[int], values: Sequence[int]) -> list[BaseException | None]:
@@ -41,7 +46,7 @@ async def add_all(batch: Batch[int], values: Sequence[int]) -> list[BaseExceptio
 @given(st.lists(st.integers(), max_size=50))
 def test_all_are_committed_once_and_in_order(values: list[int]) -> None:
     log = Log()
-    assert asyncio.run(add_all(Batch(log), values)) == [None] * len(values)
+    assert asyncio.run(add_all(Batch(log, key_of), values)) == [None] * len(values)
     assert log.committed == values
 
 
@@ -52,7 +57,7 @@ def test_what_a_commit_raises_reaches_each_of_its_waiters_and_no_other(
     log = Log(refused)
 
     async def main() -> None:
-        batch = Batch(log)
+        batch = Batch(log, key_of)
         for value in values:
             try:
                 await batch.add(value)
@@ -69,13 +74,13 @@ def test_those_who_wait_together_share_a_commit() -> None:
     began, may_end = threading.Event(), threading.Event()
     log = Log()
 
-    def commit(values: Sequence[int]) -> None:
+    def commit(values: Sequence[int]) -> frozenset[Key]:
         began.set()
         may_end.wait()
-        log(values)
+        return log(values)
 
     async def main() -> None:
-        batch = Batch(commit)
+        batch = Batch(commit, key_of)
         first = asyncio.create_task(batch.add(0))
         await asyncio.to_thread(began.wait)
         others = [asyncio.create_task(batch.add(value)) for value in range(1, 101)]
@@ -92,7 +97,7 @@ def test_a_refusal_of_one_commit_leaves_the_next_as_it_is() -> None:
     log = Log(frozenset([1]))
 
     async def main() -> list[BaseException | None]:
-        batch = Batch(log)
+        batch = Batch(log, key_of)
         return [*await add_all(batch, [1, 2]), *await add_all(batch, [3, 4])]
 
     first, second, *rest = asyncio.run(main())
@@ -105,7 +110,7 @@ def test_a_waiter_that_was_cancelled_does_not_stop_the_others() -> None:
     log = Log()
 
     async def main() -> None:
-        batch = Batch(log)
+        batch = Batch(log, key_of)
         tasks = [asyncio.create_task(batch.add(value)) for value in range(3)]
         await asyncio.sleep(0)
         tasks[0].cancel()
@@ -120,8 +125,11 @@ def test_a_waiter_that_was_cancelled_does_not_stop_the_others() -> None:
 def test_an_intent_is_durable_before_its_call_and_before_its_result(world: World) -> None:
     keys = [world.add(Kind.THREAD) for _ in range(10)]
 
+    by = world.registry.claimant("run")
+    world.registry.claim_keys(by, keys)
+
     async def main() -> None:
-        writer = Writer(world.registry)
+        writer = Writer(world.registry, by)
         await asyncio.gather(
             *(writer.intend(Intent(key, "run", NOW, "chats", NOW, "access")) for key in keys)
         )
@@ -139,7 +147,8 @@ def test_an_intent_about_what_is_gone_is_refused_and_nothing_is_written(world: W
     world.sweep()
 
     async def main() -> None:
-        await Writer(world.registry).intend(Intent(key, "run", NOW, "chats"))
+        writer = Writer(world.registry, world.registry.claimant("run"))
+        await writer.intend(Intent(key, "run", NOW, "chats"))
 
     with pytest.raises(StoreError, match="gone"):
         asyncio.run(main())

@@ -10,6 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     for create in (
@@ -31,9 +33,9 @@ def upgrade() -> None:
 def _thread() -> None:
     op.create_table(
         "thread",
-        sa.Column("project", sa.String(), nullable=False),
+        sa.Column("project", NAME, nullable=False),
         sa.Column("kind", sa.String(20), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", NAME, nullable=False),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
@@ -64,6 +66,7 @@ def _thread() -> None:
         sa.Column("copy_is_current", sa.Boolean(), nullable=False),
         sa.Column("archive_keep_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claim_run", sa.String(), nullable=True),
+        sa.Column("claim_owner", sa.String(), nullable=True),
         sa.Column("claim_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("last_error", sa.String(), nullable=True),
@@ -78,7 +81,7 @@ def _thread() -> None:
 
 def _thread_indexes() -> None:
     for name, columns, where in (
-        ("ix_thread_claim", ["claim_run"], "claim_run IS NOT NULL"),
+        ("ix_thread_claim", ["claim_run"], "claim_owner IS NOT NULL"),
         ("ix_thread_dead", ["deleted_at"], "deleted_at IS NOT NULL"),
         ("ix_thread_failing", ["project", "kind", "id"], "attempts > 0"),
         ("ix_thread_prunable", ["archive_keep_until"], "archive_keep_until IS NOT NULL"),
@@ -105,9 +108,9 @@ def _thread_indexes() -> None:
 def _label() -> None:
     op.create_table(
         "label",
-        sa.Column("project", sa.String(), nullable=False),
+        sa.Column("project", NAME, nullable=False),
         sa.Column("kind", sa.String(20), nullable=False),
-        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("id", NAME, nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("value", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("project", "kind", "id", "key", "value", name="pk_label"),
@@ -173,6 +176,9 @@ def _run() -> None:
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("result", sa.String(20), nullable=True),
         sa.Column("counts", sa.JSON(), nullable=True),
+        sa.Column("ready_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tripped", sa.JSON(), nullable=True),
+        sa.Column("stops", sa.JSON(), nullable=True),
         sa.Column("link", sa.Integer(), nullable=True),
         sa.Column("previous", sa.String(), nullable=True),
         sa.Column("digest", sa.String(), nullable=True),

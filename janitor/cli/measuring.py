@@ -1,0 +1,88 @@
+"""What metrics say: history at the start, the registry at each look, a report at each end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from janitor.metrics import Metrics, Totals
+from janitor.registry import Registry
+from janitor.sweep import Parts, Report
+from janitor.sweep.overdue import overdue
+
+COUNTERS = "counters"
+"""Under which name the registry keeps what all processes have counted."""
+
+
+class Counted:
+    """The counters of all processes, kept in the registry, so that none of them ever falls."""
+
+    def __init__(self, metrics: Metrics, registry: Registry) -> None:
+        self._metrics = metrics
+        self._registry = registry
+        self._kept: Totals = {}
+        metrics.load_actions(registry.totals())
+        metrics.carry(_read(registry.recall(COUNTERS)))
+
+    def keep(self) -> None:
+        """Add what was counted since the last time to what the registry keeps.
+
+        Raises:
+            StoreError: The registry cannot be written; the next call adds it all the same.
+        """
+        grown = self._metrics.grown()
+        added = {place: value - self._kept.get(place, 0.0) for place, value in grown.items()}
+        self._registry.alter(COUNTERS, lambda before, _: _spell(_sum(_read(before), added)))
+        self._kept = grown
+
+
+def _sum(before: Totals, added: Totals) -> Totals:
+    places = [*before, *(place for place in added if place not in before)]
+    return {place: before.get(place, 0.0) + added.get(place, 0.0) for place in places}
+
+
+def _spell(totals: Totals) -> str:
+    return json.dumps([[name, labels, value] for (name, labels), value in totals.items()])
+
+
+def _read(said: str | None) -> Totals:
+    rows = json.loads(said or "[]")
+    return {(name, tuple((k, v) for k, v in labels)): value for name, labels, value in rows}
+
+
+def look(metrics: Metrics, registry: Registry) -> None:
+    """Set the gauges that the registry knows without a scan."""
+    from janitor.cli.showing import now
+
+    at = now()
+    metrics.load_threads(registry.states())
+    metrics.inbox_rows.set(registry.undrained())
+    metrics.holds.set(len(registry.holds(at)))
+    metrics.show(metrics.pauses, {(pause.scope,): 1 for pause in registry.pauses(at)})
+    if (last := registry.last_completed(at)) is not None:
+        metrics.succeeded(last)
+    metrics.registry_up.set(1)
+
+
+async def end(metrics: Metrics, report: Report, parts: Parts) -> None:
+    """Take in what a run reported and left undone; what no longer holds is taken back."""
+    at = parts.clock()
+    _reported(metrics, report)
+    left = await asyncio.to_thread(overdue, parts, at)
+    ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
+    metrics.show(metrics.overdue, ages)
+
+
+def _reported(metrics: Metrics, report: Report) -> None:
+    run, backlog = report.run, report.backlog
+    metrics.unmatched.set(backlog.kept["unmatched"])
+    metrics.future_dated.set(backlog.kept["future_dated"])
+    metrics.show(metrics.due, backlog.stages)
+    metrics.show(metrics.silent_rules, {(rule,): 1 for rule in backlog.silent_rules})
+    tripped = [(over.limit, policy) for policy, over in backlog.tripped.items()]
+    tripped += [(stop.limit, "") for stop in report.stops]
+    metrics.show(metrics.limit_tripped, dict.fromkeys(tripped, 1))
+    if run.result is not None:
+        metrics.sweeps.labels(run.result).inc()
+    if run.closed_at is not None:
+        metrics.sweep_seconds.observe((run.closed_at - run.started_at).total_seconds())

@@ -1,0 +1,128 @@
+"""`pause` and `resume`: a person's word, kept in the registry."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from janitor.cli.context import Settings, emit, plain
+from janitor.cli.options import DURATION
+from janitor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from janitor.registry import Registry
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def _scoped(command: Command) -> Command:
+    """Adds the options that say what is meant, and where to find it."""
+    for option in (
+        click.option("--project", help="Only this project."),
+        click.option("--policy", help="Only what this policy governs."),
+        click.option("--registry", help="Its URL, where the configuration cannot be read."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("pause")
+@click.option("--for", "span", type=DURATION, help="Resume by itself after so long.")
+@click.option("--reason", required=True, help="Why; everybody who looks is told.")
+@_scoped
+@click.pass_obj
+def pause_command(
+    settings: Settings,
+    *,
+    span: timedelta | None,
+    reason: str,
+    project: str | None,
+    policy: str | None,
+    registry: str | None,
+) -> None:
+    r"""Leave everything alone, or one project or policy; every replica obeys before its next call.
+
+    Registration and metrics go on. Works while the configuration is broken.
+
+    \b
+    Examples:
+      janitor pause --reason "incident 42"
+      janitor pause --policy trial-chats --for 12h --reason "wrong plan in the metadata"
+    """
+    from janitor.cli.showing import now
+    from janitor.registry import Pause
+
+    scope, at = _scope(project, policy), now()
+    if registry is None:
+        _require_known(settings, project, policy)
+    until = at + span if span else None
+    with _opened(settings, registry) as opened:
+        opened.pause(Pause(scope, reason, getpass.getuser(), at, until))
+    if settings.wants_table:
+        end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "until `janitor resume`"
+        click.echo(f"paused: {plain(scope)}, {end}")
+    else:
+        emit(settings, {"scope": scope, "until": until, "reason": reason})
+
+
+@click.command("resume")
+@_scoped
+@click.pass_obj
+def resume_command(
+    settings: Settings, *, project: str | None, policy: str | None, registry: str | None
+) -> None:
+    r"""End a pause of the same scope.
+
+    \b
+    Examples:
+      janitor resume
+      janitor resume --policy trial-chats
+    """
+    scope = _scope(project, policy)
+    with _opened(settings, registry) as opened:
+        if not opened.resume(scope):
+            raise ConfigError(f"nothing is paused as {plain(scope)}; it needs no resuming")
+    if settings.wants_table:
+        click.echo(f"resumed: {plain(scope)}")
+    else:
+        emit(settings, {"scope": scope})
+
+
+def _scope(project: str | None, policy: str | None) -> str:
+    if project and policy:
+        raise click.UsageError("name a project or a policy, not both")
+    if project:
+        return f"project:{project}"
+    return f"policy:{policy}" if policy else "all"
+
+
+def _opened(settings: Settings, url: str | None) -> Registry:
+    from janitor.config import load_registry
+    from janitor.registry import Registry
+
+    if url:
+        return Registry.open(url)
+    where = load_registry(settings.config_path())
+    return Registry.open(where.url, password=where.password.reveal() or None)
+
+
+def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:
+    """Refuse a name that nothing bears; a configuration that is broken names nothing."""
+    from janitor.config import load
+
+    try:
+        config = load(settings.config_path(), environment=False)
+    except ConfigError:
+        return
+    _require("--project", project, [*config.projects])
+    _require("--policy", policy, [rule.name for rule in config.policies.rules])
+
+
+def _require(option: str, name: str | None, known: list[str]) -> None:
+    if name is not None and name not in known:
+        there = ", ".join(known) or "none"
+        raise ConfigError(f"{option} {plain(name)}: there is none of this name; known: {there}")

@@ -1,0 +1,209 @@
+"""`serve`: the long-running service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import click
+
+from janitor.cli.context import Settings
+from janitor.errors import ConfigError, JanitorError, LockedError
+
+if TYPE_CHECKING:
+    from janitor.config import Config
+    from janitor.metrics import ASGIApp, Metrics
+    from janitor.registry import Registry
+    from janitor.service import Access, Schedule, Service
+    from janitor.sweep import Report
+
+log = logging.getLogger("janitor")
+
+RUN_WAIT = timedelta(seconds=30)
+TURN_WAIT = timedelta(milliseconds=500)
+
+
+@click.command("serve")
+@click.pass_obj
+def serve_command(settings: Settings) -> None:
+    r"""Sweep by the schedule until told to stop, and be scraped by Prometheus.
+
+    SIGTERM lets the calls in flight finish (`service.stop_timeout`), a second one ends at once;
+    SIGHUP, or a change of the configuration file, reads the configuration again.
+
+    \b
+    Examples:
+      janitor serve
+      curl http://127.0.0.1:9464/metrics
+    """
+    from janitor.cli.compose import open_registry
+    from janitor.cli.progress import configure_logging
+    from janitor.config import load
+    from janitor.metrics import Metrics
+    from janitor.service import Job, Server, Service, Watcher
+
+    configure_logging(settings, service=True)
+    path = settings.config_path()
+    config, metrics = load(path), Metrics()
+    _require_tokens(config)
+    with ExitStack() as stack:
+        registry = stack.enter_context(open_registry(config))
+        live = Live(path, config, registry, metrics)
+        job = Job(live.sweep, live.reload)
+        service = Service(job, live.schedule(), config.service.stop_timeout)
+        app = live.application(service)
+        server = stack.enter_context(Server(app, config.service.listen))
+        stack.enter_context(Watcher(path, lambda: service.ask("reload")))
+        log.info("serving on port %d, sweeping by %s", server.port, live.schedule())
+        service.run()
+
+
+def _require_tokens(config: Config) -> None:
+    """A token that cannot be read is told at the start, not at somebody's first request."""
+    for token in config.service.tokens:
+        token.secret.reveal()
+
+
+class Live:
+    """The configuration in force, and what is done by it."""
+
+    def __init__(self, path: Path, config: Config, registry: Registry, metrics: Metrics) -> None:
+        from janitor.cli.measuring import Counted
+
+        self._path = path
+        self._config = config
+        self._registry = registry
+        self._metrics = metrics
+        self._counted = Counted(metrics, registry)
+        self._refused: ConfigError | None = None
+        metrics.reloaded.set(1)
+
+    def schedule(self) -> Schedule:
+        """The schedule in force."""
+        from janitor.service import Schedule
+
+        said = self._config.schedule
+        return Schedule(said.cron, said.every, said.timezone, said.jitter)
+
+    def sweep(self, stop: threading.Event) -> None:
+        """Do one sweep with the configuration in force, credentials read anew.
+
+        Raises:
+            JanitorError: It could not be done, or not to its end; the next one goes on.
+        """
+        try:
+            with self._turn(stop):
+                asyncio.run(self._sweep(stop))
+        except LockedError:
+            raise
+        except JanitorError:
+            self._metrics.sweeps.labels("failed").inc()
+            raise
+        finally:
+            self._counted.keep()
+
+    @contextmanager
+    def _turn(self, stop: threading.Event) -> Iterator[None]:
+        """Hold the run's lock; while another janitor has it, a word to stop is still heard."""
+        deadline = monotonic() + RUN_WAIT.total_seconds()
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(self._registry.lock(TURN_WAIT, shared=True))
+                    break
+                except LockedError:
+                    if stop.is_set() or monotonic() > deadline:
+                        raise
+            yield
+
+    async def _sweep(self, stop: threading.Event) -> None:
+        from janitor.cli import measuring
+        from janitor.cli.compose import parts, utc_now
+        from janitor.cli.progress import Watch, summarize
+        from janitor.sweep import Orders, sweep
+
+        self._registry.drain(utc_now())
+        watch = Watch(self._metrics)
+        opened = parts(
+            self._config, self._registry, changing=True, metrics=self._metrics, notify=watch
+        )
+        async with opened as composed:
+            report = await sweep(composed, Orders(), stop)
+            await measuring.end(self._metrics, report, composed)
+        summarize(report)
+        _complain(report)
+
+    def reload(self) -> Schedule:
+        """Read the configuration again; one that is refused leaves the old one in force."""
+        from janitor.config import load
+
+        try:
+            self._config, self._refused = self._reloaded(load(self._path)), None
+        except ConfigError as error:
+            self._refused = error
+            log.error("the configuration was not reloaded, the old one stays: %s", told(error))  # noqa: TRY400
+        else:
+            log.info("the configuration was reloaded")
+        self._metrics.reloaded.set(self._refused is None)
+        return self.schedule()
+
+    def _reloaded(self, config: Config) -> Config:
+        for name in ("registry", "service"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("a change of `%s` takes effect at the next start", name)
+        return config
+
+    def ready(self) -> str | None:
+        """What keeps the service from doing its work, or `None`."""
+        try:
+            self._registry.undrained()
+        except JanitorError as error:
+            return f"the registry: {error}"
+        return None if self._refused is None else f"the configuration: {told(self._refused)}"
+
+    def refresh(self) -> None:
+        """Fill the gauges for a scrape."""
+        from janitor.cli import measuring
+
+        try:
+            measuring.look(self._metrics, self._registry)
+        except JanitorError:
+            self._metrics.registry_up.set(0)
+
+    def application(self, service: Service) -> ASGIApp:
+        """The HTTP face over this service."""
+        from janitor.service import Health, application
+
+        health = Health(service.health, self.ready)
+        return application(self._metrics.app(self.refresh), health, self._access())
+
+    def _access(self) -> Access:
+        from janitor.service import Access, Scope, Token
+
+        said = self._config.service
+        tokens = tuple(
+            Token(token.name, Scope(token.scope), token.secret.reveal) for token in said.tokens
+        )
+        return Access(frozenset(said.hosts), tokens)
+
+
+def told(error: ConfigError) -> str:
+    """A refused configuration in one line."""
+    return "; ".join([str(error), *map(str, error.refusals)])
+
+
+def _complain(report: Report) -> None:
+    """What stopped a run, or a part of it."""
+    from janitor.sweep.backlog import message
+
+    for stop in report.stops:
+        log.error("%s", stop.message, extra={"run": report.run.id})
+    for policy, tripped in report.backlog.tripped.items():
+        log.error("%s", message(tripped), extra={"run": report.run.id, "policy": policy})

@@ -1,0 +1,178 @@
+"""Claims: which janitor works on which thread, so that several share one sweep.
+
+A row is claimed by an owner within a run until its lease is over. Settled or passed by, it has no
+owner and still names the run, which is done with it: what stays due is not claimed by it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, text
+from sqlalchemy import update as updating
+
+from janitor.model import Key, State
+from janitor.registry.entries import Claimant, Cursor, Entry
+from janitor.registry.reading import KEY, beyond, due_statement
+from janitor.registry.rows import Values, entry_of, rows_of
+from janitor.registry.store import PAGE, Store, bound, by_key
+from janitor.registry.tables import CLAIMED, THREAD, UNSETTLED
+
+REVIEWED = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
+
+_FREE: Values = dict.fromkeys(("claim_run", "claim_owner", "claim_until"))
+_CLAIM = (
+    updating(THREAD)
+    .where(*by_key())
+    .values({name: bindparam(name) for name in ("claim_run", "claim_owner", "claim_until")})
+)
+_PASS_BY = (
+    updating(THREAD)
+    .where(*by_key(), THREAD.c.claim_owner == bindparam("by_owner"))
+    .values(claim_owner=None, claim_until=None)
+)
+
+
+class Claiming(Store):
+    """Taking threads for oneself, keeping them, and giving them back."""
+
+    def claimant(self, run: str) -> Claimant:
+        """A new name for a janitor that works this run."""
+        return Claimant(run, uuid4().hex)
+
+    def claim(
+        self,
+        by: Claimant,
+        now: datetime,
+        *,
+        after: Cursor | None = None,
+        limit: int = PAGE,
+        policy: str | None = None,
+    ) -> list[Entry]:
+        """Claims the next page of what was up for review at `now`, the start of the run.
+
+        What another janitor holds is left out until its lease is over, and so is what this run
+        is done with.
+        """
+        return self._claim(by, due_statement(now, after, limit, policy))
+
+    def claim_missing(
+        self, by: Claimant, now: datetime, *, after: Key | None = None, limit: int = PAGE
+    ) -> list[Entry]:
+        """Claims the next page, by key, of missing threads that are to be asked for again."""
+        return self._claim(by, _paged(missing_statement(now), after, limit))
+
+    def claim_intents(
+        self, by: Claimant, *, after: Key | None = None, limit: int = PAGE
+    ) -> list[Entry]:
+        """Claims the next page, by key, of what was being deleted when its janitor died."""
+        return self._claim(by, _paged(intent_statement(), after, limit))
+
+    def claim_keys(self, by: Claimant, keys: Iterable[Key]) -> list[Entry]:
+        """Claims these threads whether they are due or not; those it could not get are left out."""
+        with self._writing() as connection:
+            rows = self._rows(connection, keys).values()
+            now = self._database.now(connection)
+            free = [row for row in rows if row["state"] in REVIEWED and _is_free(row, by, now)]
+            return self._take(connection, by, free)
+
+    def _claim(self, by: Claimant, page: Select[tuple[object, ...]]) -> list[Entry]:
+        with self._writing() as connection:
+            free = page.where(claimable(by.run, self._database.now(connection)))
+            found = connection.execute(free.with_for_update(skip_locked=True))
+            return self._take(connection, by, list(rows_of(found)))
+
+    def _take(self, connection: Connection, by: Claimant, rows: Sequence[Values]) -> list[Entry]:
+        entries = [entry_of(row, self._untrusted) for row in rows]
+        until = self._database.lease_end(self._database.now(connection))
+        claim = {"claim_run": by.run, "claim_owner": by.owner, "claim_until": until}
+        if entries:
+            connection.execute(_CLAIM, [bound(entry.thread.key) | claim for entry in entries])
+        return entries
+
+    def renew(self, by: Claimant) -> int:
+        """Lets this janitor's claims stand for one more lease; how many it still had."""
+        with self._writing() as connection:
+            now = self._database.now(connection)
+            held = (THREAD.c.claim_owner == by.owner, THREAD.c.claim_until > now)
+            locked = select(*KEY).where(text(CLAIMED), *held).order_by(*KEY).with_for_update()
+            connection.execute(locked).all()
+            renewed = updating(THREAD).where(text(CLAIMED), *held)
+            until = self._database.lease_end(now)
+            return connection.execute(renewed.values(claim_until=until)).rowcount
+
+    def pass_by(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
+        """Gives these back unsettled: they stay as they are, and the run is done with them.
+
+        Returns none of them: what is no longer `by`'s is simply left to its owner.
+        """
+        with self._writing() as connection:
+            connection.execute(_PASS_BY, [bound(key) | {"by_owner": by.owner} for key in keys])
+        return frozenset()
+
+    def release(self, by: Claimant) -> int:
+        """Gives back everything that this janitor holds, for others of the run to take."""
+        mine = updating(THREAD).where(text(CLAIMED), THREAD.c.claim_owner == by.owner)
+        with self._writing() as connection:
+            return connection.execute(mine.values(_FREE)).rowcount
+
+    def release_claims(self) -> int:
+        """Frees what dead owners held; for whoever holds the run's lock alone.
+
+        Where claims have leases only those that are over are freed.
+        """
+        with self._writing() as connection:
+            freed = updating(THREAD).where(text(CLAIMED))
+            if self._database.has_leases:
+                freed = freed.where(THREAD.c.claim_until <= self._database.now(connection))
+            return connection.execute(freed.values(_FREE)).rowcount
+
+    def is_exhausted(self, run: str, now: datetime, policy: str | None = None) -> bool:
+        """Whether a run that began at `now` has nothing left to claim and nobody holds a claim."""
+        held = select(func.count()).select_from(THREAD).where(text(CLAIMED))
+        with self._reading() as connection:
+            if connection.execute(held).scalar_one():
+                return False
+            free = claimable(run, self._database.now(connection))
+            places = (due_statement(now, None, 1, policy), missing_statement(now).limit(1))
+            pages = (*places, intent_statement().limit(1))
+            return not any(connection.execute(page.where(free)).first() for page in pages)
+
+
+def claimable(run: str, now: datetime) -> ColumnElement[bool]:
+    """The rows that nobody holds any more and that this run is not done with."""
+    ownerless = THREAD.c.claim_owner.is_(None)
+    undone = or_(THREAD.c.claim_run.is_(None), THREAD.c.claim_run != run)
+    return or_(and_(ownerless, undone), THREAD.c.claim_until <= now)
+
+
+def missing_statement(now: datetime) -> Select[tuple[object, ...]]:
+    """What is missing and to be asked for once more."""
+    missing = (THREAD.c.state == State.MISSING, THREAD.c.review_at <= now)
+    return select(THREAD).where(text(UNSETTLED), *missing)
+
+
+def intent_statement() -> Select[tuple[object, ...]]:
+    """What is being deleted."""
+    return select(THREAD).where(text(UNSETTLED), THREAD.c.state == State.DELETING)
+
+
+def is_held(row: Values, by: Claimant, now: datetime) -> bool:
+    """Whether a row is still this janitor's."""
+    return bool(row["claim_owner"] == by.owner and row["claim_until"] > now)
+
+
+def _paged(
+    statement: Select[tuple[object, ...]], after: Key | None, limit: int
+) -> Select[tuple[object, ...]]:
+    if after is not None:
+        statement = statement.where(beyond(after))
+    return statement.order_by(*KEY).limit(limit)
+
+
+def _is_free(row: Values, by: Claimant, now: datetime) -> bool:
+    if row["claim_owner"] is not None:
+        return bool(row["claim_until"] <= now)
+    return bool(row["claim_run"] != by.run)

@@ -1,0 +1,133 @@
+"""PostgreSQL: how it is reached and set, and which of its locks stand for what."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from janitor.errors import ConfigError
+from janitor.registry.advisory import AdvisoryLock
+from janitor.registry.database import new_engine
+from janitor.registry.postgresql_errors import explanation
+
+DRIVER = "postgresql+psycopg"
+CONNECT_SECONDS = 10
+# Advisory locks are numbers, shared by everybody who uses the database.
+RUN, OPENING, WRITING = (int.from_bytes(b"janit" + tag, "big") for tag in (b"run", b"opn", b"wrt"))
+
+_HOLDERS = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid = CAST(:high AS oid) AND objid = CAST(:low AS oid)"
+)
+
+
+class Postgresql:
+    """A database that several janitors share; its clock judges their leases."""
+
+    has_leases = True
+
+    def __init__(
+        self,
+        url: URL,
+        *,
+        password: str | None,
+        read_only: bool,
+        wait: timedelta,
+        lease: timedelta,
+    ) -> None:
+        _require_driver(url)
+        self.name = url.set(password=None).render_as_string()
+        self._lease = lease
+        self.engine = new_engine(
+            url.set(password=password) if password else url,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": f"janitor {os.getpid()} on {socket.gethostname()}"[:63],
+                "options": _options(wait, read_only=read_only),
+            },
+        )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns the engine's failure into one that says what to do; no value leaks."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise explanation(error, self.name) from None
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection | None]:
+        """A transaction in which nothing can be written."""
+        with self.explained(), self.engine.connect() as connection, connection.begin():
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            yield connection
+
+    def now(self, connection: Connection) -> datetime:
+        """The clock that leases are judged by: the server's, which all janitors share."""
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now
+
+    def lease_end(self, now: datetime) -> datetime:
+        """Until when a claim of this moment stands."""
+        return now + self._lease
+
+    def alone(self, connection: Connection) -> None:
+        """Keeps other transactions that ask for this out until this one ends."""
+        connection.execute(select(func.pg_advisory_xact_lock(WRITING)))
+
+    def lock(self, wait: timedelta, *, shared: bool) -> AdvisoryLock:
+        """The lock of a run: sweeps share it, whatever else removes or restores has it alone."""
+        return AdvisoryLock(self, RUN, wait, shared=shared)
+
+    def opening(self, wait: timedelta) -> AdvisoryLock:
+        """The lock under which a sweep is opened, joined and closed."""
+        return AdvisoryLock(self, OPENING, wait)
+
+    def working(self, run: str) -> AdvisoryLock:
+        """A mark that a living janitor works this run; it ends with its session."""
+        return AdvisoryLock(self, _key_of(run), timedelta(0), shared=True)
+
+    def workers(self, run: str) -> int:
+        """How many sessions hold such a mark."""
+        key = _key_of(run)
+        place = {"high": key >> 32, "low": key & 0xFFFFFFFF}
+        with self.explained(), self.engine.connect() as connection:
+            return int(connection.execute(_HOLDERS, place).scalar_one())
+
+
+def _key_of(run: str) -> int:
+    return int(run[:15], 16)
+
+
+def _require_driver(url: URL) -> None:
+    if url.drivername != DRIVER:
+        raise ConfigError(f"registry.url: write {DRIVER}://user@host/database")
+    if url.password is not None:
+        raise ConfigError("registry.url must hold no password: name one in registry.password")
+    if not url.database:
+        raise ConfigError(f"registry.url names no database: write {DRIVER}://user@host/database")
+    try:
+        import psycopg  # noqa: F401, PLC0415  its absence is said before anything is tried
+    except ImportError:
+        raise ConfigError("PostgreSQL needs its driver: pip install 'janitor[postgres]'") from None
+
+
+def _options(wait: timedelta, *, read_only: bool) -> str:
+    milliseconds = int(wait.total_seconds() * 1000)
+    said = {
+        "timezone": "UTC",
+        "synchronous_commit": "on",
+        "lock_timeout": milliseconds,
+        # A janitor that was stopped in the midst of a transaction must not hold up the others.
+        "idle_in_transaction_session_timeout": milliseconds,
+        "default_transaction_read_only": "on" if read_only else "off",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in said.items())

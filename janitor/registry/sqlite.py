@@ -1,0 +1,191 @@
+"""SQLite: where the file lies, how it is set, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+
+from janitor.errors import ConfigError, JanitorError, StoreError
+from janitor.registry.database import WRITES, Lock, new_engine
+from janitor.registry.lock import RunLock
+
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+_CHECKPOINT_PAGES = 4000  # 16 MiB: fewer pages are copied twice, recovery stays under a second
+_CACHE_KIB = 8192
+_PRIMARY = 0xFF  # SQLite's extended result codes keep the primary one in the low byte
+
+_MEANS: dict[int, tuple[type[JanitorError], str]] = {
+    sqlite3.SQLITE_NOTADB: (ConfigError, "is not a database: point registry.url at the registry"),
+    sqlite3.SQLITE_READONLY: (
+        ConfigError,
+        "must not be written: give this user write access to the file and its directory",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        ConfigError,
+        "cannot be opened: check that its directory exists and what this user may do there",
+    ),
+    sqlite3.SQLITE_PERM: (ConfigError, "must not be opened by this user: change its permissions"),
+    sqlite3.SQLITE_AUTH: (ConfigError, "must not be opened by this user: change its permissions"),
+    sqlite3.SQLITE_FULL: (
+        StoreError,
+        "could not grow: its disk is full; free some space, nothing half done was kept",
+    ),
+    sqlite3.SQLITE_BUSY: (
+        StoreError,
+        "stayed locked by another process for too long: end it or try again",
+    ),
+    sqlite3.SQLITE_LOCKED: (StoreError, "stayed locked for too long: try again"),
+    sqlite3.SQLITE_CORRUPT: (StoreError, "is damaged: restore it from a backup"),
+}
+
+
+class Sqlite:
+    """A file, and a lock file beside it: one process at a time does a run.
+
+    Whoever holds the run's lock knows that all other owners of claims are dead, so a lease lasts
+    until it is released.
+    """
+
+    has_leases = False
+
+    def __init__(self, url: URL, *, read_only: bool, busy_timeout: timedelta) -> None:
+        if url.database in (None, "", ":memory:"):
+            raise ConfigError("registry.url names no file: write sqlite:///janitor.db")
+        self.path = Path(str(url.database))
+        self.name = str(self.path)
+        if read_only:
+            self._require_file()
+            self.engine = reader(self.path)
+        else:
+            prepare_file(self.path)
+            self.engine = writer(self.path, busy_timeout)
+
+    def _require_file(self) -> None:
+        if not self.path.is_file():
+            raise ConfigError(f"{self.name} does not exist: fill it with `janitor import` first")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns the engine's failure into one that says what to do; no value leaks."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise _explanation(error, self.path) from None
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection | None]:
+        """A transaction in which nothing can be written; `None` where there is nothing to see."""
+        if not self.path.stat().st_size:
+            yield None
+            return
+        engine = reader(self.path)
+        with self.explained(), engine.connect() as connection, connection.begin():
+            yield connection
+        engine.dispose()
+
+    def now(self, _connection: Connection) -> datetime:
+        """The clock that leases are judged by: this process's own."""
+        return datetime.now(UTC)
+
+    def lease_end(self, _now: datetime) -> datetime:
+        """Until when a claim of this moment stands: as long as the run's lock is held."""
+        return FOREVER
+
+    def alone(self, _connection: Connection) -> None:
+        """A writing transaction is alone here anyway."""
+
+    def lock(self, wait: timedelta, *, shared: bool) -> RunLock:  # noqa: ARG002  nobody shares a file
+        """The lock of a run."""
+        return RunLock(self.path.resolve(), wait)
+
+    def opening(self, _wait: timedelta) -> Lock:
+        """Whoever holds the run's lock opens and closes runs."""
+        return nullcontext()
+
+    def working(self, _run: str) -> Lock:
+        """The run's lock says it all."""
+        return nullcontext()
+
+    def workers(self, _run: str) -> int:
+        """Nobody beside whoever holds the run's lock."""
+        return 0
+
+
+def _explanation(error: DBAPIError, path: Path) -> JanitorError:
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is None:
+        return StoreError(f"{path}: the registry failed: {type(error.orig).__name__}")
+    kind, message = _MEANS.get(code & _PRIMARY, (StoreError, ""))
+    name = getattr(error.orig, "sqlite_errorname", "")
+    return kind(f"{path} {message or f'failed: {name}; check its disk'}")
+
+
+def writer(path: Path, busy_timeout: timedelta) -> Engine:
+    """An engine that writes durably and leaves no trace of what it overwrites."""
+    engine = new_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
+    event.listen(engine, "connect", _settings(busy_timeout))
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def reader(path: Path) -> Engine:
+    """An engine that leaves every file as it is, beside a living writer or after a dead one.
+
+    Opening a WAL database creates its -wal and -shm even when `mode=ro`. Where there is no -wal
+    nobody writes, so the file is read as immutable; that is judged anew for every transaction.
+    """
+
+    def connect() -> sqlite3.Connection:
+        writing = Path(f"{path}-wal").exists()
+        mode = "mode=ro" if writing else "mode=ro&immutable=1"
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    engine = new_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _settings(busy_timeout: timedelta) -> Any:  # noqa: ANN401  SQLAlchemy's listener
+    def connect(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={int(busy_timeout.total_seconds() * 1000)}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA secure_delete=ON")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        cursor.close()
+
+    return connect
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later fails at once beside another writer.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def prepare_file(path: Path) -> None:
+    """Makes sure that the file can be written, and creates it for its owner alone."""
+    directory = path.parent
+    if not directory.is_dir():
+        raise ConfigError(f"{path}: the directory {directory} does not exist: create it first")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigError(f"{directory} must not be written: give this user access to it")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise ConfigError(f"{path} must not be written: give this user write access to it")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be opened for writing: {error.strerror}") from None

@@ -1,0 +1,20 @@
+"""The long-running service: a schedule, a scrape target, signals and reload."""
+
+from janitor.service.http import Access, Health, Scope, Token, application
+from janitor.service.schedule import Schedule
+from janitor.service.serve import Job, Service
+from janitor.service.server import Server
+from janitor.service.watch import Watcher
+
+__all__ = [
+    "Access",
+    "Health",
+    "Job",
+    "Schedule",
+    "Scope",
+    "Server",
+    "Service",
+    "Token",
+    "Watcher",
+    "application",
+]

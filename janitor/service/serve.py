@@ -1,0 +1,141 @@
+"""The main thread of the service: it owns the signals, the watchdog and the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from queue import Empty, SimpleQueue
+from typing import Literal, NoReturn
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from janitor.errors import JanitorError
+from janitor.service.notify import Notify
+from janitor.service.schedule import JOB, Schedule, Trigger, scheduler
+
+log = logging.getLogger("janitor")
+
+BEAT = 1.0
+STALE_AFTER = 30.0
+Word = Literal["reload", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the service does: a sweep, and reading its configuration again.
+
+    `sweep` gets an event that asks it to end early. `reload` gives the schedule to go on with.
+    """
+
+    sweep: Callable[[threading.Event], None]
+    reload: Callable[[], Schedule]
+
+
+class Service:
+    """Runs sweeps by a schedule until it is told to stop.
+
+    Raises:
+        ConfigError: systemd waits to be told, and its library is not installed.
+    """
+
+    def __init__(self, job: Job, schedule: Schedule, stop_timeout: timedelta) -> None:
+        self._job = job
+        self._schedule = schedule
+        self._stop_timeout = stop_timeout.total_seconds()
+        self._words: SimpleQueue[Word] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._beat_at = time.monotonic()
+        self._notify = Notify()
+        self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped)
+
+    def ask(self, word: Word) -> None:
+        """Ask for a reload or for the end; from any thread, or from a signal handler."""
+        self._words.put(word)
+
+    def health(self) -> str | None:
+        """What is wrong with the main loop, or `None` while it lives."""
+        age = time.monotonic() - self._beat_at
+        return f"the main loop has not moved for {age:.0f} s" if age > STALE_AFTER else None
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._on_stop)
+        signal.signal(signal.SIGHUP, lambda *_: self.ask("reload"))
+        self._scheduler.start()
+        self._notify.ready()
+        while self._next_word() != "stop":
+            pass
+        self._end()
+
+    def _next_word(self) -> Word | None:
+        """Wait a beat for a word, tell the watchdog, and obey a reload."""
+        try:
+            word = self._words.get(timeout=BEAT)
+        except Empty:
+            word = None
+        self._beat()
+        if word == "reload":
+            self._notify.reloading()
+            self._reload()
+            self._notify.ready()
+        return word
+
+    def _beat(self) -> None:
+        self._beat_at = time.monotonic()
+        self._notify.alive()
+
+    def _reload(self) -> None:
+        schedule = self._job.reload()
+        if schedule != self._schedule:
+            self._schedule = schedule
+            self._scheduler.reschedule_job(JOB, trigger=Trigger(schedule))
+            log.info("sweeping by %s from now on", schedule)
+
+    def _sweep(self) -> None:
+        self._idle.clear()
+        try:
+            if not self._stopping.is_set():
+                self._job.sweep(self._stopping)
+        except JanitorError as error:
+            log.error("the sweep failed: %s", error)  # noqa: TRY400 - no traceback for such
+        except Exception:
+            log.exception("the sweep met a fault of the janitor's own")
+        finally:
+            self._idle.set()
+
+    def _on_stop(self, signum: int, _frame: object) -> None:
+        if self._stopping.is_set():
+            _leave(128 + signum)
+        self._stopping.set()
+        self.ask("stop")
+
+    def _end(self) -> None:
+        """Begin nothing new; the calls in flight have `stop_timeout` to finish and settle."""
+        self._notify.stopping()
+        self._scheduler.pause()
+        deadline = time.monotonic() + self._stop_timeout
+        while not self._idle.wait(min(BEAT, max(deadline - time.monotonic(), 0))):
+            self._beat()
+            if time.monotonic() >= deadline:
+                log.warning("calls in flight did not finish in time; the next run recovers them")
+                _leave(0)
+        self._scheduler.shutdown(wait=False)
+        log.info("stopped")
+
+
+def _skipped() -> None:
+    log.warning("a sweep is due while the one before still runs; this one is left out")
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once; safe at any moment, since intents are committed before their calls."""
+    os._exit(code)

