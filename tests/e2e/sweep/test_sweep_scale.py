@@ -36,7 +36,11 @@ CONFIG = """\
 version: 1
 mode: enforce
 registry: {{url: "sqlite:///janitor.db"}}
-projects: {{main: {{api_key: {{env: JANITOR_SCALE_KEY}}, base_url: "{base_url}"}}}}
+projects:
+  main:
+    api_key: {{env: JANITOR_SCALE_KEY}}
+    base_url: "{base_url}"
+    rate: {{delete: unlimited, read: unlimited, write: unlimited}}
 archive: {{url: "file://archive", keep_for: 1y}}
 limits: {{max_percent: 100}}
 policies:
