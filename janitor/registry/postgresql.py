@@ -51,7 +51,7 @@ class Postgresql:
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": f"janitor {os.getpid()} on {socket.gethostname()}"[:63],
-                "options": _options(wait, read_only=read_only),
+                "options": _options(wait, min(wait, lease), read_only=read_only),
             },
         )
 
@@ -120,14 +120,17 @@ def _require_driver(url: URL) -> None:
         raise ConfigError("PostgreSQL needs its driver: pip install 'janitor[postgres]'") from None
 
 
-def _options(wait: timedelta, *, read_only: bool) -> str:
-    milliseconds = int(wait.total_seconds() * 1000)
+def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:
     said = {
         "timezone": "UTC",
         "synchronous_commit": "on",
-        "lock_timeout": milliseconds,
+        "lock_timeout": _milliseconds(wait),
         # A janitor that was stopped in the midst of a transaction must not hold up the others.
-        "idle_in_transaction_session_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": _milliseconds(idle),
         "default_transaction_read_only": "on" if read_only else "off",
     }
     return " ".join(f"-c {name}={value}" for name, value in said.items())
+
+
+def _milliseconds(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)

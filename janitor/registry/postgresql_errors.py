@@ -11,6 +11,7 @@ Meaning = tuple[type[JanitorError], str]
 # By SQLSTATE or, shorter, its class (PostgreSQL's documentation, appendix A).
 _MEANS: dict[str, Meaning] = {
     "25006": (ConfigError, "must not be written: it is opened, or its server runs, read-only"),
+    "25P03": (StoreError, "ended a transaction of a janitor that was held up: run it again"),
     "28": (ConfigError, "refused this user or password: check registry.url and registry.password"),
     "3D": (ConfigError, "does not exist: create the database, or correct registry.url"),
     "3F": (ConfigError, "has no such schema: create it, or correct registry.url"),

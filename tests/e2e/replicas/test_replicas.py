@@ -10,7 +10,7 @@ import pytest
 from fleet import LEASE_SECONDS, Replicas, has_said, wait_for_begin
 from world import until
 
-LOCKED = 5
+STORE_FAILED, LOCKED = 3, 5
 SCALE = int(os.environ.get("JANITOR_SCALE", "2000"))
 
 
@@ -42,17 +42,15 @@ def test_a_replica_that_slept_past_its_lease_does_nothing_more(replicas: Replica
     wait_for_begin(sleeper)
     until(lambda: replicas.deleted() > 20)
     sleeper.send_signal(signal.SIGSTOP)
-    time.sleep(LEASE_SECONDS)  # its lease runs out, what it had sent is done
-    left = replicas.deleted()
-    assert left < len(ids)
+    time.sleep(LEASE_SECONDS + 1)  # even a lease just renewed runs out, what it had sent is done
+    assert replicas.deleted() < len(ids)
     seen = len(replicas.world.changes)
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.stderr is not None
     said = sleeper.stderr.read()
-    assert sleeper.wait() == LOCKED
+    assert sleeper.wait() in (STORE_FAILED, LOCKED)
     assert seen == len(replicas.world.changes)
-    assert b"held up for longer than its lease" in said
-    assert replicas.deleted() == left
+    assert b"held up" in said or b"lost the connection" in said
     replicas.begin().wait(timeout=60)
     assert replicas.is_done()
     deletes = replicas.world.emulator.deletes
