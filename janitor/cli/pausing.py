@@ -105,9 +105,9 @@ def _opened(settings: Settings, url: str | None) -> Registry:
     from janitor.registry import Registry
 
     if url:
-        return Registry.open(url)
+        return Registry.open(url, untrusted=None)
     where = load_registry(settings.config_path())
-    return Registry.open(where.url, password=where.password.reveal() or None)
+    return Registry.open(where.url, password=where.password.reveal() or None, untrusted=None)
 
 
 def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:

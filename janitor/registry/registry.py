@@ -57,7 +57,7 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Rem
         *,
         password: str | None = None,
         read_only: bool = False,
-        untrusted: frozenset[str] = frozenset(),
+        untrusted: frozenset[str] | None = frozenset(),
         busy_timeout: timedelta = BUSY_TIMEOUT,
         lease: timedelta = LEASE,
     ) -> Registry:
@@ -65,17 +65,17 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Rem
 
         The address is `sqlite:///path`, whose file a reader leaves as it is, or
         `postgresql+psycopg://user@host/database`. `untrusted` names the projects whose reported
-        times date nothing. A writer waits `busy_timeout` for another's turn. On PostgreSQL claims
-        stand for `lease` and are to be renewed.
+        times date nothing (`None`: those recorded last). A writer waits `busy_timeout` for
+        another's turn. On PostgreSQL claims stand for `lease` and are to be renewed.
         """
         database = _database(url, password, busy_timeout, lease, read_only=read_only)
-        registry = cls(database, untrusted)
+        registry = cls(database, untrusted or frozenset())
         registry.lease = lease if database.has_leases else None
         try:
             if read_only:
                 registry._check()
             else:
-                registry._migrate()
+                registry._migrate(trust_as_recorded=untrusted is None)
         except BaseException:
             registry.close()
             raise
@@ -86,7 +86,7 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Rem
             require_current(revision(connection, self.name), self.name)
             self.id = _known_id(connection)
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, trust_as_recorded: bool) -> None:
         # Looked at without writing first: another program's database must stay as it is.
         with self._database.looking() as connection:
             if connection is not None:
@@ -96,20 +96,22 @@ class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Rem
             if connection.scalar(_ID) is None:
                 self._set_meta(connection, "id", uuid4().hex)
             self.id = _known_id(connection)
-        self._date_anew()
+        recorded = frozenset(orjson.loads(self._meta("untrusted") or "[]"))
+        if trust_as_recorded:
+            self._untrusted = recorded
+        else:
+            self._date_anew(recorded)
 
-    def _date_anew(self) -> None:
+    def _date_anew(self, before: frozenset[str]) -> None:
         # The column of effective activity orders keep_last groups; whom we trust is in it.
-        now = orjson.dumps(sorted(self._untrusted)).decode()
-        before = self._meta("untrusted") or "[]"
-        if now == before:
+        if self._untrusted == before:
             return
-        for project in sorted(self._untrusted ^ frozenset(orjson.loads(before))):
+        for project in sorted(self._untrusted ^ before):
             after: Key | None = None
             while after := self._date_page(project, after):
                 pass
         with self._writing() as connection:
-            self._set_meta(connection, "untrusted", now)
+            self._set_meta(connection, "untrusted", orjson.dumps(sorted(self._untrusted)).decode())
 
     def _date_page(self, project: str, after: Key | None) -> Key | None:
         statement = select(THREAD).where(THREAD.c.project == project)

@@ -124,6 +124,8 @@ def test_distrusted_projects_are_dated_without_reports(registry: Registry, url: 
         assert entry is not None
         assert entry.thread.last_active_at == NOW - 5 * DAY
         assert [t.last_active_at for t in other.group()] == [NOW - 5 * DAY]
+    with Registry.open(url, untrusted=None) as pausing:  # knows no configuration, changes no date
+        assert [t.last_active_at for t in pausing.group()] == [NOW - 5 * DAY]
     with Registry.open(url) as other:
         assert [t.last_active_at for t in other.group()] == [NOW]
 
