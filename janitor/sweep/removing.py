@@ -1,0 +1,127 @@
+"""Removes threads: intent first, a look right before, and belief only in what the reply said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from janitor.archive import fingerprint
+from janitor.drivers import TornError
+from janitor.errors import BusyError, DriverError
+from janitor.model import Copy, Decision, Record, Stage, State
+from janitor.registry import Intent
+from janitor.sweep.looking import Looking, still_due
+from janitor.sweep.review import Review
+from janitor.sweep.settle import event, settlement
+from janitor.sweep.undone import ChangedError, UnsettledError
+
+
+@dataclass(frozen=True, slots=True)
+class Removing(Looking):
+    """Carries out removals, and what recovery needs of them."""
+
+    async def _delete(self, review: Review) -> None:
+        again = await self._look_again(review, Stage.DELETE)
+        await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
+        key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
+        now, policy = self.parts.clock(), again.decision.policy or ""
+        if again.sightings != again.entry.sightings:
+            # Recovery must know which item was the newest when the removal was decided.
+            change = settlement(again, still_due(again))
+            await self.writer.settle(replace(change, keep_claim=True))
+        await self.writer.intend(Intent(key, self.run, now, policy, now, access))
+        try:
+            await self.remove(again)
+        except (BusyError, ChangedError):
+            await self.withdraw(again)
+            raise
+
+    async def remove(self, review: Review) -> None:
+        """Make the removing call of a committed intent and settle what the reply said.
+
+        Raises:
+            UnsettledError: The call may have worked, wholly or in part; the intent stays.
+            ChangedError, BusyError: This call removed nothing, since it is no longer wanted or
+                somebody is at work; the intent is the caller's to withdraw.
+        """
+        refusals: list[str] = []
+
+        async def still_wanted() -> bool:
+            self.lease.check()
+            refusals.extend(await self._why_no_longer(review))
+            return not refusals
+
+        self.lease.check()
+        try:
+            response_id = await self._driver(review).delete(
+                review.thread.key.id,
+                items_first=review.decision.items_first,
+                still_wanted=still_wanted,
+            )
+        except TornError as error:
+            raise UnsettledError(str(error), name="torn") from error
+        except BusyError as error:
+            if refusals:
+                raise ChangedError(refusals[0]) from error
+            raise
+        except DriverError as error:
+            raise UnsettledError(f"the removal has no answer to believe: {error}") from error
+        await self.settle_deleted(review, response_id=response_id)
+
+    async def withdraw(self, review: Review, *, again: bool = False) -> None:
+        """End an intent of which nothing came: the thread is what it was, and still due.
+
+        The claim stays, unless the thread is given back to be worked `again` in this run.
+        """
+        line = event(self.run, self.parts.clock(), review, "withdrawn", stage=Stage.DELETE)
+        change = settlement(review, still_due(review))
+        await self.writer.settle(
+            replace(change, events=(line,), keep_claim=not again, claim_again=again)
+        )
+
+    async def settle_deleted(
+        self, review: Review, *, reason: str | None = None, response_id: str | None = None
+    ) -> None:
+        """Turn the row into a tombstone, once the server said so about this very id."""
+        done = self._done(review, Stage.DELETE, "deleted")
+        then = Decision(policy=review.decision.policy)
+        change = replace(
+            settlement(review, then),
+            state=State.DELETED,
+            tombstone=True,
+            archive_keep_until=self._keep_until(review),
+        )
+        await self._settle(replace(done, reason=reason, response_id=response_id), change)
+
+    def _keep_until(self, review: Review) -> datetime | None:
+        """Until when the archive keeps the copy; it counts from the deletion upstream."""
+        keep_for = review.decision.keep_for
+        kept = review.thread.copy is not None and keep_for is not None
+        return self.parts.clock() + keep_for if kept and keep_for is not None else None
+
+    async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
+        """The archive object read again, and what is upstream compared with it (I1).
+
+        For a copy made under this very claim the newest item, just read again, is enough.
+        """
+        copy, key = review.thread.copy, review.thread.key
+        archives = self.parts.archive is not None or self.parts.archive_error is not None
+        if not archives or copy is None or not review.thread.copy_is_current:
+            return  # no policy archives it: decide() never deletes before a copy that one asks for
+        await self.prove_object(review)
+        if just_made:
+            return
+        upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
+        if upstream.digest != copy.digest:
+            stale = replace(review, thread=replace(review.thread, copy_is_current=False))
+            raise ChangedError("the copy no longer equals what is upstream", review=stale)
+
+    async def prove_object(self, review: Review) -> None:
+        """Read the thread's archive object again, where it has one."""
+        if review.thread.copy is not None and review.thread.copy_is_current:
+            await self._store().prove(review.thread.copy)
+
+    def archived_ids(self, copy: Copy) -> set[str]:
+        """The ids of all items in an archive object. Blocks."""
+        records = self._store().read(copy.path)
+        return {part.id for part in records if isinstance(part, Record) and part.is_item}
