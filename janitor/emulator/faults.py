@@ -20,7 +20,9 @@ class How(StrEnum):
     page and calls it the last, `cut_body` ends amid the JSON, `ignore_after` sends the first page
     for ever, `no_last_id` says `has_more: true` without `last_id`. `deleted_false`,
     `empty_object`, `null`, `html` and `wrong_id` are successes that cannot be believed. `locked`
-    is how each kind says that it is in use.
+    is how each kind says that it is in use. `acknowledged` says that it deleted and did not.
+    `repeated` names the last object of a page twice, `not_utf8` sends a byte that is no text,
+    `huge` adds `padding` bytes to the object, `dressed` sends the true answer under `headers`.
     """
 
     STATUS = "status"
@@ -37,6 +39,11 @@ class How(StrEnum):
     HTML = "html"
     WRONG_ID = "wrong_id"
     LOCKED = "locked"
+    ACKNOWLEDGED = "acknowledged"
+    REPEATED = "repeated"
+    NOT_UTF8 = "not_utf8"
+    HUGE = "huge"
+    DRESSED = "dressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Fault:
     body: Json | str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    padding: int = 1 << 20
     applied: bool = False
     times: int | None = None
     every: int = 1

@@ -10,7 +10,7 @@ import orjson
 
 from janitor.emulator.errors import ApiError, Json, conversation_locked, run_active, session_running
 from janitor.emulator.faults import Fault, How
-from janitor.emulator.site import Answer, Asked
+from janitor.emulator.site import TABLE, Answer, Asked
 from janitor.emulator.state import OBJECT, Kind, deleted
 
 HTML = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
@@ -27,8 +27,22 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
         case How.IGNORE_AFTER:
             query = {name: value for name, value in asked.query.items() if name != "after"}
             return perform(replace(asked, query=query))
-        case How.TRUNCATED | How.CUT_BODY | How.NO_LAST_ID | How.DELETED_FALSE | How.WRONG_ID:
-            return _changed(how, _believed(fault, asked, perform))
+        case How.ACKNOWLEDGED:
+            return _acknowledged(asked, perform)
+        case How.DRESSED:
+            true = _believed(fault, asked, perform)
+            return replace(true, headers={**true.headers, **fault.headers})
+        case (
+            How.TRUNCATED
+            | How.CUT_BODY
+            | How.NO_LAST_ID
+            | How.DELETED_FALSE
+            | How.WRONG_ID
+            | How.REPEATED
+            | How.NOT_UTF8
+            | How.HUGE
+        ):
+            return _changed(how, fault, _believed(fault, asked, perform))
         case How.RESET | How.HANG | How.DELAY:
             return _carried_out(fault, asked, perform)
         case _:
@@ -44,8 +58,18 @@ def _carried_out(fault: Fault, asked: Asked, perform: Perform) -> Answer:
 
 def _believed(fault: Fault, asked: Asked, perform: Perform) -> Answer:
     """The true answer; a DELETE that is not to be carried out is only said to have been."""
-    if asked.entry.method != "DELETE" or fault.applied:
+    return perform(asked) if fault.applied else _acknowledged(asked, perform)
+
+
+def _acknowledged(asked: Asked, perform: Perform) -> Answer:
+    """What a success would say, without any deletion."""
+    if asked.entry.method != "DELETE":
         return perform(asked)
+    if (asked.entry.kind, asked.entry.call) == (Kind.CONVERSATION, "items.delete"):
+        path = f"/conversations/{asked.params['id']}"
+        route, params = TABLE.find("GET", path) or (None, {})
+        entry = replace(asked.entry, method="GET")
+        return perform(replace(asked, entry=entry, route=route, params=params))
     return Answer(200, deleted(asked.entry.id, OBJECT.get(_kind(asked), "object")))
 
 
@@ -93,22 +117,33 @@ def locked(kind: Kind, id: str) -> ApiError:
             assert_never(kind)
 
 
-def _changed(how: How, true: Answer) -> Answer:
+def _changed(how: How, fault: Fault, true: Answer) -> Answer:
     if not isinstance(true.content, dict):
         return true
     content: Json = true.content
     match how:
-        case How.TRUNCATED:
-            return replace(true, content=_halved(content))
-        case How.NO_LAST_ID:
-            return replace(true, content=content | {"has_more": True, "last_id": None})
-        case How.DELETED_FALSE:
-            return replace(true, content=content | {"deleted": False})
-        case How.WRONG_ID:
-            return replace(true, content=content | {"id": f"{content.get('id')}0"})
-        case _:
+        case How.CUT_BODY:
             whole = orjson.dumps(content)
             return replace(true, content=whole[: len(whole) // 2])
+        case How.NOT_UTF8:
+            return replace(true, content=orjson.dumps(content)[:-1] + b',"byte":"\xff"}')
+        case How.TRUNCATED:
+            return replace(true, content=_halved(content))
+        case _:
+            return replace(true, content=content | _instead_of(how, fault, content))
+
+
+def _instead_of(how: How, fault: Fault, content: Json) -> Json:
+    """The fields that are sent instead of those of the true answer."""
+    data = content.get("data", [])
+    fields: dict[How, Json] = {
+        How.NO_LAST_ID: {"has_more": True, "last_id": None},
+        How.DELETED_FALSE: {"deleted": False},
+        How.WRONG_ID: {"id": f"{content.get('id')}0"},
+        How.REPEATED: {"data": [*data, *data[-1:]]},
+        How.HUGE: {"padding": "x" * fault.padding},
+    }
+    return fields[how]
 
 
 def _halved(page: Json) -> Json:

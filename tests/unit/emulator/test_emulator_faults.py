@@ -220,3 +220,31 @@ def test_each_kind_says_in_its_own_way_that_it_is_in_use(
 def test_an_unknown_fault_is_refused() -> None:
     with pytest.raises(ValueError, match="earthquake"):
         Fault("earthquake")
+
+
+def test_what_is_only_acknowledged_is_still_there(server: Emulator, served: Served) -> None:
+    id = server.add_conversation(items=1)
+    item = server.items(id)[0]["id"]
+    server.add_fault(Fault("acknowledged"))
+    gone = orjson.loads(raw(served, "DELETE", f"/conversations/{id}")[1])
+    assert (gone["id"], gone["deleted"]) == (id, True)
+    said = orjson.loads(raw(served, "DELETE", f"/conversations/{id}/items/{item}")[1])
+    assert (said["object"], said["id"]) == ("conversation", id)
+    assert server.exists(id)
+    assert len(server.items(id)) == 1
+    assert not server.deletes
+
+
+def test_true_answers_in_a_wrong_form(server: Emulator, served: Served) -> None:
+    path = f"/conversations/{server.add_conversation(items=2)}"
+    with server.faulty(Fault("repeated")):
+        data = orjson.loads(raw(served, "GET", f"{path}/items")[1])["data"]
+        assert [one["id"] for one in data][1:] == [data[1]["id"]] * 2
+    with server.faulty(Fault("not_utf8")), pytest.raises(UnicodeDecodeError):
+        raw(served, "GET", path)[1].decode()
+    with server.faulty(Fault("huge", padding=5000)):
+        assert len(raw(served, "GET", path)[1]) > 5000
+    with server.faulty(Fault("dressed", headers={"content-type": "text/plain"})):
+        status, body, headers = raw(served, "GET", path)
+        assert (status, headers["content-type"]) == (200, "text/plain")
+        assert orjson.loads(body)["object"] == "conversation"
