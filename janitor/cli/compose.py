@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
@@ -34,6 +35,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Time:
+    """How a run tells the time and waits.
+
+    `now` gives aware UTC; `steady` seconds since the epoch that are never set back, and `sleep`
+    waits for rate limits: the machine's own where they are `None`.
+    """
+
+    now: Clock = utc_now
+    steady: Callable[[], float] | None = None
+    sleep: Callable[[float], Awaitable[None]] | None = None
+
+
 def open_registry(config: Config, *, read_only: bool = False) -> Registry:
     """The registry that a configuration names; made and migrated unless it is only read.
 
@@ -57,7 +71,7 @@ async def parts(
     registry: Registry,
     *,
     changing: bool,
-    clock: Clock = utc_now,
+    time: Time = Time(),
     metrics: Metrics | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
     urgency: Urgency = Urgency.SWEEP,
@@ -72,13 +86,13 @@ async def parts(
     """
     observed = metrics or Metrics()
     archive, archive_error = _archive(config, registry) if changing else (None, None)
-    sleep, guard = _sleep_until(stop or threading.Event()), Guard()
+    sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
     async with AsyncExitStack() as stack:
         reaches = {
             name: await _reach(
                 stack,
                 project,
-                pace_of(project, registry, observed, sleep, changing=changing),
+                pace_of(project, registry, observed, sleep, time.steady, changing=changing),
                 urgency,
                 guard,
                 changing=changing,
@@ -90,7 +104,7 @@ async def parts(
             reaches,
             archive,
             config.policies,
-            clock,
+            time.now,
             notify,
             tombstones_keep_for=config.tombstones_keep_for,
             archive_error=archive_error,
@@ -116,8 +130,8 @@ def _archive(config: Config, registry: Registry) -> tuple[Archive | None, Archiv
 
 def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
     async def sleep(seconds: float) -> None:
-        ends_at = time.monotonic() + seconds
-        while (left := ends_at - time.monotonic()) > 0:
+        ends_at = monotonic() + seconds
+        while (left := ends_at - monotonic()) > 0:
             if stop.is_set():
                 raise InterruptedError("asked to stop while a rate limit was waited for")
             await asyncio.sleep(min(left, BEAT))

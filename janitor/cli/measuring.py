@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 
 from janitor.metrics import Metrics, Totals
 from janitor.registry import Registry
@@ -50,11 +51,8 @@ def _read(said: str | None) -> Totals:
     return {(name, tuple((k, v) for k, v in labels)): value for name, labels, value in rows}
 
 
-def look(metrics: Metrics, registry: Registry) -> None:
-    """Set the gauges that the registry knows without a scan."""
-    from janitor.cli.showing import now
-
-    at = now()
+def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
+    """Set the gauges that the registry knows without a scan, as they are at this moment."""
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
     metrics.holds.set(len(registry.holds(at)))

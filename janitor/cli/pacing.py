@@ -28,6 +28,7 @@ def pace_of(
     registry: Registry,
     metrics: Metrics,
     sleep: Callable[[float], Awaitable[None]],
+    clock: Callable[[], float] | None,
     *,
     changing: bool,
 ) -> ProjectPace:
@@ -36,17 +37,18 @@ def pace_of(
         project.name,
         rates={Verb(verb): rate for verb, rate in asdict(project.rate).items()},
         concurrency=project.concurrency,
-        ledger=_ledger(registry, changing=changing),
+        ledger=_ledger(registry, clock, changing=changing),
+        clock=clock,
         sleep=sleep,
         tell=lambda event: _observe(metrics, project.name, event),
     )
 
 
-def _ledger(registry: Registry, *, changing: bool) -> Ledger:
+def _ledger(registry: Registry, clock: Callable[[], float] | None, *, changing: bool) -> Ledger:
     """Replicas that share a registry share its buckets; a lease is what tells them."""
     if not changing:
-        return Own(Recalling(registry))
-    return Own(registry) if registry.lease is None else Shared(registry)
+        return Own(Recalling(registry), clock)
+    return Own(registry, clock) if registry.lease is None else Shared(registry)
 
 
 def _observe(metrics: Metrics, project: str, event: Event) -> None:

@@ -18,6 +18,7 @@ from janitor.cli.context import Settings
 from janitor.errors import ConfigError, JanitorError, LockedError
 
 if TYPE_CHECKING:
+    from janitor.cli.compose import Time
     from janitor.config import Config
     from janitor.metrics import ASGIApp, Metrics
     from janitor.registry import Registry
@@ -74,9 +75,18 @@ def _require_tokens(config: Config) -> None:
 class Live:
     """The configuration in force, and what is done by it."""
 
-    def __init__(self, path: Path, config: Config, registry: Registry, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        registry: Registry,
+        metrics: Metrics,
+        time: Time | None = None,
+    ) -> None:
+        from janitor.cli.compose import Time
         from janitor.cli.measuring import Counted
 
+        self._time = time or Time()
         self._path = path
         self._config = config
         self._registry = registry
@@ -125,14 +135,18 @@ class Live:
 
     async def _sweep(self, stop: threading.Event) -> None:
         from janitor.cli import measuring
-        from janitor.cli.compose import parts, utc_now
+        from janitor.cli.compose import parts
         from janitor.cli.progress import Watch, summarize
         from janitor.sweep import Orders, sweep
 
-        self._registry.drain(utc_now())
-        watch = Watch(self._metrics)
+        self._registry.drain(self._time.now())
         opened = parts(
-            self._config, self._registry, changing=True, metrics=self._metrics, notify=watch
+            self._config,
+            self._registry,
+            changing=True,
+            time=self._time,
+            metrics=self._metrics,
+            notify=Watch(self._metrics),
         )
         async with opened as composed:
             report = await sweep(composed, Orders(), stop)
@@ -173,7 +187,7 @@ class Live:
         from janitor.cli import measuring
 
         try:
-            measuring.look(self._metrics, self._registry)
+            measuring.look(self._metrics, self._registry, self._time.now())
         except JanitorError:
             self._metrics.registry_up.set(0)
 

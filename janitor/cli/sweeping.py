@@ -58,19 +58,19 @@ def plan_command(
 
 def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | None) -> None:
     from janitor.cli import showing
-    from janitor.cli.compose import open_registry, parts, utc_now
+    from janitor.cli.compose import Time, open_registry, parts, utc_now
     from janitor.config import load
     from janitor.sweep import plan
 
     config = load(settings.config_path())
     registry = open_registry(config, read_only=True)
-    clock = utc_now if at is None else lambda: at
+    time = Time(utc_now if at is None else lambda: at)
 
     async def look() -> Plan:
         # An exception from a signal's handler would surface in whatever task is running.
         if (task := asyncio.current_task()) is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        async with parts(config, registry, changing=False, clock=clock) as composed:
+        async with parts(config, registry, changing=False, time=time) as composed:
             return await plan(composed, scope, hypothetical=at is not None)
 
     with registry:

@@ -7,6 +7,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from janitor.cli import measuring
+from janitor.cli.showing import now
 from janitor.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def write_metrics(metrics: Metrics, registry: Registry, path: Path) -> None:
     Raises:
         StoreError: The file cannot be written.
     """
-    measuring.look(metrics, registry)
+    measuring.look(metrics, registry, now())
     try:
         metrics.write(path)
     except OSError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Unpack
@@ -26,7 +27,8 @@ class Emulator:
 
     `keys` maps API keys to projects; a project sees only its own containers. `latency` is waited
     before every answer, in seconds; `quota` maps a method to its requests per `quota_window`
-    seconds. `items_outlive` keeps the items of a deleted conversation, as the API documents;
+    seconds of `quota_clock`, and unless it is `quota_named` no header tells of it.
+    `items_outlive` keeps the items of a deleted conversation, as the API documents;
     they are seen by `items` alone. `seed` makes ids repeatable across processes.
     """
 
@@ -38,12 +40,14 @@ class Emulator:
         latency: float = 0.0,
         quota: Mapping[str, int] | None = None,
         quota_window: float = 60.0,
+        quota_named: bool = True,
+        quota_clock: Callable[[], float] = time.monotonic,
         items_outlive: bool = True,
         seed: int | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self._world = World(self.clock, items_outlive=items_outlive, seed=seed)
-        quotas = Quota(quota, quota_window)
+        quotas = Quota(quota, quota_window, named=quota_named, clock=quota_clock)
         self._site = Site(self._world, dict(keys or KEYS), quotas, latency)
 
     @property
