@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from janitor.model import Probe
@@ -14,6 +14,7 @@ class Sightings:
 
     `reported_at` comes from the application, `upstream_at` from the API. `baseline_at` is the
     first look at the newest item, `changed_at` the last look that found a different one.
+    `alive_at`, the last look that found the thread at all, dates nothing and tells no two apart.
     """
 
     reported_at: datetime | None = None
@@ -21,6 +22,7 @@ class Sightings:
     baseline_at: datetime | None = None
     changed_at: datetime | None = None
     newest_item: str | None = None
+    alive_at: datetime | None = field(default=None, compare=False)
 
 
 def last_activity(
@@ -54,4 +56,5 @@ def observe(seen: Sightings, probe: Probe, now: datetime) -> Sightings:
         baseline_at=now if first else seen.baseline_at,
         changed_at=now if changed else seen.changed_at,
         newest_item=probe.newest_item,
+        alive_at=now,
     )

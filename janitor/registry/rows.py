@@ -48,6 +48,7 @@ def sightings_of(row: Values) -> Sightings:
         row["baseline_at"],
         row["changed_at"],
         row["newest_item"],
+        row["alive_at"],
     )
 
 
@@ -136,6 +137,7 @@ def fresh(said: Registration) -> Values:
         "baseline_at": None,
         "changed_at": None,
         "newest_item": None,
+        "alive_at": None,
         "keep_until": said.keep_until,
         "reported": None if said.metadata is None else dict(said.metadata),
         "upstream": None,
@@ -215,6 +217,7 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,
         "newest_item": seen.newest_item,
+        "alive_at": seen.alive_at,
     }
 
 

@@ -27,6 +27,7 @@ CLAIMED = "claim_owner IS NOT NULL"
 FAILING = "attempts > 0"
 DEAD = "deleted_at IS NOT NULL"
 PRUNABLE = "archive_keep_until IS NOT NULL"
+UNKNOWN_UPSTREAM = "missing_since IS NOT NULL"
 UNDRAINED = "drained_at IS NULL"
 
 
@@ -76,6 +77,7 @@ class ThreadRow(Row, table=True):
         partial("ix_thread_failing", "project", "kind", "id", where=FAILING),
         partial("ix_thread_dead", "deleted_at", where=DEAD),
         partial("ix_thread_prunable", "archive_keep_until", where=PRUNABLE),
+        partial("ix_thread_missing", "project", "kind", "id", where=UNKNOWN_UPSTREAM),
     )
 
     project: str = Field(sa_type=NAME, primary_key=True)
@@ -90,6 +92,7 @@ class ThreadRow(Row, table=True):
     baseline_at: datetime | None = None
     changed_at: datetime | None = None
     newest_item: str | None = None
+    alive_at: datetime | None = None
     items: int | None = None
     reported: dict[str, str] | None = json()
     upstream: dict[str, str] | None = json()

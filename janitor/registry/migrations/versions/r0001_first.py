@@ -45,6 +45,7 @@ def _thread() -> None:
         sa.Column("baseline_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("newest_item", sa.String(), nullable=True),
+        sa.Column("alive_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("items", sa.Integer(), nullable=True),
         sa.Column("reported", sa.JSON(), nullable=True),
         sa.Column("upstream", sa.JSON(), nullable=True),
@@ -84,6 +85,7 @@ def _thread_indexes() -> None:
         ("ix_thread_claim", ["claim_run"], "claim_owner IS NOT NULL"),
         ("ix_thread_dead", ["deleted_at"], "deleted_at IS NOT NULL"),
         ("ix_thread_failing", ["project", "kind", "id"], "attempts > 0"),
+        ("ix_thread_missing", ["project", "kind", "id"], "missing_since IS NOT NULL"),
         ("ix_thread_prunable", ["archive_keep_until"], "archive_keep_until IS NOT NULL"),
         (
             "ix_thread_rank",
