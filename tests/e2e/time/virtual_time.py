@@ -1,0 +1,93 @@
+"""Time that leaps: days pass as fast as the work of them is done, over real sockets and files."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
+
+import httpx2
+
+from janitor.cli.compose import Time
+from janitor.drivers import Outbound
+from janitor.emulator import Clock
+
+ROUNDS = 4
+"""How often the loop goes round before time leaps, for what is ready to run to run first."""
+
+
+class VirtualClock(Clock):
+    """Stands still while a request is on the wire; then leaps to whoever has to wait least.
+
+    The emulator takes it as its own clock, so that client and server live at one time.
+    """
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self._asleep: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self._number = count()
+        self._on_the_wire = 0
+        self._is_leaping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def time(self) -> Time:
+        """What a run tells the time by."""
+        return Time(self.now, self.seconds, self.sleep)
+
+    def seconds(self) -> float:
+        """Seconds since the epoch."""
+        return self.now().timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait in virtual time."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # whoever slept in the loop before was left with it
+            self._loop, self._asleep, self._is_leaping = loop, [], False
+        woken: asyncio.Future[None] = loop.create_future()
+        at = self.now() + timedelta(seconds=max(seconds, 1e-6))
+        heappush(self._asleep, (at, next(self._number), woken))
+        self._consider()
+        await woken
+
+    def sent(self) -> None:
+        """A request is on the wire: time stands still."""
+        self._on_the_wire += 1
+
+    def answered(self) -> None:
+        """It is no longer."""
+        self._on_the_wire -= 1
+        self._consider()
+
+    def _consider(self, rounds: int = ROUNDS) -> None:
+        if rounds == ROUNDS and self._is_leaping:
+            return
+        self._is_leaping = rounds > 0
+        if rounds:
+            asyncio.get_running_loop().call_soon(self._consider, rounds - 1)
+        elif not self._on_the_wire:
+            self._leap()
+
+    def _leap(self) -> None:
+        while self._asleep and self._asleep[0][2].done():
+            heappop(self._asleep)
+        if self._asleep:
+            at, _, woken = heappop(self._asleep)
+            self.set(max(at, self.now().astimezone(UTC)))
+            woken.set_result(None)
+            self._consider()
+
+
+def outbound(clock: VirtualClock) -> type[Outbound]:
+    """The transport that goes over the network, under which virtual time stands still."""
+
+    class Watched(Outbound):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            clock.sent()
+            try:
+                return await super().handle_async_request(request)
+            finally:
+                clock.answered()
+
+    return Watched
