@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "list": Entry("Look", "looking", "List the registry."),
     "explain": Entry("Look", "explaining", "Tell one thread's reasons and history."),
     "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
+    "health": Entry("Look", "health", "Ask the service on this machine whether it lives."),
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),

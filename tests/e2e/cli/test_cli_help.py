@@ -14,7 +14,7 @@ from janitor.cli.context import DEFAULT_CONFIGS
 
 SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
-    "Look": ["plan", "list", "explain", "runs"],
+    "Look": ["plan", "list", "explain", "runs", "health"],
     "Act": ["apply", "sweep", "serve", "restore"],
     "Stop": ["pause", "resume"],
 }
