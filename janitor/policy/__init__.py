@@ -8,7 +8,7 @@ from janitor.policy.protections import Ranks
 from janitor.policy.ranking import ranks_of
 from janitor.policy.rules import Policies, Policy
 from janitor.policy.schedule import revived
-from janitor.policy.tightening import decide_unapproved, tightened
+from janitor.policy.tightening import decide_unapproved, first_to_remove, tightened
 from janitor.policy.weighing import CEILING, Case, weigh
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "counts_items",
     "decide",
     "decide_unapproved",
+    "first_to_remove",
     "next_review",
     "policies_digest",
     "ranks_of",

@@ -17,6 +17,7 @@ from janitor.policy.schedule import NEVER, Due
 from janitor.policy.weighing import Case, weigh
 
 ENDING = frozenset({Stage.SOFT_DELETE, Stage.DELETE})
+UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 
 
 def tightened(
@@ -48,6 +49,18 @@ def tightened(
     before = weigh(dated, old, holds, old_ranks, now)
     after = weigh(dated, new, holds, new_ranks, now)
     return _is_earlier(before, after) or _is_earlier(_bare(dated, old, now), _bare(dated, new, now))
+
+
+def first_to_remove(thread: Thread, policies: Policies, now: datetime) -> str | None:
+    """The policy that would remove a thread first, once nothing keeps it any more.
+
+    Where none certainly would, one that unread metadata may bring in; `None`: not even that.
+    """
+    case = _bare(thread, policies, now)
+    dues = [due for due in case.times[1:] if due is not None]
+    if dues:
+        return min(dues, key=lambda due: due.at).policy
+    return next((one.name for one in case.matched.unknown), None)
 
 
 def _possible(thread: Thread, policies: Policies) -> object:
@@ -119,9 +132,13 @@ def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
 
 
 def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
-    """The decision of the side that keeps the thread, looked at when a side next changes."""
+    """The decision of the side that keeps the thread, looked at when a side next changes.
+
+    Where the approved side lacks a fact, that is the reason: a look at the server may supply it.
+    """
     reviews = [at for at in (old.review_at, new.review_at) if at is not None and at > now]
     review_at = min(reviews, default=None)
     if new.stages:
-        return replace(old, stages=(), reason=Reason.UNAPPROVED, review_at=review_at)
+        reason = old.reason if old.reason in UNKNOWN else Reason.UNAPPROVED
+        return replace(old, stages=(), reason=reason, review_at=review_at)
     return replace(new, review_at=review_at)

@@ -1,5 +1,6 @@
 """What has been registered, and everything the janitor knows and did."""
 
+from janitor.registry.approving import Approval, Proposal
 from janitor.registry.database import Lock
 from janitor.registry.entries import (
     Claimant,
@@ -15,21 +16,25 @@ from janitor.registry.entries import (
     RunResult,
     Settlement,
 )
+from janitor.registry.holds import HoldRecord
 from janitor.registry.lock import RunLock
 from janitor.registry.pausing import Pause
 from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
 
 __all__ = [
+    "Approval",
     "Claimant",
     "Cursor",
     "Entry",
     "Event",
+    "HoldRecord",
     "Intent",
     "Lock",
     "Note",
     "Notice",
     "Pause",
+    "Proposal",
     "RefusedRegistration",
     "Registered",
     "Registration",

@@ -13,8 +13,10 @@ from sqlalchemy.exc import ArgumentError
 
 from janitor.errors import ConfigError
 from janitor.model import Key
+from janitor.registry.approving import Approving
 from janitor.registry.database import Database, Lock
 from janitor.registry.holding import Holding
+from janitor.registry.holds import Holds
 from janitor.registry.inbox import Inbox
 from janitor.registry.missing import Missing
 from janitor.registry.pausing import Pausing
@@ -33,7 +35,18 @@ WAIT = timedelta(seconds=30)
 LEASE = timedelta(seconds=30)
 
 
-class Registry(Inbox, Reading, Sweeping, Holding, Missing, Pausing, Running, Remembering):
+class Registry(
+    Inbox,
+    Reading,
+    Sweeping,
+    Holding,
+    Holds,
+    Approving,
+    Missing,
+    Pausing,
+    Running,
+    Remembering,
+):
     """What has been registered, and everything the janitor knows and did.
 
     Synchronous and thread-safe; no transaction is open between two calls, nor between two pages
