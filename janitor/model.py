@@ -141,6 +141,10 @@ class Hold:
     until: datetime | None = None
     released_at: datetime | None = None
 
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it is neither released nor over; a policy may grant a grace after that."""
+        return self.released_at is None and (self.until is None or self.until > now)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -153,11 +153,11 @@ def _show(path: Path, explanation: Explanation) -> None:
 
 
 def _survey(config: Config) -> Survey:
-    from janitor.cli.compose import open_registry
+    from janitor.cli.compose import open_registry, utc_now
     from janitor.sweep.survey import survey
 
     with open_registry(config, read_only=True) as registry:
-        return survey(registry, config.policies)
+        return survey(registry, config.policies, utc_now())
 
 
 def _survey_document(found: Survey) -> Mapping[str, object]:

@@ -21,6 +21,7 @@ from janitor.pace import PacedTransport, ProjectPace, Urgency
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
+from janitor.sweep.approval import promises_copies
 
 BEAT = 0.2
 Clock = Callable[[], datetime]
@@ -76,16 +77,21 @@ async def parts(
     notify: Callable[[Notice], None] = lambda _: None,
     urgency: Urgency = Urgency.SWEEP,
     stop: threading.Event | None = None,
+    copying: bool = False,
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
-    Once `stop` is set no request waits for a rate limit any more: it fails instead.
+    The archive is opened where a policy needs it, or for `copying` in any case. Once `stop` is
+    set no request waits for a rate limit any more: it fails instead.
 
     Raises:
         ConfigError: A secret cannot be read.
     """
     observed = metrics or Metrics()
-    archive, archive_error = _archive(config, registry) if changing else (None, None)
+    archive: Archive | None = None
+    archive_error: ArchiveError | None = None
+    if copying or (changing and promises_copies(registry, config.policies)):
+        archive, archive_error = _archive(config, registry)
     sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
     async with AsyncExitStack() as stack:
         reaches = {
@@ -115,12 +121,7 @@ async def parts(
 
 
 def _archive(config: Config, registry: Registry) -> tuple[Archive | None, ArchiveError | None]:
-    """The archive where a policy needs one, or why it does not serve.
-
-    One that held copies before must still hold them.
-    """
-    if all(policy.archive is None for policy in config.policies.rules):
-        return None, None
+    """The archive, or why it does not serve; one that held copies before must still hold them."""
     url = config.archive.url
     try:
         return Archive.open(url, known=registry.archive_url() == url), None

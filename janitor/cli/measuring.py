@@ -55,7 +55,7 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     """Set the gauges that the registry knows without a scan, as they are at this moment."""
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
-    metrics.holds.set(len(registry.holds(at)))
+    metrics.holds.set(registry.holds_in_force(at))
     metrics.show(metrics.pauses, {(pause.scope,): 1 for pause in registry.pauses(at)})
     if (last := registry.last_completed(at)) is not None:
         metrics.succeeded(last)

@@ -186,7 +186,7 @@ def run(
     with open_registry(config) as registry, registry.lock(wait, shared=shared):
         registry.drain(showing.now())
         counted = measuring.Counted(metrics, registry)
-        report, caught = asyncio.run(_attend(config, registry, Watch(metrics), metrics, work))
+        report, caught = asyncio.run(attend(config, registry, Watch(metrics), metrics, work))
         summarize(report)
         try:
             showing.report(settings, report)
@@ -197,10 +197,19 @@ def run(
     quit_with(128 + caught if caught else report.exit_code)
 
 
-async def _attend(
-    config: Config, registry: Registry, watch: Watch, metrics: Metrics, work: Work
+async def attend(
+    config: Config,
+    registry: Registry,
+    watch: Watch,
+    metrics: Metrics,
+    work: Work,
+    *,
+    copying: bool = False,
 ) -> tuple[Report, int]:
-    """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish."""
+    """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish.
+
+    Work that is mere `copying` has its archive in any case, and tells nothing of what is due.
+    """
     from janitor.cli import measuring
     from janitor.cli.compose import parts
 
@@ -213,9 +222,18 @@ async def _attend(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, ask_to_stop, signum)
-    opened = parts(config, registry, changing=True, metrics=metrics, notify=watch, stop=stop)
+    opened = parts(
+        config,
+        registry,
+        changing=True,
+        metrics=metrics,
+        notify=watch,
+        stop=stop,
+        copying=copying,
+    )
     async with opened as composed:
         with watch.bar("threads"):
             report = await work(composed, stop)
-        await measuring.end(metrics, report, composed)
+        if not copying:
+            await measuring.end(metrics, report, composed)
         return report, caught[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, literal, select, text, tuple_
+from sqlalchemy import Column, ColumnElement, Select, func, literal, select, text, tuple_
 
 from janitor.model import LIVE, Key, State, Thread
 from janitor.registry.entries import Cursor, Entry
@@ -108,10 +108,12 @@ class Reading(Store):
         failed: bool = False,
         metadata: Mapping[str, str] | None = None,
         project: str | None = None,
+        unread: bool = False,
     ) -> Iterator[Entry]:
         """Every entry that all given clauses hold for, by key, streaming.
 
-        `metadata` pairs hold where the application or the server says so.
+        `metadata` pairs hold where the application or the server says so. `unread` are those not
+        deleted of whose metadata nobody has said anything; no index serves it.
         """
         clauses = [text(FAILING)] if failed else []
         statement = select(THREAD).where(*clauses)
@@ -123,6 +125,9 @@ class Reading(Store):
             statement = statement.where(THREAD.c.due_at <= due_at_or_before)
         if project is not None:
             statement = statement.where(THREAD.c.project == project)
+        if unread:
+            sides = (THREAD.c.reported.is_(None), THREAD.c.upstream.is_(None))
+            statement = statement.where(*sides, THREAD.c.state != State.DELETED)
         return self._labelled(statement, metadata) if metadata else self._by_key(statement)
 
     def _by_key(self, statement: Select[tuple[object, ...]]) -> Iterator[Entry]:
@@ -142,14 +147,14 @@ class Reading(Store):
                 yield from self._entries(statement.where(*(c == v for c, v in _parts(key))))
             last = keys[-1]
 
+    def count_labelled(self, metadata: Mapping[str, str]) -> int:
+        """How many threads carry all of these pairs on either side, told by the index alone."""
+        carrying = select(func.count()).select_from(LABEL).where(*_carrying(metadata))
+        with self._reading() as connection:
+            return connection.execute(carrying).scalar_one()
+
     def _holders(self, metadata: Mapping[str, str], after: Key | None) -> list[Key]:
-        (name, value), *others = metadata.items()
-        statement = select(*_LABEL_KEY).where(LABEL.c.key == name, LABEL.c.value == value)
-        for other in others:
-            too = LABEL.alias()
-            same = [too.c[column.name] == column for column in _LABEL_KEY]
-            pair = (too.c.key == other[0], too.c.value == other[1])
-            statement = statement.where(select(too.c.id).where(*same, *pair).exists())
+        statement = select(*_LABEL_KEY).where(*_carrying(metadata))
         if after is not None:
             place = (after.project, after.kind, after.id)
             statement = statement.where(_past(_LABEL_KEY, place))
@@ -194,6 +199,17 @@ class Reading(Store):
         until = THREAD.c.archive_keep_until
         statement = select(THREAD).where(until <= now, THREAD.c.state == State.DELETED)
         return self._entries(statement.order_by(until).limit(limit))
+
+
+def _carrying(metadata: Mapping[str, str]) -> Iterator[ColumnElement[bool]]:
+    """The labels of the first pair whose threads carry all the others, too."""
+    (name, value), *others = metadata.items()
+    yield from (LABEL.c.key == name, LABEL.c.value == value)
+    for other in others:
+        too = LABEL.alias()
+        same = [too.c[column.name] == column for column in _LABEL_KEY]
+        pair = (too.c.key == other[0], too.c.value == other[1])
+        yield select(too.c.id).where(*same, *pair).exists()
 
 
 def _parts(key: Key) -> Iterator[tuple[ColumnElement[object], object]]:

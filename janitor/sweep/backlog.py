@@ -58,7 +58,7 @@ def due_entries(registry: Registry, now: datetime, policy: str | None = None) ->
 
 def count(parts: Parts, reviewer: Reviewer, entries: Iterable[Entry], now: datetime) -> Backlog:
     """Count what is due and judge it against the limits, before the first action."""
-    backlog, silence = Backlog(), Silence(parts.policies)
+    backlog, silence = Backlog(), Silence(parts.policies, parts.registry.holds(now), now)
     for entry in entries:
         silence.see(entry)
         if reviewer.serves(entry):

@@ -53,7 +53,7 @@ def redecide(parts: Parts, now: datetime) -> int:
     after, changed = registry.redecide_cursor(digest), 0
     if after is None:
         registry.set_policies_digest("")  # until the pass ends, rows are of two minds
-    silence = Silence(parts.policies)
+    silence = Silence(parts.policies, registry.holds(now), now)
     while page := registry.reviewable(after, PAGE):
         after = page[-1].thread.key
         reviews = [reviewer.on_facts(entry, now) for entry in page]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
+from janitor.model import Hold
 from janitor.policy import Coverage, Policies
 from janitor.registry import Entry, Registry
 
@@ -11,8 +13,9 @@ from janitor.registry import Entry, Registry
 class Silence:
     """Takes in threads as they are looked at, and knows the rules that matched none of them."""
 
-    def __init__(self, policies: Policies) -> None:
-        self._coverage = Coverage(policies, ())
+    def __init__(self, policies: Policies, holds: Sequence[Hold], now: datetime) -> None:
+        in_force = [hold for hold in holds if hold.is_in_force(now)]
+        self._coverage = Coverage(policies, in_force)
 
     def see(self, entry: Entry) -> None:
         """Take one thread into account."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from janitor.model import Thread
 from janitor.policy import Policies
@@ -29,11 +30,11 @@ class Survey:
     silent_rules: tuple[str, ...]
 
 
-def survey(registry: Registry, policies: Policies) -> Survey:
+def survey(registry: Registry, policies: Policies, now: datetime) -> Survey:
     """Look at every living row once; memory stays flat, nothing is changed."""
     threads: Counter[str] = Counter()
     overlaps: Counter[tuple[str, str]] = Counter()
-    silence, unmatched = Silence(policies), 0
+    silence, unmatched = Silence(policies, registry.holds(now), now), 0
     for entry in living_entries(registry):
         silence.see(entry)
         speaking, pairs = _speaking(entry.thread, policies)
