@@ -10,9 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from virtual_time import VirtualClock, outbound
+from virtual_time import VirtualClock, awaited
 
-from janitor.cli import compose
 from janitor.cli.compose import open_registry
 from janitor.cli.serving import Live
 from janitor.config import load
@@ -74,9 +73,8 @@ def timed(
     directory: Path, server: Emulator, clock: VirtualClock, rate: str, more: str
 ) -> Iterator[Timed]:
     """The service, swept by hand."""
-    with pytest.MonkeyPatch.context() as patch, server.serve() as served:
+    with pytest.MonkeyPatch.context() as patch, awaited(clock), server.serve() as served:
         patch.setenv("JANITOR_TIMED_KEY", KEY)
-        patch.setattr(compose, "Outbound", outbound(clock))
         file = directory / "janitor.yaml"
         text = CONFIG.format(base_url=served.base_url, rate=rate, more=more)
         file.write_text(text, encoding="utf-8")

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
+from typing import TypeVar
 
 import httpx2
+import pytest
 
+from janitor.cli import compose
 from janitor.cli.compose import Time
 from janitor.drivers import Outbound
 from janitor.emulator import Clock
 
-ROUNDS = 4
+T = TypeVar("T")
+ROUNDS = 8
 """How often the loop goes round before time leaps, for what is ready to run to run first."""
 
 
 class VirtualClock(Clock):
-    """Stands still while a request is on the wire; then leaps to whoever has to wait least.
+    """Stands still while a request or a thread is under way; then leaps to whoever waits least.
 
     The emulator takes it as its own clock, so that client and server live at one time.
     """
@@ -27,7 +34,7 @@ class VirtualClock(Clock):
         super().__init__(at)
         self._asleep: list[tuple[datetime, int, asyncio.Future[None]]] = []
         self._number = count()
-        self._on_the_wire = 0
+        self._under_way = 0
         self._is_leaping = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -51,13 +58,13 @@ class VirtualClock(Clock):
         self._consider()
         await woken
 
-    def sent(self) -> None:
-        """A request is on the wire: time stands still."""
-        self._on_the_wire += 1
+    def begin(self) -> None:
+        """Something is under way: time stands still."""
+        self._under_way += 1
 
-    def answered(self) -> None:
-        """It is no longer."""
-        self._on_the_wire -= 1
+    def end(self) -> None:
+        """It is over."""
+        self._under_way -= 1
         self._consider()
 
     def _consider(self, rounds: int = ROUNDS) -> None:
@@ -66,7 +73,7 @@ class VirtualClock(Clock):
         self._is_leaping = rounds > 0
         if rounds:
             asyncio.get_running_loop().call_soon(self._consider, rounds - 1)
-        elif not self._on_the_wire:
+        elif not self._under_way:
             self._leap()
 
     def _leap(self) -> None:
@@ -79,15 +86,31 @@ class VirtualClock(Clock):
             self._consider()
 
 
-def outbound(clock: VirtualClock) -> type[Outbound]:
-    """The transport that goes over the network, under which virtual time stands still."""
+@contextmanager
+def awaited(clock: VirtualClock) -> Iterator[None]:
+    """Let time stand still for what goes over the network and for what threads work at."""
+    submit = asyncio.BaseEventLoop.run_in_executor
 
     class Watched(Outbound):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            clock.sent()
+            clock.begin()
             try:
                 return await super().handle_async_request(request)
             finally:
-                clock.answered()
+                clock.end()
 
-    return Watched
+    def watched(
+        loop: asyncio.BaseEventLoop,
+        executor: Executor | None,
+        work: Callable[..., T],
+        *args: object,
+    ) -> asyncio.Future[T]:
+        future = submit(loop, executor, work, *args)
+        clock.begin()
+        future.add_done_callback(lambda _: clock.end())
+        return future
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "Outbound", Watched)
+        patch.setattr(asyncio.BaseEventLoop, "run_in_executor", watched)
+        yield
