@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_, update
 
-from janitor.model import LIVE, State
+from janitor.model import LIVE, Kind, State
+from janitor.registry.entries import Entry
+from janitor.registry.rows import entry_of, rows_of
 from janitor.registry.store import Store, add
 from janitor.registry.tables import EVENT, THREAD
 
 MISSING_EVENT = "missing"
+ANSWERABLE = LIVE - {State.DELETING}
 _KEY = (THREAD.c.project, THREAD.c.kind, THREAD.c.id)
 _GROUP = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
 
+Herd = tuple[str, Kind]
+"""The threads of one project and kind: what one canary speaks for."""
+
 
 class Missing(Store):
-    """Settles at a sweep's end what it could not find."""
+    """Settles at a sweep's end what it could not find, and knows who else might be asked."""
 
-    def confirm_missing(self, run: str, *, except_projects: Collection[str] = ()) -> int:
-        """Turns what a run noted as missing into that state, and forgets the note elsewhere.
+    def canaries(self, herd: Herd, limit: int, *, seen_by: datetime | None = None) -> list[Entry]:
+        """Living threads that nothing speaks against, those last seen alive first.
 
-        `except_projects` were stopped: a wrong key looks exactly like an empty account, so
-        nothing of theirs is believed. Returns how many threads are missing now.
+        Those that nobody has ever looked at come last; with `seen_by` only those that were first
+        seen by then. Scans the herd: for the rare case.
         """
-        believed = self._noted(run, THREAD.c.project.not_in(except_projects))
-        doubted = self._noted(run, THREAD.c.project.in_(except_projects))
+        project, kind = herd
+        alike = (THREAD.c.project == project, THREAD.c.kind == kind)
+        living = (THREAD.c.state.in_(sorted(ANSWERABLE)), THREAD.c.missing_since.is_(None))
+        seen = () if seen_by is None else (THREAD.c.baseline_at <= seen_by,)
+        order = (THREAD.c.alive_at.is_(None), THREAD.c.alive_at.desc(), THREAD.c.id)
+        page = select(THREAD).where(*alike, *living, *seen).order_by(*order).limit(limit)
+        with self._reading() as connection:
+            return [entry_of(row, self._untrusted) for row in rows_of(connection.execute(page))]
+
+    def noted_missing(self, run: str) -> Mapping[Herd, int]:
+        """How many living threads of each project and kind a run noted as missing."""
+        herd = (THREAD.c.project, THREAD.c.kind)
+        noted = select(*herd, func.count()).where(*_noted(run)).group_by(*herd).order_by(*herd)
+        with self._reading() as connection:
+            return {(project, kind): n for project, kind, n in connection.execute(noted)}
+
+    def confirm_missing(
+        self, run: str, *, believed: Collection[Herd], doubted: Collection[Herd] = ()
+    ) -> int:
+        """Turns what a run noted as missing into that state, and forgets the doubted notes.
+
+        A wrong key looks exactly like an empty account, so who calls says which are `believed`.
+        What is neither stays noted as it is. Returns how many threads are missing now.
+        """
+        true, wrong = _noted(run, _of(believed)), _noted(run, _of(doubted))
         with self._writing_alone() as connection:
-            rows = select(*_GROUP, func.count()).where(*believed).group_by(*_GROUP)
-            groups = connection.execute(rows).all()
-            for project, kind, state, policy, n in groups:
+            rows = select(*_GROUP, func.count()).where(*true).group_by(*_GROUP)
+            for project, kind, state, policy, n in connection.execute(rows).all():
                 place = (project, kind, policy or "")
                 before, after = (*place[:2], state, place[2]), (*place[:2], State.MISSING, place[2])
                 add(connection, {before: -n, after: n})
             again = {"review_at": THREAD.c.missing_since, "missing_since": None}
-            connection.execute(update(THREAD).where(*doubted).values(again))
-            changed = update(THREAD).where(*believed).values(state=State.MISSING)
+            connection.execute(update(THREAD).where(*wrong).values(again))
+            changed = update(THREAD).where(*true).values(state=State.MISSING)
             return connection.execute(changed).rowcount
 
-    @staticmethod
-    def _noted(run: str, clause: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
-        noted = select(EVENT.c.project, EVENT.c.kind, EVENT.c.id).where(
-            EVENT.c.run == run, EVENT.c.name == MISSING_EVENT
-        )
-        return (tuple_(*_KEY).in_(noted), THREAD.c.state.in_(sorted(LIVE)), clause)
+
+def _of(herds: Collection[Herd]) -> ColumnElement[bool]:
+    each = (and_(THREAD.c.project == project, THREAD.c.kind == kind) for project, kind in herds)
+    return or_(false(), *each)
+
+
+def _noted(run: str, *clauses: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
+    noted = select(EVENT.c.project, EVENT.c.kind, EVENT.c.id).where(
+        EVENT.c.run == run, EVENT.c.name == MISSING_EVENT
+    )
+    return (tuple_(*_KEY).in_(noted), THREAD.c.state.in_(sorted(LIVE)), *clauses)

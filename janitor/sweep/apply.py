@@ -87,7 +87,7 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
         await recover(worker)
         complete = await worker.work_all(_entries(worker, made))
         worker.lease.check()
-        return close(worker, run, Backlog(), complete=complete)
+        return await close(worker, run, Backlog(), complete=complete)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,22 +10,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from enum import Enum, auto
-from itertools import islice
 from typing import assert_never
 
 from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
-from janitor.model import Key, Metadata, Mode, Probe, Stage, State, Thread
-from janitor.registry import Entry, Intent
+from janitor.model import Metadata, Mode, Probe, Stage, State, Thread
+from janitor.registry import Entry
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review
 from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
 
 PAGE = 100
-CANARIES = 3
 
 
 async def recover(worker: Worker) -> None:
@@ -47,7 +45,9 @@ async def _attempt(worker: Worker, entry: Entry) -> None:
 
 
 def _waits(worker: Worker, entry: Entry) -> bool:
-    """Whether the intent's policy is in audit or paused by now."""
+    """Whether the intent's policy is in audit or paused by now, or its project stopped."""
+    if worker.standing.is_stopped(entry.thread.key.project):
+        return True
     policy = entry.intent.policy if entry.intent is not None else ""
     audited = worker.parts.policies.mode_of(policy) is Mode.AUDIT
     return audited or is_paused(worker.parts, entry, policy)
@@ -127,7 +127,10 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     """I4: DELETE and a read after it both say not found, where it was last seen alive."""
     key, intent = entry.thread.key, entry.intent
     access = worker.parts.projects[key.project].access
-    if intent is None or (intent.access != access and not await _sees_another(worker, intent)):
+    herd = (key.project, key.kind)
+    if intent is None or (
+        intent.access != access and not await worker.inquest.canaries.answer(herd)
+    ):
         message = "not found, but asked with another credential or endpoint than saw it alive"
         raise UnsettledError(message)
     review = _review(worker, entry, entry.thread.upstream)
@@ -142,23 +145,6 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     if response_id is None and await _is_alive(driver, key.id):
         raise UnsettledError("the server says both that it exists and that it does not")
     await worker.actor.settle_deleted(review, reason="recovered", response_id=response_id)
-
-
-async def _sees_another(worker: Worker, intent: Intent) -> bool:
-    """I4's canary: whether a thread of that project and kind, seen alive before, still answers."""
-    key = intent.key
-    page = worker.parts.registry.reviewable(Key(key.project, key.kind, ""), PAGE)
-    for entry in islice((one for one in page if _is_canary(one, intent)), CANARIES):
-        if await _is_alive(worker.reviewer.driver(entry), entry.thread.key.id):
-            return True
-    return False
-
-
-def _is_canary(entry: Entry, intent: Intent) -> bool:
-    key, seen_at = entry.thread.key, entry.sightings.baseline_at
-    alike = (key.project, key.kind) == (intent.key.project, intent.key.kind)
-    known = seen_at is not None and seen_at < intent.at
-    return alike and known and entry.thread.state is not State.DELETING
 
 
 async def _delete_again(driver: Driver, id: str) -> str | None:

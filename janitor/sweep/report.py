@@ -44,15 +44,15 @@ def close_dead(registry: Registry, now: datetime) -> None:
         registry.close_run(dead.id, RunResult.FAILED, now)
 
 
-def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:
+async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: bool) -> Report:
     """Believe or forget what was found missing, close the run, and say what it did."""
     registry, now = worker.parts.registry, worker.parts.clock()
     worker.standing.heed(run.stops)
-    stops = worker.stops()
-    stopped = frozenset(stop.project for stop in stops)
     registry.release(worker.claimant)
-    registry.confirm_missing(run.id, except_projects=stopped)
-    closed = registry.close_run(run.id, _result(backlog, stops, complete=complete), now)
+    verdict = await worker.inquest.verdict()
+    registry.confirm_missing(run.id, believed=verdict.believed, doubted=verdict.doubted)
+    result = _result(backlog, worker.stops(), complete=complete)
+    closed = registry.close_run(run.id, result, now)
     return report(worker, closed, backlog)
 
 
@@ -63,8 +63,8 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
 
 
 def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:
-    if stops:
+    if not all(stop.looks_on for stop in stops):
         return RunResult.FAILED
-    if backlog.tripped:
+    if stops or backlog.tripped:
         return RunResult.LIMITED
     return RunResult.DONE if complete else RunResult.PARTIAL

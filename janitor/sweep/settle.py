@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from janitor.model import Decision, Outcome, Stage
+from janitor.model import Decision, Outcome, Stage, State
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.review import Review
 
@@ -48,6 +48,19 @@ def setback(entry: Entry, now: datetime, failure: str) -> Settlement:
         failure=failure,
         seen_review_at=entry.review_at,
     )
+
+
+def kept(entry: Entry, now: datetime) -> Settlement:
+    """A thread that is no longer what was decided about, found so without a look."""
+    return Settlement(entry.thread.key, now, policy=entry.policy, due_at=entry.due_at)
+
+
+def not_found(entry: Entry, line: Event) -> Settlement:
+    """The note that the server did not know a thread; what is missing already is asked for less."""
+    since = entry.missing_since if entry.thread.state is State.MISSING else None
+    again = missing_again_at(since, line.at)
+    seen = entry.review_at
+    return Settlement(entry.thread.key, again, missing=True, seen_review_at=seen, events=(line,))
 
 
 def missing_again_at(since: datetime | None, now: datetime) -> datetime | None:

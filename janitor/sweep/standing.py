@@ -20,11 +20,20 @@ class Standing:
     def __init__(self, projects: Iterable[str], limits: Limits) -> None:
         self._breakers = {name: Breaker(name, limits) for name in projects}
         self._streaks: dict[str, list[Entry]] = {name: [] for name in self._breakers}
-        self._shared: set[str] = set()
+        self._shared: set[tuple[str, str]] = set()
+
+    def breaker(self, project: str) -> Breaker:
+        """What counts a project's answers; KeyError where it is not configured."""
+        return self._breakers[project]
 
     def is_stopped(self, project: str) -> bool:
         """Whether nothing of the project may be touched."""
         return self._breakers[project].stop is not None
+
+    def may_be_asked(self, project: str) -> bool:
+        """Whether the project's threads may be asked for, touched or not."""
+        stop = self._breakers[project].stop
+        return stop is None or stop.looks_on
 
     def answered(self, project: str) -> None:
         """The server knew a thread."""
@@ -53,18 +62,19 @@ class Standing:
     def fresh_stop(self, project: str) -> Stop | None:
         """The project's stop, where the other janitors have not been told of it."""
         breaker = self._breakers.get(project)
-        if breaker is None or breaker.stop is None or project in self._shared:
+        stop = None if breaker is None else breaker.stop
+        if stop is None or (project, stop.limit) in self._shared:
             return None
-        self._shared.add(project)
-        return breaker.stop
+        self._shared.add((project, stop.limit))
+        return stop
 
     def heed(self, notes: Iterable[Note]) -> None:
         """Stop what other janitors of the run have stopped."""
         for stop in map(Stop.of, notes):
-            self._shared.add(stop.project)
+            self._shared.add((stop.project, stop.limit))
             breaker = self._breakers.get(stop.project)
-            if breaker is not None and breaker.stop is None:
-                breaker.stop = stop
+            if breaker is not None:
+                breaker.heed(stop)
 
     def blameless(self) -> list[Entry]:
         """Threads of the streaks that stopped a project, as they were: it failed, not they."""

@@ -145,13 +145,13 @@ class _Share:
                 await recover(worker)
             worker.lease.check()
             async with _held(lambda: registry.opening(PATIENCE), worker.stop):
-                done = self._leave(complete=complete)
+                done = await self._leave(complete=complete)
             if done is not None:
                 return done
             # Others are at work; what they leave behind is free when their lease is over.
             await asyncio.sleep(worker.lease.pause)
 
-    def _leave(self, *, complete: bool) -> Report | None:
+    async def _leave(self, *, complete: bool) -> Report | None:
         """Close the run where it is done, or leave it to others; `None` where neither may be."""
         run = self._fresh()
         if run.closed_at is not None:
@@ -165,7 +165,7 @@ class _Share:
             keep_for = self._worker.parts.tombstones_keep_for
             self._registry.expire_tombstones(run.started_at - keep_for)
             whole = (is_done or complete) and self._orders.is_shared
-            return close(self._worker, run, self._backlog, complete=whole)
+            return await close(self._worker, run, self._backlog, complete=whole)
         return report(self._worker, run, self._backlog) if has_to else None
 
     def _fresh(self) -> RunRecord:

@@ -23,11 +23,12 @@ from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry, Event, RunRecord, Settlement
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop
+from janitor.sweep.canaries import Inquest
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
-from janitor.sweep.settle import missing_again_at, setback, settlement
+from janitor.sweep.settle import kept, not_found, setback, settlement
 from janitor.sweep.standing import Standing
 from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.writer import Writer
@@ -59,6 +60,7 @@ class Worker:
         self.actor = Actor(self.parts, run.id, self.writer, self.lease)
         limits = parts.policies.limits
         self.standing = Standing(parts.projects, limits)
+        self.inquest = Inquest(self.parts, self.claimant, self.standing)
         self.archive_error = parts.archive_error
         self._deadline = run.started_at + limits.max_duration
         self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
@@ -112,7 +114,9 @@ class Worker:
         """Look at one thread and do what follows; settle however that ends."""
         if not self.reviewer.serves(entry):
             self._keep_unsettled(entry, "not_served")
-        elif self.may_call_about(entry):
+            return
+        await self.inquest.over(entry.thread.key.project)
+        if self.may_call_about(entry):
             now = self.counted_at or self.parts.clock()
             review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
             if self._is_over_a_limit(review):
@@ -124,10 +128,8 @@ class Worker:
                 await self.settle_failures(told, self._look_and_follow(review))
 
     def may_call_about(self, entry: Entry) -> bool:
-        """Whether the thread's project is served and was not stopped."""
-        return self.reviewer.serves(entry) and not self.standing.is_stopped(
-            entry.thread.key.project
-        )
+        """Whether the thread's project is served, and was not stopped from being asked."""
+        return self.reviewer.serves(entry) and self.standing.may_be_asked(entry.thread.key.project)
 
     async def settle_failures(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
         """Run `work` about one thread and settle the ways in which it can fail.
@@ -143,7 +145,7 @@ class Worker:
         except GoneError:
             await self._missed(entry)
         except BusyError as error:
-            self.standing.answered(project)
+            await self.inquest.answered(entry)
             await self._set_back(entry, Outcome.BUSY, error)
         except AccessError as error:
             self.standing.unauthorised(project, str(error))
@@ -165,10 +167,13 @@ class Worker:
                 self.actor.doing[key] = review.decision.stage
             review = await self.reviewer.on_probe(review.entry, self.parts.clock())
             self.actor.doing.pop(key, None)
-            self.standing.answered(key.project)
+            await self.inquest.answered(review.entry)
         await self._follow(review, counted)
 
     async def _follow(self, review: Review, counted: str | None) -> None:
+        if review.is_revived and self.standing.is_stopped(review.thread.key.project):
+            self._keep_unsettled(review.entry, "limit")
+            return
         if review.is_revived and self._drifted is None and not self._is_audited(review):
             review = await self.actor.unmark(review)
         if self._drifted is not None and (reason := self._drifted(review)) is not None:
@@ -193,7 +198,7 @@ class Worker:
         `counted` is the policy that it was counted under: what a probe finds due elsewhere is
         recorded, and counted there by the next sweep before anything is done.
         """
-        if self._is_over_a_limit(review):
+        if self._is_over_a_limit(review) or self.standing.is_stopped(review.thread.key.project):
             return "limit"
         if self.only not in (None, review.remover or review.decision.policy):
             return "other_policy"
@@ -225,13 +230,11 @@ class Worker:
 
     async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""
-        if entry.thread.state is not State.MISSING:
-            self.standing.missed(entry.thread.key.project)
-        at = missing_again_at(entry.missing_since, self.parts.clock())
+        is_missing = entry.thread.state is State.MISSING
+        if not is_missing and entry.intent is None:  # what we were removing ourselves is no news
+            await self.inquest.missed(entry.thread.key)
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
-        seen = entry.review_at
-        change = Settlement(entry.thread.key, at, missing=True, seen_review_at=seen, events=(line,))
-        await self._commit(change)
+        await self._commit(not_found(entry, line))
 
     async def _set_back(
         self,
@@ -254,12 +257,8 @@ class Worker:
         )
 
     async def _settle_kept(self, entry: Entry, error: ChangedError) -> None:
-        line = self._event(entry, "kept", Outcome.KEPT, str(error))
-        if error.review is not None:
-            change = settlement(error.review, error.review.decision)
-        else:
-            now, key = self.parts.clock(), entry.thread.key
-            change = Settlement(key, now, policy=entry.policy, due_at=entry.due_at)
+        line, seen = self._event(entry, "kept", Outcome.KEPT, str(error)), error.review
+        change = kept(entry, line.at) if seen is None else settlement(seen, seen.decision)
         await self._commit(replace(change, events=(line,)))
 
     async def _commit(self, change: Settlement) -> None:

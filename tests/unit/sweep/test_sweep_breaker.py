@@ -6,15 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.policy.rules import Limits
-from janitor.sweep.breaker import LEAST_MISSING, Breaker
+from janitor.sweep.breaker import LEAST_MISSING, Breaker, Stop, Tally
 
 ANSWERS = st.lists(st.sampled_from(["answered", "missed", "failed"]), max_size=200)
 
 
 def told(answers: list[str], limits: Limits | None = None) -> Breaker:
+    """A breaker that is doubted as soon as it must be judged."""
     breaker = Breaker("main", limits or Limits())
     for answer in answers:
         getattr(breaker, answer)()
+        if answer == "missed" and breaker.must_be_judged:
+            breaker.doubt("no other answers")
     return breaker
 
 
@@ -54,6 +57,47 @@ def test_an_empty_account_stops_it_after_five(limit: int) -> None:
     assert breaker.stop is not None
     assert (breaker.stop.limit, breaker.stop.exit_code) == ("missing", 4)
     assert "api_key" in breaker.stop.message
+    assert not breaker.stop.looks_on
+
+
+@given(st.integers(0, LEAST_MISSING), st.integers(0, 20))
+def test_what_other_janitors_found_missing_counts_too(own: int, answered: int) -> None:
+    breaker = told([])
+    breaker.hear(Tally(LEAST_MISSING - own + answered, LEAST_MISSING - own))
+    assert not breaker.must_be_judged or own == 0
+    for _ in range(own):
+        breaker.missed()
+    assert breaker.must_be_judged is (LEAST_MISSING * 5 > LEAST_MISSING + answered)
+
+
+def test_what_is_gone_is_told_with_the_numbers_of_the_end() -> None:
+    breaker = told([])
+    for _ in range(LEAST_MISSING):
+        breaker.missed()
+    breaker.gone()
+    breaker.missed()
+    assert breaker.stop is not None
+    assert "6 of 6" in breaker.stop.message
+    assert "janitor missing accept --project main" in breaker.stop.message
+    assert (breaker.stop.looks_on, breaker.must_be_judged) == (True, False)
+
+
+def test_what_is_gone_may_come_to_be_doubted_but_not_the_other_way() -> None:
+    breaker = told([])
+    breaker.gone()
+    breaker.doubt("no other answers")
+    breaker.gone()
+    assert breaker.stop is not None
+    assert breaker.stop.limit == "missing"
+
+
+def test_another_janitors_stop_is_heeded_as_it_was() -> None:
+    stop = Stop("main", "unauthorised", "the key was refused", 3)
+    for first in (stop, Stop("main", "gone", "five are gone", 4)):
+        breaker = told([])
+        breaker.heed(first)
+        breaker.heed(stop)
+        assert breaker.stop == stop
 
 
 def test_a_refused_credential_stops_it_at_once_and_is_told_as_it_was() -> None:
