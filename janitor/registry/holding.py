@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
 from sqlalchemy import func, select
@@ -28,26 +27,16 @@ class Holding(Store):
 
     def redecide_cursor(self, digest: str) -> Key | None:
         """Where a pass towards these policies stopped; `None`: begin at the first row."""
-        found = self._cursor(digest)
-        return Key(found["project"], Kind(found["kind"]), found["id"]) if found else None
+        found = orjson.loads(self._meta("redecide_cursor") or "null")
+        if found is None or found["digest"] != digest:
+            return None
+        return Key(found["project"], Kind(found["kind"]), found["id"])
 
-    def redecide_counts(self, digest: str) -> Mapping[str, int]:
-        """What a pass towards these policies has counted up to its cursor."""
-        found = self._cursor(digest)
-        return found["counts"] if found else {}
-
-    def set_redecide_cursor(
-        self, digest: str, key: Key, counts: Mapping[str, int] | None = None
-    ) -> None:
-        """Records how far a pass towards these policies got, and what it has counted."""
+    def set_redecide_cursor(self, digest: str, key: Key) -> None:
+        """Records how far a pass towards these policies got."""
         at = {"digest": digest, "project": key.project, "kind": key.kind, "id": key.id}
-        said = orjson.dumps({**at, "counts": dict(counts or {})}).decode()
         with self._writing_alone() as connection:
-            self._set_meta(connection, "redecide_cursor", said)
-
-    def _cursor(self, digest: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = orjson.loads(self._meta("redecide_cursor") or "null")
-        return found if found is not None and found["digest"] == digest else None
+            self._set_meta(connection, "redecide_cursor", orjson.dumps(at).decode())
 
     def archive_url(self) -> str | None:
         """Where copies were put so far; `None`: nowhere yet."""

@@ -14,6 +14,7 @@ from janitor.errors import ConfigError
 from janitor.model import Key, Kind, Mode, Stage, State
 from janitor.policy import policies_digest
 from janitor.registry import Entry
+from janitor.sweep.approval import approve, approve_first, under_approval
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.parts import Parts
 from janitor.sweep.plan import Plan, Planned
@@ -42,6 +43,7 @@ def load(text: bytes, name: str) -> Plan:
             datetime.fromisoformat(document["now"]),
             document["hypothetical"],
             [_planned(row) for row in document["decisions"]],
+            pending=document["approval"]["pending"],
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{name}: not a plan ({type(error).__name__}); {MAKE_ANEW}") from error
@@ -69,14 +71,17 @@ def check(parts: Parts, made: Plan, name: str, max_age: timedelta) -> None:
         raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
 
 
-async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
+async def apply(parts: Parts, made: Plan, stop: threading.Event, actor: str = "apply") -> Report:
     """Carry out what the plan says of each thread that is still exactly so and due.
 
-    Begun again, it goes on where it stopped. Limits do not apply: a person has looked.
+    Begun again, it goes on where it stopped. Limits do not apply: a person has looked. Policies
+    that waited for approval when the plan was made are approved with it, by `actor`.
 
     Raises:
         StoreError: The registry failed.
+        LimitError: The policies approved last cannot be read.
     """
+    parts = _approved(parts, made, actor)
     digest = policies_digest(parts.policies)
     parts.registry.release_claims()
     close_dead(parts.registry, parts.clock())
@@ -88,6 +93,16 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event) -> Report:
         complete = await worker.work_all(_entries(worker, made))
         worker.lease.check()
         return await close(worker, run, Backlog(), complete=complete)
+
+
+def _approved(parts: Parts, made: Plan, actor: str) -> Parts:
+    """The parts under what stands once this plan is applied; what it approves is recorded."""
+    approve_first(parts, parts.clock())
+    parts = under_approval(parts)
+    if parts.approved is None or not made.pending:
+        return parts
+    approve(parts.registry, parts.policies, actor, f"apply of plan {made.digest}", parts.clock())
+    return replace(parts, approved=None)
 
 
 @dataclass(frozen=True, slots=True)

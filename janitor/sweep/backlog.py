@@ -73,10 +73,11 @@ def judge(parts: Parts, backlog: Backlog, now: datetime) -> None:
     population = parts.registry.population()
     last = parts.registry.last_completed(now)
     since = now - last if last else None
-    for name in [*(policy.name for policy in parts.policies.rules), CEILING]:
+    sides = (parts.policies,) if parts.approved is None else (parts.policies, parts.approved)
+    for name in dict.fromkeys([*(rule.name for side in sides for rule in side.rules), CEILING]):
         living = population.get(name, 0) + backlog.moves[name]
         number = backlog.due[name]
-        over = tripped(parts.policies, name, due=number, population=living, since_last=since)
+        over = tripped(parts.side_of(name), name, due=number, population=living, since_last=since)
         if over is not None:
             backlog.tripped[name] = over
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 from janitor.model import LIVE, Mode, State
 from janitor.registry import Entry
+from janitor.sweep.approval import under_approval
 from janitor.sweep.backlog import due_entries
 from janitor.sweep.parts import Parts
 from janitor.sweep.review import Reviewer
@@ -19,6 +20,7 @@ def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
     Policies in audit are left out: they promise nothing. Reads what is up for review and what
     rests after a failure, both by an index; asks no server and changes nothing.
     """
+    parts = under_approval(parts)
     enforced = [one.name for one in parts.policies.rules if _is_enforced(parts, one.name)]
     oldest: dict[str, datetime | None] = dict.fromkeys(enforced)
     reviewer = Reviewer(parts, parts.registry.holds(now))
@@ -30,7 +32,7 @@ def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
 
 
 def _is_enforced(parts: Parts, policy: str) -> bool:
-    return parts.policies.mode_of(policy) is Mode.ENFORCE
+    return parts.mode_of(policy) is Mode.ENFORCE
 
 
 def _left(parts: Parts, reviewer: Reviewer, now: datetime) -> Iterator[tuple[str, datetime]]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from janitor.archive import Archive
 from janitor.drivers import Driver, Guard
 from janitor.errors import ArchiveError
-from janitor.model import Kind
+from janitor.model import Kind, Mode
 from janitor.policy import Policies
 from janitor.registry import Event, Registry
 
@@ -43,6 +43,8 @@ class Parts:
     `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
     `guard` holds changing requests back once the run's lease is over.
     Without an archive no policy archives, or `archive_error` says why none could be opened.
+    `approved` are the policies approved last where they are others than `policies`: until those
+    are approved, too, both apply and the most protective wins.
     """
 
     registry: Registry
@@ -54,3 +56,18 @@ class Parts:
     tombstones_keep_for: timedelta = timedelta(days=400)
     archive_error: ArchiveError | None = None
     guard: Guard = field(default_factory=Guard)
+    approved: Policies | None = None
+
+    def side_of(self, policy: str) -> Policies:
+        """The policies that one belongs to: the configured ones, unless only the approved have it.
+
+        What is no policy belongs to the configured ones.
+        """
+        if self.approved is None or any(rule.name == policy for rule in self.policies.rules):
+            return self.policies
+        approved = any(rule.name == policy for rule in self.approved.rules)
+        return self.approved if approved else self.policies
+
+    def mode_of(self, policy: str) -> Mode:
+        """The mode of the policy of that name, where it stands."""
+        return self.side_of(policy).mode_of(policy)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -18,12 +19,12 @@ import orjson
 
 from janitor.catalogue import CATALOGUE
 from janitor.errors import BusyError, DriverError, GoneError
-from janitor.model import Key, Kind, Stage
+from janitor.model import Key, Kind, Reason, Stage
 from janitor.policy import policies_digest
 from janitor.registry import Entry
 from janitor.sweep.backlog import Backlog, due_entries, judge
 from janitor.sweep.parts import Parts
-from janitor.sweep.redecide import is_outdated, living_entries, rules_digest
+from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.silence import Silence
 
@@ -43,7 +44,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One thread as it was when the plan was made; `probed` tells whether the server was asked."""
+    """One thread as it was when the plan was made; `probed` tells whether the server was asked.
+
+    Where the reason is `unapproved`, the stages are those that the policies carry out once they
+    are approved, which `apply` does; a sweep leaves them.
+    """
 
     key: Key
     stages: tuple[Stage, ...]
@@ -64,7 +69,11 @@ class Planned:
 
 @dataclass(slots=True)
 class Plan:
-    """What a sweep would do now, why, and what it costs."""
+    """What a sweep would do now, why, and what it costs.
+
+    `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
+    by policy the threads that they remove earlier than those approved last.
+    """
 
     registry: str
     policies_digest: str
@@ -76,6 +85,8 @@ class Plan:
     backlog: Backlog = field(default_factory=Backlog)
     not_probed: int = 0
     undrained: int = 0
+    pending: bool = False
+    unapproved: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -85,7 +96,8 @@ class Plan:
             for d in self.decisions
             if d.stages
         )
-        said = [self.registry, self.policies_digest, self.hypothetical, self.now, rows]
+        made = [self.registry, self.policies_digest, self.pending, self.hypothetical, self.now]
+        said = [*made, rows]
         return hashlib.sha256(orjson.dumps(said)).hexdigest()
 
     def document(self) -> dict[str, Any]:
@@ -97,6 +109,7 @@ class Plan:
             "mode": self.mode,
             "registry": self.registry,
             "policies_digest": self.policies_digest,
+            "approval": self.approval(),
             "decisions": [planned.row() for planned in self.decisions],
             "kept": dict(self.kept),
             "limits": _limits(self.backlog),
@@ -106,17 +119,25 @@ class Plan:
             "undrained": self.undrained,
         }
 
+    def approval(self) -> dict[str, Any]:
+        """Whether the policies wait for approval, and for how many threads it matters."""
+        threads = dict(self.unapproved)
+        return {"digest": self.policies_digest, "pending": self.pending, "threads": threads}
+
 
 async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Plan:
     """Look at what is due and say what a sweep would do; changes nothing anywhere.
 
     Raises:
         AccessError: A project's credential was refused.
+        LimitError: The policies approved last cannot be read.
     """
     now, registry = parts.clock(), parts.registry
     digest = policies_digest(parts.policies)
     made = Plan(registry.id, digest, parts.policies.mode, now, hypothetical)
     made.undrained = registry.undrained()
+    parts, made.unapproved = foresee(parts, now)
+    made.pending = parts.approved is not None
     holds = registry.holds(now)
     reviewer = Reviewer(parts, holds)
     outdated, silence = is_outdated(parts), Silence(parts.policies, holds, now)
@@ -146,14 +167,20 @@ async def _probe(
     made: Plan, reviewer: Reviewer, reviews: list[Review], left: int, scope: Scope
 ) -> int:
     """Ask the server about those that need it, as long as probes are left; count all."""
-    wanted = [review for review in reviews if reviewer.needs_probe(review)]
+    wanted = [review for review in reviews if _needs_probe(reviewer, review, made.now)]
     asked = wanted[: max(left, 0)]
     made.not_probed += len(wanted) - len(asked)
     probed = await asyncio.gather(*(_ask(reviewer, review, made.now) for review in asked))
     known = {id(review): answer for review, answer in zip(asked, probed, strict=True)}
     for review in reviews:
-        _record(made, known.get(id(review), review), scope)
+        _record(made, reviewer, known.get(id(review), review), scope)
     return len(asked)
+
+
+def _needs_probe(reviewer: Reviewer, review: Review, now: datetime) -> bool:
+    """As a sweep has it; what waits for approval is asked about as if it had been given."""
+    approved = reviewer.once_approved(review.thread, now)
+    return reviewer.needs_probe(review) or bool(approved and approved.stages)
 
 
 async def _ask(reviewer: Reviewer, review: Review, now: datetime) -> Review | str:
@@ -167,12 +194,15 @@ async def _ask(reviewer: Reviewer, review: Review, now: datetime) -> Review | st
         return "failed"
 
 
-def _record(made: Plan, found: Review | str, scope: Scope) -> None:
+def _record(made: Plan, reviewer: Reviewer, found: Review | str, scope: Scope) -> None:
     if isinstance(found, str):
         made.kept[found] += 1
         return
     if not found.decision.stages:
         made.kept[str(found.decision.reason or "not_due")] += 1
+    approved = reviewer.once_approved(found.thread, made.now)
+    if approved is not None and approved.stages not in ((), found.decision.stages):
+        found = replace(found, decision=replace(approved, reason=Reason.UNAPPROVED))
     if found.decision.stages or scope.everything:
         made.decisions.append(_planned(found))
 

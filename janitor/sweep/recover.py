@@ -49,7 +49,7 @@ def _waits(worker: Worker, entry: Entry) -> bool:
     if worker.standing.is_stopped(entry.thread.key.project):
         return True
     policy = entry.intent.policy if entry.intent is not None else ""
-    audited = worker.parts.policies.mode_of(policy) is Mode.AUDIT
+    audited = worker.parts.mode_of(policy) is Mode.AUDIT
     return audited or is_paused(worker.parts, entry, policy)
 
 
@@ -92,7 +92,7 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
 def _check_wanted(worker: Worker, review: Review) -> None:
     """Whether the removal may go on; a copy that has to be made first can no longer be made."""
     decision = review.decision
-    if worker.parts.policies.mode_of(decision.policy or "") is Mode.AUDIT:
+    if worker.parts.mode_of(decision.policy or "") is Mode.AUDIT:
         raise ChangedError("audit")
     if decision.stage is not Stage.DELETE:
         raise ChangedError(str(decision.reason or "changed since it was decided"))

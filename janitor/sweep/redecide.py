@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import orjson
@@ -11,22 +13,28 @@ import orjson
 from janitor.model import Key
 from janitor.policy import policies_digest
 from janitor.registry import Entry, Registry
+from janitor.sweep.approval import approve_first, conclude, under_approval
+from janitor.sweep.judge import Judge
 from janitor.sweep.parts import Parts
-from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.review import Review, Reviewer, as_known
 from janitor.sweep.silence import Silence
 
 PAGE = 1000
 
 
 def rules_digest(parts: Parts) -> str:
-    """What decides beside the rows: policies, holds, and whose reported times are trusted."""
+    """What decides beside the rows: policies, holds, and whose reported times are trusted.
+
+    Policies that wait for approval decide together with those approved last.
+    """
     distrusted = sorted(n for n, p in parts.projects.items() if not p.trust_reported)
     held = [
         [hold.name, sorted(hold.ids), sorted(hold.metadata.items()), hold.until, hold.released_at]
         for hold in parts.registry.holds(parts.clock())
     ]
     digest = hashlib.sha256(orjson.dumps(held)).hexdigest() if held else ""
-    return ":".join([policies_digest(parts.policies), digest, *distrusted])
+    approved = policies_digest(parts.approved) if parts.approved is not None else ""
+    return ":".join([policies_digest(parts.policies), approved, digest, *distrusted])
 
 
 def is_outdated(parts: Parts) -> bool:
@@ -41,29 +49,65 @@ def living_entries(registry: Registry, after: Key | None = None) -> Iterator[Ent
         after = page[-1].thread.key
 
 
-def redecide(parts: Parts, now: datetime) -> int:
-    """Decide all living rows from the registry's facts where the rules changed; count changes.
+def redecide(parts: Parts, now: datetime) -> Parts:
+    """Decide all living rows from the registry's facts where the rules changed.
 
     A pass that was cut short goes on where it stopped, as long as the rules are still the same.
+    Returns the parts to go on with: under the configured policies alone once they are approved,
+    which they are by themselves where they tighten nothing.
+
+    Raises:
+        LimitError: The policies approved last cannot be read.
     """
-    if not is_outdated(parts):
-        return 0
-    registry, digest = parts.registry, rules_digest(parts)
-    reviewer = Reviewer(parts, registry.holds(now))
-    after, changed = registry.redecide_cursor(digest), 0
+    parts, last = under_approval(parts), parts.registry.approval()
+    approve_first(parts, now)
+    if is_outdated(parts):
+        parts = conclude(parts, last, _tightened(parts, now), now)
+        _decide_all(parts, now)
+    return parts
+
+
+def foresee(parts: Parts, now: datetime) -> tuple[Parts, Mapping[str, int]]:
+    """The same without writing: the parts, and how many threads wait for approval, by policy.
+
+    Raises:
+        LimitError: The policies approved last cannot be read.
+    """
+    parts = under_approval(parts)
+    if is_outdated(parts):
+        threads = _tightened(parts, now)
+        return (parts if threads else replace(parts, approved=None)), threads
+    waiting = parts.registry.unapproved()
+    return parts, waiting.threads if waiting is not None else {}
+
+
+def _tightened(parts: Parts, now: datetime) -> Mapping[str, int]:
+    """How many threads the configured policies remove earlier than the approved ones, by policy."""
+    threads: Counter[str] = Counter()
+    if parts.approved is None:
+        return threads
+    judge = Judge(parts.registry, parts.policies, parts.approved, parts.registry.holds(now))
+    for entry in living_entries(parts.registry):
+        if (policy := judge.tightened_by(as_known(entry), now)) is not None:
+            threads[policy] += 1
+    return threads
+
+
+def _decide_all(parts: Parts, now: datetime) -> None:
+    registry, digest, holds = parts.registry, rules_digest(parts), parts.registry.holds(now)
+    reviewer, silence = Reviewer(parts, holds), Silence(parts.policies, holds, now)
+    after = registry.redecide_cursor(digest)
     if after is None:
         registry.set_policies_digest("")  # until the pass ends, rows are of two minds
-    silence = Silence(parts.policies, registry.holds(now), now)
     while page := registry.reviewable(after, PAGE):
         after = page[-1].thread.key
         reviews = [reviewer.on_facts(entry, now) for entry in page]
         for entry in page:
             silence.see(entry)
-        changed += registry.reschedule([_rescheduled(review, now) for review in reviews])
+        registry.reschedule([_rescheduled(review, now) for review in reviews])
         silence.record(registry, digest)
         registry.set_redecide_cursor(digest, after)
     registry.set_policies_digest(digest)
-    return changed
 
 
 def _rescheduled(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from janitor.model import Outcome
-from janitor.registry import Registry, RunRecord, RunResult
+from janitor.registry import Proposal, Registry, RunRecord, RunResult
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
 from janitor.sweep.work import Worker
@@ -15,13 +15,17 @@ from janitor.sweep.work import Worker
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped."""
+    """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped.
+
+    `unapproved` are the policies that it went by only in part, since they wait for approval.
+    """
 
     run: RunRecord
     backlog: Backlog
     outcomes: Mapping[tuple[str, str, str], int]
     kept: Mapping[str, int]
     stops: tuple[Stop, ...]
+    unapproved: Proposal | None = None
 
     @property
     def exit_code(self) -> int:
@@ -59,7 +63,8 @@ async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: b
 def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     """What this janitor did in a run, closed by whom it may."""
     worker.parts.registry.forgive(worker.standing.blameless())
-    return Report(run, backlog, dict(worker.outcomes), dict(worker.kept), worker.stops())
+    waiting = worker.parts.registry.unapproved() if worker.parts.approved is not None else None
+    return Report(run, backlog, dict(worker.outcomes), dict(worker.kept), worker.stops(), waiting)
 
 
 def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:

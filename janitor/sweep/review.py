@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from janitor.drivers import Driver
 from janitor.errors import BusyError
 from janitor.model import REMOVING, Decision, Hold, Probe, Reason, Stage, State, Thread
-from janitor.policy import Policies, decide, revived
+from janitor.policy import Policies, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
 from janitor.policy.rulebook import rulebook
 from janitor.registry import Entry
+from janitor.sweep.judge import Judge
 from janitor.sweep.parts import Parts
-from janitor.sweep.ranks import Ranking
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)
@@ -48,12 +48,11 @@ class Reviewer:
 
     def __init__(self, parts: Parts, holds: Sequence[Hold]) -> None:
         self._parts = parts
-        self._holds = holds
-        self._ranking = Ranking(parts.registry, parts.policies)
+        self._judge = Judge(parts.registry, parts.policies, parts.approved, holds)
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
-        thread = _settled_state(_with_doubted_copy(entry.thread))
+        thread = as_known(entry)
         decision = self.decide(thread, now)
         remover = self._remover(thread, decision, now)
         return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
@@ -67,7 +66,7 @@ class Reviewer:
             return True
         if review.thread.state is State.ARCHIVED and decision.due_at is None:
             return True
-        return counts_items(review.thread, self._parts.policies)
+        return self._counts_items(review.thread)
 
     async def on_probe(self, entry: Entry, now: datetime) -> Review:
         """Ask the server, then decide.
@@ -81,7 +80,7 @@ class Reviewer:
         if probe.busy:
             raise BusyError(f"{entry.thread.key.kind} {entry.thread.key.id}: in use; kept")
         thread, sightings = self._merge(entry, probe, now)
-        if counts_items(thread, self._parts.policies):
+        if self._counts_items(thread):
             thread = replace(thread, items=await _count(driver, entry, probe))
         decision = await asyncio.to_thread(self.decide, thread, now)
         remover = await asyncio.to_thread(self._remover, thread, decision, now)
@@ -107,12 +106,19 @@ class Reviewer:
 
         A copy whose thread waits for nothing else is compared again: no date announces new items.
         """
-        ranks = self._ranking.of(thread, now)
-        decision = decide(thread, self._parts.policies, self._holds, ranks, now)
+        decision = self._judge.decide(thread, now)
         if thread.state is not State.ARCHIVED or decision.review_at is not None:
             return decision
-        again = copied_after(thread, self._parts.policies)
+        asked = [copied_after(thread, side) for side in self._judge.sides]
+        again = min((one for one in asked if one is not None), default=None)
         return decision if again is None else replace(decision, review_at=now + again)
+
+    def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
+        """What the configured policies will decide by themselves; `None` where they already do."""
+        return None if self._parts.approved is None else self._judge.alone(thread, now)
+
+    def _counts_items(self, thread: Thread) -> bool:
+        return any(counts_items(thread, side) for side in self._judge.sides)
 
     def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
         """The policy that removes; a copy that comes first may be due under another one.
@@ -142,6 +148,11 @@ class Reviewer:
             copy_is_current=_is_current(old, probe),
         )
         return _settled_state(thread), sightings
+
+
+def as_known(entry: Entry) -> Thread:
+    """The thread as the registry knows it, with what follows from that alone."""
+    return _settled_state(_with_doubted_copy(entry.thread))
 
 
 def _with_doubted_copy(thread: Thread) -> Thread:

@@ -1,4 +1,4 @@
-"""One sweep: recover, re-decide, count against the limits, then work what is due.
+"""One sweep: re-decide, recover, count against the limits, then work what is due.
 
 A sweep is a run that one janitor opens and several may work. Whoever opens it counts the limits
 over everything that is due; the others join, take pages of their own, and hear of each stop.
@@ -18,6 +18,7 @@ from itertools import chain, islice
 from janitor.errors import LockedError
 from janitor.policy import policies_digest
 from janitor.registry import Cursor, Entry, Lock, RunRecord, RunResult
+from janitor.sweep.approval import joined, under_approval
 from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
@@ -52,13 +53,16 @@ async def sweep(parts: Parts, orders: Orders, stop: threading.Event) -> Report:
     Raises:
         StoreError: The registry failed; the run stays open and the next one takes it over.
         LockedError: A sweep under other policies is open.
+        LimitError: The policies approved last cannot be read.
         ClaimLostError: This janitor's lease ran out; others go on.
     """
     registry = parts.registry
     async with AsyncExitStack() as stack:
         async with _held(lambda: registry.opening(PATIENCE), stop):
-            run = _join(parts) or _open(parts)
+            run, parts = _joined(parts) or _open(under_approval(parts))
             await stack.enter_async_context(_held(lambda: registry.working(run.id), stop))
+            if run.ready_at is None:
+                parts = await asyncio.to_thread(redecide, parts, run.started_at)
             worker = Worker(parts, run, stop)
             await stack.enter_async_context(worker.lease.kept())
             backlog = await _make_ready(worker, run, orders) if run.ready_at is None else None
@@ -83,7 +87,7 @@ async def _held(lock: Callable[[], Lock], stop: threading.Event) -> AsyncIterato
         await asyncio.to_thread(tried.__exit__, None, None, None)
 
 
-def _join(parts: Parts) -> RunRecord | None:
+def _joined(parts: Parts) -> tuple[RunRecord, Parts] | None:
     """The open sweep where others work it; one whose janitors died is closed as failed."""
     registry, run = parts.registry, parts.registry.open_sweep()
     if run is None:
@@ -96,22 +100,21 @@ def _join(parts: Parts) -> RunRecord | None:
             f"the sweep {run.id} is open under other policies: give every janitor the same "
             "configuration, or wait until that sweep is over"
         )
-    return run
+    return run, joined(parts)
 
 
-def _open(parts: Parts) -> RunRecord:
+def _open(parts: Parts) -> tuple[RunRecord, Parts]:
     registry, now = parts.registry, parts.clock()
     registry.release_claims()
     close_dead(registry, now)
     digest = policies_digest(parts.policies)
-    return registry.open_run("sweep", parts.policies.mode, digest, now)
+    return registry.open_run("sweep", parts.policies.mode, digest, now), parts
 
 
 async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog:
     """What comes before the first action, over everything that is due: one janitor does it."""
     parts, now = worker.parts, run.started_at
     await recover(worker)
-    await asyncio.to_thread(redecide, parts, now)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
     worker.lease.check()
     parts.registry.mark_ready(run.id, notes(backlog), parts.clock())

@@ -186,7 +186,7 @@ class Worker:
             await self.actor.carry_out(review)
 
     def _is_audited(self, review: Review) -> bool:
-        return self.parts.policies.mode_of(review.decision.policy or "") is Mode.AUDIT
+        return self.parts.mode_of(review.decision.policy or "") is Mode.AUDIT
 
     def _is_over_a_limit(self, review: Review) -> bool:
         removes = not REMOVING.isdisjoint(review.decision.stages)

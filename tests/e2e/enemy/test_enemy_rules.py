@@ -46,6 +46,7 @@ def test_a_kind_that_was_switched_off_meanwhile_follows_the_new_policies(world: 
     world.sweep()
     world.kinds = frozenset({Kind.CONVERSATION})
     world.policies = enforced(MONTH)
+    world.approve()
     world.sweep()
     world.kinds = frozenset(Kind)
     world.advance(40 * DAY)

@@ -26,6 +26,7 @@ from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
 from janitor.sweep import Orders, Parts, Plan, Project, Report, Scope, apply, check, plan, sweep
+from janitor.sweep.approval import approve
 
 T = TypeVar("T")
 
@@ -198,6 +199,10 @@ class World:
 
         with self.registry.lock(timedelta()):
             return self.run(work)
+
+    def approve(self) -> None:
+        """A person's word that the world's policies may take effect."""
+        approve(self.registry, self.policies, "ops", "asked for", self.now)
 
     def entry(self, key: Key) -> Entry:
         found = self.registry.get(key)
