@@ -16,6 +16,7 @@ SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
     "Look": ["plan", "list", "explain", "runs", "health"],
     "Act": ["apply", "sweep", "serve", "restore"],
+    "Law": ["hold"],
     "Stop": ["pause", "resume"],
 }
 
