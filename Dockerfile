@@ -1,24 +1,36 @@
-# The one-off use: one command, then exit. Root may be read-only; what is kept lives in a volume:
-#   docker run --rm --read-only --tmpfs /tmp -v state:/var/lib/janitor \
-#     -v ./config:/etc/janitor:ro -e OPENAI_API_KEY IMAGE sweep
-# The configuration names absolute paths under /var/lib/janitor for registry and archive; the key
-# comes as {env: OPENAI_API_KEY} or as {file: /run/secrets/openai}, never from the image.
+# The service (`serve`, which is what runs without a word more) and every one-off command. Root may
+# be read-only; what is kept lives in a volume:
+#   docker run -d --read-only --tmpfs /tmp --stop-timeout 60 -v state:/var/lib/janitor \
+#     -v ./config:/etc/janitor:ro -e OPENAI_API_KEY -e OPS_TOKEN -p 127.0.0.1:9464:9464 IMAGE
+# docs/operations.md says what the configuration holds, and how one-off commands are run.
+#
+# Packages come from where pip is told of. A configuration of its own, or an authority that the base
+# does not know, goes in as a secret and stays out of every layer:
+#   docker build --secret id=pip.conf,src=pip.conf --secret id=ca.crt,src=ca-certificates.crt .
 
 FROM python:3.13-slim AS build
 
-# The exact versions and hashes of uv.lock, fetched from whatever index pip and uv are told of.
-RUN pip install --no-cache-dir uv==0.13.8
-ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
+    pip install uv==0.13.8
+
+# The exact versions and hashes of uv.lock, those of the build's own tools too.
 COPY pyproject.toml uv.lock ./
-RUN uv export --frozen --no-dev --no-emit-project --output-file requirements.txt \
-    && uv venv /opt/janitor \
-    && uv pip install --python /opt/janitor --compile-bytecode --require-hashes -r requirements.txt
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
+    uv export --quiet --frozen --no-emit-project --no-dev --extra all -o requirements.txt \
+    && uv export --quiet --frozen --no-emit-project --only-group build -o tools.txt \
+    && pip install --require-hashes -r tools.txt \
+    && python -m venv --without-pip /opt/janitor \
+    && pip --python /opt/janitor install --require-hashes -r requirements.txt
 
 # The program comes last, so that a change to it fetches nothing anew.
 COPY README.md LICENSE ./
 COPY janitor janitor
-RUN uv pip install --python /opt/janitor --compile-bytecode --no-deps .
+RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
+    && pip --python /opt/janitor install --no-index --no-deps dist/*.whl
 
 FROM python:3.13-slim
 
@@ -27,19 +39,31 @@ LABEL org.opencontainers.image.title="janitor" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT"
 
-# The base brings ca-certificates; a base without them would fail at the first call, far too late.
-# The user is a number, so that Kubernetes can see that it is not root.
+# The base brings ca-certificates and tzdata; one without them would fail at the first call or at
+# the first cron expression, far too late.
 RUN test -s /etc/ssl/certs/ca-certificates.crt \
-    && install -d -o 10001 -g 10001 -m 0700 /var/lib/janitor
+    && test -s /usr/share/zoneinfo/Europe/Berlin \
+    && install -d -m 0755 /etc/janitor \
+    && install -d -m 0700 -o 10001 -g 10001 /var/lib/janitor
 COPY --from=build /opt/janitor /opt/janitor
 
 # Nothing may write beside the code; output goes out as it comes.
 ENV PATH=/opt/janitor/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    JANITOR_CONFIG=/etc/janitor/janitor.yaml
+# A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
+# No VOLUME: where nothing is mounted, a read-only root shall refuse to write, rather than an
+# anonymous volume take in the only handle on the containers and go with this one.
 WORKDIR /var/lib/janitor
-# Lets the calls in flight finish, then exits with 143. Give it time: `docker stop -t 600`.
+# Where `service.listen` stands; from outside only if it says 0.0.0.0, which needs tokens.
+EXPOSE 9464
+# It asks at `service.listen`, by loopback. One-off commands do not listen, and are never unhealthy.
+HEALTHCHECK --interval=1m --timeout=10s --start-period=30s \
+    CMD ["janitor", "health", "--if-serving"]
+# `serve` lets the calls in flight finish (`service.stop_timeout`, 30 s) and exits with 0, a one-off
+# command with 143. Docker's own 10 s are too few for either: `--stop-timeout 60`.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["janitor"]
-CMD ["--help"]
+CMD ["serve"]
