@@ -82,6 +82,11 @@ class Breaker:
         """Whether too many are missing and nobody has said yet what that means."""
         return self.stop is None and self._tally.is_over(self._limits)
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the server answered about any thread, known to it or not."""
+        return self._tally.asked > 0
+
     def answered(self) -> None:
         """The server knew the thread."""
         self.own += Tally(1, 0)

@@ -55,7 +55,8 @@ async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: b
     registry.release(worker.claimant)
     verdict = await worker.inquest.verdict()
     registry.confirm_missing(run.id, believed=verdict.believed, doubted=verdict.doubted)
-    result = _result(backlog, worker.stops(), complete=complete)
+    whole = complete and not worker.standing.unanswered()
+    result = _result(backlog, worker.stops(), complete=whole)
     closed = registry.close_run(run.id, result, now)
     return report(worker, closed, backlog)
 

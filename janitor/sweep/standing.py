@@ -9,6 +9,9 @@ from janitor.registry import Entry
 from janitor.registry.entries import Note
 from janitor.sweep.breaker import Breaker, Stop
 
+SEVERAL = 2
+"""As many that fail, while none is answered, tell of their project; one may be a bad thread."""
+
 
 class Standing:
     """A breaker for each project, and the threads that failed in the streak before it.
@@ -76,7 +79,14 @@ class Standing:
             if breaker is not None:
                 breaker.heed(stop)
 
+    def unanswered(self) -> list[str]:
+        """Projects of which several threads were asked for and not one was answered."""
+        streaks = self._streaks.items()
+        failing = [name for name, failed in streaks if len(failed) >= SEVERAL]
+        return [name for name in failing if not self._breakers[name].has_answered]
+
     def blameless(self) -> list[Entry]:
-        """Threads of the streaks that stopped a project, as they were: it failed, not they."""
-        failing = [stop.project for stop in self.stops() if stop.limit == "max_errors"]
+        """Threads that a whole project failed, as they were: it failed, not they."""
+        stopped = {stop.project for stop in self.stops() if stop.limit == "max_errors"}
+        failing = stopped.union(self.unanswered())
         return [entry for project in failing for entry in self._streaks[project]]

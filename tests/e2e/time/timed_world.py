@@ -26,7 +26,11 @@ version: 1
 mode: enforce
 registry: {{url: "sqlite:///janitor.db"}}
 projects:
-  main: {{api_key: {{env: JANITOR_TIMED_KEY}}, base_url: "{base_url}", rate: {rate}}}
+  main:
+    api_key: {{env: JANITOR_TIMED_KEY}}
+    base_url: "{base_url}"
+    concurrency: 8
+    rate: {rate}
 {more}
 """
 
@@ -70,7 +74,12 @@ class Timed:
 
 @contextmanager
 def timed(
-    directory: Path, server: Emulator, clock: VirtualClock, rate: str, more: str
+    directory: Path,
+    server: Emulator,
+    clock: VirtualClock,
+    rate: str,
+    more: str,
+    concurrency: int = 8,
 ) -> Iterator[Timed]:
     """The service, swept by hand."""
     with pytest.MonkeyPatch.context() as patch, awaited(clock), server.serve() as served:
