@@ -149,6 +149,11 @@ class Metrics:
 
     def _declare_state(self, r: CollectorRegistry) -> None:
         self.holds = Gauge("janitor_holds", "Holds in force.", registry=r)
+        self.unapproved = Gauge(
+            "janitor_policies_unapproved",
+            "Threads that changed policies would remove earlier, once approved; 0: none wait.",
+            registry=r,
+        )
         self.pauses = Gauge(
             "janitor_paused_info",
             "1 while a person's pause is in force: all, a project or a policy.",

@@ -70,6 +70,7 @@ def validate_command(settings: Settings, file: Path | None, *, against_registry:
     """
     from janitor.config import load
     from janitor.config.explain import explain
+    from janitor.policy import policies_digest
 
     path = file or settings.config_path()
     config = load(path)
@@ -77,18 +78,20 @@ def validate_command(settings: Settings, file: Path | None, *, against_registry:
     explanation = explain(config, None if found is None else found.overlaps)
     if settings.wants_table:
         _show(path, explanation)
-        _show_survey(found)
+        click.echo(f"\nThe policies' digest is {policies_digest(config.policies)}")
+        _show_survey(config, found)
         return
     emit(
         settings,
         {
             "file": str(path),
+            "policies_digest": policies_digest(config.policies),
             "summary": explanation.summary,
             "policies": [
                 {"name": name, "says": says} for name, says in explanation.policies.items()
             ],
             "warnings": explanation.warnings,
-            **({} if found is None else _survey_document(found)),
+            **({} if found is None else _survey_document(config, found)),
         },
     )
 
@@ -160,15 +163,25 @@ def _survey(config: Config) -> Survey:
         return survey(registry, config.policies, utc_now())
 
 
-def _survey_document(found: Survey) -> Mapping[str, object]:
+def _survey_document(config: Config, found: Survey) -> Mapping[str, object]:
+    from janitor.policy import policies_digest
+
     return {
         "threads": dict(found.threads),
         "unmatched": found.unmatched,
         "silent_rules": found.silent_rules,
+        "approval": {
+            "digest": policies_digest(config.policies),
+            "pending": bool(found.unapproved),
+            "threads": dict(found.unapproved or {}),
+        },
     }
 
 
-def _show_survey(found: Survey | None) -> None:
+def _show_survey(config: Config, found: Survey | None) -> None:
+    from janitor.policy import policies_digest
+    from janitor.sweep.approval import message
+
     if found is None:
         return
     click.echo("\nIn the registry")
@@ -177,6 +190,8 @@ def _show_survey(found: Survey | None) -> None:
     click.echo(f"  {found.unmatched} threads are matched by no policy and stay untouched")
     for rule in found.silent_rules:
         click.echo(f"  {plain(rule)} matches no thread; is it a typo?")
+    if found.unapproved:
+        click.echo(f"  {plain(message(policies_digest(config.policies), found.unapproved))}")
 
 
 def _show_trial(fixture: Fixture, differences: Sequence[Difference]) -> None:

@@ -52,13 +52,16 @@ def explain_command(settings: Settings, *, id: str) -> None:
 
 
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
-    from janitor.policy import decide, weigh
+    from janitor.policy import weigh
+    from janitor.sweep.approval import approved_beside
+    from janitor.sweep.judge import Judge
     from janitor.sweep.ranks import Ranking
 
     thread, at = entry.thread, now()
     ranks = Ranking(registry, config.policies).of(thread, at)
     holds = registry.holds(at)
-    decision = decide(thread, config.policies, holds, ranks, at)
+    approved = approved_beside(registry, config.policies)
+    decision = Judge(registry, config.policies, approved, holds).decide(thread, at)
     case = weigh(thread, config.policies, holds, ranks, at)
     return {
         **row_of(entry),

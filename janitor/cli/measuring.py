@@ -56,6 +56,8 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
     metrics.holds.set(registry.holds_in_force(at))
+    waiting = registry.unapproved()
+    metrics.unapproved.set(sum(waiting.threads.values()) if waiting is not None else 0)
     metrics.show(metrics.pauses, {(pause.scope,): 1 for pause in registry.pauses(at)})
     if (last := registry.last_completed(at)) is not None:
         metrics.succeeded(last)

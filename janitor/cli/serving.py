@@ -215,9 +215,12 @@ def told(error: ConfigError) -> str:
 
 def _complain(report: Report) -> None:
     """What stopped a run, or a part of it."""
-    from janitor.sweep.backlog import message
+    from janitor.sweep import approval, backlog
 
     for stop in report.stops:
         log.error("%s", stop.message, extra={"run": report.run.id})
     for policy, tripped in report.backlog.tripped.items():
-        log.error("%s", message(tripped), extra={"run": report.run.id, "policy": policy})
+        log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
+    if (waiting := report.unapproved) is not None:
+        said = approval.message(waiting.digest, waiting.threads)
+        log.warning("%s", said, extra={"run": report.run.id})

@@ -47,6 +47,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
     _kept(made.kept)
     _limits(made)
+    _waiting(made)
     if silent := made.backlog.silent_rules:
         click.echo(f"\nRules that match no thread (a typo?): {', '.join(silent)}.")
     spent = document["cost"]
@@ -90,6 +91,14 @@ def _limits(made: Plan) -> None:
         click.echo(f"\nLimit: {message(tripped)}")
 
 
+def _waiting(made: Plan) -> None:
+    from janitor.sweep.approval import message
+
+    if made.pending:
+        click.echo(f"\n{plain(message(made.policies_digest, made.unapproved))}")
+        click.echo("Applying this plan approves them, too; a sweep leaves what is `unapproved`.")
+
+
 def _next(made: Plan, file: Path | None) -> str:
     if made.mode == "audit":
         return "Mode is audit: set `mode: enforce` in the configuration to act."
@@ -110,12 +119,15 @@ def report(settings: Settings, done: Report) -> None:
         _report_table(done)
     else:
         emit(settings, report_document(done))
-    from janitor.sweep.backlog import message
+    from janitor.sweep import approval, backlog
 
     for stop in done.stops:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
     for tripped in done.backlog.tripped.values():
-        click.echo(f"janitor: {message(tripped)}", err=True)
+        click.echo(f"janitor: {backlog.message(tripped)}", err=True)
+    if (waiting := done.unapproved) is not None:
+        said = approval.message(waiting.digest, waiting.threads)
+        click.echo(f"janitor: {plain(said)}", err=True)
 
 
 def report_document(done: Report) -> dict[str, Any]:
@@ -135,6 +147,11 @@ def report_document(done: Report) -> dict[str, Any]:
         "kept": dict(done.kept),
         "limits": sorted(done.backlog.tripped),
         "stopped": [stop.limit for stop in done.stops],
+        "approval": {
+            "digest": done.run.policies_digest,
+            "pending": done.unapproved is not None,
+            "threads": dict(done.unapproved.threads) if done.unapproved is not None else {},
+        },
     }
 
 

@@ -139,18 +139,21 @@ def _require_policy(parts: Parts, name: str | None) -> None:
 def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: timedelta) -> None:
     r"""Carry out exactly a reviewed plan; what has changed since is kept and reported as drift.
 
+    Policies that waited for approval when the plan was made are approved with it.
+
     \b
     Examples:
       janitor plan -o plan.json
       janitor apply plan.json
     """
+    from janitor.cli.approving import person
     from janitor.sweep import apply, check, load
 
     made = load(_bytes(file), str(file))
 
     async def work(parts: Parts, stop: threading.Event) -> Report:
         check(parts, made, str(file), max_age)
-        return await apply(parts, made, stop)
+        return await apply(parts, made, stop, person())
 
     run(settings, wait, None, work)
 
