@@ -79,7 +79,6 @@ def timed(
     clock: VirtualClock,
     rate: str,
     more: str,
-    concurrency: int = 8,
 ) -> Iterator[Timed]:
     """The service, swept by hand."""
     with pytest.MonkeyPatch.context() as patch, awaited(clock), server.serve() as served:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sweep_world import DAY, DELETED, World, enforced, path_of
+from sweep_world import DAY, World, enforced, path_of
 
 from janitor.emulator import Fault, How
 from janitor.model import State
+from janitor.policy.rules import Delete, Policy
 
 
 def test_threads_of_a_project_that_answers_nothing_do_not_rest(world: World) -> None:
@@ -31,16 +32,17 @@ def test_where_another_answers_those_that_fail_rest(world: World) -> None:
 
 
 def test_what_an_outage_left_trips_no_limit(world: World) -> None:
-    """Four fall due each day of a month's 120: a tenth, three days later, is more than allowed."""
-    world.policies = enforced(DELETED)
-    for hours in range(0, 30 * 24, 6):
+    """Four of 28 fall due each day: twelve at once are too many, unless two days were lost."""
+    world.policies = enforced(Policy("week", delete=Delete(7 * DAY)))
+    for hours in range(0, 7 * 24, 6):
         at = world.now - timedelta(hours=hours)
         world.add(created_at=at, active_at=at, items=0)
     assert world.sweep().run.result == "done"
     with world.server.faulty(Fault(How.STATUS, status=500)):
-        for _ in range(4):
+        for _ in range(2):
             world.advance(DAY)
             world.sweep()
+    world.advance(DAY)
     report = world.sweep()
     assert (report.run.result, report.backlog.tripped) == ("done", {})
-    assert len(world.server.deletes) == 16
+    assert len(world.server.deletes) == 12
