@@ -1,4 +1,4 @@
-"""What carries the program to a machine: the systemd units and the image's recipe."""
+"""The systemd units: what they promise, and that the program works inside their confinement."""
 
 from __future__ import annotations
 
@@ -7,17 +7,50 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from serve.systemd import Systemd
+from world import DEADLINE, until
 
-from janitor.testing import emulator
+from janitor.testing import Emulated, emulator
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SWEEP = UNITS / "janitor-sweep.service"
+SWEEP, SERVICE, TIMER = (
+    UNITS / name for name in ("janitor-sweep.service", "janitor.service", "janitor-sweep.timer")
+)
+PROMISED = {
+    "DynamicUser": ["yes"],
+    "User": ["janitor"],
+    "StateDirectory": ["janitor"],
+    "StateDirectoryMode": ["0700"],
+    "LoadCredential": ["openai:/etc/janitor/openai.key"],
+    "LimitCORE": ["0"],
+    "UMask": ["0077"],
+    "ProtectSystem": ["strict"],
+    "NoNewPrivileges": ["yes"],
+}
+# How each runs and ends; everything else is the confinement, which they share.
+OWN = {
+    "Type",
+    "NotifyAccess",
+    "WatchdogSec",
+    "ExecStart",
+    "ExecReload",
+    "Environment",
+    "Restart",
+    "RestartSec",
+    "RestartPreventExitStatus",
+    "SuccessExitStatus",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+}
 FILTERED = Path(__file__).parent / "filtered.py"
 BIN = Path(sys.executable).parent
 KEY = "sk-of-a-test"
@@ -27,6 +60,8 @@ mode: enforce
 registry: {{url: "sqlite:///{state}/janitor.db"}}
 archive: {{url: "file://{state}/archive", keep_for: 1y}}
 projects: {{main: {{api_key: {{credential: openai}}, base_url: "{url}"}}}}
+schedule: {{every: 1h}}
+service: {{listen: "127.0.0.1:0"}}
 limits: {{max_percent: 100}}
 policies: [{{name: all, default: true, archive: {{after: 1d}}, delete: {{after: 2d}}}}]
 """
@@ -36,14 +71,15 @@ needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None and not os.environ.get("CI"),
     reason="systemd-analyze is not installed",
 )
-needs_hadolint = pytest.mark.skipif(
-    not (BIN / "hadolint").exists() and not os.environ.get("CI"),
-    reason="hadolint is not installed",
+
+
+needs_cysystemd = pytest.mark.skipif(
+    find_spec("cysystemd") is None, reason="cysystemd is not built for this platform"
 )
 
 
 def run(
-    *command: str | Path, env: dict[str, str] | None = None
+    *command: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; stdout and stderr come together in `stdout`."""
     return subprocess.run(
@@ -79,17 +115,68 @@ def test_a_service_is_exposed_to_little_more_than_the_network(unit: Path) -> Non
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("unit", [SWEEP, SERVICE], ids=lambda unit: unit.name)
+def test_a_service_owns_its_state_and_no_account(unit: Path) -> None:
+    assert {name: values(unit, name) for name in PROMISED} == PROMISED
+
+
+def test_both_services_are_confined_alike() -> None:
+    assert confinement(SERVICE) == confinement(SWEEP)
+
+
+def test_the_service_says_when_it_is_ready_and_is_watched() -> None:
+    names = ("Type", "NotifyAccess", "WatchdogSec", "Restart", "RestartPreventExitStatus")
+    said = [values(SERVICE, name) for name in names]
+    assert said == [["notify"], ["main"], ["1min"], ["on-failure"], ["2 3"]]
+
+
 def test_only_a_clean_stop_counts_as_success_beside_zero() -> None:
     assert values(SWEEP, "SuccessExitStatus") == ["143"]
 
 
 @needs_systemd
-def test_the_units_command_sweeps_inside_the_units_confinement(tmp_path: Path) -> None:
+def test_the_timer_comes_every_day_and_makes_up_for_a_day_that_was_missed() -> None:
+    (calendar,) = values(TIMER, "OnCalendar")
+    done = run(
+        "systemd-analyze", "calendar", "--iterations=3", calendar, env=os.environ | {"TZ": "UTC"}
+    )
+    times = re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", done.stdout)
+    first, *later = (datetime.strptime(one, "%Y-%m-%d %H:%M:%S") for one in times)  # noqa: DTZ007
+    assert [one - first for one in later] == [timedelta(days=1), timedelta(days=2)]
+    assert values(TIMER, "Persistent") == ["true"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The directories that a unit's program is given, filled with one old thread to delete."""
+
+    state: Path
+    settings: Path
+    api: Emulated
+
+    def environment(self, unit: Path) -> dict[str, str]:
+        """What the unit gives to its program, in directories of the test."""
+        given = dict(line.split("=", 1) for line in values(unit, "Environment"))
+        moved = {
+            name: value.replace("/var/lib/janitor", str(self.state)).replace(
+                "/etc/janitor", str(self.settings)
+            )
+            for name, value in given.items()
+        }
+        return os.environ | moved | {"CREDENTIALS_DIRECTORY": str(self.settings)}
+
+    def is_done(self) -> bool:
+        """Whether the thread was archived and deleted."""
+        copies = list((self.state / "archive").rglob("*.zst"))
+        return self.api.server.ids() == [] and len(copies) == 1
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
     state, settings = tmp_path / "state", tmp_path / "settings"
     for directory in (state, settings):
         directory.mkdir()
     (settings / "openai").write_text(KEY + "\n", encoding="utf-8")
-    env = environment(state, settings)
     old = datetime.now(UTC) - timedelta(days=30)
     with emulator({KEY: "main"}) as api:
         config = CONFIG.format(state=state, url=api.base_url)
@@ -97,34 +184,60 @@ def test_the_units_command_sweeps_inside_the_units_confinement(tmp_path: Path) -
         thread = api.server.add_conversation(created_at=old, items=3)
         listed = settings / "threads.csv"
         listed.write_text(f"id,last_active_at\n{thread},{old.isoformat()}\n", encoding="utf-8")
-        assert run(BIN / "janitor", "import", listed, env=env).returncode == 0
-        done = run(sys.executable, FILTERED, allowed(), *command(), env=env)
+        made = Machine(state, settings, api)
+        done = run(BIN / "janitor", "import", listed, env=made.environment(SWEEP))
+        assert done.returncode == 0, done.stdout
+        yield made
+
+
+@needs_systemd
+def test_a_sweep_does_its_work_inside_the_units_confinement(machine: Machine) -> None:
+    done = run(*confined(SWEEP), env=machine.environment(SWEEP))
     assert done.returncode == 0, done.stdout
-    metrics = (state / "janitor.prom").read_text(encoding="utf-8")
+    assert machine.is_done()
+    metrics = (machine.state / "janitor.prom").read_text(encoding="utf-8")
     assert 'janitor_actions_total{outcome="done",policy="all",stage="delete"} 1.0' in metrics
-    assert len(list((state / "archive").rglob("*.zst"))) == 1
 
 
-def environment(state: Path, settings: Path) -> dict[str, str]:
-    """What the unit gives to its program, in directories of the test."""
-    given = dict(line.split("=", 1) for line in values(SWEEP, "Environment"))
-    moved = {
-        name: value.replace("/var/lib/janitor", str(state)).replace("/etc/janitor", str(settings))
-        for name, value in given.items()
-    }
-    return os.environ | moved | {"CREDENTIALS_DIRECTORY": str(settings)}
+@needs_systemd
+@needs_cysystemd
+def test_the_service_does_its_work_inside_the_units_confinement(
+    machine: Machine, tmp_path: Path
+) -> None:
+    systemd = Systemd(tmp_path / "notify.sock")
+    env = machine.environment(SERVICE) | {"NOTIFY_SOCKET": str(systemd.path)}
+    log = tmp_path / "log"
+    with closing(systemd), log.open("wb") as stderr:
+        process = subprocess.Popen(confined(SERVICE), env=env, stderr=stderr)
+        try:
+            assert systemd.hear("READY") == "READY=1"
+            until(machine.is_done)
+            assert systemd.hear("WATCHDOG") == "WATCHDOG=1"
+            process.terminate()
+            assert systemd.hear("STOPPING") == "STOPPING=1"
+            assert process.wait(DEADLINE) == 0, log.read_text(encoding="utf-8")
+        finally:
+            process.kill()
+            process.wait()
 
 
-def command() -> list[str | Path]:
-    """The unit's command line, with the program under test."""
-    (line,) = values(SWEEP, "ExecStart")
-    return [BIN / "janitor", *line.split()[1:]]
+def confinement(unit: Path) -> dict[str, list[str]]:
+    """Every setting of a service but those that are its own."""
+    section = unit.read_text(encoding="utf-8").partition("\n[Service]\n")[2].partition("\n[")[0]
+    names = dict.fromkeys(re.findall(r"^(\w+)=", section, re.MULTILINE))
+    return {name: values(unit, name) for name in names if name not in OWN}
 
 
-def allowed() -> str:
+def confined(unit: Path) -> list[str | Path]:
+    """The unit's command line with the program under test, inside the unit's filter."""
+    (line,) = values(unit, "ExecStart")
+    return [sys.executable, FILTERED, allowed(unit), BIN / "janitor", *line.split()[1:]]
+
+
+def allowed(unit: Path) -> str:
     """The system calls that the unit's filter leaves, separated by commas."""
     granted, refused = set[str](), set[str]()
-    for line in values(SWEEP, "SystemCallFilter"):
+    for line in values(unit, "SystemCallFilter"):
         into = refused if line.startswith("~") else granted
         for group in line.removeprefix("~").split():
             into |= members(group)
@@ -138,33 +251,3 @@ def members(group: str) -> set[str]:
     inner = {name for name in names if name.startswith("@")}
     calls = {name for name in names - inner if not name.startswith("#")}
     return calls.union(*(members(name) for name in inner))
-
-
-@needs_hadolint
-def test_the_linter_has_nothing_to_say_against_the_dockerfile() -> None:
-    done = run(BIN / "hadolint", "--no-color", ROOT / "Dockerfile")
-    assert (done.returncode, done.stdout) == (0, "")
-
-
-def test_the_image_runs_as_a_user_that_is_a_number_and_not_root() -> None:
-    users = re.findall(r"^USER (.*)$", recipe(), re.MULTILINE)
-    assert users
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
-
-
-def test_the_image_says_which_version_it_holds() -> None:
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        version = tomllib.load(file)["project"]["version"]
-    assert f'org.opencontainers.image.version="{version}"' in recipe()
-
-
-def test_what_the_image_copies_is_not_ignored() -> None:
-    ignore = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", recipe(), re.MULTILINE)
-    names = {name for line in copied for name in line.split()}
-    assert names == {line.removeprefix("!") for line in ignore if line.startswith("!")}
-
-
-def recipe() -> str:
-    """The Dockerfile's text."""
-    return (ROOT / "Dockerfile").read_text(encoding="utf-8")

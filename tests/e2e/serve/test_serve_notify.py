@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,27 +11,9 @@ import pytest
 from world import World
 
 from serve.serving import Start, scheduled
+from serve.systemd import Systemd
 
 pytest.importorskip("cysystemd", reason="cysystemd is not built for this platform")
-
-
-class Systemd:
-    """Listens where the service tells."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.settimeout(60)
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def hear(self, word: str) -> str:
-        """The next message that begins with a word; others may come before."""
-        while not (said := self._socket.recv(4096).decode()).startswith(word):
-            assert said in {"READY=1", "WATCHDOG=1"}, said
-        return said
 
 
 @pytest.fixture
