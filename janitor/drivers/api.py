@@ -82,6 +82,9 @@ class Api:
         except JanitorError:
             raise
         except Exception as error:
+            if isinstance(error.__cause__, JanitorError):
+                # The SDK calls whatever its transport raises a broken connection.
+                raise error.__cause__ from None
             now = datetime.now(UTC)
             raise failure(error, endpoint=self.endpoint, subject=subject, now=now) from error
         return read_reply(response, subject)

@@ -2,7 +2,7 @@
 
 from janitor.pace.ledger import Ledger, Memory, Own, Recalling, Rows, Shared
 from janitor.pace.project import Event, Exchange, Paced, Paused, ProjectPace
-from janitor.pace.rates import AUTO, UNLIMITED, Allowance, Urgency, Verb
+from janitor.pace.rates import AUTO, UNLIMITED, Allowance, Urgency, Verb, verb_of
 from janitor.pace.transport import PacedTransport
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "Shared",
     "Urgency",
     "Verb",
+    "verb_of",
 ]

@@ -1,22 +1,20 @@
-"""Where levels are kept: by one process that remembers them, or in rows that many share."""
+"""Where accounts are kept: by one process that remembers them, or in rows that many share."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from janitor.errors import StoreError
-from janitor.pace.level import Level
+from janitor.pace.account import Account, read, written
 
 T = TypeVar("T")
-Change = Callable[[Level, float], tuple[Level, T]]
-"""From a level and the time to the new level and what to tell."""
+Change = Callable[[Account, float], tuple[Account, T]]
+"""From an account and the time to the new account and what to tell."""
 
 
 class Memory(Protocol):
@@ -32,12 +30,14 @@ class Rows(Protocol):
     `change` is given what is there (`None`: nothing) and the time that all who share it go by.
     """
 
+    def recall(self, name: str) -> str | None: ...
     def alter(self, name: str, change: Callable[[str | None, datetime], str]) -> None: ...
 
 
 class Ledger(Protocol):
-    """Changes levels one at a time, whoever else works on them, and by a clock of its own."""
+    """Changes accounts one at a time, whoever else works on them, and by a clock of its own."""
 
+    def look(self, name: str) -> Account: ...
     async def alter(self, name: str, change: Change[T]) -> T: ...
     def save(self) -> None: ...
 
@@ -49,47 +49,61 @@ def steady() -> Callable[[], float]:
 
 
 class Own:
-    """The levels of one process; `memory` carries them from one to the next."""
+    """The accounts of one process; `memory` carries them from one to the next.
+
+    It is written at the end, and where a rate or a stop changed: seldom, and never for a call.
+    """
 
     def __init__(
         self, memory: Memory | None = None, clock: Callable[[], float] | None = None
     ) -> None:
         self._memory = memory
         self._clock = clock or steady()
-        self._levels: dict[str, Level] = {}
+        self._accounts: dict[str, Account] = {}
+
+    def look(self, name: str) -> Account:
+        """An account as it stands; recalled where this process has not seen it yet."""
+        if name not in self._accounts:
+            said = None if self._memory is None else self._memory.recall(name)
+            self._accounts[name] = read(said)
+        return self._accounts[name]
 
     async def alter(self, name: str, change: Change[T]) -> T:
-        """Change a level; recalled where this process has not seen it yet."""
-        level = self._levels.get(name) or self._recalled(name)
-        self._levels[name], told = change(level, self._clock())
+        """Change an account."""
+        before = self.look(name)
+        after, told = change(before, self._clock())
+        self._accounts[name] = after
+        if before.levels and after.found != before.found:
+            self.save()
         return told
 
     def save(self) -> None:
-        """Remember every level; a registry that fails says so itself where it matters."""
+        """Remember every account; a registry that fails says so itself where it matters."""
         if self._memory is None:
             return
         with suppress(StoreError):
-            for name, level in self._levels.items():
-                self._memory.remember(name, written(level))
-
-    def _recalled(self, name: str) -> Level:
-        return read(None if self._memory is None else self._memory.recall(name))
+            for name, account in self._accounts.items():
+                self._memory.remember(name, written(account))
 
 
 class Shared:
-    """The levels of many processes, in rows that they share: one bucket for all of them."""
+    """The accounts of many processes, in rows that they share: one pace for all of them."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
+    def look(self, name: str) -> Account:
+        """An account as it stands; raises StoreError where the rows are not there."""
+        return read(self._rows.recall(name))
+
     async def alter(self, name: str, change: Change[T]) -> T:
-        """Change a level while nobody else does; raises StoreError where the rows are not there."""
+        """Change an account while nobody else does; raises StoreError as `look` does."""
         told: list[T] = []
 
         def altered(text: str | None, now: datetime) -> str:
-            level, one = change(read(text), now.timestamp())
+            account, one = change(read(text), now.timestamp())
             told.append(one)
-            return written(level)
+            return written(account)
 
         await asyncio.to_thread(self._rows.alter, name, altered)
         return told[-1]
@@ -110,16 +124,3 @@ class Recalling:
 
     def remember(self, name: str, value: str) -> None:
         """Nothing is kept."""
-
-
-def written(level: Level) -> str:
-    """A level as text."""
-    return json.dumps(asdict(level), separators=(",", ":"))
-
-
-def read(text: str | None) -> Level:
-    """The level that a text tells; a fresh one where it tells none that is understood."""
-    try:
-        return Level(**json.loads(text or "{}"))
-    except (TypeError, ValueError):
-        return Level()

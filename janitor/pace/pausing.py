@@ -3,83 +3,60 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-
-from janitor.pace.queueing import Sleep
 
 LONGEST = 300.0
 FIRST = 1.0
 DOUBLINGS = 6
+DAY = 86_400.0
 
 
+@dataclass(frozen=True, slots=True)
 class Pause:
-    """Nobody calls while it lasts; after one that is longer than `longest` nobody waits for it.
+    """Nobody calls before `until`; before `stopped_until` nobody even waits for it to end.
 
+    Times are seconds since the epoch, `begun_at` that of the present pause's first refusal.
     Where the server does not say how long, pauses double from one 429 to the next until anything
-    is let through again. All times in seconds; `tell` is given what each one adds.
+    is let through again: `streak` counts them.
     """
 
-    def __init__(
-        self,
-        clock: Callable[[], float],
-        sleep: Sleep,
-        tell: Callable[[float], None],
-        longest: float = LONGEST,
-    ) -> None:
-        self._clock = clock
-        self._sleep = sleep
-        self._tell = tell
-        self._longest = longest
-        self._until = 0.0
-        self._begun = 0.0
-        self._stopped_until = 0.0
-        self._streak = 0
+    until: float = 0.0
+    begun_at: float = 0.0
+    stopped_until: float = 0.0
+    streak: int = 0
 
-    @property
-    def left(self) -> float:
+    def left(self, now: float) -> float:
         """The seconds until calls may go on."""
-        return max(0.0, self._until - self._clock())
+        return max(0.0, self.until - now)
 
-    @property
-    def stopped(self) -> float:
-        """The seconds for which the project is not called at all; nobody waits for their end."""
-        return max(0.0, self._stopped_until - self._clock())
+    def stopped(self, now: float) -> float:
+        """The seconds for which the project is not called at all."""
+        return max(0.0, self.stopped_until - now)
 
-    async def over(self) -> None:
-        """Wait for its end, or for a stop."""
-        while self.left and not self.stopped:
-            await self._sleep(self.left)
 
-    def ended(self) -> None:
-        """Something was let through: the next pause begins short again."""
-        self._streak = 0
+def asked(pause: Pause, seconds: float | None, sent_at: float, now: float, longest: float) -> Pause:
+    """The pause after a server asked for `seconds`, or did not say for how many.
 
-    def ask(self, asked: float | None, sent_at: float) -> bool:
-        """Pause for `asked` seconds, or for what is usual; false where that is too long to wait.
+    `sent_at` is when the refused call was sent: one sent before the pause began extends it only by
+    what it asks for. What is longer than `longest` is a stop, of a day at most: then one call
+    hears it anew.
+    """
+    if seconds is not None and seconds > longest:
+        return replace(pause, stopped_until=max(pause.stopped_until, now + min(seconds, DAY)))
+    if seconds is None:
+        if sent_at < pause.begun_at:
+            return pause
+        pause = replace(pause, streak=pause.streak + 1)
+        seconds = jittered(FIRST * 2.0 ** min(pause.streak - 1, DOUBLINGS))
+    begun_at = now if now >= pause.until else pause.begun_at
+    return replace(pause, begun_at=begun_at, until=max(pause.until, now + seconds))
 
-        `sent_at` is when the refused call was sent: one sent before the pause began extends it
-        only by what it asks for.
-        """
-        now = self._clock()
-        if asked is not None and asked > self._longest:
-            self._stopped_until = max(self._stopped_until, now + asked)
-            return False
-        if asked is None and sent_at < self._begun:
-            return True
-        seconds = self._usual() if asked is None else asked
-        if now >= self._until:
-            self._begun = now
-        added = now + seconds - max(now, self._until)
-        if added > 0:
-            self._until = now + seconds
-            self._tell(added)
-        return True
 
-    def _usual(self) -> float:
-        self._streak += 1
-        return jittered(FIRST * 2.0 ** min(self._streak - 1, DOUBLINGS))
+def ended(pause: Pause) -> Pause:
+    """The pause after something was let through: the next one begins short again."""
+    return replace(pause, streak=0)
 
 
 def backoff(attempt: int) -> float:

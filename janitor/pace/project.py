@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import httpx2
 
+from janitor.pace.bucket import Bucket, Passbook
 from janitor.pace.crowd import Crowd
 from janitor.pace.ledger import Ledger, Own, steady
-from janitor.pace.level import Level, passed, per_minute, refused, take
-from janitor.pace.pausing import LONGEST, Pause
+from janitor.pace.pausing import LONGEST
 from janitor.pace.queueing import Places, Sleep, Turnstile
-from janitor.pace.rates import AUTO, Allowance, Urgency, Verb, told_limit
+from janitor.pace.rates import AUTO, Allowance, Urgency, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,94 +46,27 @@ class Paced:
 Event = Exchange | Paused | Paced
 
 
-AT_ONCE = 1200.0
+@dataclass(slots=True)
+class _Held:
+    """A token taken before the request that is to use it."""
+
+    pace: ProjectPace
+    verb: Verb
+    is_used: bool = False
+
+    def fits(self, pace: ProjectPace, verb: Verb) -> bool:
+        return not self.is_used and self.pace is pace and self.verb is verb
 
 
-class Bucket:
-    """The tokens of one verb: those of all who share the ledger.
-
-    At high rates it takes, and tells of answers, by what 50 ms are worth, so that a ledger that
-    many share is not asked for each call.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        allowance: Allowance,
-        ledger: Ledger,
-        clock: Callable[[], float],
-        tell: Callable[[float], None],
-    ) -> None:
-        self._name = name
-        self._allowance = allowance
-        self._ledger = ledger
-        self._clock = clock
-        self._ahead = 0.0
-        self._tell = tell
-        self._told = 0.0
-        self._tokens = 0
-        self._answers = 0
-
-    async def take(self) -> float:
-        """Take a token and answer 0; or the seconds after which to ask again."""
-        if self._allowance == "unlimited":
-            return 0.0
-        if not self._tokens:
-            wait = await self._ledger.alter(self._name, self._take)
-            if wait:
-                return wait
-        self._tokens -= 1
-        return 0.0
-
-    def time(self) -> float:
-        """The ledger's time, as far as its last answer tells."""
-        return self._clock() + self._ahead
-
-    async def answered(self, response: httpx2.Response, sent_at: float, *, limited: bool) -> None:
-        """Learn from an answer to a call sent at `sent_at` of the ledger's time."""
-        if self._allowance != "auto":
-            return
-        self._answers += not limited
-        if not limited and self._answers < self._at_once:
-            return
-        answers, self._answers = self._answers, 0
-        told = told_limit(response.headers)
-
-        def learn(level: Level, now: float) -> tuple[Level, None]:
-            if answers:
-                level = passed(level, told, now, answers)
-            if limited:
-                level = refused(level, sent_at, now)
-            self._notice(level, now)
-            return level, None
-
-        await self._ledger.alter(self._name, learn)
-
-    @property
-    def _at_once(self) -> int:
-        return max(1, int(self._told / AT_ONCE))
-
-    def _take(self, level: Level, now: float) -> tuple[Level, float]:
-        tokens = self._at_once
-        level, wait = take(level, self._allowance, now, tokens)
-        self._notice(level, now)
-        if not wait:
-            self._tokens += tokens
-        return level, wait
-
-    def _notice(self, level: Level, now: float) -> None:
-        self._ahead = now - self._clock()
-        rate = per_minute(level, self._allowance)
-        if rate is not None and rate != self._told:
-            self._told = rate
-            self._tell(rate)
+_HELD: ContextVar[_Held | None] = ContextVar("held", default=None)
 
 
 class ProjectPace:
     """Who may call a project, and when; everything that calls it shares one.
 
     `rates` are calls a minute for each verb, `concurrency` the most calls in flight, `ledger` where
-    the levels of the buckets are kept. `clock` gives seconds since the epoch.
+    the project's account is kept: those who share it share buckets and pauses. `clock` gives
+    seconds since the epoch. Raises StoreError where the ledger does not answer.
     """
 
     def __init__(
@@ -151,12 +85,43 @@ class ProjectPace:
         self.tell = tell
         self.clock = clock or steady()
         self.sleep = sleep
-        self.pause = Pause(self.clock, sleep, lambda added: tell(Paused(added)), longest)
+        self._longest = longest
         self._ledger = ledger or Own(clock=self.clock)
+        self._book = Passbook(f"pace:{name}", self._ledger, self.clock, self._waiting)
         self._buckets = {verb: self._bucket(verb, rates.get(verb, "auto")) for verb in Verb}
         self._turnstiles = {verb: self._turnstile(bucket) for verb, bucket in self._buckets.items()}
         self.crowd = Crowd(concurrency)
         self._places = Places(lambda: self.crowd.limit)
+
+    @property
+    def paused(self) -> float:
+        """The seconds until calls may go on."""
+        return self._book.paused
+
+    @property
+    def stopped(self) -> float:
+        """The seconds for which the project is not called at all; nobody waits for their end."""
+        return self._book.stopped
+
+    @asynccontextmanager
+    async def reserved(self, verb: Verb, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait for a token and keep it for one request, the next of its verb in this context.
+
+        What that request rests on can so be looked at after the waiting. A token that is not used
+        goes back; within another reservation that one's is handed on.
+        """
+        outer, held = _HELD.get(), _Held(self, verb)
+        if outer is not None and outer.fits(self, verb):
+            outer.is_used = True
+        else:
+            await self._turnstiles[verb].enter(urgency)
+        token = _HELD.set(held)
+        try:
+            yield
+        finally:
+            _HELD.reset(token)
+            if not held.is_used:
+                self._buckets[verb].give_back()
 
     @asynccontextmanager
     async def admitted(self, verb: Verb, urgency: Urgency) -> AsyncIterator[float]:
@@ -164,11 +129,16 @@ class ProjectPace:
 
         Nothing is waited for while the project is stopped.
         """
-        await self._turnstiles[verb].enter(urgency)
+        held = _HELD.get()
+        if held is not None and held.fits(self, verb):
+            held.is_used = True
+        else:
+            await self._turnstiles[verb].enter(urgency)
         await self._places.enter(urgency)
         try:
-            await self.pause.over()
-            yield self._buckets[verb].time()
+            while self.paused and not self.stopped:
+                await self.sleep(self.paused)
+            yield self._book.time()
         finally:
             self._places.leave()
 
@@ -177,31 +147,36 @@ class ProjectPace:
         self.crowd.answered(verb, seconds, in_flight=self._places.taken, failed=failed)
 
     async def passed(self, verb: Verb, response: httpx2.Response, sent_at: float) -> None:
-        """Learn from an answer that a server in order gave."""
-        self.pause.ended()
-        await self._buckets[verb].answered(response, sent_at, limited=False)
+        """Learn from an answer that a server in order gave to a call sent at `sent_at`."""
+        await self._buckets[verb].passed(response, sent_at)
 
-    async def refused(self, verb: Verb, response: httpx2.Response, sent_at: float) -> None:
-        """Learn from a 429 that waiting cures."""
-        await self._buckets[verb].answered(response, sent_at, limited=True)
+    async def refused(self, verb: Verb, sent_at: float, seconds: float | None) -> bool:
+        """Learn from a 429 that waiting cures; false where its `seconds` are too many to wait."""
+        await self._buckets[verb].refused(sent_at)
+        return await self.asked(sent_at, seconds)
+
+    async def asked(self, sent_at: float, seconds: float | None) -> bool:
+        """Pause the project, for all who share the ledger, for `seconds` or for what is usual.
+
+        False where that is too long to wait: nobody calls meanwhile.
+        """
+        await self._book.ask(seconds, sent_at, self._longest)
+        return seconds is None or seconds <= self._longest
 
     def save(self) -> None:
         """Remember what was found, for the next run."""
         self._ledger.save()
 
+    def _waiting(self, added: float) -> None:
+        self.tell(Paused(added))
+
     def _bucket(self, verb: Verb, allowance: Allowance) -> Bucket:
-        return Bucket(
-            f"pace:{self.name}:{verb}",
-            allowance,
-            self._ledger,
-            self.clock,
-            lambda rate: self.tell(Paced(verb, rate)),
-        )
+        return Bucket(verb, allowance, self._book, lambda rate: self.tell(Paced(verb, rate)))
 
     def _turnstile(self, bucket: Bucket) -> Turnstile:
-        async def ask() -> float:
-            if self.pause.stopped:
+        async def ask(urgency: int) -> float:
+            if self.stopped:
                 return 0.0
-            return self.pause.left or await bucket.take()
+            return self.paused or await bucket.take(urgency)
 
         return Turnstile(ask, self.sleep)

@@ -28,6 +28,11 @@ class Line:
             heappop(self._heap)
         return bool(self._heap)
 
+    @property
+    def urgency(self) -> int:
+        """That of the first one; somebody waits."""
+        return self._heap[0][0]
+
     def call(self) -> bool:
         """Let the first one pass; false where nobody waits."""
         if not self:
@@ -44,10 +49,11 @@ class Line:
 class Turnstile:
     """Lets one pass each time that `ask` answers 0 seconds, the most urgent of those who wait.
 
-    While it sleeps for as long as `ask` said, more urgent ones may still come first.
+    `ask` is told how urgent that one is. While it sleeps for as long as `ask` said, more urgent
+    ones may still come first.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[float]], sleep: Sleep) -> None:
+    def __init__(self, ask: Callable[[int], Awaitable[float]], sleep: Sleep) -> None:
         self._ask = ask
         self._sleep = sleep
         self._line = Line()
@@ -55,7 +61,7 @@ class Turnstile:
 
     async def enter(self, urgency: int) -> None:
         """Wait for one's turn; raises what `ask` raises."""
-        if not self._line and await self._ask() == 0:
+        if not self._line and await self._ask(urgency) == 0:
             return
         turn = self._line.join(urgency)
         if self._crank is None or self._crank.done():
@@ -65,7 +71,7 @@ class Turnstile:
     async def _turn(self) -> None:
         try:
             while self._line:
-                if wait := await self._ask():
+                if wait := await self._ask(self._line.urgency):
                     await self._sleep(wait)
                 else:
                     self._line.call()

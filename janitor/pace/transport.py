@@ -11,6 +11,7 @@ import math
 
 import httpx2
 
+from janitor.errors import JanitorError
 from janitor.pace.pausing import backoff, retry_after
 from janitor.pace.project import Exchange, ProjectPace
 from janitor.pace.rates import Urgency, Verb, verb_of
@@ -60,7 +61,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
                 if not again or self._is_over(begun, failures):
                     return response
                 await response.aclose()
-            if not self._pace.pause.left:
+            if not self._pace.paused:
                 await self._pace.sleep(backoff(attempt))
         response, _ = await self._attempt(request, verb)
         return response
@@ -76,38 +77,42 @@ class PacedTransport(httpx2.AsyncBaseTransport):
     async def _attempt(self, request: httpx2.Request, verb: Verb) -> tuple[httpx2.Response, bool]:
         """One answer, and whether another try may bring a better one."""
         async with self._pace.admitted(verb, self._urgency) as sent_at:
-            if left := self._pace.pause.stopped:
+            if left := self._pace.stopped:
                 return _stopped(request, left), False
             started = self._pace.clock()
             response = await self._send(request, verb, started)
-            return response, await self._learn(response, verb, sent_at, started)
+            return response, await self._learn(response, verb, sent_at)
 
     async def _send(self, request: httpx2.Request, verb: Verb, started: float) -> httpx2.Response:
-        status: int | None = None
         try:
             response = await self._inner.handle_async_request(request)
-            status = response.status_code
-        finally:
-            seconds = self._pace.clock() - started
-            failed = status is None or status >= httpx2.codes.INTERNAL_SERVER_ERROR
-            self._pace.measured(verb, seconds, failed=failed)
-            self._pace.tell(Exchange(request.method, request.url.path, status, seconds))
+        except JanitorError:
+            raise  # held back: nothing was sent, and nothing is learned
+        except BaseException:
+            self._measured(request, verb, None, started)
+            raise
+        self._measured(request, verb, response.status_code, started)
         return response
 
-    async def _learn(
-        self, response: httpx2.Response, verb: Verb, sent_at: float, started: float
-    ) -> bool:
+    def _measured(
+        self, request: httpx2.Request, verb: Verb, status: int | None, started: float
+    ) -> None:
+        seconds = self._pace.clock() - started
+        failed = status is None or status >= httpx2.codes.INTERNAL_SERVER_ERROR
+        self._pace.measured(verb, seconds, failed=failed)
+        self._pace.tell(Exchange(request.method, request.url.path, status, seconds))
+
+    async def _learn(self, response: httpx2.Response, verb: Verb, sent_at: float) -> bool:
         asked = retry_after(response.headers.get("retry-after"), self._pace.clock())
         if response.status_code == TOO_MANY:
             if b"insufficient_quota" in await response.aread():
                 return False  # a 429 that waiting does not cure
-            await self._pace.refused(verb, response, sent_at)
-            return self._pace.pause.ask(asked, started)
+            return await self._pace.refused(verb, sent_at, asked)
         if response.status_code < httpx2.codes.INTERNAL_SERVER_ERROR:
             await self._pace.passed(verb, response, sent_at)
         if response.status_code not in PASSING:
             return False
-        waits = asked is None or self._pace.pause.ask(asked, started)
+        waits = asked is None or await self._pace.asked(sent_at, asked)
         return waits and verb is Verb.READ
 
 

@@ -45,7 +45,7 @@ def test_what_a_sweep_found_is_remembered_and_a_plan_remembers_nothing(world: Wo
 
     def remembered() -> str | None:
         with Registry.open(f"sqlite:///{world.registry}", read_only=True) as registry:
-            return registry.recall("pace:main:delete")
+            return registry.recall("pace:main")
 
     before = remembered()
     assert before is not None
