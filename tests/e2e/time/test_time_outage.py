@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from running_service import Ask, beside_the_service
 from timed_world import KEY, Timed, timed
 from virtual_time import VirtualClock
 
@@ -66,13 +67,14 @@ class Scrape:
         return [name for name, is_firing in fires.items() if is_firing]
 
 
-class Hourly:
+class Days:
     """A service through the days: each `every` a new conversation, every other hour a sweep."""
 
-    def __init__(self, world: Timed, every: timedelta) -> None:
+    def __init__(self, world: Timed, every: timedelta, ask: Ask) -> None:
         self.world = world
+        self._ask = ask
         self.every = every
-        self.keys: dict[Key, datetime] = {}
+        self._created: dict[Key, datetime] = {}
         self._trigger = Trigger(world.live.schedule(), 0.5)
         self._fired_at: datetime | None = None
         self._newest = BEGIN - AFTER
@@ -86,18 +88,23 @@ class Hourly:
             self.world.clock.set(max(at, self.world.now))
             self._arrive(self.world.now)
             self.world.sweep()
+            assert (self._ask("/healthz"), self._ask("/readyz")) == (200, 200)
             scrapes.append(Scrape.of(self.world))
         self.world.clock.set(max(end, self.world.now))
         return scrapes
 
+    @property
+    def keys(self) -> set[Key]:
+        return set(self._created)
+
     def due(self) -> set[Key]:
         """What should be gone by now."""
-        return {key for key, at in self.keys.items() if at + AFTER <= (self._fired_at or BEGIN)}
+        return {key for key, at in self._created.items() if at + AFTER <= (self._fired_at or BEGIN)}
 
     def _arrive(self, now: datetime) -> None:
         while self._newest + self.every <= now:
             self._newest += self.every
-            self.keys[self.world.add(self._newest)] = self._newest
+            self._created[self.world.add(self._newest)] = self._newest
 
 
 def refusing(asked: str | None) -> Fault:
@@ -114,24 +121,26 @@ def test_days_of_429_and_outage_lose_nothing_and_page_nobody_after(
     clock = VirtualClock(BEGIN)
     server = Emulator({KEY: "main"}, clock=clock)
     with timed(tmp_path, server, clock, AUTO, POLICIES) as world:
-        hourly = Hourly(world, every)
-        healthy = hourly.until(BEGIN + DAY / 2)
-        assert [scrape.pages(healthy[0]) for scrape in healthy] == [[]] * len(healthy)
-        with server.faulty(refusing(asked)):
-            hourly.until(BEGIN + 1.5 * DAY)
-        with server.faulty(Fault(How.STATUS, status=500)):
-            hourly.until(BEGIN + 2 * DAY)
-        with server.faulty(Fault(How.RESET)):
-            ill = hourly.until(BEGIN + 2.5 * DAY)
-        assert ill[-1].overdue > (46 * HOUR).total_seconds(), "an outage is seen"
-        healthy = hourly.until(BEGIN + 3.5 * DAY)
-        assert [scrape.pages(ill[-1]) for scrape in healthy] == [[]] * len(healthy)
-        assert {scrape.overdue for scrape in healthy} == {0}
-        assert list(world.registry.select(failed=True)) == []
-        gone = hourly.due()
-        states = {
-            key: entry.thread.state for key in hourly.keys if (entry := world.registry.get(key))
-        }
-        assert {key for key, state in states.items() if state is State.DELETED} == gone
-        assert Counter(states.values()).keys() == {State.DELETED, State.ACTIVE}
-        assert server.deletes == Counter({key.id: 1 for key in gone})
+        beside_the_service(world.live, lambda ask: live_through(Days(world, every, ask), asked))
+
+
+def live_through(days: Days, asked: str | None) -> None:
+    server, registry = days.world.server, days.world.registry
+    healthy = days.until(BEGIN + DAY / 2)
+    assert [scrape.pages(healthy[0]) for scrape in healthy] == [[]] * len(healthy)
+    with server.faulty(refusing(asked)):
+        days.until(BEGIN + 1.5 * DAY)
+    with server.faulty(Fault(How.STATUS, status=500)):
+        days.until(BEGIN + 2 * DAY)
+    with server.faulty(Fault(How.RESET)):
+        ill = days.until(BEGIN + 2.5 * DAY)
+    assert ill[-1].overdue > (46 * HOUR).total_seconds(), "an outage is seen"
+    healthy = days.until(BEGIN + 3.5 * DAY)
+    assert [scrape.pages(ill[-1]) for scrape in healthy] == [[]] * len(healthy)
+    assert {scrape.overdue for scrape in healthy} == {0}
+    assert list(registry.select(failed=True)) == []
+    gone = days.due()
+    states = {entry.thread.key: entry.thread.state for entry in registry.select()}
+    assert {key for key, state in states.items() if state is State.DELETED} == gone
+    assert {states[key] for key in days.keys - gone} == {State.ACTIVE}
+    assert server.deletes == Counter({key.id: 1 for key in gone})
