@@ -54,6 +54,7 @@ class Reason(StrEnum):
     KEEP_FOREVER = "keep_forever"
     KEEP_LAST = "keep_last"
     HOLD = "hold"
+    RELEASED = "released"
     LIFETIME_MIN = "lifetime_min"
     KEEP_UNTIL = "keep_until"
     UNKNOWN_ACTIVITY = "unknown_activity"
@@ -113,7 +114,8 @@ class Thread:
 
     `None` in `created_at`, `last_active_at`, `items`, `reported` and `upstream` means unknown;
     an empty map means read and empty. `copy` is the newest proven archive object and
-    `copy_is_current` whether it still equals what is upstream, as far as anybody has looked.
+    `copy_is_current` whether it still equals what is upstream, as far as anybody has looked. Until
+    `spared_until` a thread is kept that its own metadata took from the protection of `spared_by`.
     """
 
     key: Key
@@ -128,6 +130,8 @@ class Thread:
     soft_deleted_at: datetime | None = None
     copy: Copy | None = None
     copy_is_current: bool = False
+    spared_until: datetime | None = None
+    spared_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

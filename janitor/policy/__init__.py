@@ -8,6 +8,7 @@ from janitor.policy.protections import Ranks
 from janitor.policy.ranking import ranks_of
 from janitor.policy.rules import Policies, Policy
 from janitor.policy.schedule import revived
+from janitor.policy.sparing import as_before, spared
 from janitor.policy.tightening import decide_unapproved, first_to_remove, tightened
 from janitor.policy.weighing import CEILING, Case, weigh
 
@@ -20,6 +21,7 @@ __all__ = [
     "Ranks",
     "Tripped",
     "allowed_share",
+    "as_before",
     "counts_items",
     "decide",
     "decide_unapproved",
@@ -28,6 +30,7 @@ __all__ = [
     "policies_digest",
     "ranks_of",
     "revived",
+    "spared",
     "tightened",
     "tripped",
     "weigh",

@@ -92,7 +92,7 @@ def below_ceiling(
         guards.append(Guard(Reason.UNKNOWN_ACTIVITY, unaged, NEVER))
     for policy in matched.protecting:
         last = policy.keep_last
-        if last is not None and _is_kept(last, thread, views, ranks.get(policy.name)):
+        if last is not None and is_kept(last, thread, views, ranks.get(policy.name)):
             guards.append(_open(_why_kept(thread), policy))
     until = kept_until(thread)
     if matched.concerned and until is not None and until > now:
@@ -121,7 +121,7 @@ def _time(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _is_kept(last: KeepLast, thread: Thread, views: Views | None, rank: int | None) -> bool:
+def is_kept(last: KeepLast, thread: Thread, views: Views | None, rank: int | None) -> bool:
     """Whether a thread is among the last ones, or cannot be ranked.
 
     A soft-deleted thread has left its group, so that it needs no rank to go on.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from janitor.model import Key, Kind, Metadata, Mode
@@ -190,9 +190,9 @@ class Rulebook:
         if others.concerned or others.unknown:
             return others
         found = _sort(key, views, self.defaults)
-        if found.concerned or found.unknown or not others.excluded:
+        if not others.excluded:
             return found
-        return Matched(excluded=(*others.excluded, *found.excluded))
+        return replace(found, excluded=(*others.excluded, *found.excluded))
 
     def mode_of(self, name: str) -> Mode:
         """The mode in which a policy acts; what is no policy acts in the file's."""

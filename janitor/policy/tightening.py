@@ -71,7 +71,7 @@ def _bare(thread: Thread, policies: Policies, now: datetime) -> Case:
     """The case of a thread once no hold, rank or date of its own keeps it any more."""
     protecting = rulebook(policies).matched(thread.key, views_of(thread)).protecting
     beyond = {one.name: one.keep_last.count for one in protecting if one.keep_last is not None}
-    return weigh(replace(thread, keep_until=None), policies, (), beyond, now)
+    return weigh(replace(thread, keep_until=None, spared_until=None), policies, (), beyond, now)
 
 
 def _is_earlier(before: Case, after: Case) -> bool:

@@ -78,6 +78,9 @@ def weigh(
     above = above_ceiling(thread, views, matched, holds, grace=policies.release_grace, now=now)
     if future is not None and (matched.concerned or ceiling != NEVER):
         above.append(Guard(Reason.FUTURE_DATED, None, future))
+    spared_until = thread.spared_until
+    if spared_until is not None and spared_until > now and (matched.concerned or ceiling != NEVER):
+        above.append(Guard(Reason.RELEASED, None, spared_until))
     below = below_ceiling(thread, views, matched, ranks, now)
 
     start = max(floor, future or ALWAYS)

@@ -86,7 +86,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A thread with what the registry alone knows of it."""
+    """A thread with what the registry alone knows of it.
+
+    `reported_before` is what the application said before, where its last word was not decided on.
+    """
 
     thread: Thread
     sightings: Sightings
@@ -101,6 +104,7 @@ class Entry:
     deleted_run: str | None = None
     missing_since: datetime | None = None
     archive_keep_until: datetime | None = None
+    reported_before: Metadata | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +150,9 @@ class Settlement:
     when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
     with it, and its run is done with the thread unless it may `claim_again`. `missing` only notes
     that the server did not know the id; the state changes when the sweep confirms it at its end.
-    `seen_review_at` is the review time that the looker read: where a registration has set another
-    one since, the sooner of both stands.
+    `reported` is what was decided on: where it is still the application's last word, what it said
+    before is forgotten. `seen_review_at` is the review time that the looker read: where a
+    registration has set another one since, the sooner of both stands.
     """
 
     key: Key
@@ -172,6 +177,9 @@ class Settlement:
     claim_again: bool = False
     missing: bool = False
     seen_review_at: datetime | None = None
+    spared_until: datetime | None = None
+    spared_by: str | None = None
+    reported: Metadata | None = None
     events: tuple[Event, ...] = ()
 
 

@@ -19,7 +19,10 @@ PAIRS = 64
 KEY_LENGTH = 64
 VALUE_LENGTH = 512
 
-_REPORTED = ("created_at", "reported_at", "last_active_at", "keep_until", "reported", "review_at")
+_REPORTED = (
+    *("created_at", "reported_at", "last_active_at", "keep_until", "review_at"),
+    *("reported", "reported_before"),
+)
 _TOUCHED = ("reported_at", "last_active_at")
 
 

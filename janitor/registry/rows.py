@@ -19,6 +19,7 @@ FORGOTTEN: Values = dict.fromkeys(
         *("reported", "upstream", "items", "newest_item", "last_error", "soft_deleted_at"),
         *("reported_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
         *("last_active_at", "review_at", "due_at", "missing_since"),
+        *("reported_before", "spared_until", "spared_by"),
     )
 )
 NO_INTENT: Values = dict.fromkeys(
@@ -69,6 +70,7 @@ def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
         deleted_run=row["deleted_run"],
         missing_since=row["missing_since"],
         archive_keep_until=row["archive_keep_until"],
+        reported_before=row["reported_before"],
     )
 
 
@@ -87,6 +89,8 @@ def _thread_of(row: Values, key: Key, seen: Sightings, untrusted: frozenset[str]
         soft_deleted_at=row["soft_deleted_at"],
         copy=_copy_of(row),
         copy_is_current=row["copy_is_current"],
+        spared_until=row["spared_until"],
+        spared_by=row["spared_by"],
     )
 
 
@@ -141,6 +145,7 @@ def fresh(said: Registration) -> Values:
         "keep_until": said.keep_until,
         "reported": None if said.metadata is None else dict(said.metadata),
         "upstream": None,
+        "reported_before": None,
     }
 
 
@@ -156,6 +161,8 @@ def merged(row: Values, said: Registration, *, overwrite: bool) -> Values:
         "keep_until": _later(row["keep_until"], said.keep_until),
         "reported": _said(row["reported"], said.metadata, overwrite=overwrite),
     }
+    if changes["reported"] != row["reported"] and row["reported_before"] is None:
+        changes["reported_before"] = row["reported"]
     if row["baseline_at"] is None:
         changes["created_at"] = _later(row["created_at"], said.created_at)
     return row | changes
@@ -202,6 +209,10 @@ def _facts(row: Values, said: Settlement) -> Values:
         if (value := getattr(said, name)) is not None
     }
     changes["keep_until"] = _later(row["keep_until"], said.keep_until)
+    if said.spared_until is not None:
+        changes |= {"spared_until": said.spared_until, "spared_by": said.spared_by}
+    if said.decided and said.reported == row["reported"]:
+        changes["reported_before"] = None
     if said.upstream is not None:
         changes["upstream"] = dict(said.upstream)
     return changes | _seen(row, said.sightings) | _copied(said.copy)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from janitor.model import Decision, Hold, Thread
-from janitor.policy import Policies, decide, decide_unapproved, first_to_remove, tightened
+from janitor.policy import Policies, decide, decide_unapproved, first_to_remove, spared, tightened
 from janitor.registry import Registry
 from janitor.sweep.ranks import Ranking
 
@@ -50,6 +50,22 @@ class Judge:
         """What the configured policies decide by themselves, as they will once approved."""
         ranks = self._ranking.of(thread, now)
         return decide(thread, self._policies, self._holds, ranks, now)
+
+    def spared(self, before: Thread, thread: Thread, now: datetime) -> Thread:
+        """The thread, spared where any side protected it until its metadata was edited."""
+        rankings = (self._ranking, self._approved_ranking)
+        for policies, ranking in zip(self.sides, rankings, strict=False):
+            ranks_before, ranks = ranking.of(before, now), ranking.of(thread, now)
+            thread = spared(
+                before,
+                thread,
+                policies,
+                self._holds,
+                ranks_before=ranks_before,
+                ranks=ranks,
+                now=now,
+            )
+        return thread
 
     def tightened_by(self, thread: Thread, now: datetime) -> str | None:
         """The configured policy that removes a thread earlier than the approved ones would.

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from janitor.drivers import Driver
 from janitor.errors import BusyError
 from janitor.model import REMOVING, Decision, Hold, Probe, Reason, Stage, State, Thread
-from janitor.policy import Policies, revived
+from janitor.policy import Policies, as_before, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
 from janitor.policy.rulebook import rulebook
@@ -52,7 +52,7 @@ class Reviewer:
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
-        thread = as_known(entry)
+        thread = self._spared(entry, as_known(entry), now)
         decision = self.decide(thread, now)
         remover = self._remover(thread, decision, now)
         return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
@@ -82,6 +82,7 @@ class Reviewer:
         thread, sightings = self._merge(entry, probe, now)
         if self._counts_items(thread):
             thread = replace(thread, items=await _count(driver, entry, probe))
+        thread = await asyncio.to_thread(self._spared, entry, thread, now)
         decision = await asyncio.to_thread(self.decide, thread, now)
         remover = await asyncio.to_thread(self._remover, thread, decision, now)
         return Review(entry, thread, sightings, decision, probed=True, remover=remover)
@@ -116,6 +117,12 @@ class Reviewer:
     def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
         """What the configured policies will decide by themselves; `None` where they already do."""
         return None if self._parts.approved is None else self._judge.alone(thread, now)
+
+    def _spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
+        """The thread, spared where its metadata says no longer what protected it when last seen."""
+        upstream = entry.thread.upstream
+        before = as_before(thread, reported=entry.reported_before, upstream=upstream)
+        return thread if before == thread else self._judge.spared(before, thread, now)
 
     def _counts_items(self, thread: Thread) -> bool:
         return any(counts_items(thread, side) for side in self._judge.sides)

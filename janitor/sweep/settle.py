@@ -33,6 +33,9 @@ def settlement(review: Review, decision: Decision) -> Settlement:
         policy=decision.policy,
         due_at=decision.due_at,
         decided=True,
+        spared_until=thread.spared_until,
+        spared_by=thread.spared_by,
+        reported=thread.reported,
         seen_review_at=review.entry.review_at,
     )
 
