@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
+from typing import Any
 
 import httpx2
 from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
@@ -14,20 +15,23 @@ from janitor.drivers.api import Api
 from janitor.drivers.containers import ContainerDriver
 from janitor.drivers.driver import Driver
 from janitor.drivers.endpoint import Endpoint
-from janitor.errors import AccessError
+from janitor.errors import AccessError, RefusedError
 from janitor.model import Kind
 
 OVERALL = 6
+LARGEST = 256 << 20
+PACKING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
 class Outbound(httpx2.AsyncBaseTransport):
     """The SDK's aiohttp connections, through the environment's proxies, as one transport.
 
     Made to be wrapped: what paces, counts and retries gets this as its inner transport.
-    `concurrency` bounds the connections.
+    `concurrency` bounds the connections, `largest` the bytes of one answer once it is unpacked.
     """
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, *, largest: int = LARGEST) -> None:
+        self._largest = largest
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
@@ -35,21 +39,54 @@ class Outbound(httpx2.AsyncBaseTransport):
         """Send one request and read the whole answer, over the proxy that its address asks for.
 
         Raises `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
-        a server that sends a byte now and then must not hold a call for ever.
+        a server that sends a byte now and then must not hold a call for ever. Raises
+        `RefusedError` where it is larger than `largest`: it must not fill the memory either.
         """
         read = request.extensions.get("timeout", {}).get("read")
         try:
             async with asyncio.timeout(read and read * OVERALL):
-                transport = self._client._transport_for_url(request.url)
+                transport = _sends_once(self._client._transport_for_url(request.url))
                 response = await transport.handle_async_request(request)
-                await response.aread()
+                return await self._read(response)
         except TimeoutError as error:
             raise httpx2.ReadTimeout("the answer takes too long", request=request) from error
-        return response
+
+    async def _read(self, response: httpx2.Response) -> httpx2.Response:
+        """The same answer with its whole body, unpacked."""
+        content = bytearray()
+        try:
+            async for block in response.aiter_bytes():
+                content += block
+                if len(content) > self._largest:
+                    raise RefusedError(
+                        f"the server answered more than {self._largest >> 20} MiB at once; kept",
+                        status=response.status_code,
+                    )
+        finally:
+            await response.aclose()
+        headers = [pair for pair in response.headers.raw if pair[0].lower() not in PACKING]
+        return httpx2.Response(
+            response.status_code,
+            headers=headers,
+            content=bytes(content),
+            extensions=response.extensions,
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+def _sends_once(transport: Any) -> httpx2.AsyncBaseTransport:  # noqa: ANN401 - aiohttp's, vendored
+    """Keep aiohttp from sending a DELETE again by itself where a kept connection breaks.
+
+    Neither pace nor guard would see it, and the first one may have worked.
+    """
+    if transport.client is None:
+        transport.client = transport.get_client()
+        transport.client._retry_connection = False
+    sending: httpx2.AsyncBaseTransport = transport
+    return sending
 
 
 @asynccontextmanager

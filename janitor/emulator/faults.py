@@ -64,7 +64,7 @@ class Fault:
     call: str | None = None
     project: str | None = None
     status: int | None = None
-    body: Json | str | None = None
+    body: Json | str | bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     padding: int = 1 << 20
