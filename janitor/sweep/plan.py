@@ -141,7 +141,8 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     holds = registry.holds(now)
     reviewer = Reviewer(parts, holds)
     outdated, silence = is_outdated(parts), Silence(parts.policies, holds, now)
-    entries = living_entries(registry) if outdated else due_entries(registry, now)
+    whole = outdated or made.pending  # what waits for approval is up for review much later
+    entries = living_entries(registry) if whole else due_entries(registry, now)
     left = 0 if scope.offline else scope.probes
     while chunk := list(islice(entries, CHUNK)):
         for entry in chunk:

@@ -6,7 +6,12 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +22,27 @@ from sweep_wire import CrashError, Hook, Wire, crash
 from janitor.archive import Archive as Store
 from janitor.catalogue import CATALOGUE
 from janitor.cli.progress import Watch
-from janitor.drivers import Endpoint, connect, read_only
+from janitor.drivers import (
+    Endpoint,
+    FreshTransport,
+    Guard,
+    GuardedTransport,
+    connect,
+    read_only,
+)
 from janitor.emulator import Emulator
 from janitor.metrics import Metrics
 from janitor.model import Key, Kind, Mode, Outcome, Stage, State
-from janitor.pace import UNLIMITED, Exchange, PacedTransport, ProjectPace
+from janitor.pace import (
+    UNLIMITED,
+    Allowance,
+    Exchange,
+    PacedTransport,
+    ProjectPace,
+    Urgency,
+    Verb,
+    verb_of,
+)
 from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
@@ -64,14 +85,18 @@ class World:
     hooks: list[Hook] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)
+    rates: Mapping[Verb, Allowance] = field(default_factory=lambda: UNLIMITED)
+    uptime: float = 1e9
+    address: str = ""
 
     def __post_init__(self) -> None:
         self.registry = Registry.open(self.url, untrusted=self.distrusted)
+        self.guard = Guard(lambda: self.uptime)
         self.archive = Store.open((self.root / "archive").as_uri())
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.root / 'janitor.db'}"
+        return self.address or f"sqlite:///{self.root / 'janitor.db'}"
 
     @property
     def now(self) -> datetime:
@@ -142,14 +167,25 @@ class World:
                 self.policies,
                 lambda: self.now,
                 Watch(self.metrics),
+                guard=self.guard,
             )
 
     @asynccontextmanager
     async def _reach(self, name: str, *, changing: bool) -> AsyncIterator[Project]:
         endpoint = Endpoint(name, self.keys[name], base_url=self.base_url, timeout=5.0)
         wire = Wire(self.hooks, self.concurrency)
-        pace = ProjectPace(name, rates=UNLIMITED, tell=self._told, sleep=_at_once)
-        paced = PacedTransport(wire, pace)
+        pace = ProjectPace(
+            name,
+            rates=self.rates,
+            tell=self._told,
+            sleep=self._sleep,
+            clock=lambda: self.uptime,
+        )
+
+        def reserve(method: str) -> AbstractAsyncContextManager[None]:
+            return pace.reserved(verb_of(method), Urgency.SWEEP)
+
+        paced = FreshTransport(PacedTransport(GuardedTransport(wire, self.guard), pace), reserve)
         async with connect(endpoint, transport=paced, concurrency=self.concurrency) as drivers:
             served = {k: d if changing else read_only(d) for k, d in drivers.items()}
             yield Project(
@@ -158,7 +194,13 @@ class World:
                 endpoint.fingerprint,
                 concurrency=self.concurrency,
                 trust_reported=name not in self.distrusted,
+                reserve=reserve,
             )
+
+    async def _sleep(self, seconds: float) -> None:
+        """Waiting for a rate takes no time, and yet time passes."""
+        await asyncio.sleep(0)
+        self.uptime += seconds
 
     def _told(self, event: object) -> None:
         if isinstance(event, Exchange):
@@ -230,16 +272,12 @@ class World:
         self.registry.close()
 
 
-async def _at_once(seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
 @contextmanager
-def world_in(root: Path) -> Iterator[World]:
+def world_in(root: Path, address: str = "") -> Iterator[World]:
     server = Emulator(KEYS)
     server.clock.set(NOW)
     with server.serve() as served:
-        world = World(root, server, served.base_url)
+        world = World(root, server, served.base_url, address=address)
         try:
             yield world
         finally:
