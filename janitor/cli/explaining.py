@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from janitor.registry import Entry, Registry
 
 STAGES = ("archive", "soft_delete", "trim", "delete")
-APART = ("decision", "policies", "kept_by", "history")
+APART = ("decision", "policies", "kept_by", "holds", "history")
+HOLD_FIELDS = ("hold", "matches", "since", "until", "released_at", "keeps_until")
 
 
 @click.command("explain")
@@ -52,16 +53,18 @@ def explain_command(settings: Settings, *, id: str) -> None:
 
 
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
-    from janitor.policy import weigh
+    from janitor.policy import as_before, weigh
     from janitor.sweep.approval import approved_beside
     from janitor.sweep.judge import Judge
     from janitor.sweep.ranks import Ranking
 
-    thread, at = entry.thread, now()
-    ranks = Ranking(registry, config.policies).of(thread, at)
-    holds = registry.holds(at)
+    at, holds = now(), registry.holds(now())
     approved = approved_beside(registry, config.policies)
-    decision = Judge(registry, config.policies, approved, holds).decide(thread, at)
+    judge = Judge(registry, config.policies, approved, holds)
+    before = as_before(entry.thread, reported=entry.reported_before, upstream=None)
+    thread = judge.spared(before, entry.thread, at)
+    ranks = Ranking(registry, config.policies).of(thread, at)
+    decision = judge.decide(thread, at)
     case = weigh(thread, config.policies, holds, ranks, at)
     return {
         **row_of(entry),
@@ -75,12 +78,43 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
             "review_at": decision.review_at,
         },
         "policies": _policies(case),
-        "kept_by": [
-            {"reason": guard.reason, "by": guard.name, "until": _until(guard.ends_at)}
-            for guard in case.guards
-        ],
+        "kept_by": _kept_by(case),
+        "holds": _holds(registry, case, config),
         "history": [asdict(event) for event in registry.history(thread.key)],
     }
+
+
+def _kept_by(case: Case) -> list[dict[str, Any]]:
+    """Whatever keeps the thread; what is spared names what protected it before."""
+    spared_by = {"released": case.thread.spared_by}
+    return [
+        {
+            "reason": guard.reason,
+            "by": guard.name or spared_by.get(guard.reason),
+            "until": _until(guard.ends_at),
+        }
+        for guard in case.guards
+    ]
+
+
+def _holds(registry: Registry, case: Case, config: Config) -> list[dict[str, Any]]:
+    """Every hold that was ever set on the thread as it is known now, with its dates."""
+    from janitor.policy.matching import match_hold, views_of
+    from janitor.policy.protections import hold_ends_at
+
+    views = views_of(case.thread)
+    return [
+        {
+            "hold": record.hold.name,
+            "matches": found.name.lower(),
+            "since": record.added_at,
+            "until": record.hold.until,
+            "released_at": record.hold.released_at,
+            "keeps_until": _until(hold_ends_at(record.hold, config.policies.release_grace)),
+        }
+        for record in registry.hold_records()
+        if (found := match_hold(record.hold, case.thread, views))
+    ]
 
 
 def _policies(case: Case) -> list[dict[str, Any]]:
@@ -109,6 +143,7 @@ def _show(document: Mapping[str, Any]) -> None:
     table("\nWhat is decided now", ("", ""), [(n, cell(v)) for n, v in decision])
     _rows("\nPolicies that match", ("policy", *STAGES), document["policies"])
     _rows("\nWhat keeps it", ("reason", "by", "until"), document["kept_by"])
+    _rows("\nHolds", HOLD_FIELDS, document["holds"])
     fields = ("at", "name", "stage", "outcome", "policy", "reason", "run")
     _rows("\nWhat happened", fields, document["history"])
 

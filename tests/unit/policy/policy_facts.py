@@ -80,6 +80,7 @@ def thread(
     keep_until: datetime | None = None,
     items: int | None = None,
     copied: bool = False,
+    spared: datetime | None = None,
 ) -> Thread:
     """A thread created, last active and marked so many days ago."""
     return Thread(
@@ -93,6 +94,7 @@ def thread(
         keep_until=keep_until,
         soft_deleted_at=None if marked is None else at(-marked),
         copy_is_current=copied,
+        spared_until=spared,
     )
 
 

@@ -95,6 +95,7 @@ def a_thread(draw: st.DrawFn) -> Thread:
         keep_until=draw(st.none() | st.none() | moments),
         soft_deleted_at=draw(moments) if state is State.SOFT_DELETED else None,
         copy_is_current=draw(st.booleans()),
+        spared_until=draw(st.none() | st.none() | moments),
     )
 
 
