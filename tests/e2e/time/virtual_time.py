@@ -41,7 +41,7 @@ class VirtualClock(Clock):
     @property
     def time(self) -> Time:
         """What a run tells the time by."""
-        return Time(self.now, self.seconds, self.sleep)
+        return Time(now=self.now, steady=self.seconds, sleep=self.sleep)
 
     def seconds(self) -> float:
         """Seconds since the epoch."""
