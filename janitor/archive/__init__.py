@@ -135,9 +135,11 @@ class Archive:
     async def remove_older(self, key: Key, keep: Copy) -> int:
         """Remove the other objects of a thread's series, after `keep` was proven; their number.
 
+        Only those go whose items `keep` holds all of: a removal that was cut short, or the
+        application, may have taken items away since. What is damaged or of another thread stays.
         Looks where `keep` lies and where the series lay while its creation was unknown. Costs a
-        listing of both: ask only where an older copy is known. What is intact and of another
-        thread stays. Raises `ArchiveDamagedError` or `ArchiveError`; then nothing was removed.
+        listing of both: ask only where an older copy is known. Raises `ArchiveDamagedError` or
+        `ArchiveError`; then nothing was removed.
         """
         return await aside(self._remove_older, key, keep)
 
@@ -145,6 +147,7 @@ class Archive:
         if _named(keep.path) != key:
             raise ArchiveDamagedError(keep.path, f"that is another thread's, not {key.id}'s")
         self._prove(keep)
+        kept = self._items(keep.path, key)
         here = keep.path.rpartition("/")[0]
         removed = 0
         for directory in {here, names.directory(key, None)}:
@@ -152,16 +155,25 @@ class Archive:
                 path = f"{directory}/{name}"
                 named = names.parse(path)
                 if named is not None and named[0] == key and path != keep.path:
-                    removed += self._holds(path, key) and self._disk.remove(path)
+                    removed += self._is_within(path, key, kept) and self._disk.remove(path)
         return removed
 
-    def _holds(self, path: str, key: Key) -> bool:
-        """Whether an object is of this thread, or so damaged that it is of nobody."""
+    def _is_within(self, path: str, key: Key, kept: set[str]) -> bool:
+        """Whether an object is of this thread and holds nothing that is not kept elsewhere."""
         try:
-            header, _ = inspect(self._disk, path)
+            return self._items(path, key) <= kept
         except ArchiveDamagedError:
-            return True
-        return header.key.id == key.id
+            return False
+
+    def _items(self, path: str, key: Key) -> set[str]:
+        """The ids of all items of an object; `ArchiveDamagedError` where it is not this thread's."""
+        ids: set[str] = set()
+        for part in self.read(path):
+            if isinstance(part, Header) and part.key.id != key.id:
+                raise self._disk.damaged(path, f"that is another thread's, not {key.id}'s")
+            if isinstance(part, Record) and part.is_item:
+                ids.add(part.id)
+        return ids
 
     def objects(self, project: str | None = None) -> Iterator[Stored]:
         """Every object, or those of one project, streamed in no order; blocks.

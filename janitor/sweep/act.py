@@ -6,11 +6,9 @@ how far the thread came. Removing calls look again right before, and commit thei
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.model import Copy, Stage, State, Thread
 from janitor.sweep.looking import still_due
@@ -59,24 +57,21 @@ class Actor(Removing):
         is_last = review.decision.stages[-1] is Stage.ARCHIVE
         if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
             await self._check_unchanged(review, copy)
+        if review.thread.copy is not None:
+            await self._replace_older(review, copy)
         then = self._reviewer().decide(after.thread, now) if is_last else still_due(review)
         change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
-        if await asyncio.to_thread(self._holds_all_of, copy, review.thread.copy):
-            await self._store().remove_older(key, copy)
 
-    def _holds_all_of(self, copy: Copy, older: Copy | None) -> bool:
-        """Whether an older copy may go: the newer one has every item of it.
+    async def _replace_older(self, review: Review, copy: Copy) -> None:
+        """Point at the new copy, then remove the older ones that it holds all of.
 
-        A removal that was cut short, or the application, may have taken items away since; then
-        the series keeps both, and together they hold everything. Blocks.
+        The copy counts as current, and the thread as copied, only when they are gone: a sweep that
+        was cut short here comes back.
         """
-        if older is None or older.path == copy.path:
-            return False
-        try:
-            return self.archived_ids(older) <= self.archived_ids(copy)
-        except ArchiveDamagedError:
-            return False
+        change = settlement(review, still_due(review))
+        await self.writer.settle(replace(change, copy=copy, keep_claim=True))
+        await self._store().remove_older(review.thread.key, copy)
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         again = await self._look_after(review, review.entry)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from archive_exports import KEY, archive_in, export, files, put
+from archive_exports import KEY, archive_in, export, files, item, put
 
 WRITES = """
 import asyncio, sys
@@ -69,7 +69,7 @@ def test_a_writer_killed_at_any_point_leaves_whole_objects_only(tmp_path: Path, 
     assert len(whole) in {told, told + 1}
     for path in whole:
         assert list(archive.read(path))
-    newest = put(archive, export())
+    newest = put(archive, [*export(), *(item(f"new_{n}") for n in range(501))])
     assert asyncio.run(archive.remove_older(KEY, newest)) == len(whole)
 
 

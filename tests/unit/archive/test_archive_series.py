@@ -52,12 +52,22 @@ def test_objects_of_an_unknown_creation_belong_to_the_series(tmp_path: Path) -> 
     assert files(tmp_path) == [newest.path]
 
 
-def test_a_damaged_older_object_goes_too(tmp_path: Path) -> None:
+def test_a_damaged_older_object_stays_since_nobody_knows_what_it_holds(tmp_path: Path) -> None:
     archive = archive_in(tmp_path)
     first, second = put(archive, export(3)), put(archive, export(4))
     (tmp_path / first.path).write_bytes(b"damaged")
-    assert asyncio.run(archive.remove_older(KEY, second)) == 1
-    assert files(tmp_path) == [second.path]
+    assert asyncio.run(archive.remove_older(KEY, second)) == 0
+    assert files(tmp_path) == sorted([first.path, second.path])
+
+
+def test_each_older_object_stays_while_it_alone_holds_an_item(tmp_path: Path) -> None:
+    archive = archive_in(tmp_path)
+    container, *items = export(5)
+    first = put(archive, [container, *items[:3]])
+    second, newest = (put(archive, [container, *items[1:n]]) for n in (4, 5))
+    assert asyncio.run(archive.remove_older(KEY, newest)) == 1
+    assert files(tmp_path) == sorted([first.path, newest.path])
+    assert second.path not in files(tmp_path)
 
 
 def test_what_is_not_of_the_series_stays(tmp_path: Path) -> None:
