@@ -6,22 +6,32 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
+from janitor.cli.uptime import uptime
 from janitor.config import Config, Project
-from janitor.drivers import Endpoint, Guard, GuardedTransport, Outbound, connect, read_only
+from janitor.drivers import (
+    Endpoint,
+    FreshTransport,
+    Guard,
+    GuardedTransport,
+    Outbound,
+    connect,
+    read_only,
+)
 from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
-from janitor.pace import PacedTransport, ProjectPace, Urgency
+from janitor.pace import PacedTransport, ProjectPace, Urgency, verb_of
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
 from janitor.sweep.approval import promises_copies
+from janitor.sweep.clocks import ClockWatch, Uptime
 
 BEAT = 0.2
 Clock = Callable[[], datetime]
@@ -41,10 +51,12 @@ class Time:
     """How a run tells the time and waits.
 
     `now` gives aware UTC; `steady` seconds since the epoch that are never set back, and `sleep`
-    waits for rate limits: the machine's own where they are `None`.
+    waits for rate limits: the machine's own where they are `None`. `uptime` tells the time since
+    boot; another clock than the machine's has none.
     """
 
     now: Clock = utc_now
+    uptime: Callable[[], Uptime | None] | None = None
     steady: Callable[[], float] | None = None
     sleep: Callable[[float], Awaitable[None]] | None = None
 
@@ -93,6 +105,9 @@ async def parts(
     if copying or (changing and promises_copies(registry, config.policies)):
         archive, archive_error = _archive(config, registry)
     sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
+    since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
+    watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
+    guard.dated = watch.hear
     async with AsyncExitStack() as stack:
         reaches = {
             name: await _reach(
@@ -115,6 +130,7 @@ async def parts(
             tombstones_keep_for=config.tombstones_keep_for,
             archive_error=archive_error,
             guard=guard,
+            watch=watch,
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
@@ -151,7 +167,11 @@ async def _reach(
 ) -> Reach:
     target = endpoint(project)
     outbound = GuardedTransport(Outbound(project.concurrency), guard)
-    transport = PacedTransport(outbound, pace, urgency=urgency)
+
+    def reserve(method: str) -> AbstractAsyncContextManager[None]:
+        return pace.reserved(verb_of(method), urgency)
+
+    transport = FreshTransport(PacedTransport(outbound, pace, urgency=urgency), reserve)
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {
@@ -165,6 +185,7 @@ async def _reach(
         target.fingerprint,
         concurrency=project.concurrency,
         trust_reported=project.trust_reported,
+        reserve=reserve,
     )
 
 

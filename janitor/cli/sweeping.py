@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from janitor.cli.progress import Watch
     from janitor.config import Config
     from janitor.metrics import Metrics
+    from janitor.pace import Urgency
     from janitor.registry import Registry
     from janitor.sweep import Parts, Plan, Report, Scope
 
@@ -147,6 +148,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
       janitor apply plan.json
     """
     from janitor.cli.approving import person
+    from janitor.pace import Urgency
     from janitor.sweep import apply, check, load
 
     made = load(_bytes(file), str(file))
@@ -155,7 +157,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
         check(parts, made, str(file), max_age)
         return await apply(parts, made, stop, person())
 
-    run(settings, wait, None, work)
+    run(settings, wait, None, work, urgency=Urgency.APPLY)
 
 
 def _bytes(file: Path) -> bytes:
@@ -172,6 +174,7 @@ def run(
     work: Work,
     *,
     shared: bool = False,
+    urgency: Urgency | None = None,
 ) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
@@ -189,7 +192,8 @@ def run(
     with open_registry(config) as registry, registry.lock(wait, shared=shared):
         registry.drain(showing.now())
         counted = measuring.Counted(metrics, registry)
-        report, caught = asyncio.run(attend(config, registry, Watch(metrics), metrics, work))
+        attended = attend(config, registry, Watch(metrics), metrics, work, urgency=urgency)
+        report, caught = asyncio.run(attended)
         summarize(report)
         try:
             showing.report(settings, report)
@@ -208,6 +212,7 @@ async def attend(
     work: Work,
     *,
     copying: bool = False,
+    urgency: Urgency | None = None,
 ) -> tuple[Report, int]:
     """Run the work; the first SIGINT or SIGTERM lets the calls in flight finish.
 
@@ -215,6 +220,7 @@ async def attend(
     """
     from janitor.cli import measuring
     from janitor.cli.compose import parts
+    from janitor.pace import Urgency
 
     stop, caught = threading.Event(), [0]
 
@@ -233,6 +239,7 @@ async def attend(
         notify=watch,
         stop=stop,
         copying=copying,
+        urgency=Urgency.SWEEP if urgency is None else urgency,
     )
     async with opened as composed:
         with watch.bar("threads"):

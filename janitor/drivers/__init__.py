@@ -7,16 +7,27 @@ like the kind and offers a class `Driver`.
 from janitor.drivers.connection import Outbound, connect
 from janitor.drivers.driver import Driver, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
-from janitor.drivers.guard import Guard, GuardedTransport
+from janitor.drivers.guard import (
+    FreshTransport,
+    Guard,
+    GuardedTransport,
+    Look,
+    StaleError,
+    resting_on,
+)
 
 __all__ = [
     "Driver",
     "Endpoint",
+    "FreshTransport",
     "Guard",
     "GuardedTransport",
+    "Look",
     "Outbound",
+    "StaleError",
     "StillWanted",
     "TornError",
     "connect",
     "read_only",
+    "resting_on",
 ]

@@ -1,21 +1,117 @@
-"""The last look before a request leaves: whoever may no longer change anything sends nothing."""
+"""The last look before a request leaves: what may no longer change anything is not sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 import httpx2
 
+from janitor.errors import BusyError
+
+LOOK_LASTS = 10.0
+"""Seconds: no request that rests on a look leaves later than that after it."""
+RENEWED_AFTER = LOOK_LASTS / 2
+TRIES = 8
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # a machine may be suspended
+
+
+class StaleError(BusyError):
+    """What a removal rests on was looked at too long ago: nothing was sent."""
+
 
 class Guard:
-    """Whether changing requests may leave at this moment; whoever works the run says so."""
+    """Whether changing requests may leave at this moment; whoever works the run says so.
 
-    def __init__(self) -> None:
+    `now` gives seconds of a clock that goes on while the machine sleeps. `dated` is told the
+    `Date` header of every answer.
+    """
+
+    def __init__(self, now: Callable[[], float] = lambda: time.clock_gettime(_CLOCK)) -> None:
         self.may_change: Callable[[], bool] = lambda: True
+        self.dated: Callable[[str | None], None] = lambda _: None
+        self.now = now
+
+
+@dataclass(slots=True)
+class Look:
+    """What the changing requests about one thread rest on: looked at `at`, and again in time.
+
+    `again` reads it all anew and raises `BusyError` where nothing more is to be changed.
+    `is_begun` tells whether any request resting on it was let out.
+    """
+
+    guard: Guard
+    at: float
+    again: Callable[[], Awaitable[None]]
+    is_begun: bool = False
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was looked at."""
+        return self.guard.now() - self.at
+
+    async def renew(self) -> None:
+        """Look again where that was a while ago."""
+        async with self._one_at_a_time:
+            if self.age > RENEWED_AFTER:
+                await self.again()
+                self.at = self.guard.now()
+
+
+_RESTING_ON: ContextVar[Look | None] = ContextVar("resting_on", default=None)
+
+
+@contextmanager
+def resting_on(look: Look) -> Iterator[None]:
+    """Let every changing request within rest on this look."""
+    token = _RESTING_ON.set(look)
+    try:
+        yield
+    finally:
+        _RESTING_ON.reset(token)
+
+
+class FreshTransport(httpx2.AsyncBaseTransport):
+    """Gives what rests on a look its turn first and looks again then, not the other way round.
+
+    It stands outside of what paces: `reserve` waits for a method's turn, which the request then
+    takes. Where something else made it wait too long it tries anew, `TRIES` times.
+    """
+
+    def __init__(
+        self,
+        inner: httpx2.AsyncBaseTransport,
+        reserve: Callable[[str], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._inner = inner
+        self._reserve = reserve
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request, or raise `StaleError` or what the look raises."""
+        look = _RESTING_ON.get()
+        if request.method == "GET" or look is None:
+            return await self._inner.handle_async_request(request)
+        for _ in range(TRIES):
+            async with self._reserve(request.method):
+                await look.renew()
+                with suppress(StaleError):
+                    return await self._inner.handle_async_request(request)
+        raise StaleError("each look was too old by the time that it could be acted on; kept")
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):
-    """Sends what only reads; refuses the rest as unsent once the guard says no.
+    """Sends what only reads; refuses the rest as unsent where the guard or an old look says no.
 
     It stands next to the network, inside of what paces and retries, so that no request that
     waited there slips through.
@@ -26,10 +122,20 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._guard = guard
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request, or raise `httpx2.ConnectError`."""
-        if request.method != "GET" and not self._guard.may_change():
-            raise httpx2.ConnectError("not sent: the lease is over", request=request)
-        return await self._inner.handle_async_request(request)
+        """Send the request, or raise `httpx2.ConnectError` or `StaleError`."""
+        if request.method != "GET":
+            self._check(request)
+        response = await self._inner.handle_async_request(request)
+        self._guard.dated(response.headers.get("date"))
+        return response
+
+    def _check(self, request: httpx2.Request) -> None:
+        if not self._guard.may_change():
+            raise httpx2.ConnectError("not sent: the lease is over, or the clock is wrong", request=request)
+        if (look := _RESTING_ON.get()) is not None:
+            if look.age > LOOK_LASTS:
+                raise StaleError("not sent: the look is too old")
+            look.is_begun = True
 
     async def aclose(self) -> None:
         """Close the inner transport."""

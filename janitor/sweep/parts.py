@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ from janitor.errors import ArchiveError
 from janitor.model import Kind, Mode
 from janitor.policy import Policies
 from janitor.registry import Event, Registry
+from janitor.sweep.clocks import ClockWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Project:
     """One project: a driver per kind that it serves.
 
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
+    `reserve` waits for the turn of a method's next request, which that request then need not do.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Project:
     access: str
     concurrency: int = 32
     trust_reported: bool = True
+    reserve: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Parts:
     """The registry, the projects, the archive and the policies of one run.
 
     `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
-    `guard` holds changing requests back once the run's lease is over.
+    `guard` holds changing requests back once the run's lease is over, `watch` the whole run once
+    the clock turns out to be wrong.
     Without an archive no policy archives, or `archive_error` says why none could be opened.
     `approved` are the policies approved last where they are others than `policies`: until those
     are approved, too, both apply and the most protective wins.
@@ -57,6 +62,7 @@ class Parts:
     archive_error: ArchiveError | None = None
     guard: Guard = field(default_factory=Guard)
     approved: Policies | None = None
+    watch: ClockWatch = field(default_factory=ClockWatch)
 
     def side_of(self, policy: str) -> Policies:
         """The policies that one belongs to: the configured ones, unless only the approved have it.

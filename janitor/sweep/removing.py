@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from janitor.archive import fingerprint
-from janitor.drivers import TornError
+from janitor.drivers import Look, StaleError, TornError, resting_on
 from janitor.errors import BusyError, DriverError
 from janitor.model import Copy, Decision, Record, Stage, State
 from janitor.registry import Intent
@@ -21,6 +23,15 @@ class Removing(Looking):
     """Carries out removals, and what recovery needs of them."""
 
     async def _delete(self, review: Review) -> None:
+        try:
+            # The turn comes before the look: what waits in line afterwards has seen too little.
+            async with self.parts.projects[review.thread.key.project].reserve("DELETE"):
+                await self._delete_in_turn(review)
+        except InterruptedError as error:
+            raise ChangedError("stopped") from error
+
+    async def _delete_in_turn(self, review: Review) -> None:
+        looked_at = self.parts.guard.now()
         again = await self._look_again(review, Stage.DELETE)
         await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
         key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
@@ -31,13 +42,17 @@ class Removing(Looking):
             await self.writer.settle(replace(change, keep_claim=True))
         await self.writer.intend(Intent(key, self.run, now, policy, now, access))
         try:
-            await self.remove(again)
+            await self.remove(again, looked_at)
         except (BusyError, ChangedError):
             await self.withdraw(again)
             raise
 
-    async def remove(self, review: Review) -> None:
+    async def remove(self, review: Review, looked_at: float | None = None) -> None:
         """Make the removing call of a committed intent and settle what the reply said.
+
+        `looked_at` is when, by the guard's clock, everything was looked at; `None` goes on with a
+        removal of which a part is done. Where that is too long ago by the time that a call can be
+        made, it is all looked at again.
 
         Raises:
             UnsettledError: The call may have worked, wholly or in part; the intent stays.
@@ -51,22 +66,54 @@ class Removing(Looking):
             refusals.extend(await self._why_no_longer(review))
             return not refusals
 
+        async def look_again() -> None:
+            refusals.extend(await self._what_changed(review, is_begun=look.is_begun))
+            if refusals:
+                raise BusyError(refusals[0])
+
+        at, guard = looked_at or -math.inf, self.parts.guard
+        look = Look(guard, at, look_again, is_begun=looked_at is None)
         self.lease.check()
         try:
-            response_id = await self._driver(review).delete(
-                review.thread.key.id,
-                items_first=review.decision.items_first,
-                still_wanted=still_wanted,
-            )
+            with resting_on(look):
+                response_id = await self._driver(review).delete(
+                    review.thread.key.id,
+                    items_first=review.decision.items_first,
+                    still_wanted=still_wanted,
+                )
         except TornError as error:
             raise UnsettledError(str(error), name="torn") from error
         except BusyError as error:
-            if refusals:
-                raise ChangedError(refusals[0]) from error
+            if refusals or isinstance(error, StaleError):
+                raise ChangedError(*refusals[:1] or [str(error)]) from error
             raise
         except DriverError as error:
             raise UnsettledError(f"the removal has no answer to believe: {error}") from error
         await self.settle_deleted(review, response_id=response_id)
+
+    async def _what_changed(self, review: Review, *, is_begun: bool) -> tuple[str, ...]:
+        """Why a removal may not go on, everything read anew; what we removed is no change."""
+        if not is_begun:
+            again = await self._look_after(review, review.entry)
+            if again.decision.stage is not Stage.DELETE or again.remover != review.remover:
+                return (str(again.decision.reason or "changed since it was decided"),)
+            return await self._why_no_longer(again)
+        probe = await self._driver(review).probe(review.thread.key.id)
+        if probe.busy:
+            return ("in use",)
+        if not await asyncio.to_thread(self._knows, review, probe.newest_item):
+            return ("an item arrived while items were deleted",)
+        thread = replace(review.thread, upstream=probe.metadata)
+        return await self._why_no_longer(replace(review, thread=thread))
+
+    def _knows(self, review: Review, item: str | None) -> bool:
+        """Whether an item is one that the removal was decided about. Blocks."""
+        if item in (None, review.thread.newest_item):
+            return True
+        copy = review.thread.copy
+        if copy is None or not review.thread.copy_is_current:
+            return False
+        return item in self.archived_ids(copy)
 
     async def withdraw(self, review: Review, *, again: bool = False) -> None:
         """End an intent of which nothing came: the thread is what it was, and still due.
