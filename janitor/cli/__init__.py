@@ -43,9 +43,9 @@ COMMANDS: dict[str, Entry] = {
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
-    "restore": Entry("Act", "restoring", "Undo a soft delete."),
     "approve": Entry("Act", "approving", "Let policies that remove earlier take effect."),
     "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
+    "restore": Entry("Act", "restoring", "Undo a soft delete."),
     "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
     "resume": Entry("Stop", "pausing", "End a pause."),
 }

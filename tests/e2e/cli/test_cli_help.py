@@ -15,7 +15,7 @@ from janitor.cli.context import DEFAULT_CONFIGS
 SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
     "Look": ["plan", "list", "explain", "runs", "health"],
-    "Act": ["apply", "sweep", "serve", "restore"],
+    "Act": ["apply", "sweep", "serve", "approve", "restore"],
     "Law": ["hold"],
     "Stop": ["pause", "resume"],
 }
