@@ -23,7 +23,7 @@ from janitor.policy import (
 
 Sides = tuple[Policies, Policies]
 GIVEN = (a_thread(), st.tuples(some_policies(), some_policies()), some_holds, some_ranks)
-PATIENT = settings(suppress_health_check=[HealthCheck.too_slow])
+PATIENT = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 ENDING = frozenset({Stage.SOFT_DELETE, Stage.DELETE})
 
 
