@@ -11,7 +11,6 @@ UNBUILT: tuple[str, ...] = (
     "registry.keys",
     "registry.hash",
     "archive.encrypt_to",
-    "limits.clock_step",
     "policies.*.trim",
 )
 

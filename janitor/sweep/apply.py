@@ -15,6 +15,7 @@ from janitor.model import Key, Kind, Mode, Stage, State
 from janitor.policy import policies_digest
 from janitor.registry import Entry
 from janitor.sweep.approval import approve, approve_first, under_approval
+from janitor.sweep.asking import look_at_clock
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.parts import Parts
 from janitor.sweep.plan import Plan, Planned
@@ -85,6 +86,7 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event, actor: str = "a
     digest = policies_digest(parts.policies)
     parts.registry.release_claims()
     close_dead(parts.registry, parts.clock())
+    await look_at_clock(parts)
     run = parts.registry.open_run(_command(made), parts.policies.mode, digest, parts.clock())
     planned = {row.key: row for row in made.decisions if row.stages}
     worker = Worker(parts, run, stop, drifted=_Drift(planned))

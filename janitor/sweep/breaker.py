@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from janitor.errors import ArchiveError, LimitError
 from janitor.policy.rules import Limits
 from janitor.registry import Note
 
@@ -34,6 +36,15 @@ class Stop:
     def note(self) -> Note:
         """The stop as the run's record keeps it."""
         return asdict(self)
+
+
+def everywhere_stopped(archive_error: ArchiveError | None, trouble: str | None) -> Iterator[Stop]:
+    """What stops all projects alike: an archive that fails, and `trouble` with the clock."""
+    if archive_error is not None:
+        message = f"{archive_error}. Policies that archive are paused; nothing was removed"
+        yield Stop("", "archive", message, archive_error.exit_code)
+    if trouble is not None:
+        yield Stop("", "clock_step", trouble, LimitError.exit_code)
 
 
 @dataclass(frozen=True, slots=True)

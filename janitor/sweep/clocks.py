@@ -36,8 +36,8 @@ class ClockWatch:
 
     def __init__(
         self,
-        step: timedelta,
-        clock: Callable[[], datetime],
+        step: timedelta = timedelta.max,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         uptime: Callable[[], Uptime | None] = lambda: None,
     ) -> None:
         self._step = step
@@ -97,6 +97,10 @@ class ClockWatch:
             boots.pop(uptime.boot, None)
             boots[uptime.boot] = (self._clock() - uptime.since).timestamp()
         return orjson.dumps(dict(list(boots.items())[-BOOTS:])).decode()
+
+    def dismiss(self) -> None:
+        """Let a step pass where there is nobody to confirm it, and nothing to be removed."""
+        self._stepped = timedelta()
 
     def hear(self, date: str | None) -> None:
         """Hold the clock against the `Date` header of an answer that just came.

@@ -69,6 +69,7 @@ async def _recover(worker: Worker, entry: Entry) -> None:
 async def _settle(worker: Worker, entry: Entry, driver: Driver) -> None:
     try:
         probe = await driver.probe(entry.thread.key.id)
+        worker.parts.watch.check()
         await _go_on(worker, entry, driver, probe)
     except GoneError:
         await _prove_gone(worker, entry, driver)

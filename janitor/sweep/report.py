@@ -57,6 +57,8 @@ async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: b
     registry.confirm_missing(run.id, believed=verdict.believed, doubted=verdict.doubted)
     whole = complete and not worker.standing.unanswered()
     result = _result(backlog, worker.stops(), complete=whole)
+    if worker.parts.watch.trouble is not None:
+        registry.set_policies_digest("")  # what was decided by a wrong clock is decided anew
     closed = registry.close_run(run.id, result, now)
     return report(worker, closed, backlog)
 

@@ -19,6 +19,7 @@ from janitor.errors import LockedError
 from janitor.policy import policies_digest
 from janitor.registry import Cursor, Entry, Lock, RunRecord, RunResult
 from janitor.sweep.approval import joined, under_approval
+from janitor.sweep.asking import look_at_clock
 from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
 from janitor.sweep.recover import recover
@@ -61,6 +62,9 @@ async def sweep(parts: Parts, orders: Orders, stop: threading.Event) -> Report:
         async with _held(lambda: registry.opening(PATIENCE), stop):
             run, parts = _joined(parts) or _open(under_approval(parts))
             await stack.enter_async_context(_held(lambda: registry.working(run.id), stop))
+            await look_at_clock(parts)
+            if run.ready_at is None and parts.watch.trouble is not None:
+                return await close(Worker(parts, run, stop), run, Backlog(), complete=False)
             if run.ready_at is None:
                 parts = await asyncio.to_thread(redecide, parts, run.started_at)
             worker = Worker(parts, run, stop)
@@ -166,7 +170,8 @@ class _Share:
         is_last = has_to and self._registry.workers(run.id) <= 1
         if is_done or is_last:
             keep_for = self._worker.parts.tombstones_keep_for
-            self._registry.expire_tombstones(run.started_at - keep_for)
+            if self._worker.parts.watch.trouble is None:
+                self._registry.expire_tombstones(run.started_at - keep_for)
             whole = (is_done or complete) and self._orders.is_shared
             return await close(self._worker, run, self._backlog, complete=whole)
         return report(self._worker, run, self._backlog) if has_to else None

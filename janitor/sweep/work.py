@@ -18,11 +18,12 @@ from janitor.errors import (
     DriverError,
     GoneError,
     JanitorError,
+    LimitError,
 )
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry, Event, RunRecord, Settlement
 from janitor.sweep.act import Actor
-from janitor.sweep.breaker import Stop
+from janitor.sweep.breaker import Stop, everywhere_stopped
 from janitor.sweep.canaries import Inquest
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
@@ -49,7 +50,7 @@ class Worker:
         self.run = run.id
         self.claimant = parts.registry.claimant(run.id)
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
-        parts.guard.may_change = lambda: not self.lease.is_over
+        parts.guard.may_change = lambda: not self.lease.is_over and parts.watch.trouble is None
         self.stop = stop
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None
@@ -68,16 +69,13 @@ class Worker:
     @property
     def is_over(self) -> bool:
         """Whether nothing new may be begun."""
-        late = self.parts.clock() >= self._deadline
+        late = self.parts.clock() >= self._deadline or self.parts.watch.trouble is not None
         return late or self.stop.is_set() or self.lease.is_over
 
     def stops(self) -> tuple[Stop, ...]:
-        """What was stopped and why: projects, and the archive as a whole."""
-        stops = self.standing.stops()
-        if self.archive_error is not None:
-            message = f"{self.archive_error}. Policies that archive are paused; nothing was removed"
-            stops.append(Stop("", "archive", message, self.archive_error.exit_code))
-        return tuple(stops)
+        """What was stopped and why: projects, the archive as a whole, or everything."""
+        everywhere = everywhere_stopped(self.archive_error, self.parts.watch.trouble)
+        return (*self.standing.stops(), *everywhere)
 
     def drift(self, key: Key) -> None:
         """Report a planned thread that the registry does not hold."""
@@ -159,6 +157,8 @@ class Worker:
             await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)
         except ArchiveError as error:
             self.archive_error = error
+        except LimitError:
+            self._keep_unsettled(entry, "clock")
 
     async def _look_and_follow(self, review: Review) -> None:
         key, counted = review.thread.key, review.remover
@@ -167,6 +167,7 @@ class Worker:
                 self.actor.doing[key] = review.decision.stage
             review = await self.reviewer.on_probe(review.entry, self.parts.clock())
             self.actor.doing.pop(key, None)
+            self.parts.watch.check()
             await self.inquest.answered(review.entry)
         await self._follow(review, counted)
 
@@ -262,6 +263,8 @@ class Worker:
         await self._commit(replace(change, events=(line,)))
 
     async def _commit(self, change: Settlement) -> None:
+        if self.parts.watch.trouble is not None:
+            return  # the dates that it would set are wrong
         await self.writer.settle(change)
         for line in change.events:
             self._tell(line)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sweep_world import COPIED, DAY, DELETED, KEYS, NOW, World, enforced
+
+from janitor.emulator import Emulator, Fault
+from janitor.model import State
+from janitor.sweep import Parts
+from janitor.sweep.clocks import ClockWatch, Uptime
+
+YEAR = timedelta(days=365)
+
+
+@dataclass
+class Skewed(World):
+    """A world whose janitor's clock is `off` the API's."""
+
+    off: timedelta = timedelta()
+    since_boot: Callable[[], Uptime | None] = lambda: None
+
+    def clock(self) -> datetime:
+        return self.now + self.off
+
+    @asynccontextmanager
+    async def parts(self, *, changing: bool = True) -> AsyncIterator[Parts]:
+        async with super().parts(changing=changing) as composed:
+            watch = ClockWatch(timedelta(hours=6), self.clock, self.since_boot)
+            composed.guard.dated = watch.hear
+            yield replace(composed, clock=self.clock, watch=watch)
+
+
+@pytest.fixture
+def skewed(tmp_path: Path) -> Iterator[Skewed]:
+    server = Emulator(KEYS)
+    server.clock.set(NOW)
+    with server.serve() as served:
+        world = Skewed(tmp_path, server, served.base_url, policies=enforced(DELETED))
+        yield world
+        world.close()
+
+
+@pytest.mark.parametrize("off", [YEAR, DAY, -DAY])
+def test_by_a_clock_that_the_api_contradicts_nothing_is_done(
+    skewed: Skewed, off: timedelta
+) -> None:
+    keys = [skewed.add() for _ in range(12)]
+    young = skewed.add(created_at=NOW - DAY, active_at=NOW - DAY)
+    skewed.off = off
+    wrong = skewed.sweep()
+    assert wrong.exit_code == 4
+    assert [stop.limit for stop in wrong.stops] == ["clock_step"]
+    assert wrong.run.result == "failed"
+    assert not skewed.server.deletes
+    skewed.off = timedelta()
+    assert skewed.sweep().exit_code == 0
+    assert {skewed.state(key) for key in keys} == {State.DELETED}
+    assert skewed.state(young) is State.ACTIVE
+
+
+def test_by_a_clock_so_far_behind_that_all_is_future_nothing_is_done(skewed: Skewed) -> None:
+    keys = [skewed.add() for _ in range(12)]
+    skewed.off = -YEAR
+    skewed.sweep()
+    assert not skewed.server.deletes
+    skewed.off = timedelta()
+    assert skewed.sweep().exit_code == 0
+    assert {skewed.state(key) for key in keys} == {State.DELETED}
+
+
+def test_a_plan_is_not_applied_by_a_clock_that_the_api_contradicts(skewed: Skewed) -> None:
+    key = skewed.add()
+    made = skewed.plan()
+    skewed.off = YEAR
+    assert skewed.apply(made, max_age=2 * YEAR).exit_code == 4
+    assert skewed.state(key) is State.ACTIVE
+    assert not skewed.server.deletes
+
+
+def test_what_a_wrong_clock_decided_is_decided_anew(skewed: Skewed) -> None:
+    skewed.policies = enforced(COPIED)
+    undated = skewed.add(active_at=None)
+    skewed.sweep()
+    skewed.policies = enforced(DELETED)
+    skewed.approve()
+    due = skewed.add()
+    skewed.off = YEAR
+    assert skewed.sweep().exit_code == 4
+    skewed.off = timedelta()
+    skewed.sweep()
+    assert skewed.state(due) is State.DELETED
+    review_at = skewed.entry(undated).review_at
+    assert review_at is not None
+    assert review_at <= skewed.now + 31 * DAY
+
+
+def test_a_step_that_the_api_confirms_passes_and_is_remembered(skewed: Skewed) -> None:
+    up = [DAY]
+    skewed.since_boot = lambda: Uptime("b1", up[0])
+    young = skewed.add(created_at=NOW - DAY, active_at=NOW - DAY)
+    assert skewed.sweep().exit_code == 0
+    skewed.advance(10 * DAY)
+    asked = len(skewed.exchanges)
+    assert skewed.sweep().exit_code == 0
+    assert len(skewed.exchanges) == asked + 2  # one probe
+    up[0] += DAY
+    skewed.advance(DAY)
+    assert skewed.sweep().exit_code == 0
+    assert len(skewed.exchanges) == asked + 2  # one probe
+    assert skewed.state(young) is State.ACTIVE
+
+
+def test_a_step_that_nobody_confirms_stops_before_anything_is_counted(skewed: Skewed) -> None:
+    skewed.since_boot = lambda: Uptime("b1", DAY)
+    key = skewed.add(created_at=NOW - DAY, active_at=NOW - DAY)
+    assert skewed.sweep().exit_code == 0
+    skewed.advance(YEAR)
+    skewed.server.add_fault(Fault("reset"))
+    report = skewed.sweep()
+    assert report.exit_code == 4
+    assert [stop.limit for stop in report.stops] == ["clock_step"]
+    assert not report.backlog.due
+    assert skewed.state(key) is State.ACTIVE
+
+
+def test_an_empty_registry_has_nothing_to_lose(skewed: Skewed) -> None:
+    skewed.since_boot = lambda: Uptime("b1", DAY)
+    assert skewed.sweep().exit_code == 0
+    skewed.advance(YEAR)
+    assert skewed.sweep().exit_code == 0
