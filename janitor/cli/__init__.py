@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "explain": Entry("Look", "explaining", "Tell one thread's reasons and history."),
     "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
     "health": Entry("Look", "health", "Ask the service on this machine whether it lives."),
+    "missing": Entry("Look", "missing", "List what the server no longer knows, and accept that."),
     "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),

@@ -70,12 +70,14 @@ class Claiming(Store):
         """Claims the next page, by key, of what was being deleted when its janitor died."""
         return self._claim(by, _paged(intent_statement(), after, limit))
 
-    def claim_keys(self, by: Claimant, keys: Iterable[Key]) -> list[Entry]:
+    def claim_keys(
+        self, by: Claimant, keys: Iterable[Key], states: frozenset[State] = REVIEWED
+    ) -> list[Entry]:
         """Claims these threads whether they are due or not; those it could not get are left out."""
         with self._writing() as connection:
             rows = self._rows(connection, keys).values()
             now = self._database.now(connection)
-            free = [row for row in rows if row["state"] in REVIEWED and _is_free(row, by, now)]
+            free = [row for row in rows if row["state"] in states and _is_free(row, by, now)]
             return self._take(connection, by, free)
 
     def _claim(self, by: Claimant, page: Select[tuple[object, ...]]) -> list[Entry]:

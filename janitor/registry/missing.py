@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, text, tuple_, update
 
 from janitor.model import LIVE, Kind, State
 from janitor.registry.entries import Entry
+from janitor.registry.reading import beyond
 from janitor.registry.rows import entry_of, rows_of
-from janitor.registry.store import Store, add
-from janitor.registry.tables import EVENT, THREAD
+from janitor.registry.store import PAGE, Store, add
+from janitor.registry.tables import EVENT, THREAD, UNKNOWN_UPSTREAM
 
 MISSING_EVENT = "missing"
 ANSWERABLE = LIVE - {State.DELETING}
@@ -39,6 +40,30 @@ class Missing(Store):
         page = select(THREAD).where(*alike, *living, *seen).order_by(*order).limit(limit)
         with self._reading() as connection:
             return [entry_of(row, self._untrusted) for row in rows_of(connection.execute(page))]
+
+    def unknown_upstream(
+        self, project: str | None = None, kind: Kind | None = None, *, everything: bool = False
+    ) -> Iterator[Entry]:
+        """Every thread that the server did not know when it was asked last, by key, streaming.
+
+        With `everything` every thread that is not deleted, whether it was ever asked for or not.
+        """
+        statement = select(THREAD).where(THREAD.c.state != State.DELETED)
+        if not everything:
+            statement = statement.where(text(UNKNOWN_UPSTREAM))
+        if project is not None:
+            statement = statement.where(THREAD.c.project == project)
+        if kind is not None:
+            statement = statement.where(THREAD.c.kind == kind)
+        page = self._page(statement)
+        while page:
+            yield from page
+            page = self._page(statement.where(beyond(page[-1].thread.key)))
+
+    def _page(self, statement: Select[tuple[object, ...]]) -> list[Entry]:
+        with self._reading() as connection:
+            rows = rows_of(connection.execute(statement.order_by(*_KEY).limit(PAGE)))
+            return [entry_of(row, self._untrusted) for row in rows]
 
     def noted_missing(self, run: str) -> Mapping[Herd, int]:
         """How many living threads of each project and kind a run noted as missing."""

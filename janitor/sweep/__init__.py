@@ -1,5 +1,6 @@
 """From what is due to what was done: plan, sweep, apply, one path for all three."""
 
+from janitor.sweep.accept import Acceptance, accept_missing
 from janitor.sweep.apply import apply, check, load
 from janitor.sweep.parts import Notice, Parts, Project
 from janitor.sweep.plan import Plan, Planned, Scope, plan
@@ -7,6 +8,7 @@ from janitor.sweep.report import Report
 from janitor.sweep.sweep import Orders, sweep
 
 __all__ = [
+    "Acceptance",
     "Notice",
     "Orders",
     "Parts",
@@ -15,6 +17,7 @@ __all__ = [
     "Project",
     "Report",
     "Scope",
+    "accept_missing",
     "apply",
     "check",
     "load",
