@@ -14,7 +14,7 @@ from janitor.cli.context import DEFAULT_CONFIGS
 
 SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
-    "Look": ["plan", "list", "explain", "runs", "health"],
+    "Look": ["plan", "list", "explain", "runs", "health", "missing"],
     "Act": ["apply", "sweep", "serve", "approve", "restore"],
     "Law": ["hold"],
     "Stop": ["pause", "resume"],
