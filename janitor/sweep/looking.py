@@ -61,8 +61,9 @@ class Looking:
             return ("the registry says otherwise by now",)
         if is_paused(self.parts, entry, review.decision.policy):
             return ("paused",)
-        heard = _heard(review.thread, entry.thread)
-        decision = self._reviewer().decide(heard, self.parts.clock())
+        reviewer, now = self._reviewer(), self.parts.clock()
+        heard = reviewer.spared(entry, _heard(review.thread, entry.thread), now)
+        decision = reviewer.decide(heard, now)
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (str(decision.reason or "changed since it was decided"),)
 

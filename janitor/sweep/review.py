@@ -52,7 +52,7 @@ class Reviewer:
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
-        thread = self._spared(entry, as_known(entry), now)
+        thread = self.spared(entry, as_known(entry), now)
         decision = self.decide(thread, now)
         remover = self._remover(thread, decision, now)
         return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
@@ -82,7 +82,7 @@ class Reviewer:
         thread, sightings = self._merge(entry, probe, now)
         if self._counts_items(thread):
             thread = replace(thread, items=await _count(driver, entry, probe))
-        thread = await asyncio.to_thread(self._spared, entry, thread, now)
+        thread = await asyncio.to_thread(self.spared, entry, thread, now)
         decision = await asyncio.to_thread(self.decide, thread, now)
         remover = await asyncio.to_thread(self._remover, thread, decision, now)
         return Review(entry, thread, sightings, decision, probed=True, remover=remover)
@@ -118,7 +118,7 @@ class Reviewer:
         """What the configured policies will decide by themselves; `None` where they already do."""
         return None if self._parts.approved is None else self._judge.alone(thread, now)
 
-    def _spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
+    def spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where its metadata says no longer what protected it when last seen."""
         upstream = entry.thread.upstream
         before = as_before(thread, reported=entry.reported_before, upstream=upstream)

@@ -7,13 +7,14 @@ from policy_cases_age import AGE
 from policy_cases_conflicts import CONFLICTS
 from policy_cases_last import LAST_ONES
 from policy_cases_metadata import METADATA
+from policy_cases_spared import SPARED
 from policy_cases_stages import STAGES
 from policy_facts import NOW, Row, at, policies
 
 from janitor.model import Decision, Reason
 from janitor.policy import decide
 
-ROWS = [*STAGES, *CONFLICTS, *AGE, *METADATA, *LAST_ONES]
+ROWS = [*STAGES, *CONFLICTS, *AGE, *METADATA, *LAST_ONES, *SPARED]
 
 
 def decided(row: Row, now: datetime = NOW) -> Decision:
