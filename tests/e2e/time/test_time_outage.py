@@ -35,6 +35,7 @@ AUTO = "{delete: auto, read: auto, write: auto}"
 class Scrape:
     """What the alerts look at, at one moment."""
 
+    at: datetime
     tripped: float
     overdue: float
     since_success: float
@@ -46,6 +47,7 @@ class Scrape:
     def of(cls, world: Timed) -> Scrape:
         last = world.metric("janitor_sweep_last_success_timestamp_seconds")
         return cls(
+            world.now,
             world.metric("janitor_limit_tripped"),
             world.metric("janitor_overdue_seconds", policy="old"),
             world.now.timestamp() - last,
@@ -54,15 +56,16 @@ class Scrape:
             world.metric("janitor_registry_up"),
         )
 
-    def pages(self, before: Scrape) -> list[str]:
-        """The alerts that fire, given what was scraped before the window of the increases."""
+    def pages(self, history: list[Scrape]) -> list[str]:
+        """The alerts that fire; increases are those over a day."""
+        before = next((one for one in history if one.at >= self.at - DAY), self)
         fires = {
             "registry": self.up != 1,
-            "tripped": self.tripped > 0,
-            "overdue": self.overdue > (7 * DAY).total_seconds(),
-            "no success": self.since_success > (2 * DAY).total_seconds(),
-            "failed sweeps": self.failed_sweeps > before.failed_sweeps,
-            "failed actions": self.failed_actions > before.failed_actions,
+            "limit": self.tripped > 0,
+            "overdue": self.overdue > 7 * 86400,
+            "no success": self.since_success > 2 * 86400,
+            "sweeps": self.failed_sweeps - before.failed_sweeps > 1 and self.since_success > 21600,
+            "actions": self.failed_actions > before.failed_actions and self.overdue > 86400,
         }
         return [name for name, is_firing in fires.items() if is_firing]
 
@@ -75,23 +78,30 @@ class Days:
         self._ask = ask
         self.every = every
         self._created: dict[Key, datetime] = {}
+        self._history: list[Scrape] = []
         self._trigger = Trigger(world.live.schedule(), 0.5)
         self._fired_at: datetime | None = None
         self._newest = BEGIN - AFTER
         self._arrive(BEGIN)
 
-    def until(self, end: datetime) -> list[Scrape]:
-        """Sweep at each fire time before `end`; what is scraped after each."""
-        scrapes = []
+    def until(self, end: datetime) -> list[list[str]]:
+        """Sweep at each fire time before `end`; the alerts that fire after each."""
+        fired = []
         while (at := self._trigger.get_next_fire_time(self._fired_at, self.world.now)) < end:
             self._fired_at = at
             self.world.clock.set(max(at, self.world.now))
             self._arrive(self.world.now)
             self.world.sweep()
             assert (self._ask("/healthz"), self._ask("/readyz")) == (200, 200)
-            scrapes.append(Scrape.of(self.world))
+            self._history.append(Scrape.of(self.world))
+            fired.append(self._history[-1].pages(self._history))
         self.world.clock.set(max(end, self.world.now))
-        return scrapes
+        return fired
+
+    @property
+    def overdue(self) -> list[float]:
+        """What the last day's scrapes said."""
+        return [one.overdue for one in self._history if one.at > self.world.now - DAY]
 
     @property
     def keys(self) -> set[Key]:
@@ -127,17 +137,17 @@ def test_days_of_429_and_outage_lose_nothing_and_page_nobody_after(
 def live_through(days: Days, asked: str | None) -> None:
     server, registry = days.world.server, days.world.registry
     healthy = days.until(BEGIN + DAY / 2)
-    assert [scrape.pages(healthy[0]) for scrape in healthy] == [[]] * len(healthy)
+    assert healthy == [[]] * 6
     with server.faulty(refusing(asked)):
         days.until(BEGIN + 1.5 * DAY)
     with server.faulty(Fault(How.STATUS, status=500)):
         days.until(BEGIN + 2 * DAY)
     with server.faulty(Fault(How.RESET)):
         ill = days.until(BEGIN + 2.5 * DAY)
-    assert ill[-1].overdue > (46 * HOUR).total_seconds(), "an outage is seen"
+    assert "actions" in ill[-1], "an outage that lasts is told"
     healthy = days.until(BEGIN + 3.5 * DAY)
-    assert [scrape.pages(ill[-1]) for scrape in healthy] == [[]] * len(healthy)
-    assert {scrape.overdue for scrape in healthy} == {0}
+    assert healthy == [[]] * 11, "quiet from the first sweep on"
+    assert set(days.overdue) == {0}
     assert list(registry.select(failed=True)) == []
     gone = days.due()
     states = {entry.thread.key: entry.thread.state for entry in registry.select()}
