@@ -89,6 +89,8 @@ def _limits(made: Plan) -> None:
 
     for tripped in made.backlog.tripped.values():
         click.echo(f"\nLimit: {message(tripped)}")
+    if made.clock_trouble is not None:
+        click.echo(f"\nLimit: {made.clock_trouble}.")
 
 
 def _waiting(made: Plan) -> None:

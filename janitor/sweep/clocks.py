@@ -85,7 +85,8 @@ class ClockWatch:
             return
         booted_at = self._clock() - uptime.since
         known = _boots(before).get(uptime.boot, booted_at.timestamp())
-        self._stepped = booted_at - datetime.fromtimestamp(known, UTC)
+        agreed = self._ahead is not None and abs(self._ahead) <= AGREEMENT
+        self._stepped = timedelta() if agreed else booted_at - datetime.fromtimestamp(known, UTC)
 
     def remembered(self, before: str | None) -> str:
         """What the next run needs, added to what others remembered; only of a trusted clock.

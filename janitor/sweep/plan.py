@@ -22,6 +22,7 @@ from janitor.errors import BusyError, DriverError, GoneError
 from janitor.model import Key, Kind, Reason, Stage
 from janitor.policy import policies_digest
 from janitor.registry import Entry
+from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
 from janitor.sweep.parts import Parts
 from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
@@ -85,6 +86,7 @@ class Plan:
     backlog: Backlog = field(default_factory=Backlog)
     not_probed: int = 0
     undrained: int = 0
+    clock_trouble: str | None = None
     pending: bool = False
     unapproved: Mapping[str, int] = field(default_factory=dict)
 
@@ -112,7 +114,7 @@ class Plan:
             "approval": self.approval(),
             "decisions": [planned.row() for planned in self.decisions],
             "kept": dict(self.kept),
-            "limits": _limits(self.backlog),
+            "limits": _limits(self.backlog) | {"clock_step": self.clock_trouble},
             "cost": cost(self.decisions),
             "not_probed": self.not_probed,
             "silent_rules": list(self.backlog.silent_rules),
@@ -152,6 +154,9 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     judge(parts, made.backlog, now)
     recorded = None if outdated else registry.silent_rules(rules_digest(parts))
     made.backlog.silent_rules = silence.since(recorded)
+    if not hypothetical:
+        parts.watch.compare(registry.recall(CLOCK))
+        made.clock_trouble = parts.watch.trouble
     return made
 
 

@@ -11,7 +11,7 @@ from sweep_world import COPIED, DAY, DELETED, KEYS, NOW, World, enforced
 
 from janitor.emulator import Emulator, Fault
 from janitor.model import State
-from janitor.sweep import Parts
+from janitor.sweep import Parts, Scope
 from janitor.sweep.clocks import ClockWatch, Uptime
 
 YEAR = timedelta(days=365)
@@ -133,3 +133,17 @@ def test_an_empty_registry_has_nothing_to_lose(skewed: Skewed) -> None:
     assert skewed.sweep().exit_code == 0
     skewed.advance(YEAR)
     assert skewed.sweep().exit_code == 0
+
+
+def test_a_plan_tells_what_is_wrong_with_the_clock(skewed: Skewed) -> None:
+    skewed.since_boot = lambda: Uptime("b1", DAY)
+    skewed.add()
+    skewed.add(created_at=NOW - DAY, active_at=NOW - DAY)
+    assert skewed.plan().document()["limits"]["clock_step"] is None
+    skewed.sweep()
+    skewed.advance(40 * DAY)
+    assert skewed.plan().clock_trouble is None
+    assert "since the machine's boot" in (skewed.plan(Scope(offline=True)).clock_trouble or "")
+    skewed.off = YEAR
+    assert "the API's answers" in skewed.plan().document()["limits"]["clock_step"]
+    assert skewed.plan(hypothetical=True).clock_trouble is None
