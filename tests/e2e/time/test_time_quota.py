@@ -70,7 +70,7 @@ def test_auto_takes_half_of_a_quota_that_the_server_names(tmp_path: Path) -> Non
     server = swept(tmp_path, "{delete: auto}", 1600, named=True)
     done = by_minute(server, 200)
     assert sum(by_minute(server, 429)) == 0
-    assert max(done) <= 0.51 * QUOTA
+    assert max(done[1:]) <= 0.51 * QUOTA, "the first minute begins before anything was named"
     assert min(done[3:]) >= 0.48 * QUOTA
 
 
