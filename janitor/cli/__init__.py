@@ -45,8 +45,8 @@ COMMANDS: dict[str, Entry] = {
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
     "approve": Entry("Act", "approving", "Let policies that remove earlier take effect."),
-    "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
+    "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
     "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
     "resume": Entry("Stop", "pausing", "End a pause."),
 }
