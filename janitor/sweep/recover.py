@@ -8,6 +8,7 @@ has come), or the container is gone (believed only as I4 says), or it stays `del
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
 from typing import assert_never
@@ -141,26 +142,26 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
         # Nothing more is sent about it: it is missing, like any other that the server forgot.
         await worker.actor.withdraw(review)
         raise GoneError(f"{key.kind} {key.id}: gone, and no longer to be deleted") from error
+    # One "not found" may be a replica's that lags behind: nothing is removed because of it alone.
+    await _check_gone(driver, key.id)
     worker.actor.lease.check()
-    response_id = await _delete_again(driver, key.id)
-    if response_id is None and await _is_alive(driver, key.id):
-        raise UnsettledError("the server says both that it exists and that it does not")
+    response_id = await _delete_again(driver, review)
+    if response_id is None:
+        await _check_gone(driver, key.id)
     await worker.actor.settle_deleted(review, reason="recovered", response_id=response_id)
 
 
-async def _delete_again(driver: Driver, id: str) -> str | None:
+async def _delete_again(driver: Driver, review: Review) -> str | None:
     try:
-        return await driver.delete(id, items_first=False)
+        return await driver.delete(review.thread.key.id, items_first=review.decision.items_first)
     except GoneError:
         return None
 
 
-async def _is_alive(driver: Driver, id: str) -> bool:
-    try:
+async def _check_gone(driver: Driver, id: str) -> None:
+    with suppress(GoneError):
         await driver.probe(id)
-    except GoneError:
-        return False
-    return True
+        raise UnsettledError("the server says both that it exists and that it does not")
 
 
 def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
