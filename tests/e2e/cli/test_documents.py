@@ -65,18 +65,22 @@ def test_what_a_page_names_in_its_prose_exists(page: Path) -> None:
         words = [word for word in shlex.split(call) if word.isascii()]
         names = [word for word in words if word in COMMANDS]
         assert names or words[0].startswith("-"), f"`janitor {call}`: no such command"
-        known = options(*names[:1])
+        known = options(words, *names[:1])
         for word in words:
             assert not word.startswith("-") or word.partition("=")[0] in known, call
 
 
-def options(name: str | None = None) -> set[str]:
-    """What may stand behind a command, the global options included."""
+def options(words: list[str], name: str | None = None) -> set[str]:
+    """What may stand behind a command or those of its group, the global options included."""
     parameters = [*cli.params]
     if name is not None:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         parameters += command.params
+        parts = command.commands.values() if isinstance(command, click.Group) else ()
+        parameters += [parameter for part in parts for parameter in part.params]
+        below = command.commands if isinstance(command, click.Group) else {}
+        parameters += [one for word in words if word in below for one in below[word].params]
     return {opt for one in parameters for opt in one.opts} | {"--help", "-h", "--version"}
 
 
