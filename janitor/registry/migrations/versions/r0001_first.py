@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -28,6 +30,19 @@ def upgrade() -> None:
         _janitor_inbox,
     ):
         create()
+
+
+def _copy_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("copy_path", sa.String(), nullable=True),
+        sa.Column("copy_digest", sa.String(), nullable=True),
+        sa.Column("copy_sealed", sa.String(), nullable=True),
+        sa.Column("copy_items", sa.Integer(), nullable=True),
+        sa.Column("copy_newest_item", sa.String(), nullable=True),
+        sa.Column("copy_size", sa.Integer(), nullable=True),
+        sa.Column("copied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("copy_is_current", sa.Boolean(), nullable=False),
+    ]
 
 
 def _thread() -> None:
@@ -60,14 +75,7 @@ def _thread() -> None:
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_run", sa.String(), nullable=True),
         sa.Column("missing_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("copy_path", sa.String(), nullable=True),
-        sa.Column("copy_digest", sa.String(), nullable=True),
-        sa.Column("copy_sealed", sa.String(), nullable=True),
-        sa.Column("copy_items", sa.Integer(), nullable=True),
-        sa.Column("copy_newest_item", sa.String(), nullable=True),
-        sa.Column("copy_size", sa.Integer(), nullable=True),
-        sa.Column("copied_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("copy_is_current", sa.Boolean(), nullable=False),
+        *_copy_columns(),
         sa.Column("archive_keep_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("claim_run", sa.String(), nullable=True),
         sa.Column("claim_owner", sa.String(), nullable=True),
