@@ -190,7 +190,7 @@ class _Proof:
             if self._begun[herd] == begun:
                 self._begun[herd] += 1
                 self._answers[herd] = await self._worker.inquest.canaries.answer(herd)
-            return self._answers[herd]
+            return self._answers.get(herd, False)
 
 
 def _unproven(key: Key) -> Stop:
