@@ -66,6 +66,8 @@ class Reviewer:
             return True
         if review.thread.state is State.ARCHIVED and decision.due_at is None:
             return True
+        if review.entry.reported_before is not None:  # the server may have been told, too
+            return True
         return self._counts_items(review.thread)
 
     async def on_probe(self, entry: Entry, now: datetime) -> Review:

@@ -161,6 +161,16 @@ def test_a_hold_that_an_edit_escapes_between_the_decision_and_the_call_keeps_it(
     spared_until_grace_ends(world, key)
 
 
+def test_what_an_import_edits_is_read_at_the_server_too(world: World) -> None:
+    world.policies = enforced(DELETED, LEGAL)
+    key = world.add(metadata=LAW, upstream=LAW)
+    world.sweep()
+    edit_upstream(world, key)
+    world.register(key, metadata=STAFF)
+    assert world.sweep().kept == {"released": 1}
+    spared_until_grace_ends(world, key)
+
+
 def test_a_plan_tells_of_it_and_writes_nothing(world: World) -> None:
     key = protected(world, DELETED, LEGAL)
     world.register(key, metadata=STAFF)
