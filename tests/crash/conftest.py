@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from crash_databases import Database, Files, Shared
+from crash_stage import CONFIG, KEY, Forks
+from fail_points import DIED
+from postgres import Server
+
+from janitor.emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[tuple[Emulator, str]]:
+    emulator = Emulator({KEY: "main"})
+    with emulator.serve() as served:
+        yield emulator, served.base_url
+
+
+@pytest.fixture(scope="session")
+def forks(
+    served: tuple[Emulator, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Forks]:
+    directory = tmp_path_factory.mktemp("warm")
+    text = CONFIG.format(
+        registry=Files().url(directory),
+        base_url=served[1],
+        directory=directory,
+        policy="archive: {after: 7d}",
+        trusted="true",
+    )
+    (directory / "janitor.yaml").write_text(text, encoding="utf-8")
+    made = Forks(directory)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    if request.param == "sqlite":
+        yield Files()
+        return
+    server: Server = request.getfixturevalue("postgres")
+    shared = Shared(server, f"crash{uuid4().hex}")
+    yield shared
+    shared.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many places were died at, by engine."""
+    died = Counter[str]()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == DIED:
+                engine, number = value
+                died[engine] += number
+    if died:
+        said = ", ".join(f"{number} on {engine}" for engine, number in sorted(died.items()))
+        terminalreporter.write_line(f"{sum(died.values())} fail-points: {said}")

@@ -1,0 +1,164 @@
+"""What janitor is killed in the midst of: every stage, what undoes one, a plan, and recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seams import Point
+
+from janitor.catalogue import CATALOGUE
+from janitor.model import Kind
+
+if TYPE_CHECKING:
+    from crash_stage import Stage
+
+MARKED_KINDS = tuple(kind for kind in Kind if CATALOGUE[kind].has_metadata)
+ONE = (Kind.CONVERSATION,)
+CONFIG = """\
+version: 1
+mode: enforce
+registry: {{url: "{registry}"}}
+projects:
+  main:
+    api_key: {{env: JANITOR_CRASH_KEY}}
+    base_url: "{base_url}"
+    concurrency: 1
+    trust_reported: {trusted}
+    rate: {{delete: unlimited, read: unlimited, write: unlimited}}
+archive: {{url: "file://{directory}/archive", keep_for: 1y}}
+limits: {{max_percent: 100}}
+policies:
+  - {{name: all, match: {{project: main}}, {policy}}}
+"""
+DELETE = "archive: {after: 7d}, delete: {after: 30d}"
+MARK = "soft_delete: {after: 20d, mark: upstream}, delete: {after: 90d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A run to be killed, over one container of each kind in turn.
+
+    `prepare` brings the stage to where the run begins. `is_whole`: die in what comes before the
+    first request and after the last settlement, too; that is the same for all kinds, and is died
+    in for one of them. Without `is_trusted` times are no longer believed that were. `died` is where
+    a janitor was killed already: what is killed here is the recovery. `exits` are the codes that
+    the last run may end with.
+    """
+
+    name: str
+    policy: str
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    command: tuple[str, ...] = ("sweep",)
+    prepare: Callable[[Stage], None] = lambda _: None
+    items: int = 3
+    is_whole: bool = False
+    is_trusted: bool = True
+    died: Point | None = None
+    exits: frozenset[int] = frozenset({0})
+
+
+def swept(stage: Stage) -> None:
+    """A sweep was done."""
+    stage.must("sweep")
+
+
+def marked_and_active_again(stage: Stage) -> None:
+    """Somebody wrote before the window was over in which a soft delete can be undone."""
+    stage.must("sweep")
+    stage.age_soft_delete(days=200)
+    stage.emulator.touch(stage.key.id)
+
+
+def marked_long_ago(stage: Stage) -> None:
+    """The window in which a soft delete can be undone is over."""
+    stage.must("sweep")
+    stage.age_soft_delete(days=200)
+
+
+def copied_and_active_again(stage: Stage) -> None:
+    """What was copied before has a new item."""
+    stage.must("sweep")
+    stage.emulator.append_item(stage.key.id)
+    stage.make_due()
+
+
+def planned(stage: Stage) -> None:
+    """A plan was made."""
+    stage.must("plan", "-o", "plan.json")
+
+
+def vanished(stage: Stage) -> None:
+    """Somebody else has deleted the container."""
+    stage.forget()
+
+
+def paused(stage: Stage) -> None:
+    """Somebody has paused everything."""
+    stage.must("pause", "--reason", "a look around")
+
+
+def refused(stage: Stage) -> None:
+    """The credential is no longer good."""
+    stage.refuse()
+
+
+def torn(stage: Stage) -> None:
+    """A janitor died when its copy had got its name, and half of it was lost with the power."""
+    stage.die(PUBLISHED)
+    stage.tear_object()
+
+
+def gone(kind: Kind) -> Point:
+    """Where the container was removed and the reply has come."""
+    return Point(f"sweep/removing.py:remove DELETE {CATALOGUE[kind].path}/*", 1, "after")
+
+
+HALF_WRITTEN = Point("archive/disk.py:write os.write", 1, "midst")
+PUBLISHED = Point("archive/disk.py:publish os.link", 1, "after")
+UNSENT = Point("registry/sweeping.py:intend commit", 1, "after")
+TORN = Point("drivers/containers.py:_delete DELETE /conversations/*/items/*", 9, "before")
+
+SCENARIOS = (
+    Scenario("delete", DELETE, is_whole=True),
+    Scenario("soft delete", "soft_delete: {after: 10d}, delete: {after: 90d}"),
+    Scenario("mark", MARK, MARKED_KINDS),
+    Scenario("revived", MARK, prepare=marked_and_active_again),
+    Scenario("window over", MARK, prepare=marked_long_ago),
+    Scenario(
+        "copy again", "archive: {after: 7d}, age_from: created", prepare=copied_and_active_again
+    ),
+    Scenario("copy by number", "archive: {items: 2}, delete: {after: 30d}", ONE),
+    Scenario("missing", DELETE, prepare=vanished),
+    Scenario("paused", DELETE, ONE, prepare=paused, is_whole=True),
+    Scenario("refused", DELETE, ONE, prepare=refused, is_whole=True, exits=frozenset({3})),
+    Scenario("distrusted", DELETE, ONE, is_whole=True, is_trusted=False),
+    Scenario("apply", DELETE, command=("apply", "plan.json"), prepare=planned, is_whole=True),
+    Scenario(
+        "restore",
+        MARK,
+        MARKED_KINDS,
+        command=("restore", "ID"),
+        prepare=swept,
+        is_whole=True,
+        exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
+    ),
+    Scenario("torn copy", DELETE, ONE, prepare=torn),
+    Scenario("recovery of half a copy", DELETE, ONE, died=HALF_WRITTEN),
+    Scenario("recovery of a copy nobody knows of", DELETE, ONE, died=PUBLISHED),
+    Scenario("recovery of nothing sent", DELETE, died=UNSENT),
+    *(
+        # Each kind's removal has been answered, and nobody has written that down.
+        Scenario("recovery of what is gone", DELETE, (kind,), died=gone(kind))
+        for kind in Kind
+    ),
+    Scenario("recovery of half the items", DELETE, ONE, items=10, died=TORN),
+    Scenario(
+        "recovery of half the items without a copy",
+        "delete: {after: 30d}",
+        ONE,
+        items=10,
+        died=TORN,
+    ),
+)

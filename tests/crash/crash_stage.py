@@ -1,0 +1,210 @@
+"""A stage that a run can be killed on again and again: copied for each death, looked at after."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from crash_databases import Database
+from crash_scenarios import CONFIG, Scenario
+from seams import Point
+
+from janitor.catalogue import CATALOGUE
+from janitor.emulator import Emulator, Fault, How
+from janitor.model import Key, Kind
+from janitor.registry import Notice, Registration, Registry
+
+KEY = "sk-crash"
+NOW = datetime.now(UTC).replace(microsecond=0)
+OLD = NOW - timedelta(days=45)
+KILLED = -9
+
+
+class Forks:
+    """The server that forks janitors."""
+
+    def __init__(self, warm_up: Path) -> None:
+        script = Path(__file__).with_name("forkserver.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._warm_up = warm_up
+        self._order(warm_up, ("sweep",), None, hastened=False)
+
+    def run(
+        self, directory: Path, *arguments: str, death: Point | None = None, hastened: bool = False
+    ) -> int:
+        """Run janitor in a process of its own; its exit code, `KILLED` where it died."""
+        self._order(directory, arguments, death, hastened=hastened)
+        answer = self._pipe(self._process.stdout).readline()
+        assert answer, (self._warm_up / "said").read_text(encoding="utf-8")
+        return int(answer)
+
+    def _order(
+        self, directory: Path, arguments: tuple[str, ...], death: Point | None, *, hastened: bool
+    ) -> None:
+        order = {
+            "directory": str(directory),
+            "environment": {"JANITOR_CRASH_KEY": KEY},
+            "arguments": ["--config", "janitor.yaml", *arguments],
+            "death": [death.name, death.occurrence, death.moment] if death else None,
+            "hastened": hastened,
+        }
+        stdin = self._pipe(self._process.stdin)
+        stdin.write(json.dumps(order) + "\n")
+        stdin.flush()
+
+    @staticmethod
+    def _pipe(stream: IO[str] | None) -> IO[str]:
+        assert stream is not None
+        return stream
+
+    def close(self) -> None:
+        self._pipe(self._process.stdin).close()
+        self._process.wait(timeout=60)
+        self._pipe(self._process.stdout).close()
+
+
+@dataclass
+class Stage:
+    """One container at the emulator, a registry that knows it, and a configuration."""
+
+    scenario: Scenario
+    root: Path
+    emulator: Emulator
+    base_url: str
+    database: Database
+    forks: Forks
+    kind: Kind
+    key: Key = field(init=False)
+    directory: Path = field(init=False)
+    saved: Path = field(init=False)
+    reached: set[str] = field(default_factory=set)
+    """Which functions any run here was in when it had which effect: `place primitive`."""
+
+    def __post_init__(self) -> None:
+        self.directory, self.saved = self.root / "stage", self.root / "saved"
+        self.directory.mkdir()
+        self.database.create(self.directory)
+        self.configure()
+        self.key = Key("main", self.kind, self._put())
+        with Registry.open(self.database.url(self.directory)) as registry:
+            registry.register([Registration(self.key, OLD, OLD, metadata={"plan": "old"})], NOW)
+            registry.append([Notice("main", self.kind, self.key.id, OLD, "touch")])
+        self.scenario.prepare(self)
+
+    def _put(self) -> str:
+        facts = {"created_at": OLD, "items": self.scenario.items}
+        metadata = {"metadata": {"own": "1"}} if CATALOGUE[self.kind].has_metadata else {}
+        put = getattr(self.emulator, f"add_{self.kind}")
+        return str(put(**facts, **metadata))
+
+    def configure(self) -> None:
+        """Write the configuration for where the stage stands."""
+        text = CONFIG.format(
+            registry=self.database.url(self.directory),
+            base_url=self.base_url,
+            directory=self.directory,
+            policy=self.scenario.policy,
+            trusted=str(self.scenario.is_trusted).lower(),
+        )
+        (self.directory / "janitor.yaml").write_text(text, encoding="utf-8")
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The scenario's command, about this stage's container."""
+        return tuple(self.key.id if word == "ID" else word for word in self.scenario.command)
+
+    def run(self, death: Point | None = None, *, hastened: bool = False) -> int:
+        """The scenario's command."""
+        code = self.forks.run(self.directory, *self.command, death=death, hastened=hastened)
+        if code != KILLED:
+            self.reached.update(self._came_by("reached"))
+        return code
+
+    def must(self, *command: str) -> None:
+        """Run a command that is not to fail."""
+        code = self.forks.run(self.directory, *command)
+        assert code == 0, self.said
+
+    def die(self, death: Point, *, hastened: bool = False) -> None:
+        """Run the scenario's command, kill it there, and let what it held be free."""
+        code = self.run(death, hastened=hastened)
+        assert code == KILLED, f"nobody came by {death}: exit {code}\n{self.said}"
+        self.database.bury(self.directory)
+
+    @property
+    def said(self) -> str:
+        """What all runs on this copy of the stage have printed."""
+        return (self.directory / "said").read_text(encoding="utf-8")
+
+    @property
+    def points(self) -> list[Point]:
+        """Where the last run that ended by itself came by."""
+        return [Point(*row) for row in self._came_by("points")]
+
+    def _came_by(self, what: str) -> list[Any]:
+        found: list[Any] = json.loads((self.directory / "points").read_text(encoding="utf-8"))[what]
+        return found
+
+    def tear_object(self) -> None:
+        """Leave half of the object in the archive, as a disk may that lost its power."""
+        [path] = (self.directory / "archive").rglob("*.zst")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def make_due(self) -> None:
+        """Let the time of the next review come."""
+        self._set(f"review_at = '{OLD:%Y-%m-%d %H:%M:%S}'")
+
+    def age_soft_delete(self, *, days: int) -> None:
+        """Let so many days pass since the soft delete, and the time of the next review come."""
+        at = NOW - timedelta(days=days)
+        self._set(f"soft_deleted_at = '{at:%Y-%m-%d %H:%M:%S}'")
+        self.make_due()
+
+    def _set(self, assignment: str) -> None:
+        self.database.execute(self.directory, f"UPDATE thread SET {assignment}")  # noqa: S608 - ours
+
+    def refuse(self) -> None:
+        """Let the server refuse the credential from now on."""
+        self.emulator.add_fault(Fault(How.STATUS, status=401))
+
+    def forget(self) -> None:
+        """Let the container vanish from the server."""
+        del self.emulator._world.containers[self.key.id]
+
+    def save(self) -> None:
+        """Remember everything as it is now."""
+        world = self.emulator._world
+        self._upstream = deepcopy((world.containers, world.orphans)), self.emulator.deletes
+        self._copy(self.directory, self.saved)
+
+    def reset(self) -> None:
+        """Let everything be as it was when it was saved."""
+        world = self.emulator._world
+        kept, deletes = self._upstream
+        world.containers, world.orphans = deepcopy(kept)
+        self.emulator.clear_log()
+        self.emulator._site.log.deletes.update(deletes)
+        self._copy(self.saved, self.directory)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        self.database.copy(source, target)
+
+    def close(self) -> None:
+        """Remove the databases, and end the server's faults; the directories are the test's."""
+        self.emulator.clear_faults()
+        for directory in (self.directory, self.saved):
+            self.database.drop(directory)

@@ -1,0 +1,40 @@
+"""Which of the points that a run comes by are worth dying at."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+from seams import Point
+
+SEED = 20260601
+SETTLED = "registry/sweeping.py:settle "
+DIED = "fail-points"
+"""Under which name a test reports how many it died at."""
+
+
+def chosen(points: Sequence[Point], *, is_whole: bool, on_file: bool) -> list[Point]:
+    """Each name's first and last occurrence and one in between, at every moment.
+
+    Without `is_whole` only from the first request to the last settlement, and those of the archive
+    only where the registry is `on_file`: the archive does not know of the registry's engine.
+    """
+    span = points if is_whole else _about_the_thread(points, on_file=on_file)
+    alike: dict[tuple[str, str], list[Point]] = defaultdict(list)
+    for point in span:
+        alike[point.name, point.moment].append(point)
+    kept = {point for group in alike.values() for point in _ends_and_one(group)}
+    return [point for point in span if point in kept]
+
+
+def _ends_and_one(group: Sequence[Point]) -> set[Point]:
+    middle = random.Random(f"{SEED} {group[0].name}").sample(group[1:-1], k=len(group) > 2)  # noqa: S311
+    return {group[0], group[-1], *middle}
+
+
+def _about_the_thread(points: Sequence[Point], *, on_file: bool) -> Sequence[Point]:
+    begins = next(n for n, point in enumerate(points) if " GET " in point.name)
+    ends = max(n for n, point in enumerate(points) if SETTLED in point.name)
+    about = points[begins : ends + 1]
+    return [point for point in about if on_file or not point.name.startswith("archive/")]

@@ -1,0 +1,87 @@
+"""Each effect in the program's source is died at in some scenario, or stands here with a reason."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from crash_databases import Database, Files, Shared
+from crash_effects import effects, imports
+from crash_scenarios import SCENARIOS, Scenario
+from crash_stage import Forks, Stage
+from postgres import Server
+
+from janitor.emulator import Emulator
+from janitor.model import Kind
+
+ONE_TRANSACTION = "all that the call does, for whoever made it and hears no answer: done or not"
+ONLY_ASKS = "asks the server and changes nothing; what is asked there decides what is sent later"
+ELSEWHERE = {
+    "cli/check.py:init_command": "writes a file for a person, who sees it and can do it again",
+    "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
+    "registry/approving.py:approve": ONE_TRANSACTION,
+    "registry/holds.py:add_hold": ONE_TRANSACTION,
+    "registry/holds.py:release_hold": ONE_TRANSACTION,
+    "registry/inbox.py:append": ONE_TRANSACTION,
+    "registry/pausing.py:_rewrite": ONE_TRANSACTION,
+    "registry/registration.py:register": "pages of an import, which is idempotent",
+    "registry/registration.py:touch": "pages of an import, which is idempotent",
+    "registry/sweeping.py:forget_copies": "no run prunes the archive yet",
+    "registry/sweeping.py:record": ONE_TRANSACTION,
+    "registry/claiming.py:renew": "has a test of its own: it happens by the clock",
+    "sweep/asking.py:_hear": ONLY_ASKS,
+    "sweep/canaries.py:_is_alive": ONLY_ASKS,
+}
+"""Places with effects that no scenario dies at, and why that is well."""
+
+MODULES = {
+    ("cli/demo.py", "subprocess"): "the demo plays in a directory of its own and is thrown away",
+    ("cli/demo.py", "tempfile"): "the demo plays in a directory of its own and is thrown away",
+    ("cli/demo.py", "urllib.request"): "the demo reads the metrics of its own service",
+    ("cli/health.py", "http.client"): "asks the service on this machine how it is",
+    ("cli/textfile.py", "tempfile"): "tries a directory with a file that is gone at once",
+    ("registry/lock.py", "socket"): "for the name of the host",
+    ("registry/postgresql.py", "socket"): "for the name of the host",
+    ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
+    ("service/server.py", "socket"): "listens; what it answers changes nothing",
+}
+"""Modules of effects that the seams do not see, and why that is well."""
+
+
+@pytest.fixture(scope="module")
+def reached(
+    served: tuple[Emulator, str],
+    forks: Forks,
+    postgres: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> set[str]:
+    """Which functions had which effect in any scenario that runs are killed in."""
+    found: set[str] = set()
+
+    def play(scenario: Scenario, kind: Kind, database: Database) -> None:
+        directory = tmp_path_factory.mktemp("reached")
+        stage = Stage(scenario, directory, *served, database, forks, kind)
+        if scenario.died is not None:
+            stage.die(scenario.died)
+        stage.run()
+        found.update(stage.reached)
+        stage.close()
+
+    delete, *others = SCENARIOS
+    for kind in delete.kinds:
+        play(delete, kind, Files())
+    for scenario in others:
+        play(scenario, scenario.kinds[0], Files())
+    shared = Shared(postgres, f"reached{uuid4().hex}")
+    play(delete, Kind.CONVERSATION, shared)
+    shared.close()
+    return found
+
+
+def test_every_effect_is_a_fail_point_or_says_why_not(reached: set[str]) -> None:
+    never = {effect.place for effect in effects() if not effect.is_in(reached)}
+    assert never == ELSEWHERE.keys(), "\n".join(sorted(never ^ ELSEWHERE.keys()))
+
+
+def test_what_has_effects_past_the_seams_says_why() -> None:
+    assert set(imports()) == MODULES.keys()

@@ -1,0 +1,107 @@
+"""I3: `kill -9` at any effect, then a new run, ends where a run that nobody killed ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from crash_databases import Database, Files
+from crash_endings import Ending, assert_audit_is_whole, ending, left_open
+from crash_scenarios import SCENARIOS
+from crash_stage import Forks, Stage
+from fail_points import DIED, chosen
+from seams import Point
+
+from janitor.emulator import Emulator
+
+PLAYS = [(scenario, kind) for scenario in SCENARIOS for kind in scenario.kinds]
+
+
+@pytest.fixture(params=PLAYS, ids=lambda play: f"{play[0].name}-{play[1]}")
+def stage(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    served: tuple[Emulator, str],
+    database: Database,
+    forks: Forks,
+) -> Iterator[Stage]:
+    scenario, kind = request.param
+    made = Stage(scenario, tmp_path, *served, database, forks, kind)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(1200)  # a machine under load takes its time for so many runs
+def test_a_death_at_any_effect_changes_nothing(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
+    expected = undisturbed(stage)
+    on_file = isinstance(stage.database, Files)
+    points = chosen(stage.points, is_whole=is_whole(stage), on_file=on_file)
+    wrong = [told for point in points if (told := survive(stage, point, expected))]
+    assert not wrong, "\n\n".join(wrong)
+    assert_audit_is_whole(stage)
+    record_property(DIED, [type(stage.database).__name__, len(points)])
+
+
+def undisturbed(stage: Stage) -> Ending:
+    """How the scenario ends where nobody dies; the stage then has the points of what is killed."""
+    stage.save()
+    finish(stage)
+    expected = ending(stage)
+    if stage.scenario.died is not None:
+        stage.reset()
+        stage.die(stage.scenario.died)
+        stage.save()
+        finish(stage)
+        assert ending(stage) == expected
+    return expected
+
+
+def finish(stage: Stage) -> None:
+    code = stage.run()
+    assert code in stage.scenario.exits, f"exit {code}: {stage.said} {left_open(stage)}"
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("stage", PLAYS[:1], indirect=True)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_death_at_the_renewal_of_a_lease_changes_nothing(
+    stage: Stage, record_property: Callable[[str, object], None], moment: str
+) -> None:
+    expected = undisturbed(stage)
+    stage.reset()
+    stage.emulator._site.latency = 0.1
+    try:
+        stage.die(Point("registry/claiming.py:renew commit", 1, moment), hastened=True)
+    finally:
+        stage.emulator._site.latency = 0.0
+    wrong = survival(stage, expected)
+    assert not wrong, wrong
+    record_property(DIED, [type(stage.database).__name__, 1])
+
+
+def survive(stage: Stage, point: Point, expected: Ending) -> str | None:
+    """Die there and run again; what is then not as it would have been, if anything."""
+    stage.reset()
+    stage.die(point)
+    wrong = survival(stage, expected)
+    return wrong and f"killed at {point}: {wrong}"
+
+
+def survival(stage: Stage, expected: Ending) -> str | None:
+    """Run again after a death; what is then not as it would have been, if anything."""
+    code = stage.run()
+    found = ending(stage) | {"left open": left_open(stage)}
+    wanted = expected | {"left open": {}}
+    differing = {name: found[name] for name in wanted if found[name] != wanted[name]}
+    if code in stage.scenario.exits and not differing:
+        return None
+    instead = {name: wanted[name] for name in differing}
+    return f"exit {code}\n  found {differing}\n  not {instead}\n{stage.said}"
+
+
+def is_whole(stage: Stage) -> bool:
+    """Whether all of the run is died in: for one kind, since no thread is concerned."""
+    return stage.scenario.is_whole and stage.kind is stage.scenario.kinds[0]
