@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from janitor.catalogue import CATALOGUE
-from janitor.config import Project
+from janitor.config import Config, Project
 from janitor.metrics import Metrics
 from janitor.pace import (
     Event,
@@ -28,7 +29,7 @@ def pace_of(
     registry: Registry,
     metrics: Metrics,
     sleep: Callable[[float], Awaitable[None]],
-    clock: Callable[[], float] | None,
+    clock: Callable[[], float] | None = None,
     *,
     changing: bool,
 ) -> ProjectPace:
@@ -42,6 +43,12 @@ def pace_of(
         sleep=sleep,
         tell=lambda event: _observe(metrics, project.name, event),
     )
+
+
+def show_rates(config: Config, registry: Registry, metrics: Metrics) -> None:
+    """Tell the rate of each project and verb, as far as it is known before the first call."""
+    for project in config.projects.values():
+        pace_of(project, registry, metrics, asyncio.sleep, changing=False)
 
 
 def _ledger(registry: Registry, clock: Callable[[], float] | None, *, changing: bool) -> Ledger:

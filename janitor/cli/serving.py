@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from janitor.config import Config
     from janitor.metrics import ASGIApp, Metrics
     from janitor.registry import Registry
-    from janitor.service import Access, Schedule, Service
+    from janitor.service import Access, Operations, Schedule, Service
     from janitor.sweep import Report
 
 log = logging.getLogger("janitor")
@@ -85,6 +85,7 @@ class Live:
     ) -> None:
         from janitor.cli.compose import Time
         from janitor.cli.measuring import Counted
+        from janitor.cli.pacing import show_rates
 
         self._time = time or Time()
         self._path = path
@@ -94,6 +95,7 @@ class Live:
         self._counted = Counted(metrics, registry)
         self._refused: ConfigError | None = None
         metrics.reloaded.set(1)
+        show_rates(config, registry, metrics)
 
     def schedule(self) -> Schedule:
         """The schedule in force."""
@@ -196,7 +198,19 @@ class Live:
         from janitor.service import Health, application
 
         health = Health(service.health, self.ready)
-        return application(self._metrics.app(self.refresh), health, self._access())
+        metrics, access = self._metrics.app(self.refresh), self._access()
+        return application(metrics, health, access, self._operations().routes())
+
+    def _operations(self) -> Operations:
+        from janitor.service import Operations
+
+        return Operations(
+            self._registry.pause,
+            self._registry.resume,
+            projects=lambda: frozenset(self._config.projects),
+            policies=lambda: frozenset(rule.name for rule in self._config.policies.rules),
+            now=self._time.now,
+        )
 
     def _access(self) -> Access:
         from janitor.service import Access, Scope, Token

@@ -1,5 +1,6 @@
 """The long-running service: a schedule, a scrape target, signals and reload."""
 
+from janitor.service.api import Operations
 from janitor.service.http import Access, Health, Scope, Token, application
 from janitor.service.schedule import Schedule
 from janitor.service.serve import Job, Service
@@ -10,6 +11,7 @@ __all__ = [
     "Access",
     "Health",
     "Job",
+    "Operations",
     "Schedule",
     "Scope",
     "Server",

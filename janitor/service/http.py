@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
@@ -15,12 +15,14 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from janitor.errors import ConfigError
 
+BEARER = "janitor.bearer"
+"""Under which name a request's scope holds the token that it was let through by."""
 OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 MAX_BODY = 64 * 1024
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
@@ -95,12 +97,15 @@ def is_address(name: str) -> bool:
     return True
 
 
-def application(metrics: ASGIApp, health: Health, access: Access) -> Starlette:
-    """The whole HTTP face as one ASGI application."""
+def application(
+    metrics: ASGIApp, health: Health, access: Access, more: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The whole HTTP face as one ASGI application; `more` are routes that ask for a token."""
     routes = [
         Route("/healthz", _answering(health.alive)),
         Route("/readyz", _answering(health.ready)),
         Route("/metrics", Exposition(metrics)),
+        *more,
     ]
     made = Starlette(routes=routes, middleware=[Middleware(Gate, access=access)])
     made.router.redirect_slashes = False
@@ -139,19 +144,20 @@ class Gate:
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
         if scope["type"] == "http":
-            refusal = await self._refusal(scope["path"], scope["method"], Headers(scope=scope))
+            refusal = await self._refusal(scope, Headers(scope=scope))
             await (refusal or self._app)(scope, receive, send)
 
-    async def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
+    async def _refusal(self, scope: Connection, headers: Headers) -> Response | None:
         if not self._access.knows_host(headers.get("host", "")):
             message = "this host name is not ours: add it to service.hosts"
             return PlainTextResponse(message, status_code=421)
         if (refusal := _body(headers)) is not None:
             return refusal
-        if path in OPEN_PATHS:
-            return None if method in ("GET", "HEAD") else _not_allowed()
+        if scope["path"] in OPEN_PATHS:
+            return None if scope["method"] in ("GET", "HEAD") else _not_allowed()
         given = [value for name, value in headers.raw if name == b"authorization"]
-        if await run_in_threadpool(self._access.bearer, given) is None:
+        scope[BEARER] = await run_in_threadpool(self._access.bearer, given)
+        if scope[BEARER] is None:
             wanted = {"WWW-Authenticate": "Bearer"}
             return PlainTextResponse("a token is needed", status_code=401, headers=wanted)
         return None
