@@ -88,6 +88,7 @@ class World:
     rates: Mapping[Verb, Allowance] = field(default_factory=lambda: UNLIMITED)
     uptime: float = 1e9
     address: str = ""
+    patience: timedelta = timedelta()
 
     def __post_init__(self) -> None:
         self.registry = Registry.open(self.url, untrusted=self.distrusted)
@@ -214,7 +215,7 @@ class World:
         return asyncio.run(main())
 
     def sweep(self, orders: Orders = Orders(), stop: threading.Event | None = None) -> Report:  # noqa: B008 - frozen
-        with self.registry.lock(timedelta()):
+        with self.registry.lock(self.patience):
             return self.run(lambda parts: sweep(parts, orders, stop or threading.Event()))
 
     def sweep_and_die(self) -> None:
@@ -239,7 +240,7 @@ class World:
             check(parts, made, "plan.json", max_age)
             return await apply(parts, made, stop or threading.Event())
 
-        with self.registry.lock(timedelta()):
+        with self.registry.lock(self.patience):
             return self.run(work)
 
     def approve(self) -> None:
@@ -277,7 +278,8 @@ def world_in(root: Path, address: str = "") -> Iterator[World]:
     server = Emulator(KEYS)
     server.clock.set(NOW)
     with server.serve() as served:
-        world = World(root, server, served.base_url, address=address)
+        patience = timedelta(seconds=30 if address else 0)  # a server frees a lock a moment later
+        world = World(root, server, served.base_url, address=address, patience=patience)
         try:
             yield world
         finally:
