@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 
@@ -12,6 +13,14 @@ from world import until
 
 STORE_FAILED, LOCKED = 3, 5
 SCALE = int(os.environ.get("JANITOR_SCALE", "2000"))
+
+
+def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
+    """Whether it left because its lease ran out, as a busy machine may let it."""
+    assert replica.stderr is not None
+    said = replica.stderr.read()
+    has_left = replica.wait() in (STORE_FAILED, LOCKED)
+    return has_left and (b"held up" in said or b"lost the connection" in said)
 
 
 @pytest.mark.timeout(7200)
@@ -27,8 +36,8 @@ def test_killed_replicas_act_on_each_thread_once_and_leave_none(replicas: Replic
         turn = chance.choice(begun)
         working[turn].kill()
         code = working[turn].wait()
-        assert code in (0, -signal.SIGKILL)
-        kills += code != 0
+        assert code in (0, -signal.SIGKILL) or was_held_up(working[turn]), code
+        kills += code == -signal.SIGKILL
         working[turn] = replicas.begin()
     deletes = replicas.world.emulator.deletes
     assert {one: deletes[one] for one in ids} == Counter(ids)
@@ -46,11 +55,8 @@ def test_a_replica_that_slept_past_its_lease_does_nothing_more(replicas: Replica
     assert replicas.deleted() < len(ids)
     seen = len(replicas.world.changes)
     sleeper.send_signal(signal.SIGCONT)
-    assert sleeper.stderr is not None
-    said = sleeper.stderr.read()
-    assert sleeper.wait() in (STORE_FAILED, LOCKED)
+    assert was_held_up(sleeper)
     assert seen == len(replicas.world.changes)
-    assert b"held up" in said or b"lost the connection" in said
     replicas.begin().wait(timeout=60)
     assert replicas.is_done()
     deletes = replicas.world.emulator.deletes
