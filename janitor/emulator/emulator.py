@@ -242,6 +242,11 @@ class Emulator:
         with self._world.lock:
             self._site.faults.clear()
 
+    def struck(self) -> dict[int, int]:
+        """How often each fault in force struck, by its number."""
+        with self._world.lock:
+            return self._site.faults.struck()
+
     @contextmanager
     def faulty(self, fault: Fault) -> Iterator[None]:
         """Keep a fault in force within a `with` block."""

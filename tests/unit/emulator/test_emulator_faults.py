@@ -223,15 +223,15 @@ def test_an_unknown_fault_is_refused() -> None:
 
 
 def test_what_is_only_acknowledged_is_still_there(server: Emulator, served: Served) -> None:
-    id = server.add_conversation(items=1)
-    item = server.items(id)[0]["id"]
+    one = server.add_conversation(items=1)
+    item = server.items(one)[0]["id"]
     server.add_fault(Fault("acknowledged"))
-    gone = orjson.loads(raw(served, "DELETE", f"/conversations/{id}")[1])
-    assert (gone["id"], gone["deleted"]) == (id, True)
-    said = orjson.loads(raw(served, "DELETE", f"/conversations/{id}/items/{item}")[1])
-    assert (said["object"], said["id"]) == ("conversation", id)
-    assert server.exists(id)
-    assert len(server.items(id)) == 1
+    gone = orjson.loads(raw(served, "DELETE", f"/conversations/{one}")[1])
+    assert (gone["id"], gone["deleted"]) == (one, True)
+    said = orjson.loads(raw(served, "DELETE", f"/conversations/{one}/items/{item}")[1])
+    assert (said["object"], said["id"]) == ("conversation", one)
+    assert server.exists(one)
+    assert len(server.items(one)) == 1
     assert not server.deletes
 
 

@@ -1,0 +1,86 @@
+"""What becomes of the struck thread: one row for faults that end alike, one column for each call.
+
+done  removed, as if nothing had been     fail  kept, rests, tried again by a later sweep
+soft  marked, as if nothing had been      busy  kept and in use, likewise
+miss  noted as missing, asked for again   kept  kept, since a new item is activity
+open  being deleted, for the next sweep   torn  likewise, with items gone
+stop  kept, its project stopped           halt  likewise, while it was being deleted
+  .   this fault cannot strike this call
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from janitor.model import Kind
+
+HEADER = """
+  probe newest busy copy page next runs turns again walk item proof delete compare paged read write
+"""
+
+ROWS = """
+401 403 no-quota
+  stop stop stop stop stop stop stop stop stop halt halt halt halt stop stop stop stop
+404
+  miss fail fail miss fail fail fail done miss open open open open miss fail miss miss
+404-html 404-bare
+  fail fail fail fail fail fail fail done fail open open open open fail fail fail fail
+409 locked
+  busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
+400 405 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+reset silence
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+cut no-text huge
+  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
+other-id
+  fail .    .    fail .    .    .    .    fail .    open .    open fail .    fail fail
+500-late object-late cut-late reset-late silence-late
+  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    fail
+mislabelled
+  done done done done done done done done done done done done done done done soft soft
+not-deleted
+  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    .
+lie
+  .    .    .    .    .    .    .    .    .    .    open .    done .    .    .    .
+no-last-id
+  .    fail fail .    fail fail fail .    .    open .    open .    .    fail .    .
+no-after
+  .    .    .    .    fail fail .    .    .    open .    .    .    .    fail .    .
+twice
+  .    fail .    .    fail fail .    .    .    open .    .    .    .    fail .    .
+half
+  .    kept .    .    kept kept .    .    .    done .    done .    .    kept .    .
+"""
+
+EXCEPTIONS: dict[tuple[Kind, str, str], str] = {
+    # The items are gone by then: an in-use conversation cannot be taken as untouched.
+    (Kind.CONVERSATION, "delete", "409"): "torn",
+    (Kind.CONVERSATION, "delete", "locked"): "torn",
+}
+
+COLUMNS = tuple(HEADER.split())
+
+LATER = {"done": 0, "soft": 3, "miss": 2, "kept": 4}
+"""How many sweeps finish a thread once the fault is gone; one, unless it stands here."""
+
+
+def table() -> dict[tuple[str, str], str]:
+    """The outcome of every cell, by call and fault."""
+    cells: dict[tuple[str, str], str] = {}
+    lines = ROWS.strip().splitlines()
+    for names, outcomes in zip(islice(lines, 0, None, 2), islice(lines, 1, None, 2), strict=True):
+        for fault in names.split():
+            cells |= {
+                (call, fault): outcome
+                for call, outcome in zip(COLUMNS, outcomes.split(), strict=True)
+            }
+    return cells
+
+
+TABLE = table()
+
+
+def wanted(kind: Kind, call: str, fault: str) -> str:
+    """The outcome of one cell; `KeyError` for one that nobody has thought of."""
+    return EXCEPTIONS.get((kind, call, fault)) or TABLE[call, fault]
