@@ -24,7 +24,7 @@ HEX = re.compile(f"[0-9a-f]{{{SHORTEST},64}}")
 @click.option("--reason", required=True, help="Why; it is recorded with your name and the time.")
 @click.pass_obj
 def approve_command(settings: Settings, *, digest: str, reason: str) -> None:
-    r"""Let the configured policies take effect where they remove earlier than those before.
+    """Let the configured policies take effect where they remove earlier than those before.
 
     DIGEST is the policies' digest, or its first 12 characters, as `plan`, `sweep` and `validate`
     print it. The next sweep goes by it; one that runs at this moment ends as it began.

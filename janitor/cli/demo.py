@@ -36,7 +36,7 @@ That was the whole job. With a real key, type next:
 @click.option("--serve", is_flag=True, help="Keep the emulated API running until Ctrl-C.")
 @click.pass_obj
 def demo_command(settings: Settings, *, serve: bool) -> None:  # noqa: ARG001 - click hands it over
-    r"""Show the whole job on an emulated API: no key, no network, nothing left behind.
+    """Show the whole job on an emulated API: no key, no network, nothing left behind.
 
     \b
     Examples:

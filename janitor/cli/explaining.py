@@ -29,7 +29,7 @@ HOLD_FIELDS = ("hold", "matches", "since", "until", "released_at", "keeps_until"
 @click.argument("id")
 @click.pass_obj
 def explain_command(settings: Settings, *, id: str) -> None:
-    r"""Tell what is known of one thread, what is decided about it and why, and its history.
+    """Tell what is known of one thread, what is decided about it and why, and its history.
 
     Every policy that matches is listed with the times of its stages, and whatever keeps the
     thread. Registry facts only: `janitor plan` asks the server.

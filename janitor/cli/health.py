@@ -21,7 +21,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked by loop
 )
 @click.pass_obj
 def health_command(settings: Settings, *, if_serving: bool) -> None:
-    r"""Ask the service on this machine whether it lives, at its `service.listen`.
+    """Ask the service on this machine whether it lives, at its `service.listen`.
 
     For supervisors that run a command, such as a container's health check. Ends with 0 where it
     lives, with 3 where it says that it does not, or does not answer.

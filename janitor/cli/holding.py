@@ -34,7 +34,7 @@ def _answered_for(command: Command) -> Command:
 
 @click.group("hold")
 def hold_command() -> None:
-    r"""Keep threads for a person or the law, whatever any policy says.
+    """Keep threads for a person or the law, whatever any policy says.
 
     A hold counts from the moment it is set, for every janitor, in the midst of a sweep, and under
     audit too. What it names is copied into the archive at once.
@@ -68,7 +68,7 @@ def add_command(
     no_copy: bool,
     wait: timedelta,
 ) -> None:
-    r"""Set a hold, then copy what it names into the archive.
+    """Set a hold, then copy what it names into the archive.
 
     The hold stands even where a copy fails; `janitor hold copy NAME` goes on with those. A thread
     of unread metadata counts as held, and is read now. An id that is not registered is held from
@@ -100,7 +100,7 @@ def add_command(
 @WAIT
 @click.pass_obj
 def copy_command(settings: Settings, *, name: str, wait: timedelta) -> None:
-    r"""Copy into the archive what a hold names and what has no current copy yet.
+    """Copy into the archive what a hold names and what has no current copy yet.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def copy_command(settings: Settings, *, name: str, wait: timedelta) -> None:
 @_answered_for
 @click.pass_obj
 def release_command(settings: Settings, *, name: str, reason: str, actor: str | None) -> None:
-    r"""End a hold; what it named is kept for `holds: {release_grace}` (7 days) more.
+    """End a hold; what it named is kept for `holds: {release_grace}` (7 days) more.
 
     \b
     Example:
@@ -145,7 +145,7 @@ def release_command(settings: Settings, *, name: str, reason: str, actor: str | 
 @hold_command.command("list")
 @click.pass_obj
 def list_command(settings: Settings) -> None:
-    r"""List all holds, those that are over too, with how many threads each names.
+    """List all holds, those that are over too, with how many threads each names.
 
     \b
     Examples:

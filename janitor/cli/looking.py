@@ -31,7 +31,7 @@ SHOWN = 200
 def list_command(
     settings: Settings, *, state: str | None, due: bool, failed: bool, metadata: tuple[str, ...]
 ) -> None:
-    r"""List the registry; tombstones too.
+    """List the registry; tombstones too.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, help="How many to list.")
 @click.pass_obj
 def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
-    r"""List past runs, zero-count ones too; or show one with its events and verify the chain.
+    """List past runs, zero-count ones too; or show one with its events and verify the chain.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ SHOWN = 200
 
 @click.group("missing")
 def missing_command() -> None:
-    r"""Threads that the server no longer knows, though janitor did not delete them.
+    """Threads that the server no longer knows, though janitor did not delete them.
 
     They are never removed by themselves: they are asked for again after 1, 7 and 30 days, and are
     active again once they answer. Whoever knows that they are gone accepts it.
@@ -46,7 +46,7 @@ def missing_command() -> None:
 @KIND
 @click.pass_obj
 def list_command(settings: Settings, *, project: str | None, kind: str | None) -> None:
-    r"""List what is missing, since when, and when it is asked for again.
+    """List what is missing, since when, and when it is asked for again.
 
     State `missing` is believed; any other state was noted only, since nothing proved the key.
 
@@ -125,7 +125,7 @@ def accept_command(
     without_canary: bool,
     wait: timedelta,
 ) -> None:
-    r"""Ask once more for what is missing; what is still unknown becomes a tombstone.
+    """Ask once more for what is missing; what is still unknown becomes a tombstone.
 
     What answers again is active again. What a hold names keeps its row. Another thread of the
     same project and kind has to answer, which proves the key; else nothing is accepted (exit 4).

@@ -44,7 +44,7 @@ def pause_command(
     policy: str | None,
     registry: str | None,
 ) -> None:
-    r"""Leave everything alone, or one project or policy; every replica obeys before its next call.
+    """Leave everything alone, or one project or policy; every replica obeys before its next call.
 
     Registration and metrics go on. Works while the configuration is broken.
 
@@ -75,7 +75,7 @@ def pause_command(
 def resume_command(
     settings: Settings, *, project: str | None, policy: str | None, registry: str | None
 ) -> None:
-    r"""End a pause of the same scope.
+    """End a pause of the same scope.
 
     \b
     Examples:

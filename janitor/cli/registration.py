@@ -48,7 +48,7 @@ def import_command(
     metadata: tuple[str, ...],
     **one: str | None,
 ) -> None:
-    r"""Fill the registry from JSONL or CSV, or with one thread. Idempotent; streams.
+    """Fill the registry from JSONL or CSV, or with one thread. Idempotent; streams.
 
     \b
     Fields: id kind project created_at last_active_at user keep_until metadata.KEY

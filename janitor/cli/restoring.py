@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def restore_command(
     settings: Settings, *, ids: tuple[str, ...], keep: timedelta, wait: timedelta
 ) -> None:
-    r"""Undo a soft delete; the thread is active again and kept for a while.
+    """Undo a soft delete; the thread is active again and kept for a while.
 
     \b
     Examples:

@@ -34,7 +34,7 @@ TURN_WAIT = timedelta(milliseconds=500)
 @click.command("serve")
 @click.pass_obj
 def serve_command(settings: Settings) -> None:
-    r"""Sweep by the schedule until told to stop, and be scraped by Prometheus.
+    """Sweep by the schedule until told to stop, and be scraped by Prometheus.
 
     SIGTERM lets the calls in flight finish (`service.stop_timeout`), a second one ends at once;
     SIGHUP, or a change of the configuration file, reads the configuration again.

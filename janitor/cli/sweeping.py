@@ -44,7 +44,7 @@ def plan_command(
     offline: bool,
     probe: int,
 ) -> None:
-    r"""Say what a sweep would do now, why, and what it costs. Changes nothing anywhere.
+    """Say what a sweep would do now, why, and what it costs. Changes nothing anywhere.
 
     \b
     Examples:
@@ -102,7 +102,7 @@ def sweep_command(
     dry_run: bool,
     metrics_textfile: Path | None,
 ) -> None:
-    r"""Do one sweep, then exit: the one-off and timer mode.
+    """Do one sweep, then exit: the one-off and timer mode.
 
     \b
     Examples:
@@ -138,7 +138,7 @@ def _require_policy(parts: Parts, name: str | None) -> None:
 @click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
 @click.pass_obj
 def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: timedelta) -> None:
-    r"""Carry out exactly a reviewed plan; what has changed since is kept and reported as drift.
+    """Carry out exactly a reviewed plan; what has changed since is kept and reported as drift.
 
     Policies that waited for approval when the plan was made are approved with it.
 

@@ -38,6 +38,7 @@ def test_every_command_has_an_example_that_calls_it(world: World, name: str) -> 
     _, examples, rest = text.partition("Example")
     assert examples, "no example"
     assert re.search(rf"\bjanitor (-\S+ \S+ )*{name}\b", rest)
+    assert "\\b" not in done.out, "each example wants a line of its own"
     assert world.run(name, "-h").out == done.out
 
 
