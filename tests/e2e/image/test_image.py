@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import tomllib
@@ -18,24 +19,19 @@ from image.box import USER, Box, descendants
 from image.building import ROOT, Buildah
 from janitor.testing import Emulated, emulator
 
-# One build for all of them; under load it may take minutes.
-pytestmark = [pytest.mark.xdist_group("image"), pytest.mark.timeout(1800)]
+# The first of them waits for the build, which under load may take minutes.
+pytestmark = pytest.mark.timeout(1800)
 
 Described: TypeAlias = dict[str, Any]
 
 KEY = "sk-of-a-container"
-CONFIG = """\
+DOCUMENTED = re.compile(r"^```yaml\n(registry: .*?)^```$", re.MULTILINE | re.DOTALL)
+MORE = """\
 version: 1
 mode: enforce
-registry: {{url: "sqlite:////var/lib/janitor/janitor.db"}}
-archive: {{url: "file:///var/lib/janitor/archive", keep_for: 1y}}
-projects: {{main: {{api_key: {{env: OPENAI_API_KEY}}, base_url: "{url}"}}}}
-schedule: {{every: 1h}}
-service:
-  listen: "0.0.0.0:{port}"
-  tokens: {{ops: {{env: OPS_TOKEN, scope: operate}}}}
-limits: {{max_percent: 100}}
-policies: [{{name: all, default: true, archive: {{after: 1d}}, delete: {{after: 2d}}}}]
+schedule: {every: 1h}
+limits: {max_percent: 100}
+policies: [{name: all, default: true, archive: {after: 1d}, delete: {after: 2d}}]
 """
 WRITE = """\
 import os, pathlib
@@ -68,7 +64,7 @@ def filled(box: Box, port: int) -> Iterator[Emulated]:
     old = datetime.now(UTC) - timedelta(days=30)
     with emulator({KEY: "main"}) as api:
         box.environment |= {"OPENAI_API_KEY": KEY, "OPS_TOKEN": "of a test"}
-        config = CONFIG.format(url=api.base_url, port=port)
+        config = documented(port, api.base_url) + MORE
         (box.settings / "janitor.yaml").write_text(config, encoding="utf-8")
         thread = api.server.add_conversation(created_at=old, items=3)
         listed = f"id,last_active_at\n{thread},{old.isoformat()}\n"
@@ -76,6 +72,20 @@ def filled(box: Box, port: int) -> Iterator[Emulated]:
         done = box.run("janitor", "import", "/etc/janitor/threads.csv")
         assert done.code == 0, done.err
         yield api
+
+
+def documented(port: int, url: str) -> str:
+    """What the page for operators says of a container, at a free port and another API."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (text,) = (str(block[1]) for block in DOCUMENTED.finditer(page))
+    edits = {
+        "0.0.0.0:9464": f"0.0.0.0:{port}",
+        "OPENAI_API_KEY}": f"OPENAI_API_KEY}}, base_url: {url}",
+    }
+    for said, meant in edits.items():
+        assert text.count(said) == 1
+        text = text.replace(said, meant)
+    return text
 
 
 def test_it_is_the_version_that_the_project_has(box: Box, described: Described) -> None:
