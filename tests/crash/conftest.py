@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 from crash_databases import Database, Files, Shared
-from crash_stage import CONFIG, KEY, Forks
+from crash_scenarios import CONFIG
+from crash_stage import KEY, Forks
 from fail_points import DIED
 from postgres import Server
 

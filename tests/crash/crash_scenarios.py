@@ -44,7 +44,7 @@ class Scenario:
     first request and after the last settlement, too; that is the same for all kinds, and is died
     in for one of them. Without `is_trusted` times are no longer believed that were. `died` is where
     a janitor was killed already: what is killed here is the recovery. `exits` are the codes that
-    the last run may end with.
+    the last run may end with; `is_swept`: a sweep follows it, which closes what the dead left open.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Scenario:
     items: int = 3
     is_whole: bool = False
     is_trusted: bool = True
+    is_swept: bool = False
     died: Point | None = None
     exits: frozenset[int] = frozenset({0})
 
@@ -142,6 +143,7 @@ SCENARIOS = (
         command=("restore", "ID"),
         prepare=swept,
         is_whole=True,
+        is_swept=True,
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
     Scenario("torn copy", DELETE, ONE, prepare=torn),

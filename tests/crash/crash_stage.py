@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from crash_databases import Database
 from crash_scenarios import CONFIG, Scenario
@@ -89,6 +89,8 @@ class Stage:
     key: Key = field(init=False)
     directory: Path = field(init=False)
     saved: Path = field(init=False)
+    points: list[Point] = field(default_factory=list)
+    """Where the last run of the scenario's command came by that ended by itself."""
     reached: set[str] = field(default_factory=set)
     """Which functions any run here was in when it had which effect: `place primitive`."""
 
@@ -129,7 +131,16 @@ class Stage:
         """The scenario's command."""
         code = self.forks.run(self.directory, *self.command, death=death, hastened=hastened)
         if code != KILLED:
-            self.reached.update(self._came_by("reached"))
+            came_by = json.loads((self.directory / "points").read_text(encoding="utf-8"))
+            self.points = [Point(*row) for row in came_by["points"]]
+            self.reached.update(came_by["reached"])
+        return code
+
+    def finish(self) -> int:
+        """The scenario's command, and the sweep that comes after it some day; the former's code."""
+        code = self.run()
+        if self.scenario.is_swept:
+            self.must("sweep")
         return code
 
     def must(self, *command: str) -> None:
@@ -147,15 +158,6 @@ class Stage:
     def said(self) -> str:
         """What all runs on this copy of the stage have printed."""
         return (self.directory / "said").read_text(encoding="utf-8")
-
-    @property
-    def points(self) -> list[Point]:
-        """Where the last run that ended by itself came by."""
-        return [Point(*row) for row in self._came_by("points")]
-
-    def _came_by(self, what: str) -> list[Any]:
-        found: list[Any] = json.loads((self.directory / "points").read_text(encoding="utf-8"))[what]
-        return found
 
     def tear_object(self) -> None:
         """Leave half of the object in the archive, as a disk may that lost its power."""

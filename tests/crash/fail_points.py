@@ -14,18 +14,28 @@ DIED = "fail-points"
 """Under which name a test reports how many it died at."""
 
 
-def chosen(points: Sequence[Point], *, is_whole: bool, on_file: bool) -> list[Point]:
+def chosen(
+    points: Sequence[Point], *, is_whole: bool, is_literal: bool, on_file: bool
+) -> list[Point]:
     """Each name's first and last occurrence and one in between, at every moment.
 
     Without `is_whole` only from the first request to the last settlement, and those of the archive
     only where the registry is `on_file`: the archive does not know of the registry's engine.
+    Unless `is_literal`, dying right after an effect stands for dying before the next.
     """
     span = points if is_whole else _about_the_thread(points, on_file=on_file)
     alike: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in span:
         alike[point.name, point.moment].append(point)
     kept = {point for group in alike.values() for point in _ends_and_one(group)}
-    return [point for point in span if point in kept]
+    following = zip([None, *points], points, strict=False)
+    told = {point for last, point in following if _is_same(last, point) and last in kept}
+    return [point for point in span if point in kept and (is_literal or point not in told)]
+
+
+def _is_same(last: Point | None, point: Point) -> bool:
+    """Whether nothing can have happened between two points."""
+    return last is not None and (last.moment, point.moment) == ("after", "before")
 
 
 def _ends_and_one(group: Sequence[Point]) -> set[Point]:

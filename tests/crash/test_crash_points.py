@@ -37,8 +37,12 @@ def test_a_death_at_any_effect_changes_nothing(
     stage: Stage, record_property: Callable[[str, object], None]
 ) -> None:
     expected = undisturbed(stage)
-    on_file = isinstance(stage.database, Files)
-    points = chosen(stage.points, is_whole=is_whole(stage), on_file=on_file)
+    points = chosen(
+        stage.points,
+        is_whole=stage.scenario.is_whole and stage.kind is stage.scenario.kinds[0],
+        is_literal=stage.scenario is SCENARIOS[0],
+        on_file=isinstance(stage.database, Files),
+    )
     wrong = [told for point in points if (told := survive(stage, point, expected))]
     assert not wrong, "\n\n".join(wrong)
     assert_audit_is_whole(stage)
@@ -60,7 +64,7 @@ def undisturbed(stage: Stage) -> Ending:
 
 
 def finish(stage: Stage) -> None:
-    code = stage.run()
+    code = stage.finish()
     assert code in stage.scenario.exits, f"exit {code}: {stage.said} {left_open(stage)}"
 
 
@@ -92,7 +96,7 @@ def survive(stage: Stage, point: Point, expected: Ending) -> str | None:
 
 def survival(stage: Stage, expected: Ending) -> str | None:
     """Run again after a death; what is then not as it would have been, if anything."""
-    code = stage.run()
+    code = stage.finish()
     found = ending(stage) | {"left open": left_open(stage)}
     wanted = expected | {"left open": {}}
     differing = {name: found[name] for name in wanted if found[name] != wanted[name]}
@@ -100,8 +104,3 @@ def survival(stage: Stage, expected: Ending) -> str | None:
         return None
     instead = {name: wanted[name] for name in differing}
     return f"exit {code}\n  found {differing}\n  not {instead}\n{stage.said}"
-
-
-def is_whole(stage: Stage) -> bool:
-    """Whether all of the run is died in: for one kind, since no thread is concerned."""
-    return stage.scenario.is_whole and stage.kind is stage.scenario.kinds[0]
