@@ -91,6 +91,9 @@ class Metrics:
         self.archived_bytes = Counter(
             "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )
+        self.archive_objects = Gauge(
+            "janitor_archive_objects", "Threads of which the archive holds a copy.", registry=r
+        )
 
     def _declare_sweeps(self, r: CollectorRegistry) -> None:
         self.sweep_seconds = Histogram(

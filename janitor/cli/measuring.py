@@ -55,6 +55,7 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     """Set the gauges that the registry knows without a scan, as they are at this moment."""
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
+    metrics.archive_objects.set(registry.copies())
     metrics.holds.set(registry.holds_in_force(at))
     waiting = registry.unapproved()
     metrics.unapproved.set(sum(waiting.threads.values()) if waiting is not None else 0)

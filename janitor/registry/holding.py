@@ -76,6 +76,11 @@ class Holding(Store):
             rows = connection.execute(select(*place, n).group_by(*place).having(n > 0))
             return {(project, kind, state): int(count) for project, kind, state, count in rows}
 
+    def copies(self) -> int:
+        """How many threads, deleted ones too, have a copy in the archive."""
+        with self._reading() as connection:
+            return int(connection.scalar(select(func.sum(COUNT.c.copies))) or 0)
+
     def totals(self) -> Mapping[tuple[str, Stage, Outcome], int]:
         """What all closed runs did, by policy (`''`: none), stage and outcome; only ever grows."""
         with self._reading() as connection:

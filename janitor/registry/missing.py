@@ -11,13 +11,12 @@ from janitor.model import LIVE, Kind, State
 from janitor.registry.entries import Entry
 from janitor.registry.reading import beyond
 from janitor.registry.rows import entry_of, rows_of
-from janitor.registry.store import PAGE, Store, add
+from janitor.registry.store import PAGE, Store, add, counted
 from janitor.registry.tables import EVENT, THREAD, UNKNOWN_UPSTREAM
 
 MISSING_EVENT = "missing"
 ANSWERABLE = LIVE - {State.DELETING}
 _KEY = (THREAD.c.project, THREAD.c.kind, THREAD.c.id)
-_GROUP = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
 
 Herd = tuple[str, Kind]
 """The threads of one project and kind: what one canary speaks for."""
@@ -82,11 +81,10 @@ class Missing(Store):
         """
         true, wrong = _noted(run, _of(believed)), _noted(run, _of(doubted))
         with self._writing_alone() as connection:
-            rows = select(*_GROUP, func.count()).where(*true).group_by(*_GROUP)
-            for project, kind, state, policy, n in connection.execute(rows).all():
-                place = (project, kind, policy or "")
-                before, after = (*place[:2], state, place[2]), (*place[:2], State.MISSING, place[2])
-                add(connection, {before: -n, after: n})
+            for project, kind, state, policy, n, copies in connection.execute(counted(*true)).all():
+                before = (project, kind, state, policy or "")
+                after = (project, kind, State.MISSING, policy or "")
+                add(connection, {before: (-n, -copies), after: (n, copies)})
             again = {"review_at": THREAD.c.missing_since, "missing_since": None}
             connection.execute(update(THREAD).where(*wrong).values(again))
             changed = update(THREAD).where(*true).values(state=State.MISSING)

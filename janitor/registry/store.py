@@ -13,8 +13,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Select,
     bindparam,
     delete,
+    func,
     insert,
     select,
     text,
@@ -32,6 +34,7 @@ T = TypeVar("T")
 BATCH = 500
 PAGE = 1000
 
+Counted = tuple[str, Any, State, str]
 Change = tuple[Values | None, Values | None]
 
 
@@ -126,13 +129,14 @@ class Store:
 
     @staticmethod
     def _recount(connection: Connection, changes: Iterable[Change]) -> None:
-        deltas: Counter[tuple[str, Any, State, str]] = Counter()
+        rows: Counter[Counted] = Counter()
+        copies: Counter[Counted] = Counter()
         for before, after in changes:
-            if before is not None:
-                deltas[_counted(before)] -= 1
-            if after is not None:
-                deltas[_counted(after)] += 1
-        add(connection, {key: n for key, n in deltas.items() if n})
+            for row, sign in ((before, -1), (after, 1)):
+                if row is not None:
+                    rows[_counted(row)] += sign
+                    copies[_counted(row)] += sign * (row.get("copy_path") is not None)
+        add(connection, {key: (n, copies[key]) for key, n in rows.items() if n or copies[key]})
 
     def _meta(self, name: str) -> str | None:
         with self._reading() as connection:
@@ -151,9 +155,10 @@ def read_meta(connection: Connection, name: str) -> str | None:
 
 
 _COUNT = text(
-    "INSERT INTO count (project, kind, state, policy, n) "
-    "VALUES (:project, :kind, :state, :policy, :n) "
-    "ON CONFLICT (project, kind, state, policy) DO UPDATE SET n = count.n + excluded.n"
+    "INSERT INTO count (project, kind, state, policy, n, copies) "
+    "VALUES (:project, :kind, :state, :policy, :n, :copies) "
+    "ON CONFLICT (project, kind, state, policy) "
+    "DO UPDATE SET n = count.n + excluded.n, copies = count.copies + excluded.copies"
 )
 _COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
 _UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
@@ -163,15 +168,25 @@ def _prefixed(values: Values) -> Values:
     return {f"b_{name}": value for name, value in values.items()}
 
 
-def _counted(row: Values) -> tuple[str, Any, State, str]:
+def _counted(row: Values) -> Counted:
     return row["project"], row["kind"], row["state"], row["policy"] or ""
 
 
-def add(connection: Connection, deltas: Mapping[tuple[str, Any, State, str], int]) -> None:
-    """Moves the count table; call it in the transaction that moves the rows."""
-    for (project, kind, state, policy), n in sorted(deltas.items()):
+def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> None:
+    """Moves the count table by rows and copies; call it in the transaction that moves the rows."""
+    for (project, kind, state, policy), (n, copies) in sorted(deltas.items()):
         place = {"project": project, "kind": kind, "state": state, "policy": policy}
-        connection.execute(_COUNT, {**place, "n": n})
+        connection.execute(_COUNT, {**place, "n": n, "copies": copies})
+
+
+def counted(*clauses: ColumnElement[bool]) -> Select[Any]:
+    """Of rows that some clauses choose: how many there are in each place of the count table."""
+    place = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
+    return (
+        select(*place, func.count(), func.count(THREAD.c.copy_path))
+        .where(*clauses)
+        .group_by(*place)
+    )
 
 
 def changed(changes: Sequence[Change]) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, insert
 
 from janitor.errors import StoreError
 from janitor.model import Key, State
 from janitor.registry.claiming import REVIEWED, Claiming, is_held
 from janitor.registry.entries import Claimant, Entry, Event, Intent, Settlement
 from janitor.registry.rows import Values, settled
-from janitor.registry.store import add, changed, write
+from janitor.registry.store import add, changed, counted, write
 from janitor.registry.tables import EVENT, THREAD
 
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
@@ -121,9 +121,10 @@ class Sweeping(Claiming):
         )
         gone: Values = dict.fromkeys((*names, "archive_keep_until")) | {"copy_is_current": False}
         with self._writing() as connection:
-            rows = [row | gone for row in self._rows(connection, keys).values()]
-            write(connection, tuple(gone), rows)
-        return len(rows)
+            changes = [(row, row | gone) for row in self._rows(connection, keys).values()]
+            write(connection, tuple(gone), [after for _, after in changes])
+            self._recount(connection, changes)
+        return len(changes)
 
     def expire_tombstones(self, before: datetime) -> int:
         """Drops tombstones of deletions before a time; how many.
@@ -135,10 +136,9 @@ class Sweeping(Claiming):
             THREAD.c.state == State.DELETED,
             THREAD.c.archive_keep_until.is_(None),
         )
-        group = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
         with self._writing() as connection:
-            counted = connection.execute(select(*group, func.count()).where(*old).group_by(*group))
-            add(connection, {(p, k, state, policy or ""): -n for p, k, state, policy, n in counted})
+            groups = connection.execute(counted(*old))
+            add(connection, {(p, k, s, name or ""): (-n, -c) for p, k, s, name, n, c in groups})
             return connection.execute(delete(THREAD).where(*old)).rowcount
 
 

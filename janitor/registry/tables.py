@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -145,7 +146,7 @@ class LabelRow(Row, table=True):
 
 
 class CountRow(Row, table=True):
-    """How many rows are in a state under a governing policy (`''`: none)."""
+    """How many rows are in a state under a governing policy (`''`: none), and have copies."""
 
     __tablename__ = "count"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -155,6 +156,7 @@ class CountRow(Row, table=True):
     state: State = Field(sa_type=by_value(State), primary_key=True)
     policy: str = Field(primary_key=True)
     n: int
+    copies: int
 
 
 class TotalRow(Row, table=True):
@@ -282,19 +284,15 @@ class InboxRow(Row, table=True):
 
 
 METADATA = Row.metadata
+TABLES: Mapping[str, Table] = METADATA.tables
 
-
-def _table(name: str) -> Table:
-    return METADATA.tables[name]
-
-
-THREAD = _table("thread")
-LABEL = _table("label")
-COUNT = _table("count")
-TOTAL = _table("total")
-HOLD = _table("hold")
-RUN = _table("run")
-EVENT = _table("event")
-APPROVAL = _table("approval")
-META = _table("meta")
-INBOX = _table("janitor_inbox")
+THREAD = TABLES["thread"]
+LABEL = TABLES["label"]
+COUNT = TABLES["count"]
+TOTAL = TABLES["total"]
+HOLD = TABLES["hold"]
+RUN = TABLES["run"]
+EVENT = TABLES["event"]
+APPROVAL = TABLES["approval"]
+META = TABLES["meta"]
+INBOX = TABLES["janitor_inbox"]

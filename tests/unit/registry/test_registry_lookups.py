@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Select, delete
 
-from janitor.model import LIVE, Key, Kind, State
+from janitor.model import LIVE, Copy, Key, Kind, State
 from janitor.policy.activity import Sightings
 from janitor.registry import Cursor, Event, Intent, Registration, Registry, Settlement
 from janitor.registry.claiming import claimable
@@ -130,13 +130,13 @@ def test_distrusted_projects_are_dated_without_reports(registry: Registry, url: 
         assert [t.last_active_at for t in other.group()] == [NOW]
 
 
-def recounted(registry: Registry) -> tuple[Counter[object], Counter[object]]:
+def recounted(registry: Registry) -> tuple[Counter[object], Counter[object], int]:
     entries = list(registry.select())
     states = Counter[object](
         (e.thread.key.project, e.thread.key.kind, e.thread.state) for e in entries
     )
     live = Counter[object](e.policy for e in entries if e.policy and e.thread.state in LIVE)
-    return states, live
+    return states, live, sum(e.thread.copy is not None for e in entries)
 
 
 keys = st.builds(
@@ -170,6 +170,22 @@ def deletion(registry: Registry, key: Key, policy: str | None) -> None:
     registry.settle([Settlement(key, None, tombstone=True, events=(happened,))])
 
 
+def copying(registry: Registry, key: Key, policy: str | None) -> None:
+    copy = Copy(f"{key.id}.{policy}", "d", "s", 1, "i", 9, NOW)
+    kept = None if policy is None else NOW
+    registry.settle([Settlement(key, NOW, copy=copy, archive_keep_until=kept)])
+
+
+def forgetting(registry: Registry, key: Key, policy: str | None) -> None:
+    registry.forget_copies([key])
+
+
+def confirming(registry: Registry, key: Key, policy: str | None) -> None:
+    note = Event("r", NOW, key, "missing", policy=policy)
+    registry.settle([Settlement(key, NOW, missing=True, events=(note,))])
+    registry.confirm_missing("r", believed=[(key.project, key.kind)])
+
+
 def rescheduling(registry: Registry, key: Key, policy: str | None) -> None:
     registry.reschedule([(key, NOW, policy, None)])
 
@@ -180,7 +196,17 @@ def expiry(registry: Registry, key: Key, policy: str | None) -> None:
 
 Operation = Callable[[Registry, Key, str | None], None]
 operations: st.SearchStrategy[Operation] = st.sampled_from(
-    [registration, intention, settlement, deletion, rescheduling, expiry]
+    [
+        registration,
+        intention,
+        settlement,
+        copying,
+        forgetting,
+        confirming,
+        deletion,
+        rescheduling,
+        expiry,
+    ]
 )
 
 
@@ -198,7 +224,8 @@ def test_counts_equal_a_recount(
             connection.execute(delete(table))
     for operation, key, policy in done:
         operation(registry, key, policy)
-    assert (registry.states(), registry.population()) == recounted(registry)
+    counted = (registry.states(), registry.population(), registry.copies())
+    assert counted == recounted(registry)
 
 
 def test_rescheduling_writes_only_what_changes(registry: Registry) -> None:

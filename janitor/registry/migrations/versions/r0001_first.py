@@ -142,6 +142,7 @@ def _count() -> None:
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("policy", sa.String(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("copies", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("project", "kind", "state", "policy", name="pk_count"),
         sqlite_with_rowid=False,
     )
