@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 from typing import TYPE_CHECKING
 
 import click
 
 from janitor.cli.context import Settings, emit, plain
+from janitor.cli.options import person
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,14 +54,6 @@ def approve_command(settings: Settings, *, digest: str, reason: str) -> None:
         return
     said = {"digest": configured, "actor": actor, "reason": reason, "at": at, "threads": threads}
     emit(settings, said)
-
-
-def person() -> str:
-    """Who types; a number where the system knows no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _require_reason(reason: str) -> None:

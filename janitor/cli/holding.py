@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from janitor.cli.context import Settings, emit, plain, table
-from janitor.cli.options import DURATION, MOMENT
+from janitor.cli.options import DURATION, MOMENT, person
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def add_command(
     _check(hold, at)
     _, registry = _opened(settings)
     with registry:
-        registry.add_hold(hold, at, actor=actor or getpass.getuser())
+        registry.add_hold(hold, at, actor=actor or person())
         if settings.wants_table:
             click.echo(f"Held: {plain(name)}, from now on{_end(until)}.")
         registry.drain(at)
@@ -131,7 +130,7 @@ def release_command(settings: Settings, *, name: str, reason: str, actor: str | 
     from janitor.cli.showing import moment, now
 
     config, registry = _opened(settings)
-    at, actor = now(), actor or getpass.getuser()
+    at, actor = now(), actor or person()
     with registry:
         registry.release_hold(name, at, reason=reason, actor=actor)
     kept_until = at + config.policies.release_grace

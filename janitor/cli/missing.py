@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
@@ -12,7 +11,7 @@ import click
 
 from janitor.cli.context import Settings, emit, emit_lines, table
 from janitor.cli.looking import cell, opened
-from janitor.cli.options import DURATION
+from janitor.cli.options import DURATION, person
 
 if TYPE_CHECKING:
     import threading
@@ -143,7 +142,7 @@ def accept_command(
 
     if without_canary and not ids and not (project and kind):
         raise click.UsageError("--without-canary needs --id, or both --project and --kind")
-    who = actor or getpass.getuser()
+    who = actor or person()
     said = Acceptance(reason, who, project, _kind(kind), ids, needs_canary=not without_canary)
 
     async def work(parts: Parts, stop: threading.Event) -> Report:

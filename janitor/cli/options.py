@@ -1,7 +1,9 @@
-"""Types of options, and leaving with an exit code."""
+"""Types of options, who gives them, and leaving with an exit code."""
 
 from __future__ import annotations
 
+import getpass
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
@@ -44,6 +46,14 @@ class Moment(click.ParamType[datetime]):
 
 DURATION = Duration()
 MOMENT = Moment()
+
+
+def person() -> str:
+    """Who types; a number where the system knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def quit_with(code: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from janitor.cli.context import Settings, emit, plain
-from janitor.cli.options import DURATION
+from janitor.cli.options import DURATION, person
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def pause_command(
         _require_known(settings, project, policy)
     until = at + span if span else None
     with _opened(settings, registry) as opened:
-        opened.pause(Pause(scope, reason, getpass.getuser(), at, until))
+        opened.pause(Pause(scope, reason, person(), at, until))
     if settings.wants_table:
         end = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "until `janitor resume`"
         click.echo(f"paused: {plain(scope)}, {end}")

@@ -147,7 +147,7 @@ def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: t
       janitor plan -o plan.json
       janitor apply plan.json
     """
-    from janitor.cli.approving import person
+    from janitor.cli.options import person
     from janitor.pace import Urgency
     from janitor.sweep import apply, check, load
 
