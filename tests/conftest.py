@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from dying import pytest_terminal_summary
 from postgres import postgres
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadGroupScheduling
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "pytest_terminal_summary"]
 
 BUILT_ONCE = "tests/e2e/image/"  # minutes of work that its tests share
 

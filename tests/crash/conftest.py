@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -8,7 +7,6 @@ import pytest
 from crash_databases import Database, Files, Shared
 from crash_scenarios import CONFIG
 from crash_stage import KEY, Forks
-from fail_points import DIED
 from postgres import Server
 
 from janitor.emulator import Emulator
@@ -48,16 +46,3 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     shared = Shared(server, f"crash{uuid4().hex}")
     yield shared
     shared.close()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many places were died at, by engine."""
-    died = Counter[str]()
-    for report in terminalreporter.stats.get("passed", []):
-        for name, value in report.user_properties:
-            if name == DIED:
-                engine, number = value
-                died[engine] += number
-    if died:
-        said = ", ".join(f"{number} on {engine}" for engine, number in sorted(died.items()))
-        terminalreporter.write_line(f"{sum(died.values())} fail-points: {said}")

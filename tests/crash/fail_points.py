@@ -10,8 +10,6 @@ from seams import Point
 
 SEED = 20260601
 SETTLED = "registry/sweeping.py:settle "
-DIED = "fail-points"
-"""Under which name a test reports how many it died at."""
 
 
 def chosen(

@@ -10,7 +10,8 @@ from crash_databases import Database, Files
 from crash_endings import Ending, assert_audit_is_whole, ending, left_open
 from crash_scenarios import SCENARIOS
 from crash_stage import Forks, Stage
-from fail_points import DIED, chosen
+from dying import DIED
+from fail_points import chosen
 from seams import Point
 
 from janitor.emulator import Emulator
@@ -46,7 +47,7 @@ def test_a_death_at_any_effect_changes_nothing(
     wrong = [told for point in points if (told := survive(stage, point, expected))]
     assert not wrong, "\n\n".join(wrong)
     assert_audit_is_whole(stage)
-    record_property(DIED, [type(stage.database).__name__, len(points)])
+    record_property(DIED, [engine(stage), len(points)])
 
 
 def undisturbed(stage: Stage) -> Ending:
@@ -83,7 +84,11 @@ def test_a_death_at_the_renewal_of_a_lease_changes_nothing(
         stage.emulator._site.latency = 0.0
     wrong = survival(stage, expected)
     assert not wrong, wrong
-    record_property(DIED, [type(stage.database).__name__, 1])
+    record_property(DIED, [engine(stage), 1])
+
+
+def engine(stage: Stage) -> str:
+    return "SQLite" if isinstance(stage.database, Files) else "PostgreSQL"
 
 
 def survive(stage: Stage, point: Point, expected: Ending) -> str | None:
