@@ -8,6 +8,7 @@ JanitorError
 ├── LimitError       a person must look                       (exit 4)
 ├── LockedError      wait for the other janitor               (exit 5)
 │   └── ClaimLostError   another janitor took a thread over: leave it to that one
+├── StoppedError     start again when you like: it was asked to stop (exit 143 or 130)
 └── DriverError      one thread's call went wrong             (exit 1)
     ├── GoneError        the server does not know the id
     ├── BusyError        somebody works on it: later
@@ -93,6 +94,12 @@ class LockedError(JanitorError):
 
 class ClaimLostError(LockedError):
     """A lease ran out before the work was done: another janitor may be at work by now."""
+
+
+class StoppedError(JanitorError):
+    """A wait was cut short since the process was asked to stop; whatever waited stays as it is."""
+
+    exit_code = 143
 
 
 class DriverError(JanitorError):

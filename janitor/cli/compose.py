@@ -24,7 +24,7 @@ from janitor.drivers import (
     connect,
     read_only,
 )
-from janitor.errors import ArchiveError
+from janitor.errors import ArchiveError, StoppedError
 from janitor.metrics import Metrics
 from janitor.pace import PacedTransport, ProjectPace, Urgency, verb_of
 from janitor.registry import Registry
@@ -94,7 +94,7 @@ async def parts(
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
     The archive is opened where a policy needs it, or for `copying` in any case. Once `stop` is
-    set no request waits for a rate limit any more: it fails instead.
+    set no request waits for a rate limit any more: it raises `StoppedError` instead.
 
     Raises:
         ConfigError: A secret cannot be read.
@@ -150,7 +150,7 @@ def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
         ends_at = monotonic() + seconds
         while (left := ends_at - monotonic()) > 0:
             if stop.is_set():
-                raise InterruptedError("asked to stop while a rate limit was waited for")
+                raise StoppedError("asked to stop while a rate limit was waited for")
             await asyncio.sleep(min(left, BEAT))
 
     return sleep

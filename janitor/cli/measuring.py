@@ -8,6 +8,7 @@ from datetime import datetime
 
 from janitor.metrics import Metrics, Totals
 from janitor.registry import Registry
+from janitor.registry.runs import SWEEPS
 from janitor.sweep import Parts, Report
 from janitor.sweep.overdue import overdue
 
@@ -66,9 +67,10 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
 
 
 async def end(metrics: Metrics, report: Report, parts: Parts) -> None:
-    """Take in what a run reported and left undone; what no longer holds is taken back."""
+    """Take in what a run left undone, and of a sweep what it reported; what is over goes."""
     at = parts.clock()
-    _reported(metrics, report)
+    if report.run.command in SWEEPS:
+        _reported(metrics, report)
     left = await asyncio.to_thread(overdue, parts, at)
     ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
     metrics.show(metrics.overdue, ages)

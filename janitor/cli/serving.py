@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from janitor.cli.context import Settings
-from janitor.errors import ConfigError, JanitorError, LockedError
+from janitor.errors import ConfigError, JanitorError, LockedError, StoppedError
 
 if TYPE_CHECKING:
     from janitor.cli.compose import Time
@@ -113,7 +113,7 @@ class Live:
         try:
             with self._turn(stop):
                 asyncio.run(self._sweep(stop))
-        except LockedError:
+        except (LockedError, StoppedError):
             raise
         except JanitorError:
             self._metrics.sweeps.labels("failed").inc()
@@ -149,6 +149,7 @@ class Live:
             time=self._time,
             metrics=self._metrics,
             notify=Watch(self._metrics),
+            stop=stop,
         )
         async with opened as composed:
             report = await sweep(composed, Orders(), stop)

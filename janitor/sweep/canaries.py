@@ -16,7 +16,7 @@ from datetime import datetime
 import orjson
 
 from janitor.drivers import Driver
-from janitor.errors import AccessError, BusyError, DriverError
+from janitor.errors import AccessError, BusyError, DriverError, StoppedError
 from janitor.model import Key
 from janitor.registry import Claimant, Entry, Registry
 from janitor.registry.missing import Herd
@@ -116,7 +116,11 @@ class Inquest:
         for herd in await asyncio.to_thread(self._parts.registry.noted_missing, self._by.run):
             project = herd[0]
             await self._share(project)
-            if await self._is_believed(herd):
+            try:
+                is_believed = await self._is_believed(herd)
+            except StoppedError:
+                continue  # nobody could be asked: noted still, and asked for again
+            if is_believed:
                 believed.add(herd)
             elif self._standing.is_stopped(project):
                 doubted.add(herd)

@@ -23,12 +23,9 @@ class Removing(Looking):
     """Carries out removals, and what recovery needs of them."""
 
     async def _delete(self, review: Review) -> None:
-        try:
-            # The turn comes before the look: what waits in line afterwards has seen too little.
-            async with self.parts.projects[review.thread.key.project].reserve("DELETE"):
-                await self._delete_in_turn(review)
-        except InterruptedError as error:
-            raise ChangedError("stopped") from error
+        # The turn comes before the look: what waits in line afterwards has seen too little.
+        async with self.parts.projects[review.thread.key.project].reserve("DELETE"):
+            await self._delete_in_turn(review)
 
     async def _delete_in_turn(self, review: Review) -> None:
         looked_at = self.parts.guard.now()

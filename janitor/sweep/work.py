@@ -19,6 +19,7 @@ from janitor.errors import (
     GoneError,
     JanitorError,
     LimitError,
+    StoppedError,
 )
 from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry, Event, RunRecord, Settlement
@@ -52,6 +53,7 @@ class Worker:
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
         parts.guard.may_change = lambda: not self.lease.is_over and parts.watch.trouble is None
         self.stop = stop
+        self._was_cut_short = False
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None
         self.only: str | None = None
@@ -83,7 +85,7 @@ class Worker:
         self._tell(line)
 
     async def work_all(self, entries: Iterator[Entry]) -> bool:
-        """Work the entries, as many at once as the projects allow; tell whether all were begun."""
+        """Work the entries, as many at once as the projects allow; tell whether all were."""
         room = asyncio.Semaphore(sum(p.concurrency for p in self.parts.projects.values()) or 1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -96,15 +98,19 @@ class Worker:
         except BaseExceptionGroup as failed:
             # The others were cancelled and say nothing new; what a person must see is the first.
             raise failed.exceptions[0] from failed
-        return True
+        return not self._was_cut_short
 
     async def attend(self, entry: Entry, work: Coroutine[None, None, None]) -> None:
-        """Run `work` about a claimed thread; however it ends, the claim ends with it."""
+        """Run `work` about a claimed thread; unless it is cut short, the claim ends with it."""
         try:
             await work
             await self.writer.give_back(entry.thread.key)
         except ClaimLostError:
             self._keep_unsettled(entry, "claim_lost")
+        except StoppedError:
+            # The claim is kept till the end: the run is not done with this one.
+            self._was_cut_short = True
+            self._keep_unsettled(entry, "stopped")
         if (stop := self.standing.fresh_stop(entry.thread.key.project)) is not None:
             await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
 

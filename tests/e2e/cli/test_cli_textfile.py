@@ -98,3 +98,12 @@ def test_no_label_holds_an_id_or_metadata(world: World) -> None:
     text = (world.directory / "janitor.prom").read_text()
     assert "MARKER" not in text
     assert not [one for one in ids if one in text]
+
+
+def test_only_sweeps_count_as_sweeps(world: World) -> None:
+    world.fill(2)
+    world.run("plan", "-o", str(world.directory / "plan.json"))
+    assert world.run("apply", str(world.directory / "plan.json")).code == 0
+    assert world.run("missing", "accept", "--reason", "none").code == 0
+    counted = totals(swept(world), "janitor_sweeps_total")
+    assert counted == {("done",): 1}
