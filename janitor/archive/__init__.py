@@ -166,7 +166,7 @@ class Archive:
             return False
 
     def _items(self, path: str, key: Key) -> set[str]:
-        """The ids of all items of an object; `ArchiveDamagedError` where it is not this thread's."""
+        """The ids of all items of an object; `ArchiveDamagedError` if it is not this thread's."""
         ids: set[str] = set()
         for part in self.read(path):
             if isinstance(part, Header) and part.key.id != key.id:

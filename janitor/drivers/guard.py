@@ -131,7 +131,8 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
     def _check(self, request: httpx2.Request) -> None:
         if not self._guard.may_change():
-            raise httpx2.ConnectError("not sent: the lease is over, or the clock is wrong", request=request)
+            why = "not sent: the lease is over, or the clock is wrong"
+            raise httpx2.ConnectError(why, request=request)
         if (look := _RESTING_ON.get()) is not None:
             if look.age > LOOK_LASTS:
                 raise StaleError("not sent: the look is too old")
