@@ -24,9 +24,12 @@ def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
 
 
 @pytest.mark.timeout(7200)
-def test_killed_replicas_act_on_each_thread_once_and_leave_none(replicas: Replicas) -> None:
-    ids = replicas.fill(SCALE)
-    working = [replicas.begin() for _ in range(3)]
+@pytest.mark.parametrize(("number", "threads"), [(3, SCALE), (2, SCALE // 4), (4, SCALE // 4)])
+def test_killed_replicas_act_on_each_thread_once_and_leave_none(
+    replicas: Replicas, number: int, threads: int
+) -> None:
+    ids = replicas.fill(threads)
+    working = [replicas.begin() for _ in range(number)]
     chance, kills = random.Random(4711), 0  # noqa: S311 - no secret
     while not replicas.is_done():
         time.sleep(chance.uniform(0.5, 1.5))  # how long it lives, not a wait for anything
@@ -41,7 +44,7 @@ def test_killed_replicas_act_on_each_thread_once_and_leave_none(replicas: Replic
         working[turn] = replicas.begin()
     deletes = replicas.world.emulator.deletes
     assert {one: deletes[one] for one in ids} == Counter(ids)
-    assert kills > 1
+    assert kills > 0
     assert replicas.registry.first_broken_run() is None
 
 
