@@ -113,6 +113,15 @@ class Metrics:
             ["result"],
             registry=r,
         )
+        self.applies = Counter(
+            "janitor_applies",
+            "Runs of reviewed plans by how they ended: done, partial, limited, failed or refused.",
+            ["result"],
+            registry=r,
+        )
+        self.plans_waiting = Gauge(
+            "janitor_plans_waiting", "Plans handed over and not yet carried out.", registry=r
+        )
         self.limit_tripped = Gauge(
             "janitor_limit_tripped",
             "1 where the last sweep was stopped by this limit; a project's stop names no policy.",

@@ -59,6 +59,15 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
         click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
 
 
+def emit_long(head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON document whose last field is a list too long to be held, row by row."""
+    before = json.dumps({"schema": 1, **head}, indent=2, default=as_json)[: -len("\n}")]
+    click.echo(f'{before},\n  "{name}": [', nl=False)
+    for number, row in enumerate(rows):
+        click.echo(f"{',' if number else ''}\n    {json.dumps(row, default=as_json)}", nl=False)
+    click.echo("\n  ]\n}")
+
+
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object a line, as they come."""
     for row in rows:

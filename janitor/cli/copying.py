@@ -52,13 +52,14 @@ def _copy(settings: Settings, registry: Registry, hold: Hold, wait: timedelta) -
     from janitor.cli.measuring import Counted
     from janitor.cli.progress import Watch, configure_logging, summarize
     from janitor.cli.sweeping import attend
+    from janitor.cli.turn import turn
     from janitor.config import load
     from janitor.metrics import Metrics
     from janitor.sweep.holding import copy_held
 
     configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
-    with registry.lock(wait):
+    with turn(registry, wait):
         counted = Counted(metrics, registry)
         report, caught = asyncio.run(
             attend(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.cli.context import Settings, emit, emit_lines, plain, table
+from janitor.cli.context import Settings, emit, emit_lines, emit_long, plain, table
 from janitor.cli.options import quit_with
 from janitor.cli.showing import moment, now, paused
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.registry import Entry, Pause, Registry, RunRecord
+    from janitor.registry import Entry, Handover, Pause, Registry, RunRecord
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "deleted", "missing")
 SHOWN = 200
@@ -75,6 +75,8 @@ def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
 def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
     """List past runs, zero-count ones too; or show one with its events and verify the chain.
 
+    ID may be cut short. Exit code 1: a run or an event was changed after its run was closed.
+
     \b
     Examples:
       janitor runs
@@ -83,40 +85,76 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
     _, registry = opened(settings)
     with registry:
         if id is None:
-            _list_runs(settings, registry.runs(limit), registry.pauses(now()))
+            handed = registry.handed_over()
+            _list_runs(settings, registry.runs(limit), registry.pauses(now()), handed)
         else:
             _show_run(settings, registry, id)
 
 
-def _list_runs(settings: Settings, runs: list[RunRecord], pauses: Sequence[Pause] = ()) -> None:
+def _list_runs(
+    settings: Settings,
+    runs: list[RunRecord],
+    pauses: Sequence[Pause],
+    handed_over: Sequence[Handover],
+) -> None:
     if not settings.wants_table:
-        said = {"runs": [asdict(run) for run in runs], "pauses": [asdict(one) for one in pauses]}
-        emit(settings, said, "runs")
+        told = {
+            "runs": [asdict(one) for one in runs],
+            "pauses": [asdict(one) for one in pauses],
+            "handed_over": [asdict(one) for one in handed_over],
+        }
+        emit(settings, told, "runs")
         return
-    fields = ("id", "command", "started_at", "closed_at", "result", "mode", "counts")
-    rows = [[cell(getattr(run, name)) for name in fields] for run in runs]
-    table("Runs, newest first", fields, rows)
+    _runs_table("Runs, newest first", runs)
+    for one in handed_over:
+        who, since = plain(one.actor), moment(one.at)
+        click.echo(f"Plan {one.digest[:12]} waits for `janitor serve`, by {who} since {since}.")
     paused(pauses)
 
 
+def _runs_table(title: str, runs: list[RunRecord]) -> None:
+    fields = ("id", "command", "started_at", "closed_at", "result", "mode", "counts")
+    table(title, fields, [[cell(getattr(run, name)) for name in fields] for run in runs])
+
+
 def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:
-    run = next((run for run in registry.runs(1_000_000) if run.id.startswith(wanted)), None)
-    if run is None:
-        raise ConfigError(f"there is no run {plain(wanted)}; list them with `janitor runs`")
-    broken = registry.first_broken_run()
+    run, broken = _the_run(registry, wanted), registry.first_broken_run()
     events = (asdict(event) for event in registry.events(run.id))
     if settings.wants_table:
-        _list_runs(settings, [run])
-        fields = ("at", "name", "key", "stage", "outcome", "policy", "reason")
-        table("Events", fields, ([cell(event[name]) for name in fields] for event in events))
-        click.echo(f"Digest {run.digest}: the chain of runs is {_state(broken)}.")
+        _runs_table("Run", [run])
+        _show_events(events)
+        for stop in run.stops:
+            click.echo(f"Stopped: {plain(stop['message'])}")
+        click.echo(f"Digest {run.digest}: the chain of runs is {'BROKEN' if broken else 'intact'}.")
+    elif settings.output == "jsonl":
+        emit_lines(events)
     else:
-        emit(settings, {**asdict(run), "intact": broken is None, "events": list(events)}, "events")
+        emit_long({**asdict(run), "intact": broken is None, "broken_run": broken}, "events", events)
+    if broken is not None:
+        click.echo(
+            f"janitor: run {broken} was changed since it was closed, or one before", err=True
+        )
     quit_with(0 if broken is None else 1)
 
 
-def _state(broken: str | None) -> str:
-    return "intact" if broken is None else f"BROKEN at run {broken}: a record was changed"
+def _the_run(registry: Registry, wanted: str) -> RunRecord:
+    found = registry.runs_like(wanted.lower())
+    if not found:
+        raise ConfigError(f"there is no run {plain(wanted)}; list them with `janitor runs`")
+    if len(found) > 1:
+        ids = " and ".join(run.id for run in found)
+        raise ConfigError(
+            f"several runs begin with {plain(wanted)}, such as {ids}; write more of it"
+        )
+    return found[0]
+
+
+def _show_events(events: Iterator[dict[str, Any]]) -> None:
+    fields = ("at", "name", "key", "stage", "outcome", "policy", "reason", "response_id")
+    shown = [[cell(event[name]) for name in fields] for event in islice(events, SHOWN)]
+    table("Events", fields, shown)
+    if next(events, None) is not None:
+        click.echo("… and more; --output jsonl lists all")
 
 
 def row_of(entry: Entry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from janitor.registry import Registry
 from janitor.registry.runs import SWEEPS
 from janitor.sweep import Parts, Report
 from janitor.sweep.overdue import overdue
+from janitor.sweep.reviewed import APPLY
 
 COUNTERS = "counters"
 """Under which name the registry keeps what all processes have counted."""
@@ -57,6 +58,7 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
     metrics.archive_objects.set(registry.copies())
+    metrics.plans_waiting.set(len(registry.handed_over()))
     metrics.holds.set(registry.holds_in_force(at))
     waiting = registry.unapproved()
     metrics.unapproved.set(sum(waiting.threads.values()) if waiting is not None else 0)
@@ -71,9 +73,16 @@ async def end(metrics: Metrics, report: Report, parts: Parts) -> None:
     at = parts.clock()
     if report.run.command in SWEEPS:
         _reported(metrics, report)
+    elif report.run.command.startswith(APPLY) and report.run.result is not None:
+        applied(metrics, report.run.result)
     left = await asyncio.to_thread(overdue, parts, at)
     ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
     metrics.show(metrics.overdue, ages)
+
+
+def applied(metrics: Metrics, result: str) -> None:
+    """Count a reviewed plan by how it ended."""
+    metrics.applies.labels(result).inc()
 
 
 def _reported(metrics: Metrics, report: Report) -> None:

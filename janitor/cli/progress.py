@@ -114,3 +114,16 @@ def summarize(report: Report) -> None:
         *(run.id, run.result, done, kept, failed),
         extra={"run": run.id, "result": run.result, "done": done, "kept": kept, "failed": failed},
     )
+
+
+def complain(report: Report) -> None:
+    """Log what stopped a run, or a part of it."""
+    from janitor.sweep import approval, backlog
+
+    for stop in report.stops:
+        log.error("%s", stop.message, extra={"run": report.run.id})
+    for policy, tripped in report.backlog.tripped.items():
+        log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
+    if (waiting := report.unapproved) is not None:
+        said = approval.message(waiting.digest, waiting.threads)
+        log.warning("%s", said, extra={"run": report.run.id})

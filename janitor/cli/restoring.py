@@ -32,10 +32,11 @@ def restore_command(
       janitor restore conv_123 --keep 90d
     """
     from janitor.cli.compose import open_registry
+    from janitor.cli.turn import turn
     from janitor.config import load
 
     config = load(settings.config_path())
-    with open_registry(config) as registry, registry.lock(wait):
+    with open_registry(config) as registry, turn(registry, wait):
         run = asyncio.run(_restore(config, registry, ids, keep))
     if settings.wants_table:
         click.echo(f"{len(ids)} restored; nothing of them is removed for {keep}. Run {run.id}.")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from janitor.metrics import ASGIApp, Metrics
     from janitor.registry import Registry
     from janitor.service import Access, Operations, Schedule, Service
-    from janitor.sweep import Report
 
 log = logging.getLogger("janitor")
 
@@ -35,6 +34,8 @@ TURN_WAIT = timedelta(milliseconds=500)
 @click.pass_obj
 def serve_command(settings: Settings) -> None:
     """Sweep by the schedule until told to stop, and be scraped by Prometheus.
+
+    Plans handed over with `janitor apply --detach` are carried out between sweeps.
 
     SIGTERM lets the calls in flight finish (`service.stop_timeout`), a second one ends at once;
     SIGHUP, or a change of the configuration file, reads the configuration again.
@@ -57,7 +58,7 @@ def serve_command(settings: Settings) -> None:
     with ExitStack() as stack:
         registry = stack.enter_context(open_registry(config))
         live = Live(path, config, registry, metrics)
-        job = Job(live.sweep, live.reload)
+        job = Job(live.sweep, live.reload, live.errand)
         service = Service(job, live.schedule(), config.service.stop_timeout)
         app = live.application(service)
         server = stack.enter_context(Server(app, config.service.listen))
@@ -84,6 +85,7 @@ class Live:
         time: Time | None = None,
     ) -> None:
         from janitor.cli.compose import Time
+        from janitor.cli.handing import Errands
         from janitor.cli.measuring import Counted
         from janitor.cli.pacing import show_rates
 
@@ -93,6 +95,7 @@ class Live:
         self._registry = registry
         self._metrics = metrics
         self._counted = Counted(metrics, registry)
+        self._errands = Errands(lambda: self._config, registry, metrics, self._counted, self._time)
         self._refused: ConfigError | None = None
         metrics.reloaded.set(1)
         show_rates(config, registry, metrics)
@@ -121,6 +124,14 @@ class Live:
         finally:
             self._counted.keep()
 
+    def errand(self, stop: threading.Event) -> None:
+        """Carry out a plan that was handed over, if one waits and nobody else has the run.
+
+        Raises:
+            JanitorError: It could not be done, or not to its end; it is gone on with later.
+        """
+        self._errands.run(stop)
+
     @contextmanager
     def _turn(self, stop: threading.Event) -> Iterator[None]:
         """Hold the run's lock; while another janitor has it, a word to stop is still heard."""
@@ -138,7 +149,7 @@ class Live:
     async def _sweep(self, stop: threading.Event) -> None:
         from janitor.cli import measuring
         from janitor.cli.compose import parts
-        from janitor.cli.progress import Watch, summarize
+        from janitor.cli.progress import Watch, complain, summarize
         from janitor.sweep import Orders, sweep
 
         self._registry.drain(self._time.now())
@@ -155,7 +166,7 @@ class Live:
             report = await sweep(composed, Orders(), stop)
             await measuring.end(self._metrics, report, composed)
         summarize(report)
-        _complain(report)
+        complain(report)
 
     def reload(self) -> Schedule:
         """Read the configuration again; one that is refused leaves the old one in force."""
@@ -226,16 +237,3 @@ class Live:
 def told(error: ConfigError) -> str:
     """A refused configuration in one line."""
     return "; ".join([str(error), *map(str, error.refusals)])
-
-
-def _complain(report: Report) -> None:
-    """What stopped a run, or a part of it."""
-    from janitor.sweep import approval, backlog
-
-    for stop in report.stops:
-        log.error("%s", stop.message, extra={"run": report.run.id})
-    for policy, tripped in report.backlog.tripped.items():
-        log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
-    if (waiting := report.unapproved) is not None:
-        said = approval.message(waiting.digest, waiting.threads)
-        log.warning("%s", said, extra={"run": report.run.id})

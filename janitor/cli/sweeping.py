@@ -136,25 +136,34 @@ def _require_policy(parts: Parts, name: str | None) -> None:
 @click.argument("file", type=click.Path(exists=True, path_type=Path, dir_okay=False))
 @click.option("--max-age", type=DURATION, default="24h", help="Refuse an older plan.")
 @click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
+@click.option("--detach", is_flag=True, help="Leave it to the running service, and return at once.")
 @click.pass_obj
-def apply_command(settings: Settings, *, file: Path, max_age: timedelta, wait: timedelta) -> None:
+def apply_command(
+    settings: Settings, *, file: Path, max_age: timedelta, wait: timedelta, detach: bool
+) -> None:
     """Carry out exactly a reviewed plan; what has changed since is kept and reported as drift.
 
-    Policies that waited for approval when the plan was made are approved with it.
+    Policies that waited for approval when the plan was made are approved with it. Interrupted or
+    killed, it goes on where it stopped when it is called again; its age counts at its first start.
 
     \b
     Examples:
       janitor plan -o plan.json
       janitor apply plan.json
+      janitor apply plan.json --detach
     """
+    from janitor.cli.handing import hand_over
     from janitor.cli.options import person
     from janitor.pace import Urgency
-    from janitor.sweep import apply, check, load
+    from janitor.sweep import Here, apply, check, load
 
     made = load(_bytes(file), str(file))
+    if detach:
+        hand_over(settings, made, str(file), max_age)
+        return
 
     async def work(parts: Parts, stop: threading.Event) -> Report:
-        check(parts, made, str(file), max_age)
+        check(Here(parts.registry, parts.policies, parts.clock()), made, str(file), max_age)
         return await apply(parts, made, stop, person())
 
     run(settings, wait, None, work, urgency=Urgency.APPLY)
@@ -181,6 +190,7 @@ def run(
     from janitor.cli.compose import open_registry
     from janitor.cli.progress import Watch, configure_logging, summarize
     from janitor.cli.textfile import require_writable, write_metrics
+    from janitor.cli.turn import turn
     from janitor.config import load
     from janitor.metrics import Metrics
 
@@ -189,7 +199,7 @@ def run(
     metrics.reloaded.set(1)
     if textfile is not None:
         require_writable(textfile)
-    with open_registry(config) as registry, registry.lock(wait, shared=shared):
+    with open_registry(config) as registry, turn(registry, wait, shared=shared):
         registry.drain(showing.now())
         counted = measuring.Counted(metrics, registry)
         attended = attend(config, registry, Watch(metrics), metrics, work, urgency=urgency)

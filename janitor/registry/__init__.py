@@ -19,6 +19,7 @@ from janitor.registry.entries import (
 from janitor.registry.holds import HoldRecord
 from janitor.registry.lock import RunLock
 from janitor.registry.pausing import Pause
+from janitor.registry.plans import Handover
 from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
 
@@ -28,6 +29,7 @@ __all__ = [
     "Cursor",
     "Entry",
     "Event",
+    "Handover",
     "HoldRecord",
     "Intent",
     "Lock",

@@ -7,7 +7,7 @@ owner and still names the run, which is done with it: what stays due is not clai
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, text
@@ -130,6 +130,14 @@ class Claiming(Store):
             if self._database.has_leases:
                 freed = freed.where(THREAD.c.claim_until <= self._database.now(connection))
             return connection.execute(freed.values(_FREE)).rowcount
+
+    def claimed_for(self) -> timedelta:
+        """How long a claim of somebody still stands; nothing where the run's lock says it all."""
+        latest = select(func.max(THREAD.c.claim_until)).where(text(CLAIMED))
+        with self._reading() as connection:
+            until = connection.scalar(latest) if self._database.has_leases else None
+            now = self._database.now(connection)
+            return timedelta() if until is None else max(until - now, timedelta())
 
     def is_exhausted(self, run: str, now: datetime, policy: str | None = None) -> bool:
         """Whether a run that began at `now` has nothing left to claim and nobody holds a claim."""

@@ -20,6 +20,7 @@ from janitor.registry.holds import Holds
 from janitor.registry.inbox import Inbox
 from janitor.registry.missing import Missing
 from janitor.registry.pausing import Pausing
+from janitor.registry.plans import Plans
 from janitor.registry.reading import KEY, Reading, beyond
 from janitor.registry.remembering import Remembering
 from janitor.registry.rows import key_of, rows_of
@@ -44,6 +45,7 @@ class Registry(
     Approving,
     Missing,
     Pausing,
+    Plans,
     Running,
     Remembering,
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from string import hexdigits
 from uuid import uuid4
 
 import orjson
@@ -102,6 +103,21 @@ class Running(Store):
         with self._reading() as connection:
             row = connection.execute(select(RUN).where(RUN.c.id == id)).mappings().first()
             return None if row is None else _record_of(row)
+
+    def has_run(self, command: str) -> bool:
+        """Whether there was ever a run of this command."""
+        found = select(RUN.c.number).where(RUN.c.command == command).limit(1)
+        with self._reading() as connection:
+            return connection.scalar(found) is not None
+
+    def runs_like(self, prefix: str, limit: int = 2) -> list[RunRecord]:
+        """The first runs, by id, whose id begins so; found along the index of ids."""
+        if not prefix or not set(prefix) <= set(hexdigits.lower()):
+            return []
+        like = select(RUN).where(RUN.c.id >= prefix, RUN.c.id < prefix + "g")
+        with self._reading() as connection:
+            rows = connection.execute(like.order_by(RUN.c.id).limit(limit)).mappings()
+            return [_record_of(row) for row in rows]
 
     def runs(self, limit: int = 100) -> list[RunRecord]:
         """The newest runs first, open ones too."""

@@ -15,6 +15,9 @@ from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim
 
 JOB = "sweep"
+ERRAND = "errand"
+ERRANDS_EVERY = 2.0
+"""Seconds."""
 
 # More than clocks are ever put forward: from so long before, cron times lost in such a gap are
 # found again at its end.
@@ -83,15 +86,20 @@ class Trigger(BaseTrigger):
 
 
 def scheduler(
-    schedule: Schedule, job: Callable[[], None], skipped: Callable[[], None]
+    schedule: Schedule,
+    job: Callable[[], None],
+    skipped: Callable[[], None],
+    errand: Callable[[], None] | None = None,
 ) -> BackgroundScheduler:
-    """A scheduler, not started, that runs `job` in a thread of its own.
+    """A scheduler, not started, that runs `job`, and `errand` in short intervals, in threads.
 
     A late run is run once (no grace, coalesced), and never beside itself: `skipped` is told
     where a run falls due while the one before still lasts.
     """
     made = BackgroundScheduler(timezone=UTC)
-    made.add_listener(lambda _: skipped(), EVENT_JOB_MAX_INSTANCES)
+    made.add_listener(
+        lambda event: skipped() if event.job_id == JOB else None, EVENT_JOB_MAX_INSTANCES
+    )
     made.add_job(
         job,
         Trigger(schedule),
@@ -100,4 +108,8 @@ def scheduler(
         coalesce=True,
         max_instances=1,
     )
+    if errand is not None:
+        made.add_job(
+            errand, "interval", seconds=ERRANDS_EVERY, id=ERRAND, coalesce=True, max_instances=1
+        )
     return made

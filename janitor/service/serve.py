@@ -31,10 +31,12 @@ class Job:
     """What the service does: a sweep, and reading its configuration again.
 
     `sweep` gets an event that asks it to end early. `reload` gives the schedule to go on with.
+    `errand` looks every other second whether there is something to do between sweeps.
     """
 
     sweep: Callable[[threading.Event], None]
     reload: Callable[[], Schedule]
+    errand: Callable[[threading.Event], None] | None = None
 
 
 class Service:
@@ -50,11 +52,11 @@ class Service:
         self._stop_timeout = stop_timeout.total_seconds()
         self._words: SimpleQueue[Word] = SimpleQueue()
         self._stopping = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._turn = threading.Lock()  # sweeps and errands do not run side by side
         self._beat_at = time.monotonic()
         self._notify = Notify()
-        self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped)
+        errand = self._errand if job.errand is not None else None
+        self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped, errand)
 
     def ask(self, word: Word) -> None:
         """Ask for a reload or for the end; from any thread, or from a signal handler."""
@@ -101,16 +103,24 @@ class Service:
             log.info("sweeping by %s from now on", schedule)
 
     def _sweep(self) -> None:
-        self._idle.clear()
+        with self._turn:
+            self._work("sweep", self._job.sweep)
+
+    def _errand(self) -> None:
+        if self._job.errand is not None and self._turn.acquire(blocking=False):
+            try:
+                self._work("plan handed over", self._job.errand)
+            finally:
+                self._turn.release()
+
+    def _work(self, what: str, work: Callable[[threading.Event], None]) -> None:
         try:
             if not self._stopping.is_set():
-                self._job.sweep(self._stopping)
+                work(self._stopping)
         except JanitorError as error:
-            log.error("the sweep failed: %s", error)  # noqa: TRY400 - no traceback for such
+            log.error("the %s failed: %s", what, error)  # noqa: TRY400 - no traceback for such
         except Exception:
-            log.exception("the sweep met a fault of the janitor's own")
-        finally:
-            self._idle.set()
+            log.exception("the %s met a fault of the janitor's own", what)
 
     def _on_stop(self, signum: int, _frame: object) -> None:
         if self._stopping.is_set():
@@ -123,11 +133,12 @@ class Service:
         self._notify.stopping()
         self._scheduler.pause()
         deadline = time.monotonic() + self._stop_timeout
-        while not self._idle.wait(min(BEAT, max(deadline - time.monotonic(), 0))):
+        while not self._turn.acquire(timeout=min(BEAT, max(deadline - time.monotonic(), 0))):
             self._beat()
             if time.monotonic() >= deadline:
                 log.warning("calls in flight did not finish in time; the next run recovers them")
                 _leave(0)
+        self._turn.release()  # whoever waited for it finds that it is to stop
         self._scheduler.shutdown(wait=False)
         log.info("stopped")
 

@@ -1,14 +1,16 @@
 """From what is due to what was done: plan, sweep, apply, one path for all three."""
 
 from janitor.sweep.accept import Acceptance, accept_missing
-from janitor.sweep.apply import apply, check, load
+from janitor.sweep.apply import apply
 from janitor.sweep.parts import Notice, Parts, Project
 from janitor.sweep.plan import Plan, Planned, Scope, plan
 from janitor.sweep.report import Report
+from janitor.sweep.reviewed import Here, check, compact, load, refuse
 from janitor.sweep.sweep import Orders, sweep
 
 __all__ = [
     "Acceptance",
+    "Here",
     "Notice",
     "Orders",
     "Parts",
@@ -20,7 +22,9 @@ __all__ = [
     "accept_missing",
     "apply",
     "check",
+    "compact",
     "load",
     "plan",
+    "refuse",
     "sweep",
 ]

@@ -46,7 +46,19 @@ from janitor.pace import (
 from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
-from janitor.sweep import Orders, Parts, Plan, Project, Report, Scope, apply, check, plan, sweep
+from janitor.sweep import (
+    Orders,
+    Parts,
+    Here,
+    Plan,
+    Project,
+    Report,
+    Scope,
+    apply,
+    check,
+    plan,
+    sweep,
+)
 from janitor.sweep.approval import approve
 
 T = TypeVar("T")
@@ -237,7 +249,7 @@ class World:
         self, made: Plan, stop: threading.Event | None = None, max_age: timedelta = DAY
     ) -> Report:
         async def work(parts: Parts) -> Report:
-            check(parts, made, "plan.json", max_age)
+            check(Here(parts.registry, parts.policies, self.now), made, "plan.json", max_age)
             return await apply(parts, made, stop or threading.Event())
 
         with self.registry.lock(self.patience):

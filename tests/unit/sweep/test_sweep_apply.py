@@ -16,7 +16,7 @@ from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching
 from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy
-from janitor.sweep import Plan, check, load
+from janitor.sweep import Here, Plan, check, load
 
 Change = Callable[[World, Key], object]
 
@@ -109,18 +109,11 @@ def test_a_plan_grows_too_old(world: World) -> None:
     key = world.add()
     made = world.plan()
     world.advance(DAY)
-    world.run(_checking(made))
+    check(Here(world.registry, world.policies, world.now), made, "plan.json", DAY)
     world.advance(timedelta(microseconds=1))
     with pytest.raises(ConfigError, match="too old"):
         world.apply(made)
     assert world.state(key) is State.ACTIVE
-
-
-def _checking(made: Plan) -> Callable[[Any], Any]:
-    async def work(parts: Any) -> None:  # noqa: ANN401 - Parts
-        check(parts, made, "plan.json", DAY)
-
-    return work
 
 
 def test_nothing_is_applied_under_audit(world: World) -> None:

@@ -26,6 +26,7 @@ def upgrade() -> None:
         _run,
         _event,
         _approval,
+        _plan,
         _meta,
         _janitor_inbox,
     ):
@@ -233,6 +234,25 @@ def _approval() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_approval"),
+    )
+
+
+def _plan() -> None:
+    op.create_table(
+        "plan",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("document", sa.String(), nullable=True),
+        sa.Column("max_age_seconds", sa.Float(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("handed_over_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("run", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name="pk_plan"),
+    )
+    waiting = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_plan_waiting", "plan", ["number"], sqlite_where=waiting, postgresql_where=waiting
     )
 
 

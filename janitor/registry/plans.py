@@ -1,0 +1,97 @@
+"""Plans that a person has reviewed and handed over, for a service to carry out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, insert, select, text, update
+from sqlmodel import Field
+
+from janitor.registry.store import Store
+from janitor.registry.tables import METADATA, Row, partial
+
+WAITING = "closed_at IS NULL"
+
+
+class PlanRow(Row, table=True):
+    """One plan that was handed over; its document is dropped once it is over.
+
+    `run` is the run that carried it out or refused it.
+    """
+
+    __tablename__ = "plan"
+    __table_args__ = (partial("ix_plan_waiting", "number", where=WAITING),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    digest: str
+    document: str | None = None
+    max_age_seconds: float
+    actor: str
+    handed_over_at: datetime
+    closed_at: datetime | None = None
+    run: str | None = None
+
+
+PLAN = METADATA.tables["plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """A plan that waits to be carried out: its digest, who handed it over, and when.
+
+    It is refused where it is older than `max_age` by the time that it is begun.
+    """
+
+    number: int
+    digest: str
+    actor: str
+    at: datetime
+    max_age: timedelta
+
+
+class Plans(Store):
+    """Each waits until a run has carried it out or refused it; no plan waits twice."""
+
+    def hand_over(
+        self, digest: str, document: str, *, actor: str, max_age: timedelta, now: datetime
+    ) -> Handover:
+        """Lets a plan wait for a service; one that waits already is given as it is."""
+        row = {
+            "digest": digest,
+            "document": document,
+            "max_age_seconds": max_age.total_seconds(),
+            "actor": actor,
+            "handed_over_at": now,
+        }
+        same = select(PLAN).where(text(WAITING), PLAN.c.digest == digest)
+        with self._writing_alone() as connection:
+            if connection.execute(same).first() is None:
+                connection.execute(insert(PLAN), row)
+            return _handover(connection.execute(same).mappings().one())
+
+    def handed_over(self) -> list[Handover]:
+        """The plans that wait, the first to come first."""
+        waiting = select(PLAN).where(text(WAITING)).order_by(PLAN.c.number)
+        columns = waiting.with_only_columns(*(c for c in PLAN.c if c.name != "document"))
+        with self._reading() as connection:
+            return [_handover(row) for row in connection.execute(columns).mappings()]
+
+    def handed_over_document(self, number: int) -> str | None:
+        """The document of a plan that waits; `None` once it is over."""
+        waiting = select(PLAN.c.document).where(text(WAITING), PLAN.c.number == number)
+        with self._reading() as connection:
+            found: str | None = connection.scalar(waiting)
+            return found
+
+    def end_handover(self, digest: str, run: str, now: datetime) -> bool:
+        """Records that a run is done with a plan, whoever began it; whether the plan waited."""
+        waiting = update(PLAN).where(text(WAITING), PLAN.c.digest == digest)
+        over = {"closed_at": now, "run": run, "document": None}
+        with self._writing() as connection:
+            return bool(connection.execute(waiting.values(over)).rowcount)
+
+
+def _handover(row: RowMapping) -> Handover:
+    max_age = timedelta(seconds=row["max_age_seconds"])
+    return Handover(row["number"], row["digest"], row["actor"], row["handed_over_at"], max_age)
