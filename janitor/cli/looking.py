@@ -125,14 +125,15 @@ def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:
         _show_events(events)
         for stop in run.stops:
             click.echo(f"Stopped: {plain(stop['message'])}")
-        click.echo(f"Digest {run.digest}: the chain of runs is {'BROKEN' if broken else 'intact'}.")
+        state = f"BROKEN at run {broken}: a record was changed" if broken else "intact"
+        click.echo(f"Digest {run.digest}: the chain of runs is {state}.")
     elif settings.output == "jsonl":
         emit_lines(events)
     else:
         emit_long({**asdict(run), "intact": broken is None, "broken_run": broken}, "events", events)
     if broken is not None:
         click.echo(
-            f"janitor: run {broken} was changed since it was closed, or one before", err=True
+            f"janitor: run {broken} is not as it was closed, or one before it is gone", err=True
         )
     quit_with(0 if broken is None else 1)
 

@@ -65,10 +65,14 @@ class Claiming(Store):
         return self._claim(by, _paged(missing_statement(now), after, limit))
 
     def claim_intents(
-        self, by: Claimant, *, after: Key | None = None, limit: int = PAGE
+        self, by: Claimant, *, after: Key | None = None, tried: bool = True, limit: int = PAGE
     ) -> list[Entry]:
-        """Claims the next page, by key, of what was being deleted when its janitor died."""
-        return self._claim(by, _paged(intent_statement(), after, limit))
+        """Claims the next page, by key, of what was being deleted when its janitor died.
+
+        Unless `tried`, only what nobody has failed to settle since.
+        """
+        intents = intent_statement() if tried else intent_statement().where(THREAD.c.attempts == 0)
+        return self._claim(by, _paged(intents, after, limit))
 
     def claim_keys(
         self, by: Claimant, keys: Iterable[Key], states: frozenset[State] = REVIEWED

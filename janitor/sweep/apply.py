@@ -47,8 +47,10 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event, actor: str = "a
     planned = {row.key: row for row in made.decisions if row.stages}
     worker = Worker(parts, run, stop, drifted=_Drift(planned))
     async with worker.lease.kept():
-        await recover(worker)
+        await recover(worker, tried=False)
         complete = await worker.work_all(_entries(worker, made))
+        if complete:
+            await recover(worker)
         worker.lease.check()
         report = await close(worker, run, Backlog(), complete=complete)
     if report.run.result is not RunResult.PARTIAL:
@@ -94,7 +96,7 @@ def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
             if key in ours:
                 yield _as_looked_at(ours[key], row, made.now)
             else:
-                worker.drift(key)
+                worker.drift(key, row.stages[0], row.policy)
 
 
 def _as_looked_at(entry: Entry, row: Planned, at: datetime) -> Entry:

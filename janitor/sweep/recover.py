@@ -11,6 +11,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import assert_never
 
 from janitor.archive import ArchiveDamagedError
@@ -27,11 +28,14 @@ from janitor.sweep.work import Worker
 PAGE = 100
 
 
-async def recover(worker: Worker) -> None:
-    """Settle every intent that the dead left open; an audited or paused policy's waits."""
-    while page := await asyncio.to_thread(
-        worker.parts.registry.claim_intents, worker.claimant, limit=PAGE
-    ):
+async def recover(worker: Worker, *, tried: bool = True) -> None:
+    """Settle every intent that the dead left open; an audited or paused policy's waits.
+
+    Those that could not be settled before are left out unless `tried`: they come last, so that
+    they hold nothing up.
+    """
+    claim = partial(worker.parts.registry.claim_intents, worker.claimant, tried=tried, limit=PAGE)
+    while page := await asyncio.to_thread(claim):
         for entry in page:
             if worker.is_over:
                 return

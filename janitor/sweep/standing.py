@@ -86,7 +86,11 @@ class Standing:
         return [name for name in failing if not self._breakers[name].has_answered]
 
     def blameless(self) -> list[Entry]:
-        """Threads that a whole project failed, as they were: it failed, not they."""
+        """Threads that a whole project failed, as they were: it failed, not they.
+
+        What is half removed is not among them: it rests no longer for it, and has to be seen.
+        """
         stopped = {stop.project for stop in self.stops() if stop.limit == "max_errors"}
         failing = stopped.union(self.unanswered())
-        return [entry for project in failing for entry in self._streaks[project]]
+        failed = (entry for project in failing for entry in self._streaks[project])
+        return [entry for entry in failed if entry.intent is None]

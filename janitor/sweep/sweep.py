@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, islice
 
 from janitor.errors import LockedError
+from janitor.model import Key
 from janitor.policy import policies_digest
 from janitor.registry import Cursor, Entry, Lock, RunRecord, RunResult
 from janitor.sweep.approval import joined, under_approval
@@ -26,6 +26,7 @@ from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
 from janitor.sweep.report import Report, close, close_dead, report
 from janitor.sweep.review import Reviewer
+from janitor.sweep.rounds import Round
 from janitor.sweep.work import Worker
 
 PAGE = 200
@@ -118,7 +119,7 @@ def _open(parts: Parts) -> tuple[RunRecord, Parts]:
 async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog:
     """What comes before the first action, over everything that is due: one janitor does it."""
     parts, now = worker.parts, run.started_at
-    await recover(worker)
+    await recover(worker, tried=False)
     backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
     worker.lease.check()
     parts.registry.mark_ready(run.id, notes(backlog), parts.clock())
@@ -146,10 +147,13 @@ class _Share:
         """Work until the run is closed or this janitor has to leave it."""
         worker, registry = self._worker, self._registry
         while True:
-            entries = chain(self._due(), self._missing())
-            complete = await worker.work_all(islice(entries, self._orders.limit))
+            around = Round(registry, self._orders.policy)
+            complete = await worker.work_all(
+                around.entries(self._due, self._missing, self._orders.limit, self._is_stopped)
+            )
             if complete:
                 await recover(worker)
+            around.end(whole=complete and self._orders.limit is None and not self._is_stopped())
             worker.lease.check()
             async with _held(lambda: registry.opening(PATIENCE), worker.stop):
                 done = await self._leave(complete=complete)
@@ -182,9 +186,12 @@ class _Share:
         self._worker.standing.heed(run.stops)
         return run
 
-    def _due(self) -> Iterator[Entry]:
-        """What was up for review when the run began, claimed by pages."""
-        after, by, policy = None, self._worker.claimant, self._orders.policy
+    def _is_stopped(self) -> bool:
+        return bool(self._worker.standing.stops())
+
+    def _due(self, after: Cursor | None) -> Iterator[Entry]:
+        """What was up for review when the run began, from some place on, claimed by pages."""
+        by, policy = self._worker.claimant, self._orders.policy
         while self._fresh().closed_at is None and (
             page := self._registry.claim(
                 by, self._run.started_at, after=after, limit=PAGE, policy=policy
@@ -193,9 +200,9 @@ class _Share:
             yield from page
             after = Cursor.of(page[-1])
 
-    def _missing(self) -> Iterator[Entry]:
+    def _missing(self, after: Key | None) -> Iterator[Entry]:
         """What was missing before and is to be asked for once more."""
-        after, by = None, self._worker.claimant
+        by = self._worker.claimant
         while self._fresh().closed_at is None and (
             page := self._registry.claim_missing(by, self._run.started_at, after=after, limit=PAGE)
         ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -17,39 +16,35 @@ from janitor.errors import (
     ClaimLostError,
     DriverError,
     GoneError,
-    JanitorError,
     LimitError,
     StoppedError,
 )
-from janitor.model import REMOVING, Key, Mode, Outcome, Stage, State
-from janitor.registry import Entry, Event, RunRecord, Settlement
+from janitor.model import REMOVING, Mode, Outcome, Stage, State
+from janitor.registry import Entry, RunRecord
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
 from janitor.sweep.canaries import Inquest
 from janitor.sweep.lease import Lease
-from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.parts import Parts
 from janitor.sweep.paused import is_paused
 from janitor.sweep.review import Review, Reviewer
-from janitor.sweep.settle import kept, not_found, setback, settlement
+from janitor.sweep.settle import not_found
+from janitor.sweep.settling import Settling
 from janitor.sweep.standing import Standing
 from janitor.sweep.undone import ChangedError, UnsettledError
-from janitor.sweep.writer import Writer
 
 Drifted = Callable[[Review], str | None]
 """Why a thread is no longer what a reviewed plan says of it, or `None`."""
 
 
-class Worker:
+class Worker(Settling):
     """Works the threads of one run; what it counts comes from committed settlements."""
 
     def __init__(
         self, parts: Parts, run: RunRecord, stop: threading.Event, drifted: Drifted | None = None
     ) -> None:
+        super().__init__(parts, run.id)
         self._drifted = drifted
-        self.parts = replace(parts, notify=self._told)
-        self._outer_notify = parts.notify
-        self.run = run.id
-        self.claimant = parts.registry.claimant(run.id)
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
         parts.guard.may_change = lambda: not self.lease.is_over and parts.watch.trouble is None
         self.stop = stop
@@ -57,10 +52,7 @@ class Worker:
         self.forbidden: frozenset[str] = frozenset()
         self.counted_at: datetime | None = None
         self.only: str | None = None
-        self.outcomes: Counter[tuple[str, str, str]] = Counter()
-        self.kept: Counter[str] = Counter()
-        self.writer = Writer(parts.registry, self.claimant)
-        self.actor = Actor(self.parts, run.id, self.writer, self.lease)
+        self.actor = Actor(self.parts, run.id, self.writer, self.lease, self.doing)
         limits = parts.policies.limits
         self.standing = Standing(parts.projects, limits)
         self.inquest = Inquest(self.parts, self.claimant, self.standing)
@@ -78,11 +70,6 @@ class Worker:
         """What was stopped and why: projects, the archive as a whole, or everything."""
         everywhere = everywhere_stopped(self.archive_error, self.parts.watch.trouble)
         return (*self.standing.stops(), *everywhere)
-
-    def drift(self, key: Key) -> None:
-        """Report a planned thread that the registry does not hold."""
-        line = Event(self.run, self.parts.clock(), key, "kept", None, Outcome.KEPT, reason="drift")
-        self._tell(line)
 
     async def work_all(self, entries: Iterator[Entry]) -> bool:
         """Work the entries, as many at once as the projects allow; tell whether all were."""
@@ -124,9 +111,9 @@ class Worker:
             now = self.counted_at or self.parts.clock()
             review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
             if self._is_over_a_limit(review):
-                self._keep_unsettled(entry, "limit")
+                await self._refuse(review, "limit")
             elif is_paused(self.parts, entry, review.decision.policy):
-                self._keep_unsettled(entry, "paused")
+                await self._refuse(review, "paused")
             else:
                 told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
                 await self.settle_failures(told, self._look_and_follow(review))
@@ -216,25 +203,6 @@ class Worker:
         archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
         return "archive_down" if archives and self.archive_error is not None else None
 
-    async def _settle_look(self, review: Review) -> None:
-        reason = str(review.decision.reason or "not_due")
-        events: tuple[Event, ...] = ()
-        if review.is_revived:
-            events = (self._event(review.entry, "revived", None, None),)
-        change = settlement(review, review.decision)
-        await self.writer.settle(replace(change, events=events))
-        self._tell(self._event(review.entry, "kept", Outcome.KEPT, reason))
-
-    async def _settle_undone(self, review: Review, reason: str) -> None:
-        """Record the look; the thread stays due."""
-        stage, policy = review.decision.stage, review.decision.policy
-        line = replace(
-            self._event(review.entry, "kept", Outcome.KEPT, reason), stage=stage, policy=policy
-        )
-        due = replace(review.decision, review_at=review.entry.review_at)
-        await self.writer.settle(replace(settlement(review, due), events=(line,)))
-        self._tell(line)
-
     async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""
         is_missing = entry.thread.state is State.MISSING
@@ -242,63 +210,3 @@ class Worker:
             await self.inquest.missed(entry.thread.key)
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
         await self._commit(not_found(entry, line))
-
-    async def _set_back(
-        self,
-        entry: Entry,
-        outcome: Outcome,
-        error: JanitorError,
-        *,
-        name: str | None = None,
-        keep_intent: bool = False,
-        copy_is_current: bool | None = None,
-    ) -> None:
-        line = self._event(entry, name or str(outcome), outcome, type(error).__name__)
-        await self._commit(
-            replace(
-                setback(entry, self.parts.clock(), str(error)),
-                keep_intent=keep_intent,
-                copy_is_current=copy_is_current,
-                events=(line,),
-            )
-        )
-
-    async def _settle_kept(self, entry: Entry, error: ChangedError) -> None:
-        line, seen = self._event(entry, "kept", Outcome.KEPT, str(error)), error.review
-        change = kept(entry, line.at) if seen is None else settlement(seen, seen.decision)
-        await self._commit(replace(change, events=(line,)))
-
-    async def _commit(self, change: Settlement) -> None:
-        if self.parts.watch.trouble is not None:
-            return  # the dates that it would set are wrong
-        await self.writer.settle(change)
-        for line in change.events:
-            self._tell(line)
-
-    def _keep_unsettled(self, entry: Entry, reason: str) -> None:
-        self._tell(self._event(entry, "kept", Outcome.KEPT, reason))
-
-    def _event(
-        self, entry: Entry, name: str, outcome: Outcome | None, reason: str | None = None
-    ) -> Event:
-        return Event(
-            self.run,
-            self.parts.clock(),
-            entry.thread.key,
-            name,
-            stage=self.actor.doing.pop(entry.thread.key, None),
-            outcome=outcome,
-            policy=entry.policy,
-            reason=reason,
-        )
-
-    def _tell(self, line: Event) -> None:
-        self.parts.notify(Notice(line))
-
-    def _told(self, notice: Notice) -> None:
-        line = notice.event
-        if line.outcome is Outcome.KEPT:
-            self.kept[line.reason or ""] += 1
-        if line.outcome is not None and line.name != "kept":
-            self.outcomes[line.policy or "", line.stage or "", line.outcome] += 1
-        self._outer_notify(notice)

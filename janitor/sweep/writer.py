@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from janitor.errors import ClaimLostError
 from janitor.model import Key
-from janitor.registry import Claimant, Intent, Registry, Settlement
+from janitor.registry import Claimant, Event, Intent, Registry, Settlement
 
 T = TypeVar("T")
 
@@ -25,6 +25,7 @@ class Writer:
         self._intents = Batch[Intent](lambda said: registry.intend(said, by), _key)
         self._settlements = Batch[Settlement](lambda said: registry.settle(said, by), _key)
         self._passes = Batch[Key](lambda keys: registry.pass_by(by, keys), lambda key: key)
+        self._lines = Batch[Event](lambda said: _recorded(registry, said), lambda line: line.key)
         self._given_back: set[Key] = set()
 
     async def intend(self, intent: Intent) -> None:
@@ -36,6 +37,10 @@ class Writer:
         await self._settlements.add(settlement)
         if not settlement.keep_claim:
             self._given_back.add(settlement.key)
+
+    async def record(self, line: Event) -> None:
+        """Commit a line of the audit that changes no thread."""
+        await self._lines.add(line)
 
     async def give_back(self, key: Key) -> None:
         """End the claim where no settlement did: the thread stays as it is."""
@@ -86,6 +91,11 @@ class Batch(Generic[T]):
                 _fail(done, ClaimLostError(f"{key.project} {key.id}: its lease was over; left"))
             elif not done.done():
                 done.set_result(None)
+
+
+def _recorded(registry: Registry, lines: Sequence[Event]) -> frozenset[Key]:
+    registry.record(lines)
+    return frozenset()
 
 
 def _key(said: Intent | Settlement) -> Key:

@@ -11,6 +11,7 @@ from fleet import Replicas
 from world import World, finished, until
 
 THREADS = 24
+LEASE = "15"  # longer than a process needs to start on a busy machine, shorter than `--wait`
 SCHEDULE = 'schedule: {every: 1h}\nservice: {listen: "127.0.0.1:0"}\n'
 MARKED = (
     "  - {name: old, match: {project: main}, soft_delete: {after: 30d}, delete: {after: 300d}}\n"
@@ -36,10 +37,11 @@ def planned(world: World) -> str:
 
 def test_apply_waits_for_the_lease_of_a_killed_sweep(replicas: Replicas) -> None:
     world = replicas.world
+    world.environment["JANITOR_LEASE_SECONDS"] = LEASE
     replicas.fill(THREADS)
     file = planned(world)
     killed_sweep(world)
-    hasty = world.process("apply", file, "--wait", "0s")
+    hasty = world.process("apply", file, "--wait", "1s")
     assert (hasty.code, hasty.out) == (5, "")
     assert "left threads that are its own" in hasty.err
     done = world.process("apply", file)
@@ -52,6 +54,7 @@ def test_apply_waits_for_the_lease_of_a_killed_sweep(replicas: Replicas) -> None
 
 def test_restore_waits_for_the_lease_of_a_killed_sweep(replicas: Replicas) -> None:
     world = replicas.world
+    world.environment["JANITOR_LEASE_SECONDS"] = LEASE
     text = world.config.read_text().split("policies:")[0]
     world.config.write_text(text + "policies:\n" + MARKED)
     (first, *_) = replicas.fill(THREADS)
@@ -64,7 +67,7 @@ def test_restore_waits_for_the_lease_of_a_killed_sweep(replicas: Replicas) -> No
     process.kill()
     finished(process)
     world.emulator.latency = 0
-    assert world.process("restore", first, "--wait", "0s").code == 5
+    assert world.process("restore", first, "--wait", "1s").code == 5
     done = world.process("restore", first)
     assert done.code == 0, done.err
     assert "waiting up to" in done.err

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,8 +126,11 @@ def test_a_plan_for_looking_and_an_old_one_are_refused_at_once(limited: World) -
     limited.run("plan", "-o", file, "--offline", "--at", "2099-01-01T00:00:00Z")
     done = limited.run("apply", file, "--detach")
     assert (done.code, "--at" in done.err) == (2, True)
-    done = limited.run("apply", planned(limited), "--detach", "--max-age", "1ms")
-    assert done.code == 2
+    file = planned(limited)
+    made = datetime.fromisoformat(json.loads(Path(file).read_text())["now"])
+    until(lambda: datetime.now(UTC) - made > timedelta(seconds=1))
+    done = limited.run("apply", file, "--detach", "--max-age", "1s")
+    assert (done.code, "too old" in done.err) == (2, True)
     assert waiting(limited) == []
 
 

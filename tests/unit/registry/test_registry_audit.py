@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -73,7 +74,12 @@ def test_runs_are_chained(registry: Registry) -> None:
     [
         "UPDATE event SET name = 'kept'",
         "DELETE FROM event WHERE number = 1",
+        "UPDATE event SET outcome = 'kept' WHERE number = 1200",
+        "UPDATE event SET response_id = NULL WHERE number = 7",
+        "INSERT INTO event (run, at, project, kind, id, name) "
+        "SELECT run, at, project, kind, id, 'kept' FROM event WHERE number = 1",
         "UPDATE run SET counts = '{}'",
+        "UPDATE run SET result = 'partial'",
         "UPDATE run SET command = 'x', digest = 'y'",
     ],
 )
@@ -90,6 +96,53 @@ def test_a_dropped_run_breaks_the_chain(registry: Registry) -> None:
     with registry._writing() as connection:
         connection.exec_driver_sql(f"DELETE FROM run WHERE id = '{first}'")  # noqa: S608
     assert registry.first_broken_run() == second
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_runs_that_are_gone_from_the_end_are_missed(registry: Registry, left: int) -> None:
+    runs = [ran(registry, "deleted") for _ in range(2)]
+    with registry._writing() as connection:
+        for run in runs[left:]:
+            connection.exec_driver_sql(f"DELETE FROM event WHERE run = '{run}'")  # noqa: S608
+            connection.exec_driver_sql(f"DELETE FROM run WHERE id = '{run}'")  # noqa: S608
+    assert registry.first_broken_run() == runs[-1]
+
+
+def test_runs_are_found_by_the_beginning_of_their_id(registry: Registry) -> None:
+    ids = sorted(ran(registry) for _ in range(40))
+    for run in ids:
+        assert [one.id for one in registry.runs_like(run)] == [run]
+        found = [one.id for one in registry.runs_like(run[:1], limit=40)]
+        assert found == [one for one in ids if one[0] == run[0]]
+    for wrong in ("", "x", "%", "_", ids[0] + "0", "\u0663"):
+        assert registry.runs_like(wrong) == []
+
+
+def test_a_command_is_known_to_have_run(registry: Registry) -> None:
+    assert not registry.has_run("sweep")
+    ran(registry)
+    assert (registry.has_run("sweep"), registry.has_run("swee")) == (True, False)
+
+
+def test_a_long_run_is_closed_read_and_verified_page_by_page(sqlite_url: str) -> None:
+    with Registry.open(sqlite_url) as registry:
+        short, long = (measured(registry, number) for number in (10_000, 100_000))
+        assert long - short < 2 * 2**20, "memory grows with the run"
+        assert registry.first_broken_run() is None
+
+
+def measured(registry: Registry, number: int) -> int:
+    """The most memory, in bytes, that a run of so many events takes from its end on."""
+    run = registry.open_run("sweep", "enforce", "digest", NOW)
+    for _ in range(number // 5000):
+        registry.record([event(run.id)] * 5000)
+    tracemalloc.start()
+    try:
+        registry.close_run(run.id, RunResult.DONE, NOW)
+        assert next(registry.events(run.id)).run == run.id
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_last_completed_sweep(registry: Registry) -> None:

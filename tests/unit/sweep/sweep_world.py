@@ -47,9 +47,9 @@ from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
 from janitor.sweep import (
+    Here,
     Orders,
     Parts,
-    Here,
     Plan,
     Project,
     Report,
