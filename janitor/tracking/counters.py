@@ -1,0 +1,111 @@
+"""What tracking counts, and how loudly it complains: never more than once a minute."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from janitor.model import Kind
+from janitor.tracking.notices import Event
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+
+logger = logging.getLogger("janitor.tracking")
+EVERY = 60.0
+
+
+class Counters:
+    """What this process tracked, dropped, and keeps in its spools.
+
+    Plain numbers under a lock of their own: nobody waits for a scrape, and a fork replaces the
+    lock. `tracked` is by kind and event.
+    """
+
+    def __init__(self) -> None:
+        self.tracked: Counter[tuple[Kind, Event]] = Counter()
+        self.dropped = 0
+        self.spool_bytes: dict[str, int] = {}
+        self._complained_at: float | None = None
+        self._lock = threading.RLock()
+
+    def count(self, kind: Kind, event: Event) -> None:
+        """One more that was written to the spool."""
+        with self._lock:
+            self.tracked[kind, event] += 1
+
+    def drop(self, why: str, number: int = 1) -> None:
+        """So many more that the registry will not hear of."""
+        with self._lock:
+            self.dropped += number
+        self.complain("an event was dropped", why)
+
+    def complain(self, what: str, why: str) -> None:
+        """Warn, unless something was warned of less than a minute ago."""
+        now = time.monotonic()
+        with self._lock:
+            if self._complained_at is not None and now - self._complained_at < EVERY:
+                return
+            self._complained_at = now
+            dropped = self.dropped
+        logger.warning(
+            "tracking: %s: %s; %d dropped so far; the application is not affected",
+            what,
+            why,
+            dropped,
+        )
+
+    def forget(self) -> None:
+        """After a fork, in the child: its own numbers, and a lock that nobody holds."""
+        self._lock = threading.RLock()
+        self.tracked, self.dropped, self.spool_bytes = Counter(), 0, {}
+        self._complained_at = None
+
+
+COUNTERS = Counters()
+
+
+class _Collector:
+    """Shows the counters to a scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric of this process's tracking."""
+        from prometheus_client.metrics_core import (  # noqa: PLC0415
+            CounterMetricFamily,
+            GaugeMetricFamily,
+        )
+
+        tracked = CounterMetricFamily(
+            "janitor_tracked", "Events written to the spool.", labels=["kind", "event"]
+        )
+        for (kind, event), number in sorted(COUNTERS.tracked.copy().items()):
+            tracked.add_metric([kind.value, event.value], number)
+        yield tracked
+        yield CounterMetricFamily(
+            "janitor_tracking_dropped",
+            "Events that the registry will not hear of.",
+            value=COUNTERS.dropped,
+        )
+        yield GaugeMetricFamily(
+            "janitor_tracking_spool_bytes",
+            "Bytes in the spool that are not yet in the registry.",
+            value=sum(COUNTERS.spool_bytes.copy().values()),
+        )
+
+
+def collectors() -> CollectorRegistry:
+    """The counters as a registry of `prometheus_client`, to be exposed beside the application's.
+
+    Raises:
+        ImportError: prometheus_client is not installed; `COUNTERS` holds the plain numbers.
+    """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    registry.register(_Collector())
+    return registry

@@ -1,0 +1,203 @@
+"""The transport that a tracked client's requests pass on their way to the client's own."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+
+from janitor.tracking.calls import Call
+from janitor.tracking.replies import Decode, Reading
+from janitor.tracking.watch import Asked, Passing, Watch
+
+
+class Connections:
+    """The HTTP client that a tracked one shares its connections with.
+
+    It is closed with the tracked one where nobody holds the SDK's client that it came from, as in
+    `track(OpenAI(), ...)`; else whoever holds that closes it.
+    """
+
+    def __init__(self, http: Any, client: object) -> None:  # noqa: ANN401  sync or async alike
+        self._http = http
+        self._client = weakref.ref(client)
+
+    def close(self) -> None:
+        """Close it where nobody else will."""
+        if self._client() is None:
+            self._http.close()
+
+    async def aclose(self) -> None:
+        """Close it where nobody else will."""
+        if self._client() is None:
+            await self._http.aclose()
+
+
+class WatchedTransport(httpx2.BaseTransport):
+    """Hands requests to the inner transport and lets the watch see them; it does not own it."""
+
+    def __init__(self, inner: httpx2.BaseTransport, watch: Watch, connections: Connections) -> None:
+        self._inner = inner
+        self._watch = watch
+        self._connections = connections
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """What the inner transport answers; its stream is looked at while it is read."""
+        asked, sent = _asked(self._watch, request)
+        if asked is None:
+            return self._inner.handle_request(sent)
+        try:
+            response = self._inner.handle_request(sent)
+        except BaseException:
+            _answered(self._watch, asked, None)
+            raise
+        passing = _answered(self._watch, asked, response)
+        if passing is not None and isinstance(response.stream, httpx2.SyncByteStream):
+            response.stream = _Stream(response.stream, passing)
+        return response
+
+    def close(self) -> None:
+        """Close the client that this was made from, unless it is still held."""
+        self._connections.close()
+
+
+class AsyncWatchedTransport(httpx2.AsyncBaseTransport):
+    """The same for clients on an event loop, which is never blocked."""
+
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, watch: Watch, connections: Connections
+    ) -> None:
+        self._inner = inner
+        self._watch = watch
+        self._connections = connections
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """What the inner transport answers; its stream is looked at while it is read."""
+        asked, sent = _asked(self._watch, request)
+        if asked is None:
+            return await self._inner.handle_async_request(sent)
+        try:
+            response = await self._inner.handle_async_request(sent)
+        except BaseException:
+            _answered(self._watch, asked, None)
+            raise
+        passing = _answered(self._watch, asked, response)
+        if passing is not None and isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _AsyncStream(response.stream, passing)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the client that this was made from, unless it is still held."""
+        await self._connections.aclose()
+
+
+class _Stream(httpx2.SyncByteStream):
+    def __init__(self, inner: httpx2.SyncByteStream, passing: Passing) -> None:
+        self._inner = inner
+        self._passing = passing
+
+    def __iter__(self) -> Iterator[bytes]:
+        for raw in self._inner:
+            self._passing.feed(raw)
+            yield raw
+        self._passing.end()
+
+    def close(self) -> None:
+        self._passing.end()
+        self._inner.close()
+
+
+class _AsyncStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, passing: Passing) -> None:
+        self._inner = inner
+        self._passing = passing
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        stream = self._inner.__aiter__()
+        try:
+            async for raw in stream:
+                self._passing.feed(raw)
+                yield raw
+            self._passing.end()
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+    async def aclose(self) -> None:
+        self._passing.end()
+        await self._inner.aclose()
+
+
+def _asked(watch: Watch, request: httpx2.Request) -> tuple[Asked | None, httpx2.Request]:
+    """What a request is about, and the request to be sent in its place."""
+    path = request.url.raw_path.decode("ascii", "replace")
+    asked = watch.asked(request.method, path, lambda: _body(request))
+    if asked is None or asked.body is None or _is_signed(request):
+        return asked, request
+    headers = request.headers.copy()
+    headers["content-length"] = str(len(asked.body))
+    content, kept = asked.body, request.extensions
+    sent = httpx2.Request(
+        request.method, request.url, headers=headers, content=content, extensions=kept
+    )
+    return asked, sent
+
+
+def _body(request: httpx2.Request) -> bytes | None:
+    """The body where it is in memory; a stream is left alone."""
+    if "content-encoding" in request.headers:
+        return None
+    try:
+        return request.content
+    except httpx2.RequestNotRead:
+        return None
+
+
+def _is_signed(request: httpx2.Request) -> bool:
+    """Whether the body is part of a signature, so that nothing may be added to it."""
+    scheme = request.headers.get("authorization", "").partition("-")[0]
+    digests = ("content-md5", "digest", "content-digest", "x-amz-content-sha256")
+    return scheme == "AWS4" or any(name in request.headers for name in digests)
+
+
+def _answered(watch: Watch, asked: Asked, response: httpx2.Response | None) -> Passing | None:
+    """What of the answer is to be looked at as it passes."""
+    if response is None:
+        watch.answered(asked, None, lambda call: Reading(call, is_stream=False, decode=_whole))
+        return None
+    passing = watch.answered(asked, response.status_code, lambda call: _reading(call, response))
+    content = _content(response)
+    if passing is None or content is None:
+        return passing
+    passing.feed(content)
+    passing.end()
+    return None
+
+
+def _content(response: httpx2.Response) -> bytes | None:
+    """The whole answer, decoded, where an inner transport has read it."""
+    try:
+        return response.content
+    except httpx2.ResponseNotRead:
+        return None
+
+
+def _reading(call: Call, response: httpx2.Response) -> Reading:
+    headers = response.headers
+    decode: Decode = _whole
+    if _content(response) is None:
+        # A decoder of its own: the response's has a state, and is the application's.
+        decode = httpx2.Response(200, headers=headers)._get_content_decoder().decode
+    said = headers.get("content-length", "")
+    return Reading(
+        call,
+        is_stream=headers.get("content-type", "").startswith("text/event-stream"),
+        decode=decode,
+        length=int(said) if said.isdecimal() else None,
+    )
+
+
+def _whole(raw: bytes) -> tuple[bytes, ...]:
+    return (raw,)
