@@ -58,7 +58,7 @@ def test_what_changed_since_is_kept_and_told_and_the_rest_is_done(
         for event in world.run("--output", "jsonl", "runs", done.document["run"]).lines
         if event["reason"] == "drift"
     ]
-    assert (line["key"]["id"], line["outcome"], line["policy"]) == (drifted, "kept", "old")
+    assert (line["key"]["id"], line["outcome"]) == (drifted, "kept")
     assert len(others) == THREADS - 1
 
 
