@@ -66,6 +66,16 @@ def test_a_hold_between_items_at_a_slow_pace_stops_the_rest(world: World) -> Non
     assert "torn" in world.story(key)
 
 
+def test_an_item_between_items_at_a_slow_pace_stops_the_rest(world: World) -> None:
+    world.rates, world.policies = dict(SLOW), enforced(DELETED)
+    key = world.add(items=20)
+    world.on("DELETE", f"{path_of(key)}/items/*", lambda: world.server.append_item(key.id), skip=1)
+    world.sweep()
+    assert 2 <= len(world.changing_calls()) <= 8
+    assert world.state(key) is State.DELETING
+    assert "torn" in world.story(key)
+
+
 def test_a_removal_that_never_gets_through_in_time_is_kept_and_not_blamed(world: World) -> None:
     world.policies = enforced(DELETED)
     key = world.add(Kind.CHATKIT_THREAD)

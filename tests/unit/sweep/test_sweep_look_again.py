@@ -10,6 +10,7 @@ from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching, pat
 from janitor.emulator import Fault, How
 from janitor.model import Hold, Key, Kind, State
 from janitor.policy.rules import Policy
+from janitor.registry import Settlement
 
 LEGAL = Policy("legal", match=matching(department="legal"), keep_forever=True)
 
@@ -105,6 +106,16 @@ def test_what_changes_after_the_decision_keeps_it(world: World, name: str, kind:
     assert world.changing_calls() == []
     assert "deleted" not in world.story(key)
     assert world.reasons(key) == [reason]
+
+
+def test_what_somebody_else_deleted_meanwhile_is_left_and_the_sweep_goes_on(world: World) -> None:
+    world.policies = enforced(DELETED)
+    key, other = world.add(), world.add()
+    gone = Settlement(key, None, tombstone=True)
+    world.on("GET", path_of(key), lambda: world.registry.settle([gone]))
+    assert world.sweep().exit_code == 0
+    assert not [call for call in world.changing_calls() if key.id in call]
+    assert world.state(other) is State.DELETED
 
 
 @pytest.mark.parametrize("act", [damage, lose])
