@@ -5,7 +5,7 @@ like the kind and offers a class `Driver`.
 """
 
 from janitor.drivers.connection import Outbound, connect
-from janitor.drivers.driver import Driver, StillWanted, TornError, read_only
+from janitor.drivers.driver import Driver, IsKnown, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.guard import (
     FreshTransport,
@@ -22,6 +22,7 @@ __all__ = [
     "FreshTransport",
     "Guard",
     "GuardedTransport",
+    "IsKnown",
     "Look",
     "Outbound",
     "StaleError",

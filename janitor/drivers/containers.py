@@ -22,7 +22,7 @@ from janitor.drivers.answers import (
     read_page,
 )
 from janitor.drivers.api import Api, Query, Reply
-from janitor.drivers.driver import StillWanted, TornError
+from janitor.drivers.driver import IsKnown, StillWanted, TornError
 from janitor.drivers.emptying import empty
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
@@ -99,13 +99,18 @@ class ContainerDriver:
                 yield record
 
     async def delete(
-        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+        self,
+        id: str,
+        *,
+        items_first: bool = True,
+        still_wanted: StillWanted | None = None,
+        is_known: IsKnown | None = None,
     ) -> str | None:
         """See `Driver.delete`."""
         gone: list[str] = []
         try:
             if items_first and self.trait.items_first:
-                await self._empty(id, still_wanted, gone)
+                await self._empty(id, still_wanted, is_known, gone)
             await self._ask(id, still_wanted)
             reply = await self._delete(self._path(id), id)
         except BusyError as error:
@@ -187,11 +192,19 @@ class ContainerDriver:
 
         return walk(fetch, follows_last_id=self.follows_last_id, subject=self._subject(id))
 
-    async def _empty(self, id: str, still_wanted: StillWanted | None, gone: list[str]) -> None:
+    async def _empty(
+        self,
+        id: str,
+        still_wanted: StillWanted | None,
+        is_known: IsKnown | None,
+        gone: list[str],
+    ) -> None:
         part = self.trait.items_path
         try:
             known = [item["id"] async for item in self._walk(id, part)]
             if known:
+                if is_known is not None and not await is_known(known[-1]):
+                    raise BusyError(f"{self._subject(id)}: an item arrived by now; kept")
                 await empty(
                     known,
                     gone,

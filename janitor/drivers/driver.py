@@ -9,6 +9,7 @@ from janitor.errors import BusyError
 from janitor.model import Kind, Probe, Record
 
 StillWanted = Callable[[], Awaitable[bool]]
+IsKnown = Callable[[str], Awaitable[bool]]
 
 
 class TornError(BusyError):
@@ -45,14 +46,20 @@ class Driver(Protocol):
         ...
 
     async def delete(
-        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+        self,
+        id: str,
+        *,
+        items_first: bool = True,
+        still_wanted: StillWanted | None = None,
+        is_known: IsKnown | None = None,
     ) -> str | None:
         """Delete the container and return the id of the request that was answered, if any.
 
         Where the API keeps the items of a deleted container and `items_first` holds, each item
-        known at the start is deleted first, proven by an empty listing. `still_wanted` is asked
-        before each page of item deletes and before the container's own; a no stops the deletion,
-        as does an item that arrived since. Raises `BusyError` only where nothing was removed and
+        listed at the start is deleted first, proven by an empty listing. `is_known` is asked about
+        the newest of them before any is deleted, and `still_wanted` before each page of item
+        deletes and before the container's own; a no stops the deletion, as does an item that
+        arrived since. Raises `BusyError` only where nothing was removed and
         `TornError` where some items were; after any other error items may be gone as well.
         """
         ...
@@ -85,9 +92,14 @@ class _ReadOnly:
         return self._driver.export(id)
 
     async def delete(
-        self, id: str, *, items_first: bool = True, still_wanted: StillWanted | None = None
+        self,
+        id: str,
+        *,
+        items_first: bool = True,
+        still_wanted: StillWanted | None = None,
+        is_known: IsKnown | None = None,
     ) -> str | None:
-        _forbid("delete", id, items_first, still_wanted)
+        _forbid("delete", id, items_first, still_wanted, is_known)
 
     async def delete_item(self, id: str, item_id: str) -> None:
         _forbid("delete_item", id, item_id)

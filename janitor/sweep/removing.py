@@ -63,6 +63,11 @@ class Removing(Looking):
             refusals.extend(await self._why_no_longer(review))
             return not refusals
 
+        async def is_known(item: str) -> bool:
+            if not await asyncio.to_thread(self._knows, review, item):
+                refusals.append("an item arrived since everything was looked at")
+            return not refusals
+
         async def look_again() -> None:
             refusals.extend(await self._what_changed(review, is_begun=look.is_begun))
             if refusals:
@@ -77,6 +82,7 @@ class Removing(Looking):
                     review.thread.key.id,
                     items_first=review.decision.items_first,
                     still_wanted=still_wanted,
+                    is_known=is_known,
                 )
         except TornError as error:
             raise UnsettledError(str(error), name="torn") from error
