@@ -8,16 +8,17 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
 
 from janitor.errors import ConfigError
-from janitor.model import Key, Kind
+from janitor.model import LIVE, Key, Kind
 from janitor.registry.entries import Notice, Registration
 from janitor.registry.registration import RefusedRegistration, Registering, check
 from janitor.registry.rows import Values
-from janitor.registry.store import BATCH, batches
+from janitor.registry.store import BATCH, batches, write
 from janitor.registry.tables import INBOX, UNDRAINED
 
 VERSION = 1
 KEPT_FOR = timedelta(days=30)
-EVENTS = ("register", "touch")
+DELETED = "deleted"
+EVENTS = ("register", "touch", DELETED)
 
 _DRAINED = (
     update(INBOX)
@@ -47,8 +48,9 @@ class Inbox(Registering):
     def drain(self, now: datetime) -> int:
         """Takes every waiting notice into the registry; how many were judged.
 
-        A notice adds a thread, dates its activity or adds metadata; it overwrites nothing. One
-        that cannot be believed is kept with the reason. All are kept for 30 days.
+        A notice adds a thread, dates its activity or adds metadata; it overwrites nothing. That
+        the application deleted one brings a known thread up for review, no more. A notice that
+        cannot be believed is kept with the reason. All are kept for 30 days.
         """
         drained = 0
         while judged := self._drain_page(now):
@@ -71,9 +73,22 @@ class Inbox(Registering):
         # A mere report of activity must not bring a known thread up for review.
         touches = [(s.key, s.last_active_at) for s in said if _is_touch(s)]
         known = self._rows(connection, (key for key, _ in touches))
-        new = [s for s in said if not (_is_touch(s) and s.key in known)]
+        gone = [s.key for s in said if _is_gone(s)]
+        new = [s for s in said if not (_is_gone(s) or (_is_touch(s) and s.key in known))]
         self._register(connection, new, now, overwrite=False)
+        self._bring_up(connection, gone, now)
         self._touch(connection, [(key, at) for key, at in touches if key in known and at])
+
+    def _bring_up(self, connection: Connection, keys: Sequence[Key], now: datetime) -> None:
+        """Has known threads looked at by the next sweep."""
+        rows = self._rows(connection, keys).values()
+        later = [r for r in rows if r["review_at"] is None or r["review_at"] > now]
+        living = [r for r in later if r["state"] in LIVE]
+        write(connection, ("review_at",), [r | {"review_at": now} for r in living])
+
+
+def _is_gone(said: Registration) -> bool:
+    return said.created_at is None and said.metadata is None and said.last_active_at is None
 
 
 def _is_touch(said: Registration) -> bool:
@@ -103,11 +118,12 @@ def _judge(row: RowMapping) -> Registration | str:
     metadata = row["metadata"]
     if metadata is not None and not isinstance(metadata, dict):
         return "metadata is no map"
+    is_gone = row["event"] == DELETED
     said = Registration(
         key=Key(row["project"], kind, row["id"]),
-        created_at=row["created_at"],
-        last_active_at=row["at"],
-        metadata=metadata,
+        created_at=None if is_gone else row["created_at"],
+        last_active_at=None if is_gone else row["at"],
+        metadata=None if is_gone else metadata,
     )
     try:
         check(said)

@@ -233,6 +233,19 @@ def test_a_touch_from_the_inbox_brings_nothing_up_for_review(registry: Registry)
     assert registry.due(NOW + DAY) == []
 
 
+def test_a_deletion_by_the_application_brings_a_thread_up_and_settles_nothing(
+    registry: Registry,
+) -> None:
+    registry.register([Registration(KEY, NOW, NOW)], NOW)
+    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
+    registry.append([Notice("main", "thread", one, NOW + DAY, "deleted") for one in ("t", "other")])
+    registry.drain(NOW + DAY)
+    (due,) = registry.due(NOW + DAY)
+    assert (due.thread.key, due.thread.state) == (KEY, "active")
+    assert due.thread.last_active_at == NOW
+    assert [e.thread.key for e in registry.select()] == [KEY]
+
+
 def test_drained_notices_are_kept_for_thirty_days(registry: Registry) -> None:
     registry.append([Notice("main", "thread", "t", NOW)])
 
