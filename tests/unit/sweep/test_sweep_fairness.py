@@ -16,7 +16,7 @@ from sweep_world import DAY, NOW, World, enforced, matching, path_of
 from janitor.emulator import Fault, How
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy
-from janitor.registry import Cursor, Entry, Pause
+from janitor.registry import Cursor, Entry, Pause, RunResult
 from janitor.sweep import Orders
 from janitor.sweep.rounds import Round
 from janitor.sweep.settle import FIRST_BACKOFF, LONGEST_BACKOFF, backoff
@@ -85,11 +85,17 @@ def test_a_sweep_that_its_duration_cuts_short_goes_on_there(world: World) -> Non
     world.policies = enforced(
         replace(STUCK, mode=Mode.AUDIT), FREE, limits=Limits(max_duration=timedelta(minutes=5))
     )
-    for key in (*head, *rest):  # each look takes a minute
-        world.on("GET", path_of(key), lambda: world.advance(timedelta(minutes=1)))
-    results = [world.sweep().run.result for _ in range(math.ceil((HEAD + REST) / 5) + 1)]
-    assert results[0] == "partial"
+    results = [slow_sweep(world, head + rest) for _ in range(math.ceil((HEAD + REST) / 5) + 1)]
+    assert results[0] is RunResult.PARTIAL
     assert left(world, rest) == 0
+
+
+def slow_sweep(world: World, keys: list[Key]) -> RunResult | None:
+    """A sweep of which each look takes a minute."""
+    world.hooks.clear()
+    for key in keys:
+        world.on("GET", path_of(key), lambda: world.advance(timedelta(minutes=1)))
+    return world.sweep().run.result
 
 
 def test_a_sweep_that_was_stopped_goes_on_behind(world: World) -> None:
@@ -104,14 +110,18 @@ def test_a_sweep_that_was_stopped_goes_on_behind(world: World) -> None:
 
 
 def test_removals_that_cannot_be_settled_hold_nothing_up(world: World) -> None:
-    head, rest = queue(world)
     world.policies = enforced(STUCK, FREE, limits=Limits(max_errors=HEAD))
+    world.concurrency = 1
+    head = [world.add(Kind.THREAD, items=0, metadata={"stuck": "yes"}) for _ in range(HEAD)]
     for key in head:
         world.server.add_fault(replace(FAULTS["slow"], method="DELETE", path=path_of(key)))
-    for _ in range(3):
+    world.sweep()
+    assert {world.state(key) for key in head} == {State.DELETING}
+    failing(world, *head)  # from now on they answer nothing at all
+    rest = [world.add(Kind.THREAD, items=0, metadata={"stuck": "no"}) for _ in range(REST)]
+    for _ in range(2):
         world.sweep()
-        failing(world, *head)  # from now on they answer nothing at all
-        world.advance(DAY)
+        world.advance(timedelta(minutes=1))
     assert left(world, rest) == 0
     assert {world.state(key) for key in head} == {State.DELETING}
 
