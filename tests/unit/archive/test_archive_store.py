@@ -16,6 +16,7 @@ import pytest
 from archive_exports import DIRECTORY, archive_in, container, export, files, item, put
 
 from janitor.archive import Archive
+from janitor.archive.disk import STAGING, Disk
 from janitor.errors import ConfigError, StoreError
 
 STALE = Path(".incoming") / ("0" * 32 + ".part")
@@ -226,4 +227,14 @@ def test_the_temporary_of_a_living_writer_stays(tmp_path: Path) -> None:
         archive_in(tmp_path)
         assert files(tmp_path) == [str(STALE)]
     archive_in(tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_what_is_being_written_is_locked_against_another_start(tmp_path: Path) -> None:
+    archive_in(tmp_path)
+    disk = Disk(tmp_path, writable=True)
+    staged = disk.stage()
+    archive_in(tmp_path)
+    assert files(tmp_path) == [f"{STAGING}/{staged.name}"]
+    disk.discard(staged)
     assert files(tmp_path) == []

@@ -51,6 +51,16 @@ def test_over_a_limit_nothing_of_that_policy_is_done_and_others_go_on(world: Wor
     assert not any(key.id in path for key in over for path in touched)
 
 
+def test_what_was_imported_since_the_last_sweep_is_counted_with_the_others(world: World) -> None:
+    world.policies = enforced(DELETED)
+    world.sweep()
+    crowd(world, 25, 0)
+    report = world.sweep()
+    assert report.exit_code == 4
+    assert report.backlog.tripped["deleted"].population == 25
+    assert world.changing_calls() == []
+
+
 def test_what_a_limit_stopped_is_still_due_and_waiting_alone_does_not_lift_it(
     world: World,
 ) -> None:

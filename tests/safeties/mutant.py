@@ -1,0 +1,129 @@
+"""The program without one of its safeties, and what the tests say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 120
+HIDDEN = ("PYTEST_", "COVERAGE_", "COV_")  # what the outer run says to itself
+LINE = re.compile(r"^(FAILED|ERROR) tests/(.+?)(?: - .*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """One safety: the invariant it serves, what it says, and the edit that takes it out.
+
+    `file` is below `janitor/`; `old` stands there exactly once. `tests` are the node ids below
+    `tests/` that must fail without it, each by itself.
+    """
+
+    invariant: str
+    says: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    @property
+    def row(self) -> str:
+        """The safety as a line of the table in `docs/architecture.md`."""
+        shown = "<br>".join(f"`{test}`" for test in self.tests)
+        return f"| {self.invariant} | {self.says} | `{self.file}` | {shown} |"
+
+
+def table() -> tuple[Safety, ...]:
+    """All safeties, as the tables beside this file list them, room by room."""
+    return tuple(
+        Safety(**said | {"tests": tuple(said["tests"])})
+        for page in sorted(Path(__file__).parent.glob("*.yaml"))
+        for said in yaml.safe_load(page.read_text("utf-8"))
+    )
+
+
+def without(safety: Safety, text: str) -> str:
+    """A file's text without the safety; AssertionError where the text is another by now."""
+    assert text.count(safety.old) == 1, (
+        f"the safety has moved: mend the table. {safety.says!r} is not once in {safety.file}"
+    )
+    return text.replace(safety.old, safety.new)
+
+
+def build(safety: Safety, tree: Path) -> None:
+    """A tree beside the real one that differs in one file: all others are links to it."""
+    for path in ROOT.iterdir():
+        if path.name != "janitor" and not path.name.startswith("."):
+            (tree / path.name).symlink_to(path)
+    shutil.copytree(
+        ROOT / "janitor",
+        tree / "janitor",
+        copy_function=os.symlink,
+        ignore=shutil.ignore_patterns(f"{Path(safety.file).stem}.*.pyc"),
+    )
+    mutant = tree / "janitor" / safety.file
+    text = without(safety, mutant.read_text("utf-8"))
+    mutant.unlink()
+    mutant.write_text(text, "utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the tests ended: pytest's exit code, and the node ids below `tests/`."""
+
+    code: int
+    failed: tuple[str, ...]
+    errors: tuple[str, ...]
+    output: str
+
+    def fell(self, test: str) -> bool:
+        """Whether a test failed, or one of its cases where no case is named."""
+        return any(node == test or node.startswith(f"{test}[") for node in self.failed)
+
+
+class Warm:
+    """A process that has read what all tests need, and runs them in forks of itself."""
+
+    def __init__(self) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("warm.py"))],
+            env=kept,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def judge(self, tree: Path, tests: tuple[str, ...], *options: str) -> Verdict:
+        """Run tests over a tree, in a process of their own; what they start is from there, too."""
+        # Plugins are named, not searched for: that would take longer than a small test.
+        alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
+        arguments = ["-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", *options]
+        order = {
+            "tree": str(tree),
+            "environment": alone | {"PYTHONPATH": str(tree)},
+            "arguments": [*arguments, "-p", "pytest_timeout", *(f"tests/{test}" for test in tests)],
+            "said": str(tree / "said"),
+            "patience": PATIENCE,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        code = int(self._process.stdout.readline())
+        output = (tree / "said").read_text("utf-8")
+        lines = LINE.findall(output)
+        failed = tuple(node for word, node in lines if word == "FAILED")
+        return Verdict(code, failed, tuple(n for w, n in lines if w == "ERROR"), output)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
