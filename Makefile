@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: check test coverage demo lint types layers format mutation clean
+.PHONY: check test coverage demo lint types layers format mutation soak clean
 
 demo: $(STAMP)
 	$(BIN)/janitor demo
@@ -40,6 +40,12 @@ format: $(STAMP)
 mutation: $(STAMP)
 	$(UV) sync --quiet --locked --inexact --extra test --group mutation
 	$(BIN)/mutmut run
+
+# Plays tests/model for GAMES games a test, by a seed of the day that is printed and can be given.
+GAMES ?= 200
+SEED ?= $(shell date +%s)
+soak: $(STAMP)
+	JANITOR_SOAK=$(GAMES) $(BIN)/python -m pytest -n auto tests/model --hypothesis-seed=$(SEED) --timeout=0
 
 $(STAMP): uv.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

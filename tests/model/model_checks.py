@@ -95,12 +95,13 @@ def undone(estate: Estate) -> Iterator[str]:
             continue
         keeps = any(is_keeping(one) for one in around)
         exists = estate.server.exists(thing.key.id)
-        if exists and any(removal_age(one) for one in rules) and not keeps:
+        deleted = any(removal_age(one) for one in rules) and not keeps
+        if exists and deleted:
             yield f"{thing.key.id} is still there: {entry}"
         archives = [one for one in rules if one.archive is not None and one.archive.after]
-        if exists and archives and entry.thread.state is not State.ARCHIVED:
+        if exists and archives and not entry.thread.copy_is_current:
             yield f"{thing.key.id} has no copy: {entry}"
-        if not exists and entry.thread.state not in (State.DELETED, State.MISSING):
+        if deleted and not exists and entry.thread.state not in (State.DELETED, State.MISSING):
             yield f"{thing.key.id} is gone, and the registry does not know: {entry}"
 
 

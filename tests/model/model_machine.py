@@ -234,8 +234,8 @@ class Model(RuleBasedStateMachine):
             return
         self.sweep(0, 8)
         estate.janitors[1].approve()
-        for _ in range(9):
-            estate.server.clock.advance(50 * DAY)
+        for _ in range(4):
+            estate.server.clock.advance(100 * DAY)
             self.sweep(0, 8)
             self.holds()
         left = list(undone(estate))

@@ -1,7 +1,31 @@
+"""Games on a registry in a file; four, so that they are played side by side."""
+
 from __future__ import annotations
 
+import pytest
 from model_machine import Model
-from model_profile import PROFILE
+from model_profile import played
 
-TestModel = Model.TestCase
-TestModel.settings = PROFILE
+
+class First(Model):
+    pass
+
+
+class Second(Model):
+    pass
+
+
+class Third(Model):
+    pass
+
+
+class Fourth(Model):
+    pass
+
+
+TestFirst = pytest.mark.timeout(0)(First.TestCase)
+TestSecond = pytest.mark.timeout(0)(Second.TestCase)
+TestThird = pytest.mark.timeout(0)(Third.TestCase)
+TestFourth = pytest.mark.timeout(0)(Fourth.TestCase)
+for one in (TestFirst, TestSecond, TestThird, TestFourth):
+    one.settings = played(10)
