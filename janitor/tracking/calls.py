@@ -40,13 +40,14 @@ def _parts(kind: Kind) -> tuple[str, ...]:
 _PATHS = sorted(((_parts(kind), kind) for kind in Kind), key=lambda path: -len(path[0]))
 
 
-def recognise(method: str, path: str) -> Call | None:
+def recognise(method: str, path: str, base: str = "") -> Call | None:
     """What a request is about, or `None` where it concerns no container or only reads one.
 
-    `path` is the raw path of the URL; whatever stands before the API's own path (versions,
-    deployments, gateways) is passed over, and a query is ignored.
+    `path` is the raw path of the URL and `base` that of the client's base URL; whatever else
+    stands before the API's own path (versions, deployments) is passed over, and a query ignored.
     """
-    names = [unquote(name) for name in path.partition("?")[0].split("/") if name]
+    below = path.partition("?")[0].removeprefix(base.rstrip("/"))
+    names = [unquote(name) for name in below.split("/") if name]
     for parts, kind in _PATHS:
         if (end := _end_of(parts, names)) is not None:
             return _call(method, kind, names[end:])

@@ -51,7 +51,8 @@ def track(
         raise ConfigError("only clients on httpx2 can be tracked: pass an httpx2 http_client")
     post = post_for(registry)
     post.start()
-    watch = Watch(post, project=project, told=metadata, tag=tag, send=send)
+    base = client.base_url.raw_path.decode("ascii", "replace")
+    watch = Watch(post, project=project, told=metadata, tag=tag, send=send, base=base)
     tracked: Any = client.with_options(http_client=_beside(inner, watch, client))
     return cast("ClientT", tracked)
 

@@ -41,23 +41,32 @@ class Watch:
     """Sees calls and answers, and puts what they mean for retention into the post.
 
     `told` is what the registry is told of a new container, a mapping or what gives one at each
-    creation; `tag` and `send` say what of it goes upstream, too.
+    creation; `tag` and `send` say what of it goes upstream, too. `base` is the path of the
+    client's base URL.
     """
 
     def __init__(
-        self, post: Post, *, project: str, told: Told, tag: bool, send: Iterable[str]
+        self,
+        post: Post,
+        *,
+        project: str,
+        told: Told = None,
+        tag: bool = True,
+        send: Iterable[str] = (),
+        base: str = "",
     ) -> None:
         self._post = post
         self._project = project
         self._told = told
         self._tag = tag
         self._send = tuple(send)
+        self._base = base
         self._touched = _Touches()
 
     def asked(self, method: str, path: str, body: Callable[[], bytes | None]) -> Asked | None:
         """What a request is about; `body` gives its bytes where they can be read at no cost."""
         try:
-            call = recognise(method, path)
+            call = recognise(method, path, self._base)
             if call is None:
                 return None
             if call.act is Act.RESPOND:
