@@ -46,20 +46,9 @@ from janitor.pace import (
 from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Policy, Selector, Test
 from janitor.registry import Entry, Event, Registration, Registry
-from janitor.sweep import (
-    Here,
-    Orders,
-    Parts,
-    Plan,
-    Project,
-    Report,
-    Scope,
-    apply,
-    check,
-    plan,
-    sweep,
-)
+from janitor.sweep import Orders, Parts, Plan, Project, Report, Scope, apply, plan, sweep
 from janitor.sweep.approval import approve
+from janitor.sweep.reviewed import Here, check
 
 T = TypeVar("T")
 
