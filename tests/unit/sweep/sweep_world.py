@@ -6,12 +6,8 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-)
+from contextlib import AbstractAsyncContextManager as Context
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -184,7 +180,7 @@ class World:
             clock=lambda: self.uptime,
         )
 
-        def reserve(method: str) -> AbstractAsyncContextManager[None]:
+        def reserve(method: str) -> Context[None]:
             return pace.reserved(verb_of(method), Urgency.SWEEP)
 
         paced = FreshTransport(PacedTransport(GuardedTransport(wire, self.guard), pace), reserve)
@@ -238,7 +234,7 @@ class World:
         self, made: Plan, stop: threading.Event | None = None, max_age: timedelta = DAY
     ) -> Report:
         async def work(parts: Parts) -> Report:
-            check(Here(parts.registry, parts.policies, self.now), made, "plan.json", max_age)
+            check(Here(self.registry, self.policies, self.now), made, "plan.json", max_age)
             return await apply(parts, made, stop or threading.Event())
 
         with self.registry.lock(self.patience):
