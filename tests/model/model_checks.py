@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from model_ledger import Thing, concerned, removal_age, speaking
 from model_world import Estate
@@ -82,17 +82,21 @@ def left_open(estate: Estate) -> Iterator[str]:
             yield f"open {what}: {found}"
 
 
+SETTLED = frozenset({State.DELETED, State.DELETING})
+"""Gone, as is checked after every step, or torn: a person must look."""
+
+
 def undone(estate: Estate) -> Iterator[str]:
     """What should be gone after a long calm, and is there, or should be copied and is not."""
     said = estate.judge.promises.current
     for thing in estate.registered:
         entry = estate.judge.registry.get(thing.key)
-        if entry is None or entry.thread.state is State.DELETING:
-            continue  # torn: a person must look
+        if entry is None or entry.thread.state in SETTLED:
+            continue
         views = thing.sides()[0]
         around, rules = concerned(said, thing.key, views), speaking(said, thing.key, views)
-        if any(one.mode is Mode.AUDIT for one in rules):
-            continue
+        if any(one.mode is Mode.AUDIT for one in rules) or not _is_known(entry, views[2]):
+            continue  # what no policy spoke of is not asked about again, whatever was edited
         keeps = any(is_keeping(one) for one in around)
         exists = estate.server.exists(thing.key.id)
         deleted = any(removal_age(one) for one in rules) and not keeps
@@ -103,6 +107,12 @@ def undone(estate: Estate) -> Iterator[str]:
             yield f"{thing.key.id} has no copy: {entry}"
         if deleted and not exists and entry.thread.state not in (State.DELETED, State.MISSING):
             yield f"{thing.key.id} is gone, and the registry does not know: {entry}"
+
+
+def _is_known(entry: Entry, upstream: Mapping[str, str]) -> bool:
+    """Whether the registry knows what the server's metadata says by now."""
+    known = (entry.thread.upstream or {}).items()
+    return {k: v for k, v in known if not k.startswith("janitor_")} == dict(upstream)
 
 
 def is_keeping(rule: Policy) -> bool:
