@@ -123,6 +123,12 @@ def test_a_secret_that_cannot_be_read_opens_nothing_and_breaks_nothing(face: Fac
     assert face.ask("/", Authorization="Bearer first")[0] == 404
 
 
+def test_an_empty_secret_opens_nothing(face: Face) -> None:
+    face.secrets[1] = ""
+    assert face.ask("/", Authorization="Bearer ")[0] == 401
+    assert face.ask("/", Authorization="Bearer first")[0] == 404
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -163,6 +163,17 @@ def test_what_drifted_since_is_kept_and_told(world: World, drift: Change) -> Non
     assert world.changing_calls()[-1].endswith(same.id)
 
 
+def test_an_item_between_plan_and_apply_is_activity_to_the_next_sweep_too(world: World) -> None:
+    world.policies = enforced(DELETED)
+    key = world.add()
+    made = world.plan()
+    world.server.append_item(key.id)
+    assert world.apply(made).exit_code == 1
+    world.sweep()
+    assert world.state(key) is State.ACTIVE
+    assert world.changing_calls() == []
+
+
 def test_a_thread_that_the_registry_forgot_is_drift(world: World) -> None:
     world.policies = enforced(DELETED)
     key = world.add()

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sweep_world import COPIED, DAY, DELETED, KEYS, NOW, World, enforced
+from sweep_world import COPIED, DAY, DELETED, KEYS, NOW, World, enforced, path_of
 
-from janitor.emulator import Emulator, Fault
+from janitor.emulator import Emulator, Fault, How
 from janitor.model import State
 from janitor.sweep import Parts, Scope
 from janitor.sweep.clocks import ClockWatch, Uptime
@@ -71,6 +71,33 @@ def test_by_a_clock_so_far_behind_that_all_is_future_nothing_is_done(skewed: Ske
     skewed.off = timedelta()
     assert skewed.sweep().exit_code == 0
     assert {skewed.state(key) for key in keys} == {State.DELETED}
+
+
+def test_once_it_is_found_to_be_wrong_nothing_more_is_asked(skewed: Skewed) -> None:
+    skewed.concurrency = 1
+    keys = [skewed.add(items=0) for _ in range(9)]
+    skewed.off = YEAR
+    skewed.sweep()
+    asked = {key for key in keys for one in skewed.server.log if key.id in one.path}
+    assert len(asked) <= 2
+
+
+def test_a_failure_by_a_wrong_clock_sets_no_date(skewed: Skewed) -> None:
+    key = skewed.add()
+    before = skewed.entry(key)
+    skewed.off = YEAR
+    with skewed.server.faulty(Fault(How.STATUS, status=500)):
+        skewed.sweep()
+    after = skewed.entry(key)
+    assert (after.review_at, after.attempts) == (before.review_at, 0)
+
+
+def test_a_clock_that_goes_wrong_between_items_stops_the_rest(skewed: Skewed) -> None:
+    key = skewed.add(items=20)
+    skewed.on("DELETE", f"{path_of(key)}/items/*", lambda: setattr(skewed, "off", YEAR))
+    assert skewed.sweep().exit_code == 4
+    assert 1 <= len(skewed.changing_calls()) <= 16
+    assert skewed.state(key) is State.DELETING
 
 
 def test_a_plan_is_not_applied_by_a_clock_that_the_api_contradicts(skewed: Skewed) -> None:

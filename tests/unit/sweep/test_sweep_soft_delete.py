@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sweep_world import DAY, NOW, World, enforced
 
-from janitor.model import Kind, State
+from janitor.model import Kind, Mode, State
 from janitor.policy import Policies
 from janitor.policy.rules import Archive, Delete, Mark, Policy, SoftDelete
 from janitor.sweep.act import SOFT_DELETE_MARK
@@ -95,3 +96,16 @@ def test_reported_activity_undoes_a_soft_delete(world: World) -> None:
     world.sweep()
     assert world.state(key) is State.ACTIVE
     assert "revived" in world.story(key)
+
+
+def test_under_audit_no_mark_is_taken_back(world: World) -> None:
+    world.policies = marking(Mark.UPSTREAM)
+    key = world.add()
+    world.sweep()
+    world.advance(5 * DAY)
+    world.server.append_item(key.id)
+    world.advance(5 * DAY)
+    world.policies = replace(world.policies, mode=Mode.AUDIT)
+    world.sweep()
+    assert len(world.changing_calls()) == 1
+    assert SOFT_DELETE_MARK in world.server.metadata(key.id)
