@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from janitor.tracking.counters import COUNTERS
 from janitor.tracking.inboxes import Inbox, inbox_of, key_of
 from janitor.tracking.notices import Notice, line_of, notice_of
 from janitor.tracking.places import spool_directory
-from janitor.tracking.spool import FullError, Segment, Spool
+from janitor.tracking.spool import LIMIT, FullError, Segment, Spool
 
 GATHER = 0.25
 IDLE = 10.0
@@ -37,7 +38,7 @@ class Post:
         self._lock = threading.RLock()
         self._turn = threading.Condition()
         self._begun, self._ended = 0, 0
-        self._is_started = False
+        self._is_started = self._is_closed = False
         self._dirty, self._wake, self._hurry = (threading.Event() for _ in range(3))
 
     def put(self, notice: Notice) -> None:
@@ -57,7 +58,7 @@ class Post:
     def _opened(self) -> Spool:
         with self._lock:
             if self._spool is None:
-                self._spool = Spool(self._place())
+                self._spool = Spool(self._place(), limit=LIMIT)
             return self._spool
 
     def start(self) -> None:
@@ -88,6 +89,12 @@ class Post:
         if self._spool is not None:
             self._spool.sync()
 
+    def close(self) -> None:
+        """End both threads; what is not delivered stays in the spool."""
+        self._is_closed = True
+        for event in (self._dirty, self._wake, self._hurry):
+            event.set()
+
     def forget(self) -> None:
         """After a fork, in the child: open files and threads are the parent's."""
         if self._spool is not None:
@@ -95,7 +102,7 @@ class Post:
         self._ready()
 
     def _keep_safe(self) -> None:
-        while True:
+        while not self._is_closed:
             self._dirty.wait()
             self._dirty.clear()
             try:
@@ -106,7 +113,7 @@ class Post:
 
     def _deliver_all(self) -> None:
         wait = 0.0
-        while True:
+        while not self._is_closed:
             self._wake.wait(IDLE)
             self._hurry.wait(max(wait, GATHER))
             self._wake.clear()
@@ -218,17 +225,18 @@ def flush(timeout: float = AT_EXIT) -> bool:
 
     For programs that end, or freeze, right after a call. What is not delivered stays in the spool.
     """
-    delivered = [post.flush(timeout) for post in tuple(_POSTS.values())]
-    return all(delivered)
+    until = time.monotonic() + timeout
+    posts = tuple(_POSTS.values())
+    return all([post.flush(max(0.0, until - time.monotonic())) for post in posts])  # noqa: C419  each
 
 
 def _at_exit() -> None:
     for post in tuple(_POSTS.values()):
         try:
             post.sync()
-            post.flush(AT_EXIT)
-        except Exception as error:  # noqa: BLE001  an exit is not held up by a disk either
-            COUNTERS.complain("the spool cannot be made durable", type(error).__name__)
+        except OSError as error:
+            COUNTERS.complain("the spool cannot be made durable", error.strerror or "?")
+    flush(AT_EXIT)
 
 
 def _after_fork() -> None:

@@ -9,7 +9,7 @@ from tracked import Place
 
 from janitor.registry import Registry
 from janitor.testing import Emulated, emulator
-from janitor.tracking import COUNTERS
+from janitor.tracking import COUNTERS, delivery
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,12 @@ def place(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch)
     """An empty registry of the test's own, and a directory for its spools."""
     shutil.copy(empty_registry, tmp_path / "janitor.db")
     monkeypatch.setenv("JANITOR_SPOOL", str(tmp_path / "spool"))
+    posts: dict[str, delivery.Post] = {}
+    monkeypatch.setattr(delivery, "_POSTS", posts)
     COUNTERS.forget()
     yield Place(tmp_path)
-    COUNTERS.forget()
+    for post in posts.values():
+        post.close()
 
 
 @pytest.fixture(scope="session")

@@ -41,11 +41,12 @@ def test_the_time_goes_first_then_what_is_named_and_known() -> None:
 
 
 def test_metadata_is_made_where_there_is_none() -> None:
-    body: dict[str, object]
-    for body in ({}, {"metadata": None}, {"metadata": {}}):
-        assert sent(CREATE, body, {"a": "b"}) == {"metadata": {"a": "b"}}
-    for body in ({}, {"thread": None}, {"thread": {}}):
-        assert sent(RUN, body, {"a": "b"}) == {"thread": {"metadata": {"a": "b"}}}
+    nothing: list[dict[str, str] | None] = [None, {}]
+    for own in nothing:
+        assert sent(CREATE, {"metadata": own}, {"a": "b"}) == {"metadata": {"a": "b"}}
+        assert sent(RUN, {"thread": own}, {"a": "b"}) == {"thread": {"metadata": {"a": "b"}}}
+    assert sent(CREATE, {}, {"a": "b"}) == {"metadata": {"a": "b"}}
+    assert sent(RUN, {}, {"a": "b"}) == {"thread": {"metadata": {"a": "b"}}}
     assert sent(RUN, {"metadata": {"of": "the run"}}, {"a": "b"}) == {
         "metadata": {"of": "the run"},
         "thread": {"metadata": {"a": "b"}},

@@ -1,0 +1,179 @@
+"""The spool outlives its process, torn lines and forks, and belongs to its user alone."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from janitor.model import Kind
+from janitor.tracking import places
+from janitor.tracking.delivery import hand_over
+from janitor.tracking.notices import Event, Notice, line_of, notice_of
+from janitor.tracking.places import spool_directory
+from janitor.tracking.spool import FullError, Segment, Spool
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def notice(id: str) -> Notice:
+    return Notice("main", Kind.THREAD, id, NOW, Event.REGISTER, NOW, {"plan": "ä"})
+
+
+class Kept:
+    """An inbox that keeps what it is given, unless it refuses."""
+
+    name = "kept"
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.refuses = False
+
+    def add(self, notices: object) -> None:
+        if self.refuses:
+            raise ConnectionError
+        assert isinstance(notices, list)
+        self.ids += [one.id for one in notices]
+
+
+def test_a_line_says_what_the_notice_says() -> None:
+    for one in (notice("a"), Notice("main", Kind.THREAD, "b", NOW, Event.TOUCH)):
+        assert notice_of(line_of(one)) == one
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        line_of(notice("a"))[:-9],
+        line_of(notice("a")).replace(b'"v":1', b'"v":2'),
+        line_of(notice("a")).replace(b'"id":"a"', b'"id":"../a"'),
+        line_of(notice("a")).replace(b'"register"', b'"erase"'),
+        line_of(notice("a")).replace(b"+00:00", b""),
+        line_of(notice("a")).replace(b'{"plan":"\\u00e4"}', b'{"plan":1}'),
+        line_of(notice("a")).replace(b'{"plan":"\\u00e4"}', b"[]"),
+        line_of(notice("a")).replace(b'"main"', b"7"),
+    ],
+)
+def test_a_line_that_is_none_is_passed_over(line: bytes) -> None:
+    assert notice_of(line) is None
+
+
+def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
+    spool, inbox = Spool(tmp_path), Kept()
+    spool.append(line_of(notice("a")))
+    spool.release()
+    (path,) = tmp_path.iterdir()
+    with path.open("ab") as file:
+        file.write(line_of(notice("torn"))[:-20])
+    spool.append(line_of(notice("b")))
+    spool.seal()
+    assert hand_over(spool, inbox) == 2
+    assert sorted(inbox.ids) == ["a", "b"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_written_in_part_is_ended_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment, write = Segment.create(tmp_path), os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:9]))
+    with pytest.raises(OSError, match="whole"):
+        segment.append(line_of(notice("torn")))
+    monkeypatch.undo()
+    segment.append(line_of(notice("a")))
+    assert [one.id for one in map(notice_of, segment.lines()) if one] == ["a"]
+    segment.close()
+
+
+def test_what_a_living_process_writes_is_left_to_it(tmp_path: Path) -> None:
+    living, other, inbox = Spool(tmp_path), Spool(tmp_path), Kept()
+    living.append(line_of(notice("a")))
+    assert hand_over(other, inbox) == 0
+    living.release()
+    assert hand_over(other, inbox) == 1
+    assert hand_over(living, inbox) == 0
+
+
+def test_what_is_refused_is_kept_in_its_order(tmp_path: Path) -> None:
+    spool, inbox = Spool(tmp_path, segment=1), Kept()
+    inbox.refuses = True
+    for name in ("a", "b", "c"):
+        spool.append(line_of(notice(name)))
+        spool.seal()
+        with pytest.raises(ConnectionError):
+            hand_over(spool, inbox)
+    inbox.refuses = False
+    assert hand_over(spool, inbox) == 3
+    assert inbox.ids == ["a", "b", "c"]
+    assert spool.size == 0
+
+
+def test_it_is_bounded_over_all_processes(tmp_path: Path) -> None:
+    line = line_of(notice("a"))
+    first = Spool(tmp_path, limit=3 * len(line))
+    first.append(line)
+    first.append(line)
+    second = Spool(tmp_path, limit=3 * len(line))
+    second.append(line)
+    first.measure()
+    for spool in (first, second):
+        with pytest.raises(FullError):
+            spool.append(line)
+    second.seal()
+    hand_over(second, Kept())
+    first.measure()
+    first.append(line)
+
+
+def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", segment=1)
+    for _ in range(2):
+        spool.append(line_of(notice("a")))
+        spool.seal()
+        (path,) = (tmp_path / "spool").iterdir()
+        path.unlink()
+        (tmp_path / "spool").rmdir()
+    inbox = Kept()
+    assert hand_over(spool, inbox) == 2
+
+
+def test_it_lies_where_only_its_user_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(places.VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    directory = spool_directory("key")
+    assert directory == tmp_path / "state" / "janitor" / "spool" / "key"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    Spool(directory).append(line_of(notice("a")))
+    (segment,) = directory.iterdir()
+    assert stat.S_IMODE(segment.stat().st_mode) == 0o600
+
+
+def test_a_directory_that_others_can_read_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "open"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "open" / "key").mkdir(parents=True, mode=0o755)
+    (tmp_path / "open" / "key").chmod(0o755)
+    assert spool_directory("key").is_relative_to(tmp_path / "state")
+
+
+def test_where_nothing_can_be_written_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for name in (places.VARIABLE, "XDG_STATE_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    with pytest.raises(OSError, match="JANITOR_SPOOL"):
+        spool_directory("key")
