@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweep_world import NOW, World
 
-from janitor.errors import StoreError
+from janitor.errors import ClaimLostError, StoreError
 from janitor.model import Key, Kind, State
 from janitor.registry import Intent, Settlement
 from janitor.sweep.writer import Batch, Writer
@@ -68,6 +68,12 @@ def test_what_a_commit_raises_reaches_each_of_its_waiters_and_no_other(
 
     asyncio.run(main())
     assert log.committed == values
+
+
+def test_a_lost_claim_is_told_to_whoever_lost_it_alone() -> None:
+    batch = Batch[int](lambda _: frozenset([key_of(2)]), key_of)
+    found = asyncio.run(add_all(batch, [1, 2, 3]))
+    assert [type(one) for one in found] == [type(None), ClaimLostError, type(None)]
 
 
 def test_those_who_wait_together_share_a_commit() -> None:
