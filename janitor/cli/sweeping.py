@@ -84,7 +84,11 @@ def _plan(settings: Settings, scope: Scope, file: Path | None, at: datetime | No
 
 @click.command("sweep")
 @click.option("--policy", help="Only what this policy governs.")
-@click.option("--limit", type=click.IntRange(1), help="Look at so many threads at most; the next one goes on there.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help="Look at so many threads at most; the next one goes on there.",
+)
 @click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
 @click.option("--dry-run", is_flag=True, help="The same as `janitor plan`.")
 @click.option(

@@ -45,7 +45,9 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One line of the inbox, as untrusted as it arrives; `event` is `register`, `touch` or `deleted`.
+    """One line of the inbox, as untrusted as it arrives.
+
+    `event` is `register`, `touch` or `deleted`.
 
     It may add a thread, report activity and add metadata; it never overwrites or shortens.
     `deleted`, by the application, asks for a look at a known thread and is itself never believed.

@@ -76,8 +76,10 @@ def test_runs_are_chained(registry: Registry) -> None:
         "DELETE FROM event WHERE number = 1",
         "UPDATE event SET outcome = 'kept' WHERE number = 1200",
         "UPDATE event SET response_id = NULL WHERE number = 7",
-        "INSERT INTO event (run, at, project, kind, id, name) "
-        "SELECT run, at, project, kind, id, 'kept' FROM event WHERE number = 1",
+        (
+            "INSERT INTO event (run, at, project, kind, id, name) "
+            "SELECT run, at, project, kind, id, 'kept' FROM event WHERE number = 1"
+        ),
         "UPDATE run SET counts = '{}'",
         "UPDATE run SET result = 'partial'",
         "UPDATE run SET command = 'x', digest = 'y'",

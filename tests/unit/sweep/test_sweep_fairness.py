@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -177,23 +177,36 @@ def test_rounds_come_to_everything_in_turn(
     lines = [named(entry, f"d{n:02}") for n in range(due)]
     lost = [named(entry, f"m{n}", State.MISSING) for n in range(missing)]
 
-    def after_due(place: Cursor | None) -> Iterable[Entry]:
-        return [one for one in lines if place is None or one.thread.key > place.key]
+    def due_after(place: Cursor | None) -> Iterator[Entry]:
+        return (one for one in lines if place is None or one.thread.key > place.key)
 
-    def after_missing(place: Key | None) -> Iterable[Entry]:
-        return [one for one in lost if place is None or one.thread.key > place]
+    def missing_after(place: Key | None) -> Iterator[Entry]:
+        return (one for one in lost if place is None or one.thread.key > place)
 
     world.registry.remember("round_", "")
     seen: list[str] = []
+    taken: set[str] = set()
     for limit in limits:
         around = Round(world.registry, None)
-        entries = around.entries(after_due, after_missing, limit, lambda: False)
-        seen += dict.fromkeys(one.thread.key.id for one in entries)
+        taken.clear()  # no run is given a thread twice
+        entries = around.entries(
+            lambda place: not_in(taken, due_after(place)),
+            lambda place: not_in(taken, missing_after(place)),
+            limit,
+            lambda: False,
+        )
+        for one in entries:
+            taken.add(one.thread.key.id)
+            seen.append(one.thread.key.id)
         around.end(whole=False)
     number = due + missing
     for start in range(len(seen) - number + 1):
         window = seen[start : start + number]
         assert len(set(window)) == number
+
+
+def not_in(taken: set[str], entries: Iterator[Entry]) -> Iterator[Entry]:
+    return (one for one in entries if one.thread.key.id not in taken)
 
 
 def named(entry: Entry, name: str, state: State = State.ACTIVE) -> Entry:
