@@ -77,8 +77,6 @@ def options(words: list[str], name: str | None = None) -> set[str]:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         parameters += command.params
-        parts = command.commands.values() if isinstance(command, click.Group) else ()
-        parameters += [parameter for part in parts for parameter in part.params]
         below = command.commands if isinstance(command, click.Group) else {}
         parameters += [one for word in words if word in below for one in below[word].params]
     return {opt for one in parameters for opt in one.opts} | {"--help", "-h", "--version"}
