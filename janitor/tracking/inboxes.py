@@ -96,7 +96,8 @@ class HttpInbox:
     def add(self, notices: Sequence[Notice]) -> None:
         """Add the notices in calls of 500."""
         token = self._token or os.environ.get(TOKEN, "")
-        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        headers = {"content-type": "application/json"}
+        headers |= {"authorization": f"Bearer {token}"} if token else {}
         with httpx2.Client(timeout=PATIENCE, headers=headers) as client:
             for first in range(0, len(notices), BATCH):
                 said = [notice.document for notice in notices[first : first + BATCH]]
