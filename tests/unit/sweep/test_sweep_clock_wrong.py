@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sweep_world import COPIED, DAY, DELETED, KEYS, NOW, World, enforced, path_of
+from sweep_world import DAY, DELETED, KEYS, NOW, World, enforced, matching, path_of
 
 from janitor.emulator import Emulator, Fault, How
 from janitor.model import State
+from janitor.policy.rules import Delete, KeepLast, Policy
 from janitor.sweep import Parts, Scope
 from janitor.sweep.clocks import ClockWatch, Uptime
 
@@ -110,20 +111,21 @@ def test_a_plan_is_not_applied_by_a_clock_that_the_api_contradicts(skewed: Skewe
 
 
 def test_what_a_wrong_clock_decided_is_decided_anew(skewed: Skewed) -> None:
-    skewed.policies = enforced(COPIED)
-    undated = skewed.add(active_at=None)
+    skewed.policies = enforced(replace(DELETED, match=matching(plan="trial")))
+    unmatched = skewed.add()
     skewed.sweep()
-    skewed.policies = enforced(DELETED)
+    assert skewed.entry(unmatched).review_at is None
+    skewed.policies = enforced(
+        replace(DELETED, match=matching(plan="trial")),
+        Policy("last", keep_last=KeepLast(5), delete=Delete(30 * DAY)),
+    )
     skewed.approve()
-    due = skewed.add()
+    skewed.add(metadata={"plan": "trial"})
     skewed.off = YEAR
     assert skewed.sweep().exit_code == 4
     skewed.off = timedelta()
     skewed.sweep()
-    assert skewed.state(due) is State.DELETED
-    review_at = skewed.entry(undated).review_at
-    assert review_at is not None
-    assert review_at <= skewed.now + 31 * DAY
+    assert skewed.entry(unmatched).review_at == skewed.now + DAY
 
 
 def test_a_step_that_the_api_confirms_passes_and_is_remembered(skewed: Skewed) -> None:
