@@ -14,6 +14,7 @@ from janitor.tracking.inboxes import Inbox, inbox_of, key_of
 from janitor.tracking.notices import Notice, line_of, notice_of
 from janitor.tracking.places import spool_directory
 from janitor.tracking.spool import LIMIT, FullError, Segment, Spool
+from janitor.tracking.touches import Touches
 
 GATHER = 0.25
 IDLE = 10.0
@@ -36,6 +37,7 @@ class Post:
 
     def _ready(self) -> None:
         self._lock = threading.RLock()
+        self.touches = Touches()
         self._turn = threading.Condition()
         self._begun, self._ended = 0, 0
         self._is_started = self._is_closed = False

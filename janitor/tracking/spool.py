@@ -92,8 +92,13 @@ class Segment:
         self.path.unlink(missing_ok=True)
         self.close()
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Leave it to whoever comes next."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a copy of the descriptor holds it, too
+        self.close()
+
+    def close(self) -> None:
+        """Forget it; the lock stays with other copies of the descriptor, as after a fork."""
         os.close(self.descriptor)
 
 
@@ -168,7 +173,7 @@ class Spool:
         with self._lock:
             self._seal()
             for segment in self._sealed:
-                segment.close()
+                segment.release()
             self._sealed.clear()
 
     def _seal(self) -> None:
@@ -197,7 +202,7 @@ class Spool:
         """Keep a segment for later; one of the dead may then be taken by anybody."""
         with self._lock:
             if segment not in self._sealed:
-                segment.close()
+                segment.release()
 
     def forget(self) -> None:
         """After a fork, in the child: what was open belongs to the parent, which delivers it."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from janitor.catalogue import CATALOGUE
-from janitor.model import Kind
+from janitor.model import Key, Kind
 from janitor.tracking.calls import Act, Call, recognise
 from janitor.tracking.counters import COUNTERS
 from janitor.tracking.delivery import Post
@@ -22,8 +19,6 @@ from janitor.tracking.tags import added, clean, with_metadata
 
 Told = Mapping[str, object] | Callable[[], Mapping[str, object] | None] | None
 
-TOUCHES_EVERY = 60.0
-REMEMBERED = 10_000
 SUCCESS = range(200, 300)
 REFUSED = range(300, 500)
 
@@ -61,7 +56,6 @@ class Watch:
         self._tag = tag
         self._send = tuple(send)
         self._base = base
-        self._touched = _Touches()
 
     def asked(self, method: str, path: str, body: Callable[[], bytes | None]) -> Asked | None:
         """What a request is about; `body` gives its bytes where they can be read at no cost."""
@@ -101,15 +95,18 @@ class Watch:
         if asked.call.act is Act.RESPOND:
             self._tell(asked.call.kind, found.id, Event.TOUCH)
             return
-        self._touched.is_due((asked.call.kind, found.id))
+        self._is_due(asked.call.kind, found.id)
         self._tell(asked.call.kind, found.id, Event.REGISTER, found.created_at, asked.told)
 
     def _used(self, call: Call, id: str, status: int | None) -> None:
         if call.act is Act.DELETE:
             if status in SUCCESS:
                 self._tell(call.kind, id, Event.DELETED)
-        elif status not in REFUSED and self._touched.is_due((call.kind, id)):
+        elif status not in REFUSED and self._is_due(call.kind, id):
             self._tell(call.kind, id, Event.TOUCH)
+
+    def _is_due(self, kind: Kind, id: str) -> bool:
+        return self._post.touches.are_due(Key(self._project, kind, id))
 
     def _creating(self, call: Call, body: Callable[[], bytes | None]) -> Asked:
         asked = Asked(call, self._described())
@@ -176,27 +173,6 @@ class Passing:
             self._watch.found(self._asked, look())
         except Exception as error:  # noqa: BLE001  the answer goes on whatever this is
             _complain(error)
-
-
-class _Touches:
-    """When containers were last told of, for as many as it remembers."""
-
-    def __init__(self) -> None:
-        self._told_at: OrderedDict[tuple[Kind, str], float] = OrderedDict()
-        self._lock = threading.RLock()
-
-    def is_due(self, key: tuple[Kind, str]) -> bool:
-        """Whether it was not told of for a minute; it is taken to be told of now."""
-        now = time.monotonic()
-        with self._lock:
-            before = self._told_at.get(key)
-            if before is not None and now - before < TOUCHES_EVERY:
-                return False
-            self._told_at[key] = now
-            self._told_at.move_to_end(key)
-            if len(self._told_at) > REMEMBERED:
-                self._told_at.popitem(last=False)
-            return True
 
 
 def _complain(error: Exception) -> None:

@@ -56,8 +56,8 @@ def test_use_is_told_of_once_a_minute_and_deletion_is_told_of(
     client: OpenAI, place: Place, api: Emulated
 ) -> None:
     one, two, three, four = (api.server.add_conversation() for _ in range(4))
-    tracked = janitor.track(client, place.url)
-    for _ in range(2):
+    for _ in range(2):  # as an application does that tracks for each request anew
+        tracked = janitor.track(client, place.url)
         tracked.responses.create(model="gpt-5", input="hello", conversation=one)
     stream = tracked.responses.create(
         model="gpt-5", input="x", conversation={"id": two}, stream=True

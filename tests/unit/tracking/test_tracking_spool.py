@@ -177,3 +177,18 @@ def test_where_nothing_can_be_written_it_says_so(
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
     with pytest.raises(OSError, match="JANITOR_SPOOL"):
         spool_directory("key")
+
+
+def test_what_is_released_may_be_taken_while_it_is_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, other, inbox = Spool(tmp_path), Spool(tmp_path), Kept()
+
+    def meanwhile(_: int) -> None:
+        spool.release()
+        assert hand_over(other, inbox) == 1
+
+    spool.append(line_of(notice("a")))
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    spool.sync()
+    assert inbox.ids == ["a"]
