@@ -187,7 +187,7 @@ def _content(response: httpx2.Response) -> bytes | None:
 def _reading(call: Call, response: httpx2.Response) -> Reading:
     headers = response.headers
     decode: Decode = _whole
-    if _content(response) is None:
+    if "content-encoding" in headers and _content(response) is None:
         # A decoder of its own: the response's has a state, and is the application's.
         decode = httpx2.Response(200, headers=headers)._get_content_decoder().decode
     said = headers.get("content-length", "")
