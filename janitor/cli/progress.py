@@ -122,6 +122,8 @@ def complain(report: Report) -> None:
 
     for stop in report.stops:
         log.error("%s", stop.message, extra={"run": report.run.id})
+    for silence in report.silences:
+        log.error("%s", silence, extra={"run": report.run.id})
     for policy, tripped in report.backlog.tripped.items():
         log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
     if (waiting := report.unapproved) is not None:

@@ -125,11 +125,13 @@ def report(settings: Settings, done: Report) -> None:
 
     for stop in done.stops:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
+    for said in done.silences:
+        click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
         click.echo(f"janitor: {backlog.message(tripped)}", err=True)
     if (waiting := done.unapproved) is not None:
-        said = approval.message(waiting.digest, waiting.threads)
-        click.echo(f"janitor: {plain(said)}", err=True)
+        message = approval.message(waiting.digest, waiting.threads)
+        click.echo(f"janitor: {plain(message)}", err=True)
 
 
 def report_document(done: Report) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from janitor.sweep.work import Worker
 class Report:
     """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped.
 
+    `silences` tell of projects of which nothing was answered, without a limit being reached.
     `unapproved` are the policies that it went by only in part, since they wait for approval.
     """
 
@@ -26,6 +27,7 @@ class Report:
     kept: Mapping[str, int]
     stops: tuple[Stop, ...]
     unapproved: Proposal | None = None
+    silences: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -67,7 +69,9 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     """What this janitor did in a run, closed by whom it may."""
     worker.parts.registry.forgive(worker.standing.blameless())
     waiting = worker.parts.registry.unapproved() if worker.parts.approved is not None else None
-    return Report(run, backlog, dict(worker.outcomes), dict(worker.kept), worker.stops(), waiting)
+    counted = (dict(worker.outcomes), dict(worker.kept))
+    silences = worker.standing.silences()
+    return Report(run, backlog, *counted, worker.stops(), waiting, silences)
 
 
 def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from janitor.errors import JanitorError
 from janitor.policy.rules import Limits
 from janitor.registry import Entry
 from janitor.registry.entries import Note
@@ -23,6 +24,7 @@ class Standing:
     def __init__(self, projects: Iterable[str], limits: Limits) -> None:
         self._breakers = {name: Breaker(name, limits) for name in projects}
         self._streaks: dict[str, list[Entry]] = {name: [] for name in self._breakers}
+        self._last: dict[str, str] = {}
         self._shared: set[tuple[str, str]] = set()
 
     def breaker(self, project: str) -> Breaker:
@@ -48,10 +50,11 @@ class Standing:
         self._streaks[project].clear()
         self._breakers[project].missed()
 
-    def failed(self, entry: Entry) -> None:
+    def failed(self, entry: Entry, why: JanitorError) -> None:
         """A call about the thread failed in a way that says nothing of it."""
         project = entry.thread.key.project
         self._streaks[project].append(entry)
+        self._last[project] = str(why)
         self._breakers[project].failed()
 
     def unauthorised(self, project: str, message: str) -> None:
@@ -84,6 +87,16 @@ class Standing:
         streaks = self._streaks.items()
         failing = [name for name, failed in streaks if len(failed) >= SEVERAL]
         return [name for name in failing if not self._breakers[name].has_answered]
+
+    def silences(self) -> tuple[str, ...]:
+        """Of each project that never answered: how that showed, and what to do."""
+        return tuple(
+            f"project {name}: {len(self._streaks[name])} threads were asked for and none was "
+            f"answered; the last one: {self._last[name]}. Nothing is held against them: check the "
+            "endpoint, then run the sweep again"
+            for name in self.unanswered()
+            if not self.is_stopped(name)
+        )
 
     def blameless(self) -> list[Entry]:
         """Threads that a whole project failed, as they were: it failed, not they.

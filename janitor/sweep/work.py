@@ -141,10 +141,10 @@ class Worker(Settling):
         except AccessError as error:
             self.standing.unauthorised(project, str(error))
         except UnsettledError as error:
-            self.standing.failed(entry)
+            self.standing.failed(entry, error)
             await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
         except DriverError as error:
-            self.standing.failed(entry)
+            self.standing.failed(entry, error)
             await self._set_back(entry, Outcome.FAILED, error)
         except ArchiveDamagedError as error:
             await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)

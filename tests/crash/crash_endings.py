@@ -3,7 +3,8 @@
 It may change when something was done and how often janitor only looked: times are compared as
 there or not, runs by whether they are closed, events by the outcomes that are counted. A copy made
 anew says when in its header, so its seal differs; the content's digest does not. A removal that was
-taken back and made again adds a `withdrawn` to the history, which counts as nothing.
+taken back and made again adds a `withdrawn` to the history, which counts as nothing. Who looks
+twice at what must be kept says so twice.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ Ending = dict[str, Any]
 
 WHEN = ("_at", "_until", "_since")
 PRESENT = frozenset({"copy_sealed", "copy_size", "claim_run", "deleted_run"})
-COUNTED = "SELECT policy, stage, outcome, n FROM total ORDER BY policy, stage, outcome"
+COUNTED = (
+    "SELECT policy, stage, outcome, n FROM total WHERE outcome <> 'kept' "
+    "ORDER BY policy, stage, outcome"
+)
 POPULATION = "SELECT kind, state, policy, n FROM count WHERE n <> 0 ORDER BY kind, state, policy"
 META = "SELECT key, value FROM meta WHERE key IN ('policies_digest', 'redecide_cursor')"
 OUTCOMES = (

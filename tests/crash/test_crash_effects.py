@@ -16,6 +16,7 @@ from janitor.model import Kind
 
 ONE_TRANSACTION = "all that the call does, for whoever made it and hears no answer: done or not"
 ONLY_ASKS = "asks the server and changes nothing; what is asked there decides what is sent later"
+SPOOLED = "the application's side: it dies in tests of its own; a line arrives twice at worst"
 ELSEWHERE = {
     "cli/check.py:init_command": "writes a file for a person, who sees it and can do it again",
     "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
@@ -27,10 +28,17 @@ ELSEWHERE = {
     "registry/registration.py:register": "pages of an import, which is idempotent",
     "registry/registration.py:touch": "pages of an import, which is idempotent",
     "registry/sweeping.py:forget_copies": "no run prunes the archive yet",
-    "registry/sweeping.py:record": ONE_TRANSACTION,
+    "registry/plans.py:hand_over": ONE_TRANSACTION,
     "registry/claiming.py:renew": "has a test of its own: it happens by the clock",
     "sweep/asking.py:_hear": ONLY_ASKS,
     "sweep/canaries.py:_is_alive": ONLY_ASKS,
+    "tracking/places.py:spool_directory": SPOOLED,
+    "tracking/spool.py:append": SPOOLED,
+    "tracking/spool.py:create": SPOOLED,
+    "tracking/spool.py:release": SPOOLED,
+    "tracking/spool.py:remove": SPOOLED,
+    "tracking/spool.py:sync": SPOOLED,
+    "tracking/spool.py:take": SPOOLED,
 }
 """Places with effects that no scenario dies at, and why that is well."""
 
@@ -44,6 +52,11 @@ MODULES = {
     ("registry/postgresql.py", "socket"): "for the name of the host",
     ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
     ("service/server.py", "socket"): "listens; what it answers changes nothing",
+    (
+        "tracking/inboxes.py",
+        "sqlite3",
+    ): "inserts rows that may come twice; dies in its own tests",
+    ("tracking/places.py", "tempfile"): "names the system's directory for what is temporary",
 }
 """Modules of effects that the seams do not see, and why that is well."""
 

@@ -48,6 +48,8 @@ def archived(world: World, number: int) -> list[str]:
     assert world.run("sweep").code == 0
     assert set(world.states().values()) == {"archived"}
     world.config.write_text(world.config.read_text().replace("after: 30d", "after: 8d"))
+    digest = world.run("--output", "json", "plan", "--offline").document["policies_digest"]
+    assert world.run("approve", digest, "--reason", "kept for long enough").code == 0
     world.emulator.clear_log()
     return ids
 
