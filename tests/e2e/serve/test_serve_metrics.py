@@ -131,7 +131,7 @@ def test_every_metric_that_has_a_meaning_is_there(world: World, serving: Start) 
     said = one.get("/metrics")[1]
     declared = {family.name for family in Metrics().collectors.collect()}
     assert len(declared) > 20
-    assert declared <= sampled(said)
+    assert declared - {"janitor_applies"} <= sampled(said), "no plan was handed over here"
     assert one.metric("janitor_rate_per_minute", project="main", verb="delete") == 120
     assert one.metric("janitor_archive_objects") == 1
     assert one.metric("janitor_limit_tripped", limit="max_threads", policy="trial-chats") == 1
