@@ -57,6 +57,7 @@ limits:
   max_threads: null                # default; absolute, if wanted
   max_missing_percent: 20          # default; of calls answered "not found"
   max_errors: 10                   # default; failures in a row
+  clock_step: 6h                   # default; how far the clock may be off before nothing is done
   max_duration: 6h                 # default; a longer sweep goes on at the next one
 
 # When `janitor serve` sweeps: cron (minute hour day month weekday) in a time zone, or, instead of
