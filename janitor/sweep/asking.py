@@ -35,7 +35,8 @@ def _remember(parts: Parts) -> Callable[[str | None, datetime], str]:
 async def _hear(parts: Parts, project: Project) -> bool:
     """Ask for a thread of the project, for the date of any answer; false where it has none."""
     for kind, driver in project.drivers.items():
-        for entry in parts.registry.canaries((project.name, kind), 1):
+        herd = (project.name, kind)
+        for entry in await asyncio.to_thread(parts.registry.canaries, herd, 1):
             with suppress(AccessError, DriverError):
                 await driver.probe(entry.thread.key.id)
             return True
