@@ -116,6 +116,8 @@ class Thread:
     an empty map means read and empty. `copy` is the newest proven archive object and
     `copy_is_current` whether it still equals what is upstream, as far as anybody has looked. Until
     `spared_until` a thread is kept that its own metadata took from the protection of `spared_by`.
+    `source` names the application's own table that feeds it, from which it was found gone at
+    `vanished_at`.
     """
 
     key: Key
@@ -132,6 +134,8 @@ class Thread:
     copy_is_current: bool = False
     spared_until: datetime | None = None
     spared_by: str | None = None
+    source: str | None = None
+    vanished_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ Note = Mapping[str, str | int]
 class Registration:
     """A thread as somebody reports it; `None` means that nothing was said.
 
-    `metadata=None` was never read, `{}` was read and is empty.
+    `metadata=None` was never read, `{}` was read and is empty. `source` names the table of the
+    application's own that it was read from.
     """
 
     key: Key
@@ -25,6 +26,7 @@ class Registration:
     last_active_at: datetime | None = None
     keep_until: datetime | None = None
     metadata: Metadata | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import RowMapping, insert, select, text, update
 from sqlmodel import Field
 
+from janitor.registry.columns import partial
 from janitor.registry.store import Store
-from janitor.registry.tables import METADATA, Row, partial
+from janitor.registry.tables import METADATA, Row
 
 WAITING = "closed_at IS NULL"
 

@@ -21,7 +21,7 @@ VALUE_LENGTH = 512
 
 _REPORTED = (
     *("created_at", "reported_at", "last_active_at", "keep_until", "review_at"),
-    *("reported", "reported_before"),
+    *("reported", "reported_before", "source", "vanished_at"),
 )
 _TOUCHED = ("reported_at", "last_active_at")
 

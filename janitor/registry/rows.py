@@ -19,7 +19,7 @@ FORGOTTEN: Values = dict.fromkeys(
         *("reported", "upstream", "items", "newest_item", "last_error", "soft_deleted_at"),
         *("reported_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
         *("last_active_at", "review_at", "due_at", "missing_since"),
-        *("reported_before", "spared_until", "spared_by"),
+        *("reported_before", "spared_until", "spared_by", "source", "vanished_at"),
     )
 )
 NO_INTENT: Values = dict.fromkeys(
@@ -91,6 +91,8 @@ def _thread_of(row: Values, key: Key, seen: Sightings, untrusted: frozenset[str]
         copy_is_current=row["copy_is_current"],
         spared_until=row["spared_until"],
         spared_by=row["spared_by"],
+        source=row["source"],
+        vanished_at=row["vanished_at"],
     )
 
 
@@ -135,6 +137,8 @@ def fresh(said: Registration) -> Values:
         "kind": said.key.kind,
         "id": said.key.id,
         "state": State.ACTIVE,
+        "source": said.source,
+        "vanished_at": None,
         "created_at": said.created_at,
         "reported_at": said.last_active_at,
         "upstream_at": None,
@@ -152,7 +156,8 @@ def fresh(said: Registration) -> Values:
 def merged(row: Values, said: Registration, *, overwrite: bool) -> Values:
     """A row after one more registration: times only move forward, nothing said clears nothing.
 
-    Once the server was asked, its creation time stands and a reported one changes nothing.
+    Once the server was asked, its creation time stands and a reported one changes nothing. What a
+    source names has not vanished from it.
     """
     if row["state"] is State.DELETED:
         return row
@@ -163,6 +168,8 @@ def merged(row: Values, said: Registration, *, overwrite: bool) -> Values:
     }
     if changes["reported"] != row["reported"] and row["reported_before"] is None:
         changes["reported_before"] = row["reported"]
+    if said.source is not None:
+        changes |= {"source": said.source, "vanished_at": None}
     if row["baseline_at"] is None:
         changes["created_at"] = _later(row["created_at"], said.created_at)
     return row | changes

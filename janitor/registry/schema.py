@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
 from janitor.errors import ConfigError
 from janitor.registry.tables import METADATA
 
-REVISION = "0001"
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+REVISION = "0002"
 VERSION_TABLE = "janitor_schema"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -63,9 +67,15 @@ def migrate(connection: Connection, name: str) -> None:
 def _upgrade(connection: Connection) -> None:
     # Imported here: only the first start after an upgrade pays for it.
     from alembic import command  # noqa: PLC0415
+
+    command.upgrade(migrations(connection), "head")
+
+
+def migrations(connection: Connection) -> Config:
+    """The migrations, as alembic takes them, over a connection in whose transaction they run."""
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config

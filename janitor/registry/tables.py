@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, String, Table, text
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table
 from sqlmodel import Field, SQLModel
 
 from janitor.model import Kind, Outcome, Stage, State
+from janitor.registry.columns import NAME, NAMING, by_value, json, partial
 from janitor.registry.entries import RunResult
-
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(referred_table_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-}
 
 # Conditions of partial indexes. SQLite uses one only where the statement repeats its words.
 REVIEWABLE = "review_at IS NOT NULL AND state IN ('active', 'archived', 'soft_deleted')"
@@ -30,30 +23,7 @@ DEAD = "deleted_at IS NOT NULL"
 PRUNABLE = "archive_keep_until IS NOT NULL"
 UNKNOWN_UPSTREAM = "missing_since IS NOT NULL"
 UNDRAINED = "drained_at IS NULL"
-
-
-def partial(name: str, *columns: str, where: str) -> Index:
-    """An index over the rows that a condition holds for, on both engines."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
-
-
-def by_value(enum: type[StrEnum]) -> Enum:
-    """An enum stored as its value, so that renaming a member changes no row."""
-    return Enum(
-        enum,
-        native_enum=False,
-        length=20,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-# Pages follow the order of keys, and ties are broken by it: the same order on both engines.
-NAME = String().with_variant(String(collation="C"), "postgresql")
-
-
-def json() -> Any:  # noqa: ANN401  what a field holds is said by its annotation
-    """A column of JSON in which `None` is NULL."""
-    return Field(default=None, sa_type=JSON(none_as_null=True))
+FED = "source IS NOT NULL"
 
 
 class Row(SQLModel):
@@ -79,6 +49,7 @@ class ThreadRow(Row, table=True):
         partial("ix_thread_dead", "deleted_at", where=DEAD),
         partial("ix_thread_prunable", "archive_keep_until", where=PRUNABLE),
         partial("ix_thread_missing", "project", "kind", "id", where=UNKNOWN_UPSTREAM),
+        partial("ix_thread_source", "source", "project", "kind", "id", where=FED),
     )
 
     project: str = Field(sa_type=NAME, primary_key=True)
@@ -86,6 +57,8 @@ class ThreadRow(Row, table=True):
     id: str = Field(sa_type=NAME, primary_key=True)
     state: State = Field(sa_type=by_value(State))
     registered_at: datetime
+    source: str | None = None
+    vanished_at: datetime | None = None
     created_at: datetime | None = None
     last_active_at: datetime | None = None
     reported_at: datetime | None = None
@@ -143,6 +116,18 @@ class LabelRow(Row, table=True):
     id: str = Field(sa_type=NAME, primary_key=True)
     key: str = Field(primary_key=True)
     value: str = Field(primary_key=True)
+
+
+class SeenRow(Row, table=True):
+    """One key that a pass over a list or a foreign table has come by; gone when the pass ends."""
+
+    __tablename__ = "seen"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    round: str = Field(sa_type=NAME, primary_key=True)
+    project: str = Field(sa_type=NAME, primary_key=True)
+    kind: Kind = Field(sa_type=by_value(Kind), primary_key=True)
+    id: str = Field(sa_type=NAME, primary_key=True)
 
 
 class CountRow(Row, table=True):
@@ -288,6 +273,7 @@ TABLES: Mapping[str, Table] = METADATA.tables
 
 THREAD = TABLES["thread"]
 LABEL = TABLES["label"]
+SEEN = TABLES["seen"]
 COUNT = TABLES["count"]
 TOTAL = TABLES["total"]
 HOLD = TABLES["hold"]

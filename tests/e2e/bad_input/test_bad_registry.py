@@ -12,6 +12,7 @@ from world import World
 
 from bad_input.mounts import fill_up, read_only, tmpfs
 from bad_input.refusals import assert_good_run_follows, assert_refused
+from janitor.registry.schema import REVISION
 
 WRITING = ["sweep", "import --id conv_1"]
 READING = ["plan", "list", "explain conv_1", "runs", "--output json plan --offline"]
@@ -72,7 +73,7 @@ def test_a_newer_schema_is_refused(world: World, command: str) -> None:
     done = world.run(*command.split())
     assert_refused(world, done, 2, str(world.registry), "9999")
     with sqlite3.connect(world.registry) as connection:
-        connection.execute("UPDATE janitor_schema SET version_num = '0001'")
+        connection.execute("UPDATE janitor_schema SET version_num = ?", [REVISION])
     connection.close()
     assert_good_run_follows(world, len(ids))
 

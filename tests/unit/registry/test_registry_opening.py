@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -10,7 +11,7 @@ from alembic.script import ScriptDirectory
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry
-from janitor.registry.schema import MIGRATIONS, REVISION, VERSION_TABLE
+from janitor.registry.schema import MIGRATIONS, REVISION, VERSION_TABLE, migrations
 from janitor.registry.tables import METADATA
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -33,10 +34,21 @@ def test_the_program_names_the_newest_migration() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == REVISION
 
 
+def test_an_older_registry_is_brought_up_with_what_it_holds(url: str) -> None:
+    with Registry.open(url) as registry:
+        registry.register([Registration(KEY, NOW, metadata={"plan": "trial"})], NOW)
+        with registry._writing() as connection:
+            command.downgrade(migrations(connection), "0001")
+    with Registry.open(url) as registry:
+        (entry,) = registry.select()
+        assert entry.thread.reported == {"plan": "trial"}
+        assert entry.thread.source is None
+
+
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_newer_schema_is_refused(url: str, *, read_only: bool) -> None:
     restamp(url, "0999")
-    with pytest.raises(ConfigError, match=r"0999.*0001.*upgrade janitor"):
+    with pytest.raises(ConfigError, match=rf"0999.*{REVISION}.*upgrade janitor"):
         Registry.open(url, read_only=read_only)
 
 
