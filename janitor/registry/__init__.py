@@ -16,6 +16,7 @@ from janitor.registry.entries import (
     RunResult,
     Settlement,
 )
+from janitor.registry.feeding import Fed, Taken
 from janitor.registry.holds import HoldRecord
 from janitor.registry.lock import RunLock
 from janitor.registry.pausing import Pause
@@ -29,6 +30,7 @@ __all__ = [
     "Cursor",
     "Entry",
     "Event",
+    "Fed",
     "Handover",
     "HoldRecord",
     "Intent",
@@ -45,5 +47,6 @@ __all__ = [
     "RunRecord",
     "RunResult",
     "Settlement",
+    "Taken",
     "check",
 ]

@@ -15,6 +15,7 @@ from janitor.errors import ConfigError
 from janitor.model import Key
 from janitor.registry.approving import Approving
 from janitor.registry.database import Database, Lock
+from janitor.registry.feeding import Feeding
 from janitor.registry.holding import Holding
 from janitor.registry.holds import Holds
 from janitor.registry.inbox import Inbox
@@ -38,6 +39,7 @@ LEASE = timedelta(seconds=30)
 
 class Registry(
     Inbox,
+    Feeding,
     Reading,
     Sweeping,
     Holding,
