@@ -14,12 +14,20 @@ from pydantic import ValidationError
 
 from janitor.config.build import build, registry_settings
 from janitor.config.checks import problems_together
-from janitor.config.document import read_document
+from janitor.config.document import DocumentPath, read_document
 from janitor.config.examine import draft
 from janitor.config.forms import FileForm, RegistryForm
 from janitor.config.problems import Problem, refusal, refusals_of, refused
 from janitor.config.secrets import Keeper, Secret
-from janitor.config.settings import ArchiveSettings, Azure, Config, Project, RegistrySettings
+from janitor.config.settings import (
+    ArchiveSettings,
+    Azure,
+    Config,
+    Project,
+    RegistrySettings,
+    Source,
+    SqlSettings,
+)
 from janitor.errors import ConfigError
 
 __all__ = [
@@ -30,6 +38,8 @@ __all__ = [
     "Project",
     "RegistrySettings",
     "Secret",
+    "Source",
+    "SqlSettings",
     "load",
     "load_registry",
     "parse",
@@ -85,11 +95,25 @@ def _problems(value: object) -> list[Problem]:
 
 
 def _missing_variables(value: object) -> Iterator[Problem]:
-    projects = value.get("projects") if isinstance(value, dict) else None
-    for name, project in projects.items() if isinstance(projects, dict) else ():
-        key = project.get("api_key") if isinstance(project, dict) else None
-        variable = key.get("env") if isinstance(key, dict) else None
-        if isinstance(variable, str) and variable.isidentifier() and not os.environ.get(variable):
-            state = "is empty" if variable in os.environ else "does not exist"
-            message = f"the environment variable {variable} {state}; set it"
-            yield Problem(("projects", name, "api_key", "env"), message)
+    for path in (("projects", "*", "api_key", "env"), ("sources", "*", "sql", "url", "env")):
+        for place, variable in _named(value, path, ()):
+            if isinstance(variable, str) and variable.isidentifier():
+                yield from _missing_variable(place, variable)
+
+
+def _missing_variable(place: DocumentPath, variable: str) -> Iterator[Problem]:
+    if not os.environ.get(variable):
+        state = "is empty" if variable in os.environ else "does not exist"
+        yield Problem(place, f"the environment variable {variable} {state}; set it")
+
+
+def _named(
+    value: object, path: tuple[str, ...], at: DocumentPath
+) -> Iterator[tuple[DocumentPath, object]]:
+    """Every value at a path of the document; `*` stands for any key."""
+    if not path:
+        yield at, value
+    elif isinstance(value, dict):
+        for key in value if path[0] == "*" else [path[0]]:
+            if key in value:
+                yield from _named(value[key], path[1:], (*at, key))

@@ -28,8 +28,11 @@ from janitor.config.settings import (
     RegistrySettings,
     ScheduleSettings,
     ServiceSettings,
+    Source,
+    SqlSettings,
     TokenSettings,
 )
+from janitor.config.source_forms import ExpireForm, SourceForm
 from janitor.model import Kind
 from janitor.policy.rules import (
     Archive,
@@ -60,6 +63,7 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
         path=path,
         schedule=_schedule(form.schedule),
         service=_service(form.service, directory),
+        sources=_sources(form, directory),
     )
 
 
@@ -70,6 +74,25 @@ def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
         return RegistrySettings(form.url, None, password)
     path = directory / form.url.removeprefix("sqlite:///")
     return RegistrySettings(f"sqlite:///{path}", path, password)
+
+
+def _sources(form: FileForm, directory: Path) -> dict[str, Source]:
+    only = next(iter(form.projects)) if len(form.projects) == 1 else "main"
+    return {
+        name: Source(
+            name,
+            one.project or only,
+            _sql(one, directory),
+            one.on_vanish.expire_after if isinstance(one.on_vanish, ExpireForm) else None,
+        )
+        for name, one in form.sources.items()
+    }
+
+
+def _sql(form: SourceForm, directory: Path) -> SqlSettings:
+    sql = form.sql
+    url = sql.url if isinstance(sql.url, str) else _secret(sql.url, directory)
+    return SqlSettings(url, sql.query, sql.watermark, sql.overlap, sql.timeout, directory)
 
 
 def _schedule(form: ScheduleForm | None) -> ScheduleSettings:

@@ -15,6 +15,7 @@ from janitor.config.policy_forms import DeleteForm, PolicyForm, SelectorForm, Te
 from janitor.config.problems import Problem, meant
 from janitor.config.service_checks import schedule_problems, service_problems
 from janitor.config.service_forms import ScheduleForm, ServiceForm
+from janitor.config.source_forms import SourceForm
 
 
 def problems_together(draft: Draft) -> Iterator[Problem]:
@@ -30,6 +31,8 @@ def problems_together(draft: Draft) -> Iterator[Problem]:
     service: ServiceForm | None = draft.sections.get("service")
     if service is not None:
         yield from service_problems(service)
+    for name, source in draft.sections.get("sources", {}).items():
+        yield from _source(source, draft.project_names, ("sources", name))
     yield from _duplicate_names(draft)
     yield from _two_defaults(draft)
     for index, policy in draft.policies.items():
@@ -49,6 +52,19 @@ def _project(project: ProjectForm, at: DocumentPath) -> Iterator[Problem]:
         yield from _http(project, project.base_url, (*at, "base_url"))
     if project.azure is not None:
         yield from _http(project, project.azure.endpoint, (*at, "azure", "endpoint"))
+
+
+def _source(source: SourceForm, projects: frozenset[str], at: DocumentPath) -> Iterator[Problem]:
+    if source.project is not None and source.project not in projects:
+        message = (
+            f"the project `{source.project}` does not exist; {meant(source.project, projects)}"
+        )
+        yield Problem((*at, "project"), message)
+    if source.project is None and len(projects) > 1 and "main" not in projects:
+        message = (
+            f"several projects are configured: add `project:`, one of {', '.join(sorted(projects))}"
+        )
+        yield Problem(at, message)
 
 
 def _http(project: ProjectForm, address: str, at: DocumentPath) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ from janitor.config.fields import (
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
 from janitor.config.service_forms import ScheduleForm, ServiceForm
+from janitor.config.source_forms import SourceForm
 from janitor.config.unbuilt import unbuilt_scheme
 from janitor.model import Mode
 
@@ -175,3 +176,4 @@ class FileForm(Form):
     limits: LimitsForm = LimitsForm()
     schedule: ScheduleForm | None = None
     service: ServiceForm = ServiceForm()
+    sources: dict[Name, SourceForm] = Field(default={})

@@ -105,6 +105,37 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SqlSettings:
+    """A query over the application's database.
+
+    `url` is an address without a password, or where the whole address is kept; a relative file
+    is taken from `directory`. `watermark` is the column that tells what is newer (`None`: all is
+    read each time), `overlap` how far before the newest row each reading begins, and `timeout`
+    how long one statement may take.
+    """
+
+    url: Secret | str
+    query: str
+    watermark: str | None
+    overlap: timedelta
+    timeout: timedelta
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table of the application's own that feeds a project.
+
+    What is found gone from it is kept (`expire_after` is `None`), or expires that much later.
+    """
+
+    name: str
+    project: str
+    sql: SqlSettings
+    expire_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """An accepted configuration. `directory` is what relative paths were resolved against."""
 
@@ -117,3 +148,4 @@ class Config:
     path: Path | None = None
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
+    sources: Mapping[str, Source] = field(default_factory=dict)

@@ -71,6 +71,20 @@ service:
   tokens: {}                       # default; ops: {env: OPS_TOKEN, scope: operate}, two in a list
   stop_timeout: 30s                # default; so long may calls in flight take at the end
 
+# The application's own tables, read before each sweep and by `janitor sync` (docs/sources.md):
+sources: {}                        # default
+#  chats:
+#    project: main                  # default: the only one, or main
+#    sql:
+#      url: {env: APP_DATABASE_URL} # or an address without a password: sqlite:///app.db
+#      query: >
+#        SELECT conversation_id AS id, created_at, last_message_at AS last_active_at,
+#        user_id AS "metadata.user_id", updated_at FROM chats WHERE updated_at > :watermark
+#      watermark: updated_at        # a column of the query; null: each sync reads everything
+#      overlap: 10m                 # default; longer than any transaction of the application
+#      timeout: 60s                 # default, of one statement
+#    on_vanish: keep                # default; or {expire_after: 30d}
+
 # match says which threads, archive, soft_delete and delete say when, `keep: forever` says never.
 # Where several policies match, the latest date wins, and whatever says keep wins over all.
 policies:

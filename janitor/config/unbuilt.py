@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from janitor.config.document import DocumentPath
 
 UNBUILT: tuple[str, ...] = (
-    "sources",
     "registry.keys",
     "registry.hash",
     "archive.encrypt_to",
