@@ -113,6 +113,11 @@ def kept_until(thread: Thread) -> datetime | None:
     return max(said, default=None)
 
 
+def longer(one: str, other: str) -> str:
+    """Of two values of `janitor_keep_until` the one that keeps longer; of equals the first."""
+    return other if _time(other) > _time(one) else one
+
+
 def _time(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)

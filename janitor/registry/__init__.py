@@ -5,6 +5,7 @@ from janitor.registry.database import Lock
 from janitor.registry.entries import (
     Claimant,
     Cursor,
+    Drained,
     Entry,
     Event,
     Intent,
@@ -28,6 +29,7 @@ __all__ = [
     "Approval",
     "Claimant",
     "Cursor",
+    "Drained",
     "Entry",
     "Event",
     "Fed",

@@ -51,8 +51,9 @@ class Notice:
 
     `event` is `register`, `touch` or `deleted`.
 
-    It may add a thread, report activity and add metadata; it never overwrites or shortens.
-    `deleted`, by the application, asks for a look at a known thread and is itself never believed.
+    It may add a thread, report activity, keep it longer and add metadata; it never overwrites or
+    shortens. `deleted`, by the application, asks for a look at a known thread and is itself never
+    believed.
     """
 
     project: str
@@ -62,7 +63,22 @@ class Notice:
     event: str = "register"
     created_at: datetime | None = None
     metadata: Metadata | None = None
+    keep_until: datetime | None = None
     v: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain came by; `reason` is why the first of the `refused` ones was."""
+
+    judged: int = 0
+    refused: int = 0
+    reason: str | None = None
+
+    def __add__(self, other: Drained) -> Drained:
+        return Drained(
+            self.judged + other.judged, self.refused + other.refused, self.reason or other.reason
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from janitor.errors import ConfigError
-from janitor.model import LIVE, Key, Kind
-from janitor.registry.entries import Notice, Registration
-from janitor.registry.registration import RefusedRegistration, Registering, check
+from janitor.model import LIVE, Key
+from janitor.registry.entries import Drained, Notice, Registration
+from janitor.registry.notices import LONGEST, judge
+from janitor.registry.registration import Registering
 from janitor.registry.rows import Values
 from janitor.registry.store import BATCH, batches, write
-from janitor.registry.tables import INBOX, UNDRAINED
+from janitor.registry.tables import INBOX, REFUSED, UNDRAINED
 
-VERSION = 1
 KEPT_FOR = timedelta(days=30)
-DELETED = "deleted"
-EVENTS = ("register", "touch", DELETED)
 
+_RAW = select(
+    INBOX.c.seq,
+    *(
+        func.substr(cast(INBOX.c[name], Text), 1, longest + 1).label(name)
+        for name, longest in LONGEST.items()
+    ),
+)
 _DRAINED = (
     update(INBOX)
     .where(INBOX.c.seq == bindparam("b_seq"))
@@ -45,29 +62,36 @@ class Inbox(Registering):
             waiting = select(func.count()).select_from(INBOX).where(text(UNDRAINED))
             return int(connection.scalar(waiting) or 0)
 
-    def drain(self, now: datetime) -> int:
-        """Takes every waiting notice into the registry; how many were judged.
+    def refused(self) -> int:
+        """How many notices of the last 30 days could not be believed."""
+        with self._reading() as connection:
+            found = select(func.count()).select_from(INBOX).where(text(REFUSED))
+            return int(connection.scalar(found) or 0)
 
-        A notice adds a thread, dates its activity or adds metadata; it overwrites nothing. That
-        the application deleted one brings a known thread up for review, no more. A notice that
-        cannot be believed is kept with the reason. All are kept for 30 days.
+    def drain(self, now: datetime) -> Drained:
+        """Takes every waiting notice into the registry.
+
+        A notice adds a thread, dates its activity, keeps it longer or adds metadata; it overwrites
+        nothing. That the application deleted one brings a known thread up for review, no more. A
+        notice that cannot be believed is kept with the reason. All are kept for 30 days.
         """
-        drained = 0
-        while judged := self._drain_page(now):
-            drained += judged
+        drained = Drained()
+        while (page := self._drain_page(now)).judged:
+            drained += page
         with self._writing() as connection:
             connection.execute(delete(INBOX).where(INBOX.c.drained_at < now - KEPT_FOR))
         return drained
 
-    def _drain_page(self, now: datetime) -> int:
-        page = select(INBOX).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
+    def _drain_page(self, now: datetime) -> Drained:
+        page = _RAW.where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
         with self._writing_alone() as connection:
             rows = connection.execute(page).mappings().all()
-            verdicts = [_judge(row) for row in rows]
+            verdicts = [judge(dict(row)) for row in rows]
+            refused = [verdict for verdict in verdicts if isinstance(verdict, str)]
             self._take_in(connection, [v for v in verdicts if not isinstance(v, str)], now)
             if rows:
                 connection.execute(_DRAINED, _marks(rows, verdicts, now))
-        return len(rows)
+        return Drained(len(rows), len(refused), next(iter(refused), None))
 
     def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
         # A mere report of activity must not bring a known thread up for review.
@@ -88,11 +112,11 @@ class Inbox(Registering):
 
 
 def _is_gone(said: Registration) -> bool:
-    return said.created_at is None and said.metadata is None and said.last_active_at is None
+    return said == Registration(said.key)
 
 
 def _is_touch(said: Registration) -> bool:
-    return said.created_at is None and said.metadata is None and said.last_active_at is not None
+    return not _is_gone(said) and said == Registration(said.key, last_active_at=said.last_active_at)
 
 
 def _marks(
@@ -108,30 +132,6 @@ def _marks(
     ]
 
 
-def _judge(row: RowMapping) -> Registration | str:
-    if row["v"] != VERSION or row["event"] not in EVENTS:
-        return "unknown version or event"
-    try:
-        kind = Kind(row["kind"])
-    except ValueError:
-        return "unknown kind"
-    metadata = row["metadata"]
-    if metadata is not None and not isinstance(metadata, dict):
-        return "metadata is no map"
-    is_gone = row["event"] == DELETED
-    said = Registration(
-        key=Key(row["project"], kind, row["id"]),
-        created_at=None if is_gone else row["created_at"],
-        last_active_at=None if is_gone else row["at"],
-        metadata=None if is_gone else metadata,
-    )
-    try:
-        check(said)
-    except RefusedRegistration as error:
-        return str(error)
-    return said
-
-
 def _row_of(notice: Notice) -> Values:
     if notice.at.utcoffset() is None:
         raise ConfigError("a notice's time has no time zone")
@@ -144,4 +144,5 @@ def _row_of(notice: Notice) -> Values:
         "event": notice.event,
         "created_at": notice.created_at,
         "metadata": None if notice.metadata is None else dict(notice.metadata),
+        "keep_until": notice.keep_until,
     }

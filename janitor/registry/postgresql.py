@@ -123,6 +123,7 @@ def _require_driver(url: URL) -> None:
 def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:
     said = {
         "timezone": "UTC",
+        "datestyle": "ISO",
         "synchronous_commit": "on",
         "lock_timeout": _milliseconds(wait),
         # A janitor that was stopped in the midst of a transaction must not hold up the others.

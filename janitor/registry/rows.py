@@ -9,6 +9,7 @@ from sqlalchemy import CursorResult
 
 from janitor.model import Copy, Key, Metadata, State, Thread
 from janitor.policy.activity import Sightings, last_activity
+from janitor.policy.protections import KEEP_UNTIL, longer
 from janitor.registry.entries import Entry, Intent, Registration, Settlement
 from janitor.registry.tables import THREAD
 
@@ -182,7 +183,12 @@ def _later(one: Any, other: Any) -> Any:  # noqa: ANN401  two optional times
 def _said(known: Metadata | None, new: Metadata | None, *, overwrite: bool) -> Metadata | None:
     if new is None:
         return known
-    return dict(new) if overwrite or known is None else {**new, **known}
+    if overwrite or known is None:
+        return dict(new)
+    said = {**new, **known}
+    if KEEP_UNTIL in known and KEEP_UNTIL in new:
+        said[KEEP_UNTIL] = longer(known[KEEP_UNTIL], new[KEEP_UNTIL])
+    return said
 
 
 def settled(row: Values, said: Settlement) -> Values:

@@ -23,6 +23,7 @@ DEAD = "deleted_at IS NOT NULL"
 PRUNABLE = "archive_keep_until IS NOT NULL"
 UNKNOWN_UPSTREAM = "missing_since IS NOT NULL"
 UNDRAINED = "drained_at IS NULL"
+REFUSED = "refused IS NOT NULL"
 FED = "source IS NOT NULL"
 
 
@@ -244,12 +245,16 @@ class MetaRow(Row, table=True):
 
 
 class InboxRow(Row, table=True):
-    """What applications append; its columns are a promise to them and never change meaning."""
+    """What applications append; its columns are a promise to them and never change meaning.
+
+    Where `v`, `at` or `event` are left out PostgreSQL has them: version 1, now, `register`.
+    """
 
     __tablename__ = "janitor_inbox"
     __table_args__ = (
         partial("ix_janitor_inbox_undrained", "seq", where=UNDRAINED),
         Index("ix_janitor_inbox_drained", "drained_at"),
+        partial("ix_janitor_inbox_refused", "seq", where=REFUSED),
         {"sqlite_autoincrement": True},
     )
 
@@ -264,6 +269,7 @@ class InboxRow(Row, table=True):
     metadata_: dict[str, str] | None = Field(
         default=None, sa_column=Column("metadata", JSON(none_as_null=True))
     )
+    keep_until: datetime | None = None
     drained_at: datetime | None = None
     refused: str | None = None
 

@@ -10,7 +10,6 @@ from janitor.errors import ConfigError, StoreError
 from janitor.model import Copy, Hold, Key, Kind, Outcome, Stage
 from janitor.registry import (
     Event,
-    Notice,
     Registered,
     Registration,
     Registry,
@@ -199,67 +198,6 @@ def test_copies_are_remembered_until_they_are_pruned(registry: Registry) -> None
     assert entry is not None
     assert entry.thread.copy is None
     assert registry.expire_tombstones(NOW + 9 * DAY) == 1
-
-
-def test_the_inbox_adds_and_dates_but_overwrites_nothing(registry: Registry) -> None:
-    registry.register([Registration(KEY, NOW, NOW, metadata={"user": "a"})], NOW)
-    assert (
-        registry.append(
-            [
-                Notice("main", "thread", "t", NOW + DAY, "touch"),
-                Notice("main", "thread", "t", NOW - DAY, metadata={"user": "b", "plan": "x"}),
-                Notice("main", "thread", "new", NOW, created_at=NOW, metadata={}),
-                Notice("main", "thread", "touched", NOW, "touch"),
-                Notice("main", "thread", "../x", NOW),
-                Notice("main", "folder", "t", NOW),
-                Notice("main", "thread", "t", NOW, "delete"),
-                Notice("main", "thread", "t", NOW, v=2),
-            ]
-        )
-        == registry.undrained()
-    )
-    assert registry.drain(NOW + 2 * DAY) == 8
-    assert (registry.undrained(), registry.drain(NOW + 2 * DAY)) == (0, 0)
-    entry = registry.get(KEY)
-    assert entry is not None
-    assert entry.thread.last_active_at == NOW + DAY
-    assert entry.thread.reported == {"user": "a", "plan": "x"}
-    assert {e.thread.key.id for e in registry.select()} == {"t", "new", "touched"}
-
-
-def test_a_touch_from_the_inbox_brings_nothing_up_for_review(registry: Registry) -> None:
-    registry.register([Registration(KEY, NOW)], NOW)
-    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
-    registry.append([Notice("main", "thread", "t", NOW + DAY, "touch")])
-    registry.drain(NOW + DAY)
-    assert registry.due(NOW + DAY) == []
-
-
-def test_a_deletion_by_the_application_brings_a_thread_up_and_settles_nothing(
-    registry: Registry,
-) -> None:
-    registry.register([Registration(KEY, NOW, NOW)], NOW)
-    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
-    registry.append([Notice("main", "thread", one, NOW + DAY, "deleted") for one in ("t", "other")])
-    registry.drain(NOW + DAY)
-    (due,) = registry.due(NOW + DAY)
-    assert (due.thread.key, due.thread.state) == (KEY, "active")
-    assert due.thread.last_active_at == NOW
-    assert [e.thread.key for e in registry.select()] == [KEY]
-
-
-def test_drained_notices_are_kept_for_thirty_days(registry: Registry) -> None:
-    registry.append([Notice("main", "thread", "t", NOW)])
-
-    def kept() -> object:
-        with registry._reading() as connection:
-            return connection.exec_driver_sql("SELECT count(*) FROM janitor_inbox").scalar()
-
-    registry.drain(NOW)
-    registry.drain(NOW + 30 * DAY)
-    assert kept() == 1
-    registry.drain(NOW + 31 * DAY)
-    assert kept() == 0
 
 
 def test_threads_of_a_process_share_it(registry: Registry) -> None:

@@ -1,0 +1,233 @@
+"""What applications append to the inbox, and what becomes of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from alembic import command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from janitor.model import Key, Kind
+from janitor.registry import Drained, Notice, Registration, Registry
+from janitor.registry.notices import FOREVER, LONGEST, judge
+from janitor.registry.registration import check
+from janitor.registry.schema import migrations
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEY = Key("main", Kind.THREAD, "t")
+WRONG_ID = "the id must be 1 to 200 letters, digits, dots, colons, dashes or underscores"
+COLUMNS = "project, kind, id, v, event, at, created_at, metadata, keep_until"
+AT = "'2026-02-01 00:00:00'"
+LARGE = f'{{"a": "{"x" * (1 << 19)}"}}'
+ODD = {
+    "a surrogate": (f"1, 'register', {AT}, NULL, '{{\"a\": \"\\ud800\"}}', NULL", "no JSON"),
+    "a deep one": (f"1, 'register', {AT}, NULL, '{'[' * 2000}{']' * 2000}', NULL", "no JSON"),
+    "a list": (f"1, 'register', {AT}, NULL, '[]', NULL", "no map"),
+    "a number": (f"1, 'register', {AT}, NULL, '{{\"a\": 1}}', NULL", "must be text"),
+    "a large one": (
+        f"1, 'register', {AT}, NULL, '{{\"a\": \"{'x' * (1 << 19)}\"}}', NULL",
+        "longer",
+    ),
+    "another version": (f"2, 'register', {AT}, NULL, NULL, NULL", "version"),
+    "another event": (f"1, 'delete', {AT}, NULL, NULL, NULL", "event"),
+}
+POSTGRES = {
+    "year 20000": ("1, 'register', '20000-01-01', NULL, NULL, NULL", "at is longer|at is no time"),
+    "before Christ": ("1, 'register', '0044-03-15 BC', NULL, NULL, NULL", "at is no time"),
+    "no beginning": ("1, 'register', now(), '-infinity', NULL, NULL", "created_at is no time"),
+}
+SQLITE = {
+    "no JSON": (f"1, 'register', {AT}, NULL, '{{', NULL", "no JSON"),
+    "no time": ("1, 'register', 'yesterday', NULL, NULL, NULL", "at is no time"),
+    "a number": ("1, 'register', 5, NULL, NULL, NULL", "at is no time"),
+    "before all times": ("1, 'touch', '0001-01-01T00:00+14:00', NULL, NULL, NULL", "at is no time"),
+}
+
+
+def test_the_inbox_adds_and_dates_but_overwrites_nothing(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW, NOW, metadata={"user": "a"})], NOW)
+    assert (
+        registry.append(
+            [
+                Notice("main", "thread", "t", NOW + DAY, "touch"),
+                Notice("main", "thread", "t", NOW - DAY, metadata={"user": "b", "plan": "x"}),
+                Notice("main", "thread", "new", NOW, created_at=NOW, metadata={}),
+                Notice("main", "thread", "touched", NOW, "touch"),
+                Notice("main", "thread", "../x", NOW),
+                Notice("main", "folder", "t", NOW),
+                Notice("main", "thread", "t", NOW, "delete"),
+                Notice("main", "thread", "t", NOW, v=2),
+            ]
+        )
+        == registry.undrained()
+    )
+    assert registry.drain(NOW + 2 * DAY) == Drained(8, 4, WRONG_ID)
+    assert (registry.undrained(), registry.drain(NOW + 2 * DAY)) == (0, Drained())
+    assert registry.refused() == 4
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.last_active_at == NOW + DAY
+    assert entry.thread.reported == {"user": "a", "plan": "x"}
+    assert {e.thread.key.id for e in registry.select()} == {"t", "new", "touched"}
+
+
+def test_a_touch_from_the_inbox_brings_nothing_up_for_review(registry: Registry) -> None:
+    registry.register([Registration(KEY, NOW)], NOW)
+    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
+    registry.append([Notice("main", "thread", "t", NOW + DAY, "touch")])
+    registry.drain(NOW + DAY)
+    assert registry.due(NOW + DAY) == []
+
+
+def test_a_deletion_by_the_application_brings_a_thread_up_and_settles_nothing(
+    registry: Registry,
+) -> None:
+    registry.register([Registration(KEY, NOW, NOW)], NOW)
+    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
+    registry.append([Notice("main", "thread", one, NOW + DAY, "deleted") for one in ("t", "other")])
+    registry.drain(NOW + DAY)
+    (due,) = registry.due(NOW + DAY)
+    assert (due.thread.key, due.thread.state) == (KEY, "active")
+    assert due.thread.last_active_at == NOW
+    assert [e.thread.key for e in registry.select()] == [KEY]
+
+
+def test_drained_notices_are_kept_for_thirty_days(registry: Registry) -> None:
+    registry.append([Notice("main", "thread", "t", NOW)])
+
+    def kept() -> object:
+        with registry._reading() as connection:
+            return connection.exec_driver_sql("SELECT count(*) FROM janitor_inbox").scalar()
+
+    registry.drain(NOW)
+    registry.drain(NOW + 30 * DAY)
+    assert kept() == 1
+    registry.drain(NOW + 31 * DAY)
+    assert kept() == 0
+
+
+def odd_rows(registry: Registry) -> dict[str, tuple[str, str]]:
+    with registry._reading() as connection:
+        is_file = connection.dialect.name == "sqlite"
+    return ODD | (SQLITE if is_file else POSTGRES)
+
+
+def insert(registry: Registry, *rows: str) -> None:
+    with registry._writing() as connection:
+        for row in rows:
+            said = f"INSERT INTO janitor_inbox ({COLUMNS}) VALUES ({row})"  # noqa: S608
+            connection.exec_driver_sql(said)
+
+
+def test_an_odd_row_is_refused_with_a_reason_and_holds_up_nobody(registry: Registry) -> None:
+    odd = odd_rows(registry)
+    insert(registry, *(f"'main', 'thread', 'odd', {row}" for row, _ in odd.values()))
+    registry.append([Notice("main", "thread", "t", NOW)])
+    drained = registry.drain(NOW)
+    assert (drained.judged, drained.refused) == (len(odd) + 1, len(odd))
+    assert registry.refused() == len(odd)
+    assert [entry.thread.key for entry in registry.select()] == [KEY]
+    with registry._reading() as connection:
+        said = connection.exec_driver_sql(
+            "SELECT refused FROM janitor_inbox WHERE refused IS NOT NULL ORDER BY seq"
+        )
+        for (reason,), (_, expected) in zip(said, odd.values(), strict=True):
+            assert any(one in str(reason) for one in expected.split("|")), reason
+
+
+def test_what_an_application_may_leave_out_postgresql_has(postgres_url: str) -> None:
+    with Registry.open(postgres_url) as registry:
+        before = datetime.now(UTC)
+        with registry._writing() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO janitor_inbox (project, kind, id, keep_until) "
+                "VALUES ('main', 'thread', 't', 'infinity')"
+            )
+        assert registry.drain(NOW) == Drained(1)
+        entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.keep_until == FOREVER
+    assert entry.thread.last_active_at is not None
+    assert before <= entry.thread.last_active_at <= datetime.now(UTC)
+
+
+def test_what_waits_outlives_a_new_schema(url: str) -> None:
+    with Registry.open(url) as registry:
+        registry.append([Notice("main", "thread", "t", NOW, metadata={"plan": "x"})])
+        with registry._writing() as connection:
+            command.downgrade(migrations(connection), "0002")
+    with Registry.open(url) as registry:
+        assert registry.drain(NOW) == Drained(1)
+        entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.reported == {"plan": "x"}
+
+
+MARK = "janitor_keep_until"
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "kept"),
+    [
+        ("2027-01-01", "2026-06-01", "2027-01-01"),
+        ("2026-06-01", "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        ("2026-06-01", "forever", "forever"),
+        ("forever", "2027-01-01", "forever"),
+        ("a typo", "2027-01-01", "a typo"),
+    ],
+)
+def test_a_mark_in_metadata_is_only_ever_lengthened(
+    registry: Registry, known: str, said: str, kept: str
+) -> None:
+    registry.register([Registration(KEY, metadata={MARK: known, "plan": "x"})], NOW)
+    registry.append([Notice("main", "thread", "t", NOW, metadata={MARK: said, "plan": "y"})])
+    registry.drain(NOW)
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.reported == {MARK: kept, "plan": "x"}
+
+
+def test_a_date_to_keep_until_is_only_ever_put_off(registry: Registry) -> None:
+    for days in (2, 9, 4):
+        touch = Notice("main", "thread", "t", NOW, "touch", keep_until=NOW + days * DAY)
+        registry.append([touch])
+        registry.drain(NOW)
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.keep_until == NOW + 9 * DAY
+    assert entry.thread.reported is None, "a date says nothing of metadata"
+
+
+@given(st.fixed_dictionaries({name: st.none() | st.text() for name in LONGEST}))
+def test_whatever_a_row_says_it_is_believed_or_refused(row: dict[str, str | None]) -> None:
+    verdict = judge(row)
+    if not isinstance(verdict, str):
+        check(verdict)
+
+
+VALID = {"v": "1", "project": "main", "kind": "thread", "id": "t", "event": "register"}
+TIME = st.none() | st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(str)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "at": TIME | st.text(),
+            "created_at": TIME,
+            "keep_until": TIME | st.just("infinity"),
+            "metadata": st.none() | st.text() | st.just('{"a": "b"}'),
+        }
+    )
+)
+def test_what_is_believed_has_a_zone_and_what_is_not_has_a_reason(
+    said: dict[str, str | None],
+) -> None:
+    verdict = judge(VALID | said)
+    if isinstance(verdict, str):
+        assert verdict
+        return
+    for at in (verdict.created_at, verdict.last_active_at, verdict.keep_until):
+        assert at is None or at.utcoffset() == timedelta()
