@@ -129,9 +129,9 @@ def sweep_command(
 
 
 def _require_policy(parts: Parts, name: str | None) -> None:
-    from janitor.policy import CEILING
+    from janitor.policy import APART
 
-    known = [rule.name for rule in parts.policies.rules] + [CEILING]
+    known = [rule.name for rule in parts.policies.rules] + [*APART]
     if name is not None and name not in known:
         raise ConfigError(f"--policy {name}: there is no such policy; known: {', '.join(known)}")
 

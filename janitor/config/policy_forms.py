@@ -16,6 +16,7 @@ from janitor.config.fields import (
     branch,
 )
 from janitor.model import Kind, Mode
+from janitor.policy.expiry import VANISHED
 from janitor.policy.rules import AgeFrom, Items, Mark
 from janitor.policy.weighing import CEILING
 
@@ -148,6 +149,9 @@ class PolicyLimitsForm(Form):
 def _policy_name(value: str) -> str:
     if value == CEILING:
         raise ValueError(f"`{CEILING}` is what deletions by the ceiling are called; write another")
+    if value == VANISHED:
+        what = "deletions of what vanished from a source"
+        raise ValueError(f"`{VANISHED}` is what {what} are called; write another")
     return value
 
 

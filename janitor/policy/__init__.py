@@ -3,6 +3,7 @@
 from janitor.policy.audits import Coverage
 from janitor.policy.decisions import counts_items, decide, next_review
 from janitor.policy.digest import policies_digest
+from janitor.policy.expiry import VANISHED
 from janitor.policy.limits import Tripped, allowed_share, tripped
 from janitor.policy.protections import Ranks
 from janitor.policy.ranking import ranks_of
@@ -10,10 +11,12 @@ from janitor.policy.rules import Policies, Policy
 from janitor.policy.schedule import revived
 from janitor.policy.sparing import as_before, spared
 from janitor.policy.tightening import decide_unapproved, first_to_remove, tightened
-from janitor.policy.weighing import CEILING, Case, weigh
+from janitor.policy.weighing import APART, CEILING, Case, weigh
 
 __all__ = [
+    "APART",
     "CEILING",
+    "VANISHED",
     "Case",
     "Coverage",
     "Policies",

@@ -7,6 +7,7 @@ from datetime import timedelta
 from fractions import Fraction
 from math import floor
 
+from janitor.policy.expiry import VANISHED
 from janitor.policy.rules import Policies, Policy
 from janitor.policy.weighing import CEILING
 
@@ -70,6 +71,8 @@ def _policy(policies: Policies, name: str) -> Policy | None:
 def _shortest_removal(policies: Policies, name: str) -> timedelta | None:
     if name == CEILING:
         return policies.lifetime.max
+    if name == VANISHED:
+        return min(policies.expire.values(), default=None)
     policy = _policy(policies, name)
     stages = () if policy is None else (policy.soft_delete, policy.delete, policy.trim)
     ages = [stage.after for stage in stages if stage is not None and stage.after]

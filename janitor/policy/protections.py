@@ -83,9 +83,18 @@ def future_until(thread: Thread, now: datetime) -> datetime | None:
 
 
 def below_ceiling(
-    thread: Thread, views: Views | None, matched: Matched, ranks: Ranks, now: datetime
+    thread: Thread,
+    views: Views | None,
+    matched: Matched,
+    ranks: Ranks,
+    now: datetime,
+    *,
+    concerned: bool,
 ) -> list[Guard]:
-    """The guards that end at `lifetime.max`, the first the one to be named."""
+    """The guards that end at `lifetime.max`, the first the one to be named.
+
+    What does not have the thread `concerned` leaves it alone anyway, whatever it says itself.
+    """
     guards = []
     unaged = undated(matched.speaking, thread)
     if unaged is not None:
@@ -95,7 +104,7 @@ def below_ceiling(
         if last is not None and is_kept(last, thread, views, ranks.get(policy.name)):
             guards.append(_open(_why_kept(thread), policy))
     until = kept_until(thread)
-    if matched.concerned and until is not None and until > now:
+    if concerned and until is not None and until > now:
         guards.append(Guard(Reason.KEEP_UNTIL, None, until))
     return guards
 

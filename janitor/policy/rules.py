@@ -139,13 +139,17 @@ class Lifetime:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Everything that decides, as one value. The order of `rules` never matters."""
+    """Everything that decides, as one value. The order of `rules` never matters.
+
+    `expire` has, by the name of a source, how long after its row vanished a thread is to go.
+    """
 
     rules: tuple[Policy, ...] = ()
     mode: Mode = Mode.AUDIT
     lifetime: Lifetime = field(default_factory=Lifetime)
     limits: Limits = field(default_factory=Limits)
     release_grace: timedelta = timedelta(days=7)
+    expire: Mapping[str, timedelta] = field(default_factory=dict)
 
     def mode_of(self, policy: str) -> Mode:
         """The mode of the policy of that name; audit wins where file and policy differ."""

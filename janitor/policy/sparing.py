@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from janitor.model import Hold, Metadata, Thread
+from janitor.policy.expiry import expiry_of
 from janitor.policy.matching import Match, match_hold, views_of
 from janitor.policy.protections import Ranks, hold_ends_at, is_kept
 from janitor.policy.rulebook import rulebook
@@ -58,7 +59,7 @@ def protectors(
     """What certainly keeps a thread from removal because of its metadata, and until when it can.
 
     Names are `hold:NAME`, `policy:NAME` and `except:NAME`, in order. At `lifetime.max` only holds,
-    `keep: forever` and `delete: never` still count.
+    `keep: forever` and `delete: never` still count; where a vanished row expires, no `except` does.
     """
     views = views_of(thread)
     matched = rulebook(policies).matched(thread.key, views)
@@ -74,7 +75,9 @@ def protectors(
             found[f"policy:{one.name}"] = NEVER
         elif last is not None and is_kept(last, thread, views, ranks.get(one.name)):
             found[f"policy:{one.name}"] = ceiling
-    found |= {f"except:{one.name}": ceiling for one in matched.excluded if _removes(one)}
+    expiry = expiry_of(thread, policies.expire)
+    until = ceiling if expiry is None else min(ceiling, expiry.at)
+    found |= {f"except:{one.name}": until for one in matched.excluded if _removes(one)}
     return {name: found[name] for name in sorted(found) if found[name] > now}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from janitor.model import Hold, Reason, Stage, Thread
+from janitor.policy.expiry import VANISHED, doubts, expiry_of, hastened
 from janitor.policy.matching import views_of
 from janitor.policy.protections import Guard, Ranks, above_ceiling, below_ceiling, future_until
 from janitor.policy.rulebook import Matched, rulebook
@@ -27,6 +28,9 @@ from janitor.policy.schedule import (
 CEILING = "lifetime.max"
 """The name under which a thread is deleted when the ceiling alone asks for it."""
 
+APART = (CEILING, VANISHED)
+"""What removes without being a policy; it is counted, limited, paused and named like one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -34,7 +38,8 @@ class Case:
 
     `times` are final: protections, floor and ceiling are in them. `guards` stand against the
     removing stages, the first the one to be named. `floor` is `lifetime.min` as a moment, `start`
-    the first moment at which any stage may happen.
+    the first moment at which any stage may happen, `expiry` when a vanished row alone asks for
+    removal.
     """
 
     thread: Thread
@@ -45,6 +50,7 @@ class Case:
     floor: datetime
     start: datetime
     at_ceiling: bool
+    expiry: Due | None = None
 
     def pending(self) -> list[tuple[Stage, Due]]:
         """The stages still ahead, in order, with their times."""
@@ -74,25 +80,29 @@ def weigh(
     matched = rulebook(policies).matched(thread.key, views)
     floor = floor_of(thread, policies.lifetime)
     ceiling = ceiling_of(thread, policies.lifetime)
+    never = never_deleted(matched) is not None
+    expiry = None if never else expiry_of(thread, policies.expire)
+    concerned = matched.concerned or expiry is not None
     future = future_until(thread, now)
     above = above_ceiling(thread, views, matched, holds, grace=policies.release_grace, now=now)
-    if future is not None and (matched.concerned or ceiling != NEVER):
+    if future is not None and (concerned or ceiling != NEVER):
         above.append(Guard(Reason.FUTURE_DATED, None, future))
     spared_until = thread.spared_until
-    if spared_until is not None and spared_until > now and (matched.concerned or ceiling != NEVER):
+    if spared_until is not None and spared_until > now and (concerned or ceiling != NEVER):
         above.append(Guard(Reason.RELEASED, None, spared_until))
-    below = below_ceiling(thread, views, matched, ranks, now)
+    below = below_ceiling(thread, views, matched, ranks, now, concerned=concerned)
 
     start = max(floor, future or ALWAYS)
-    times = _spared(schedule(matched.speaking, thread, start, now), below)
+    times = hastened(schedule(matched.speaking, thread, start, now), expiry, start)
+    times = _spared(times, below)
     undo = undo_until(matched.speaking, thread, times.soft_delete, now)
     times = _under(ceiling, start, thread, _not_deleted(times, undo))
     times = _spared(times, above)
-    if never_deleted(matched) is not None:
+    if never:
         times = times._replace(delete=None)
     at_ceiling = ceiling <= now
-    guards = above if at_ceiling else above + below
-    return Case(thread, now, matched, tuple(guards), times, floor, start, at_ceiling)
+    guards = above if at_ceiling else above + below + doubts(expiry)
+    return Case(thread, now, matched, tuple(guards), times, floor, start, at_ceiling, expiry)
 
 
 def never_deleted(matched: Matched) -> str | None:

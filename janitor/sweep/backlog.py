@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from janitor.policy import CEILING, Tripped, tripped
+from janitor.policy import APART, Tripped, tripped
 from janitor.registry import Cursor, Entry, Note, Registry
 from janitor.sweep.parts import Parts
 from janitor.sweep.redecide import rules_digest
@@ -74,7 +74,7 @@ def judge(parts: Parts, backlog: Backlog, now: datetime) -> None:
     last = parts.registry.last_completed(now)
     since = now - last if last else None
     sides = (parts.policies,) if parts.approved is None else (parts.policies, parts.approved)
-    for name in dict.fromkeys([*(rule.name for side in sides for rule in side.rules), CEILING]):
+    for name in dict.fromkeys([*(rule.name for side in sides for rule in side.rules), *APART]):
         living = population.get(name, 0) + backlog.moves[name]
         number = backlog.due[name]
         over = tripped(parts.side_of(name), name, due=number, population=living, since_last=since)

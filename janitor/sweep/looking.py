@@ -88,13 +88,18 @@ class Looking:
 
 
 def _heard(thread: Thread, registered: Thread) -> Thread:
-    """The thread with what the application may have reported since it was looked at."""
+    """The thread with what the application may have reported since it was looked at.
+
+    A row that is in the application's own table again was not gone for good.
+    """
     dates = [at for at in (thread.last_active_at, registered.last_active_at) if at is not None]
     return replace(
         thread,
         last_active_at=max(dates, default=None),
         reported=registered.reported,
         keep_until=registered.keep_until,
+        source=registered.source,
+        vanished_at=registered.vanished_at,
     )
 
 

@@ -81,8 +81,9 @@ def thread(
     items: int | None = None,
     copied: bool = False,
     spared: datetime | None = None,
+    vanished: float | None = None,
 ) -> Thread:
-    """A thread created, last active and marked so many days ago."""
+    """A thread created, last active, marked and gone from its table so many days ago."""
     return Thread(
         Key(project, kind, id),
         state=state,
@@ -95,6 +96,8 @@ def thread(
         soft_deleted_at=None if marked is None else at(-marked),
         copy_is_current=copied,
         spared_until=spared,
+        source=None if vanished is None else "chats",
+        vanished_at=None if vanished is None else at(-vanished),
     )
 
 
@@ -102,8 +105,9 @@ def marked_thread(active: float, marked: float, *, copied: bool = False) -> Thre
     return thread(active, marked=marked, copied=copied, state=State.SOFT_DELETED)
 
 
-def policies(*rules: Policy, life: Lifetime | None = None) -> Policies:
-    return Policies(rules, lifetime=life or Lifetime())
+def policies(*rules: Policy, life: Lifetime | None = None, expire: float | None = None) -> Policies:
+    expiring = {} if expire is None else {"chats": days(expire)}
+    return Policies(rules, lifetime=life or Lifetime(), expire=expiring)
 
 
 @dataclass(frozen=True)
@@ -122,5 +126,6 @@ class Row:
     due: object = ...
     review: object = ...
     life: Lifetime = field(default_factory=Lifetime)
+    expire: float | None = None
     holds: tuple[Hold, ...] = ()
     ranks: Ranks | Mapping[str, int] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
@@ -36,6 +37,8 @@ selectors = st.builds(
     kinds=st.none() | st.frozensets(st.sampled_from((Kind.CONVERSATION, Kind.CHATKIT_THREAD))),
     metadata=st.dictionaries(KEYS, tests, max_size=2),
 )
+NO_EXPIRY: Mapping[str, timedelta] = {}
+EXPIRY: Mapping[str, timedelta] = {"chats": days(0.75)}
 moments = st.integers(-16, 4).map(lambda number: NOW + days(number / 4))
 
 
@@ -77,7 +80,8 @@ def some_policies(draw: st.DrawFn) -> Policies:
         min=st.none() | st.just(days(0.5)),
         max=st.none() | st.just(days(3)),
     )
-    return Policies(tuple(rules), lifetime=draw(life))
+    expire = draw(st.sampled_from((NO_EXPIRY, EXPIRY)))
+    return Policies(tuple(rules), lifetime=draw(life), expire=expire)
 
 
 @st.composite
@@ -96,6 +100,8 @@ def a_thread(draw: st.DrawFn) -> Thread:
         soft_deleted_at=draw(moments) if state is State.SOFT_DELETED else None,
         copy_is_current=draw(st.booleans()),
         spared_until=draw(st.none() | st.none() | moments),
+        source="chats",
+        vanished_at=draw(st.none() | moments),
     )
 
 

@@ -9,16 +9,18 @@ from policy_cases_last import LAST_ONES
 from policy_cases_metadata import METADATA
 from policy_cases_spared import SPARED
 from policy_cases_stages import STAGES
+from policy_cases_vanished import VANISHED
 from policy_facts import NOW, Row, at, policies
 
 from janitor.model import Decision, Reason
 from janitor.policy import decide
 
-ROWS = [*STAGES, *CONFLICTS, *AGE, *METADATA, *LAST_ONES, *SPARED]
+ROWS = [*STAGES, *CONFLICTS, *AGE, *METADATA, *LAST_ONES, *SPARED, *VANISHED]
 
 
 def decided(row: Row, now: datetime = NOW) -> Decision:
-    return decide(row.thread, policies(*row.rules, life=row.life), row.holds, row.ranks, now)
+    given = policies(*row.rules, life=row.life, expire=row.expire)
+    return decide(row.thread, given, row.holds, row.ranks, now)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)

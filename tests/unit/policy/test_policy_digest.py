@@ -40,6 +40,7 @@ def test_order_never_matters() -> None:
         replace(GIVEN, mode=Mode.ENFORCE),
         replace(GIVEN, limits=Limits(max_percent=11)),
         replace(GIVEN, release_grace=days(8)),
+        replace(GIVEN, expire={"chats": days(30)}),
     ],
 )
 def test_every_difference_shows(other: object) -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from policy_facts import archive, days, delete, lifetime, policies, soft, trim
 
-from janitor.policy import CEILING, Policies, Policy, Tripped, allowed_share, tripped
+from janitor.policy import CEILING, VANISHED, Policies, Policy, Tripped, allowed_share, tripped
 from janitor.policy.rules import Limits
 
 SLOW = Policy("p", archive=archive(1), delete=delete(30))
@@ -42,6 +42,12 @@ def test_the_ceiling_counts_as_a_policy_of_its_age() -> None:
     given = policies(life=lifetime(most=10))
     assert allowed_share(given, CEILING, days(1)) == Fraction(1, 5)
     assert allowed_share(given, "matter", days(1)) == Fraction(1, 10)
+
+
+def test_what_vanished_counts_as_a_policy_of_the_shortest_expiry() -> None:
+    given = replace(policies(), expire={"chats": days(30), "mails": days(10)})
+    assert allowed_share(given, VANISHED, days(1)) == Fraction(1, 5)
+    assert allowed_share(policies(), VANISHED, days(1)) == Fraction(1, 10)
 
 
 @pytest.mark.parametrize(

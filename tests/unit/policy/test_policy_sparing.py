@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from policy_facts import NOW, at, days, delete, exists, lifetime, metadata, policies, thread
+from policy_facts import NOW, at, days, delete, exists, lifetime, metadata, policies, soft, thread
 from policy_strategies import a_thread, some_holds, some_policies, some_ranks
 from policy_strategies import metadata as some_metadata
 
-from janitor.model import REMOVING, Hold, Metadata, Thread
+from janitor.model import REMOVING, Hold, Metadata, Stage, Thread
 from janitor.policy import Policies, Policy, Ranks, as_before, decide, spared
 from janitor.policy.rules import KeepLast
 from janitor.policy.sparing import protectors
@@ -22,6 +22,7 @@ LAW = {"department": "legal"}
 ALL = Policy("all", delete=delete(30))
 FOREVER = Policy("law", metadata(department="legal"), keep_forever=True)
 NEVER = Policy("law", metadata(department="legal"), delete=delete(None))
+MARKS = Policy("marks", soft_delete=soft(1), delete=delete(None))
 LAST = Policy("law", metadata(department=exists()), keep_last=KeepLast(2, "department"))
 EXCEPT = replace(ALL, excepts=metadata(department="legal"))
 HELD = Hold("case", metadata=LAW)
@@ -112,6 +113,7 @@ def test_a_grace_that_runs_is_not_cut_short() -> None:
 
 
 @given(a_thread(), some_metadata, some_policies(), some_holds, st.tuples(some_ranks, some_ranks))
+@example(thread(99), {}, policies(MARKS), (), ({}, {}))
 def test_what_protected_it_before_keeps_it_now(
     known: Thread,
     before: Metadata,
@@ -128,7 +130,10 @@ def test_what_protected_it_before_keeps_it_now(
         known, spared_until=None, spared_by=None
     )
     if lost:
-        assert not REMOVING.intersection(decide(found, given, holds, ranks, NOW).stages)
+        # `delete: never` forbids no soft delete, before an edit or after it.
+        never = {f"policy:{one.name}" for one in given.rules if one.delete == delete(None)}
+        forbidden = REMOVING if lost.keys() - never else {Stage.DELETE}
+        assert not forbidden.intersection(decide(found, given, holds, ranks, NOW).stages)
     again = spared(old, found, given, holds, ranks_before=ranks_before, ranks=ranks, now=NOW)
     assert again == found
 

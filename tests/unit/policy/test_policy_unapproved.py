@@ -12,6 +12,7 @@ from policy_strategies import a_thread, some_holds, some_policies, some_ranks, w
 
 from janitor.model import REMOVING, Decision, Hold, Reason, Stage, Thread
 from janitor.policy import (
+    APART,
     Policies,
     Ranks,
     decide,
@@ -112,7 +113,7 @@ def test_whoever_tightens_has_a_name(
     old, new = sides
     name = first_to_remove(thread, new, NOW)
     if tightened(thread, old, new, holds, old_ranks=ranks, new_ranks=ranks, now=NOW):
-        known = {rule.name for side in sides for rule in side.rules} | {"lifetime.max", None}
+        known = {rule.name for side in sides for rule in side.rules} | {*APART, None}
         assert name in known
 
 
