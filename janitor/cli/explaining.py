@@ -68,6 +68,8 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
     case = weigh(thread, config.policies, holds, ranks, at)
     return {
         **row_of(entry),
+        "source": thread.source,
+        "vanished_at": thread.vanished_at,
         "decision": {
             "stage": decision.stage or "none",
             "stages": decision.stages,

@@ -112,13 +112,14 @@ def _opened(settings: Settings, url: str | None) -> Registry:
 def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:
     """Refuse a name that nothing bears; a configuration that is broken names nothing."""
     from janitor.config import load
+    from janitor.policy import APART
 
     try:
         config = load(settings.config_path(), environment=False)
     except ConfigError:
         return
     _require("--project", project, [*config.projects])
-    _require("--policy", policy, [rule.name for rule in config.policies.rules])
+    _require("--policy", policy, [*(rule.name for rule in config.policies.rules), *APART])
 
 
 def _require(option: str, name: str | None, known: list[str]) -> None:

@@ -214,15 +214,19 @@ class Live:
         return application(metrics, health, access, self._operations().routes())
 
     def _operations(self) -> Operations:
+        from janitor.policy import APART
         from janitor.service import Operations
 
         return Operations(
             self._registry.pause,
             self._registry.resume,
             projects=lambda: frozenset(self._config.projects),
-            policies=lambda: frozenset(rule.name for rule in self._config.policies.rules),
+            policies=lambda: frozenset([*self._policy_names(), *APART]),
             now=self._time.now,
         )
+
+    def _policy_names(self) -> list[str]:
+        return [rule.name for rule in self._config.policies.rules]
 
     def _access(self) -> Access:
         from janitor.service import Access, Scope, Token

@@ -83,10 +83,14 @@ def _sources(form: FileForm, directory: Path) -> dict[str, Source]:
             name,
             one.project or only,
             _sql(one, directory),
-            one.on_vanish.expire_after if isinstance(one.on_vanish, ExpireForm) else None,
+            _expire_after(one),
         )
         for name, one in form.sources.items()
     }
+
+
+def _expire_after(form: SourceForm) -> timedelta | None:
+    return form.on_vanish.expire_after if isinstance(form.on_vanish, ExpireForm) else None
 
 
 def _sql(form: SourceForm, directory: Path) -> SqlSettings:
@@ -147,6 +151,11 @@ def _policies(form: FileForm) -> Policies:
         lifetime=Lifetime(form.lifetime.min, form.lifetime.max),
         limits=Limits(**form.limits.model_dump()),
         release_grace=form.holds.release_grace,
+        expire={
+            name: after
+            for name, one in form.sources.items()
+            if (after := _expire_after(one)) is not None
+        },
     )
 
 

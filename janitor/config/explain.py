@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
-from janitor.config.settings import Config, Project
+from janitor.config.settings import Config, Project, Source
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
 
@@ -60,6 +60,7 @@ def _summary(config: Config) -> Iterator[str]:
     yield f"archive {config.archive.path}"
     yield from (_pace(project) for project in config.projects.values())
     yield from _lifetime(config.policies.lifetime)
+    yield from (_vanishing(source) for source in config.sources.values())
     remembered = format_duration(config.tombstones_keep_for)
     yield f"what was deleted is remembered, without its text, for {remembered}"
     yield _service(config)
@@ -91,6 +92,17 @@ def _lifetime(lifetime: Lifetime) -> Iterator[str]:
             f"every thread is due for deletion {ceiling} after creation, whatever policies say, "
             "unless it is held, kept forever, busy or of unknown metadata"
         )
+
+
+def _vanishing(source: Source) -> str:
+    if source.expire_after is None:
+        return f"source {source.name}: what vanishes from it is kept as ever"
+    after = format_duration(source.expire_after)
+    return (
+        f"source {source.name}: what vanishes from it is due for deletion {after} later, or "
+        f"{after} after its last activity where that is later still, whatever policies say, "
+        "unless anything keeps it; it counts as `sources.on_vanish`"
+    )
 
 
 def _policy(rule: Policy, policies: Policies) -> Iterator[str]:

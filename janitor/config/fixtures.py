@@ -69,6 +69,8 @@ class ThreadForm(Form):
     state: Annotated[State, Field(strict=False)] = State.ACTIVE
     soft_deleted_at: Time | None = None
     keep_until: TimeOrForever | None = None
+    source: str | None = None
+    vanished_at: Time | None = None
 
 
 class HoldForm(Form):
@@ -160,6 +162,11 @@ def _problems(form: OneForm | ManyForm, at: DocumentPath) -> Iterator[Problem]:
     for index, one in enumerate(ids):
         if one in ids[:index]:
             yield Problem((*at, "threads", index), f"a second thread has the id {one}")
+    for index, thread in enumerate(threads):
+        if thread.vanished_at is not None and thread.source is None:
+            place = ("thread",) if isinstance(form, OneForm) else ("threads", index)
+            message = "name the `source` from which it vanished"
+            yield Problem((*at, *place, "vanished_at"), message, at_key=True)
     for name, expect in expected.items():
         path = (*at, "expect") if isinstance(form, OneForm) else (*at, "expect", name)
         if name not in ids:
@@ -203,6 +210,8 @@ def _thread(form: ThreadForm, now: datetime) -> Thread:
         soft_deleted_at=form.soft_deleted_at,
         copy=_copy(form, now) if copied else None,
         copy_is_current=copied,
+        source=form.source,
+        vanished_at=form.vanished_at,
     )
 
 

@@ -65,11 +65,14 @@ class Case:
         return [(stage, due) for stage, due in ahead if due is not None and due.at != NEVER]
 
     def of_each(self) -> dict[str, Times]:
-        """The times that each speaking policy would have alone, by its name."""
-        return {
+        """The times that each speaking policy, and an expiry, would have alone, by its name."""
+        each = {
             one.name: schedule((one,), self.thread, self.start, self.now)
             for one in self.matched.speaking
         }
+        if self.expiry is not None:
+            each[VANISHED] = hastened(Times(), self.expiry, self.start)
+        return each
 
 
 def weigh(

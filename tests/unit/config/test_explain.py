@@ -41,6 +41,14 @@ def test_the_sum_of_upstream_and_archive_is_done() -> None:
     assert "30d + 90d = 120d after the last activity, and no longer than 400d" in text
 
 
+def test_what_vanishes_from_a_source_is_said() -> None:
+    sql = {"url": "sqlite:///app.db", "query": "SELECT id FROM chats", "watermark": None}
+    text, _ = said(TRIAL, sources={"chats": {"sql": sql, "on_vanish": {"expire_after": "30d"}}})
+    assert "source chats: what vanishes from it is due for deletion 30d later" in text
+    text, _ = said(TRIAL, sources={"chats": {"sql": sql}})
+    assert "source chats: what vanishes from it is kept as ever" in text
+
+
 @pytest.mark.parametrize(
     ("after", "share"), [("30d", "10 %"), ("7d", "28.6 %"), ("1d", "100 %"), ("1h", "100 %")]
 )

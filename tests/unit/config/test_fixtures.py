@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,23 @@ def test_times_mean_utc_and_offsets_count(tmp_path: Path) -> None:
         for text in (spelled, f'"{spelled}"'):
             (fixture,) = loaded(tmp_path, THREAD.replace("2026-01-31T00:00:00Z", text))
             assert fixture.now == datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def test_a_thread_may_have_vanished_from_its_source(tmp_path: Path) -> None:
+    more = "source: chats, vanished_at: 2026-01-02, metadata: {}, kind:"
+    text = THREAD.replace("kind:", more).replace("stage: delete", "due_at: 2026-01-17")
+    (fixture,) = loaded(tmp_path, text)
+    expiring = replace(POLICIES, expire={"chats": timedelta(days=15)})
+    assert try_out(fixture, expiring) == ()
+    (difference,) = try_out(fixture, replace(POLICIES, expire={"mails": timedelta(days=15)}))
+    assert difference.actual == "2026-01-31T00:00:00Z"
+
+
+def test_what_vanished_names_where_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, THREAD.replace("kind:", "vanished_at: 2026-01-02, kind:"))
+    (found,) = caught.value.refusals
+    assert found.message == "name the `source` from which it vanished"
 
 
 def test_a_met_expectation_differs_in_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from policy_facts import Row, at, delete, lifetime, metadata, soft, thread
+from policy_facts import Row, archive, at, delete, lifetime, metadata, soft, thread
 from policy_rules import COPY, EXCEPT, FULL, HOLD, KEPT, LAST, LAW, LEGAL, NEVER, REST, SLOW, UNDO
 
 from janitor.model import State
@@ -13,6 +13,7 @@ from janitor.policy.rules import AgeFrom
 
 GONE = "sources.on_vanish"
 YEAR = Policy("year", metadata(plan="trial"), delete=delete(365))
+LATE = Policy("late", metadata(plan="trial"), archive=archive(300))
 MARKED = Policy("marked", metadata(plan="trial"), soft_delete=soft(200))
 BIRTH = Policy("birth", metadata(plan="trial"), age_from=AgeFrom.CREATED, delete=delete(2000))
 BORN = Policy("born", metadata(plan="trial"), age_from=AgeFrom.CREATED, delete=delete(99))
@@ -36,7 +37,8 @@ DATES = [
 STAGED = [
     RowOf("an expiry copies first", (COPY,), thread(1, vanished=30), "", "not_due", "copy", 6, 6),
     RowOf("expired, not yet copied", (FULL,), thread(40, vanished=30), "archive soft_delete"),
-    RowOf("the copy falls due with it", (KEPT,), thread(40, vanished=40), "archive delete"),
+    RowOf("a late copy falls due with it", (LATE,), thread(40, vanished=30), "archive delete"),
+    RowOf("copied already by its policy", (KEPT,), thread(40, vanished=40), "archive delete"),
     RowOf(
         "expired and copied", (COPY,), thread(40, vanished=30, copied=True), "delete", None, GONE
     ),

@@ -1,0 +1,102 @@
+"""What vanished from the application's own table goes when that says so, and not before."""
+
+from __future__ import annotations
+
+import pytest
+from sweep_world import DAY, NOW, World, enforced, path_of
+
+from janitor.emulator import Fault, How
+from janitor.model import Hold, Key, Kind, State
+from janitor.policy import VANISHED
+from janitor.policy.rules import Archive, Delete, Policy
+from janitor.registry import Pause, Registration
+
+EXPIRE = {"chats": 30 * DAY}
+YEAR = Policy("year", delete=Delete(365 * DAY))
+COPIES = Policy("copies", archive=Archive(after=300 * DAY, keep_for=90 * DAY))
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.policies = enforced(YEAR, expire=EXPIRE)
+    return world
+
+
+def feed(world: World, *keys: Key) -> None:
+    said = [Registration(key, metadata={}, source="chats") for key in keys]
+    world.registry.register(said, world.now)
+
+
+def vanish(world: World, number: int = 1) -> list[Key]:
+    """Chats of the source, all of which have just vanished from it."""
+    keys = [world.add(Kind.THREAD, items=0, metadata={}) for _ in range(number)]
+    feed(world, *keys)
+    world.sweep()
+    assert world.registry.vanish("pass", "chats", NOW + DAY, world.now) == number
+    return keys
+
+
+def test_it_goes_at_its_time_and_not_a_second_before(world: World) -> None:
+    [key] = vanish(world)
+    world.advance(30 * DAY - DAY / 86400)
+    world.sweep()
+    assert (world.state(key), world.entry(key).policy) == (State.ACTIVE, VANISHED)
+    assert world.entry(key).review_at == NOW + 30 * DAY
+    world.advance(DAY / 86400)
+    world.sweep()
+    assert (world.state(key), world.entry(key).policy) == (State.DELETED, VANISHED)
+    assert not world.server.exists(key.id)
+
+
+def test_what_no_policy_matches_goes_too_and_what_is_held_stays(world: World) -> None:
+    world.policies = enforced(expire=EXPIRE)
+    loose, held = vanish(world, 2)
+    world.registry.add_hold(Hold("court", ids=frozenset([held.id])), world.now)
+    world.advance(30 * DAY)
+    world.sweep()
+    assert (world.state(loose), world.state(held)) == (State.DELETED, State.ACTIVE)
+    assert world.server.exists(held.id)
+
+
+def test_a_table_that_was_emptied_trips_the_limit(world: World) -> None:
+    keys = vanish(world, 25)
+    world.sweep()
+    world.advance(29 * DAY)
+    world.sweep()  # a sweep long ago would lift the limit by the downtime
+    world.advance(DAY)
+    report = world.sweep()
+    assert report.exit_code == 4
+    assert set(report.backlog.tripped) == {VANISHED}
+    assert {world.state(key) for key in keys} == {State.ACTIVE}
+
+
+def test_a_copy_goes_first_and_one_that_fails_keeps_it(world: World) -> None:
+    world.policies = enforced(COPIES, expire=EXPIRE)
+    [key] = vanish(world)
+    world.advance(30 * DAY)
+    world.server.add_fault(Fault(How.STATUS, "GET", f"/threads/{key.id}/messages", times=None))
+    world.sweep()
+    assert (world.state(key), world.objects()) == (State.ACTIVE, [])
+    assert world.server.exists(key.id)
+
+
+def test_a_row_that_is_back_last_of_all_keeps_it(world: World) -> None:
+    [key] = vanish(world)
+    world.advance(30 * DAY)
+    world.on("GET", f"{path_of(key)}/runs", lambda: feed(world, key), skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.state(key) is State.ACTIVE
+    assert world.entry(key).intent is None
+    assert world.reasons(key)[-1] == "not_due"
+
+
+def test_a_pause_of_what_vanished_keeps_it(world: World) -> None:
+    [key] = vanish(world)
+    world.registry.pause(Pause(f"policy:{VANISHED}", "a look first", "ops", world.now))
+    world.advance(30 * DAY)
+    world.sweep()
+    assert world.state(key) is State.ACTIVE
+    world.registry.resume(f"policy:{VANISHED}")
+    world.sweep()
+    assert world.state(key) is State.DELETED
