@@ -15,6 +15,7 @@ from janitor.drivers.guard import (
     StaleError,
     resting_on,
 )
+from janitor.drivers.listing import Listed, Listing, LostPlaceError, UnlistedError
 
 __all__ = [
     "Driver",
@@ -23,11 +24,15 @@ __all__ = [
     "Guard",
     "GuardedTransport",
     "IsKnown",
+    "Listed",
+    "Listing",
     "Look",
+    "LostPlaceError",
     "Outbound",
     "StaleError",
     "StillWanted",
     "TornError",
+    "UnlistedError",
     "connect",
     "read_only",
     "resting_on",

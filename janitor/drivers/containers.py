@@ -24,9 +24,10 @@ from janitor.drivers.answers import (
 from janitor.drivers.api import Api, Query, Reply
 from janitor.drivers.driver import IsKnown, StillWanted, TornError
 from janitor.drivers.emptying import empty
+from janitor.drivers.listing import Listing, read_listing, unlisted
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
-from janitor.errors import BusyError, GoneError, RefusedError
+from janitor.errors import BusyError, DriverError, GoneError, RefusedError
 from janitor.model import Kind, Probe, Record
 
 
@@ -97,6 +98,20 @@ class ContainerDriver:
         for part in self.parts:
             async for record in self._part(id, part):
                 yield record
+
+    async def list_page(self, after: str | None = None) -> Listing:
+        """See `Driver.list_page`."""
+        subject = f"{self.kind} of project {self._api.endpoint.name}"
+        query = _oldest_first(after)
+        try:
+            reply = await self._api.get(
+                self.trait.path, subject=subject, headers=self._headers, query=query
+            )
+        except DriverError as error:
+            promised = self.trait.listable
+            raise unlisted(error, subject, after, promised=promised) from error
+        page = read_page(reply.body, subject)
+        return read_listing(page, self.noun, subject, follows_last_id=self.follows_last_id)
 
     async def delete(
         self,
@@ -187,8 +202,7 @@ class ContainerDriver:
         page_of = self._bare_page if optional else self._page
 
         async def fetch(after: str | None) -> Page:
-            query = {"order": "asc", "limit": PAGE} | ({} if after is None else {"after": after})
-            return await page_of(id, part, query)
+            return await page_of(id, part, _oldest_first(after))
 
         return walk(fetch, follows_last_id=self.follows_last_id, subject=self._subject(id))
 
@@ -257,6 +271,10 @@ class ContainerDriver:
             raise RefusedError(
                 f"{self._subject(id)}: an object nested too deeply to be written again; kept"
             ) from None
+
+
+def _oldest_first(after: str | None) -> Query:
+    return {"order": "asc", "limit": PAGE} | ({} if after is None else {"after": after})
 
 
 def _written(body: Body) -> bytes:

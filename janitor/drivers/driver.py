@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import NoReturn, Protocol
 
+from janitor.drivers.listing import Listing
 from janitor.errors import BusyError
 from janitor.model import Kind, Probe, Record
 
@@ -42,6 +43,14 @@ class Driver(Protocol):
 
         The export is complete when the iterator ends; an end that cannot be believed raises
         `RefusedError`, so records yielded before must not be kept.
+        """
+        ...
+
+    async def list_page(self, after: str | None = None) -> Listing:
+        """A page of all containers of this kind, oldest first; `after` is where the last one led.
+
+        Raises `UnlistedError` where the server does not list this kind, `LostPlaceError` where it
+        no longer knows `after`.
         """
         ...
 
@@ -90,6 +99,9 @@ class _ReadOnly:
 
     def export(self, id: str) -> AsyncIterator[Record]:
         return self._driver.export(id)
+
+    async def list_page(self, after: str | None = None) -> Listing:
+        return await self._driver.list_page(after)
 
     async def delete(
         self,

@@ -28,7 +28,7 @@ async def walk(fetch: Fetch, *, follows_last_id: bool, subject: str) -> AsyncIte
             yield item
         if not page.has_more:
             return
-        after = _cursor(page, subject, follows_last_id=follows_last_id)
+        after = cursor_of(page, subject, follows_last_id=follows_last_id)
     raise RefusedError(f"{subject}: a list of more than {MOST_PAGES} pages; incomplete, kept")
 
 
@@ -38,7 +38,8 @@ def _note(id: str, seen: set[str], subject: str) -> None:
     seen.add(id)
 
 
-def _cursor(page: Page, subject: str, *, follows_last_id: bool) -> str:
+def cursor_of(page: Page, subject: str, *, follows_last_id: bool) -> str:
+    """Where the page that says that there is more leads on; `RefusedError` where nowhere."""
     last = page.items[-1]["id"] if page.items else None
     if last is None or (follows_last_id and page.last_id != last):
         raise RefusedError(f"{subject}: a list that goes on without saying where; incomplete, kept")

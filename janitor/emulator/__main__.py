@@ -20,6 +20,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--quota", action="append", metavar="METHOD=PER_MINUTE")
     parser.add_argument("--items-vanish", action="store_true", help="with their conversation")
+    parser.add_argument("--lists-all", action="store_true", help="as some servers do")
     parser.add_argument("--seed", type=int, help="makes ids repeatable")
     return parser.parse_args()
 
@@ -33,6 +34,7 @@ def main() -> None:
         latency=arguments.latency,
         quota=quota,
         items_outlive=not arguments.items_vanish,
+        lists_all=arguments.lists_all,
         seed=arguments.seed,
     )
     served = emulator.serve(arguments.port)

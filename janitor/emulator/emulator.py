@@ -29,7 +29,8 @@ class Emulator:
     before every answer, in seconds; `quota` maps a method to its requests per `quota_window`
     seconds of `quota_clock`, and unless it is `quota_named` no header tells of it.
     `items_outlive` keeps the items of a deleted conversation, as the API documents;
-    they are seen by `items` alone. `seed` makes ids repeatable across processes.
+    they are seen by `items` alone. `lists_all` lists conversations and Assistants threads, too,
+    as some servers do and OpenAI does not. `seed` makes ids repeatable across processes.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Emulator:
         quota_named: bool = True,
         quota_clock: Callable[[], float] = time.monotonic,
         items_outlive: bool = True,
+        lists_all: bool = False,
         seed: int | None = None,
     ) -> None:
         self.clock = clock or Clock()
-        self._world = World(self.clock, items_outlive=items_outlive, seed=seed)
+        self._world = World(self.clock, items_outlive=items_outlive, lists_all=lists_all, seed=seed)
         quotas = Quota(quota, quota_window, named=quota_named, clock=quota_clock)
         self._site = Site(self._world, dict(keys or KEYS), quotas, latency)
 
@@ -63,6 +65,15 @@ class Emulator:
     @latency.setter
     def latency(self, seconds: float) -> None:
         self._site.latency = seconds
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether conversations and Assistants threads are listed; settable while it serves."""
+        return self._world.lists_all
+
+    @lists_all.setter
+    def lists_all(self, lists: bool) -> None:
+        self._world.lists_all = lists
 
     def serve(self, port: int = 0) -> Served:
         """Serve on loopback; use it in a `with` statement. Port 0 takes a free one."""

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from janitor.emulator import strikes
 from janitor.emulator.faults import Fault, How
 from janitor.emulator.log import Entry
-from janitor.emulator.site import BASE, TABLE, Answer, Asked, Site
+from janitor.emulator.site import BASE, Answer, Asked, Site, table_of
 
 
 class Gate:
@@ -41,7 +41,7 @@ class Gate:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         key = _key(headers)
         path, method = scope["path"][len(BASE) :], scope["method"]
-        route, params = TABLE.find(method, path) or (None, {})
+        route, params = table_of(self._site.world).find(method, path) or (None, {})
         entry = self._log(method, path, key)
         if route is not None:
             entry.kind, entry.call = route.kind, route.call

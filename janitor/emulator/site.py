@@ -8,7 +8,7 @@ from functools import cached_property
 
 import orjson
 
-from janitor.emulator import agents, chatkit, conversations, responses, runs, threads
+from janitor.emulator import agents, chatkit, conversations, lists, responses, runs, threads
 from janitor.emulator.errors import (
     ApiError,
     Json,
@@ -35,6 +35,13 @@ TABLE = Table(
         *agents.ROUTES,
     )
 )
+WIDER = Table((*TABLE.routes, *lists.ROUTES))
+"""With the lists that the API does not have, for a server that has them."""
+
+
+def table_of(world: World) -> Table:
+    """The calls that the server has."""
+    return WIDER if world.lists_all else TABLE
 
 
 @dataclass(frozen=True, slots=True)

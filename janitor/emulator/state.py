@@ -82,9 +82,12 @@ class Reply:
 class World:
     """Everything behind one base URL. Whoever reads or writes it holds `lock`."""
 
-    def __init__(self, clock: Clock, *, items_outlive: bool, seed: int | None = None) -> None:
+    def __init__(
+        self, clock: Clock, *, items_outlive: bool, lists_all: bool = False, seed: int | None = None
+    ) -> None:
         self.clock = clock
         self.items_outlive = items_outlive
+        self.lists_all = lists_all
         self.lock = threading.RLock()
         self.containers: dict[str, Container] = {}
         self.replies: dict[str, Reply] = {}

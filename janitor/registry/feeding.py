@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from janitor.model import LIVE, Key, Kind
+from janitor.model import LIVE, Key, Kind, State
 from janitor.registry.entries import Entry, Registered, Registration
 from janitor.registry.reading import KEY, beyond
 from janitor.registry.registration import Registering, check
@@ -83,6 +83,16 @@ class Feeding(Registering):
     def cursor(self, round: str) -> str | None:
         """Where a round that was cut short goes on; `None`: it begins."""
         return self._meta(CURSOR + round)
+
+    def states_of(self, project: str, kind: Kind, ids: Iterable[str]) -> dict[str, State]:
+        """The state of each of these that is registered, tombstones too; a mere look."""
+        place = (THREAD.c.project == project, THREAD.c.kind == kind)
+        found: dict[str, State] = {}
+        with self._reading() as connection:
+            for chunk in batches(sorted(set(ids))):
+                named = select(THREAD.c.id, THREAD.c.state).where(*place, THREAD.c.id.in_(chunk))
+                found.update((row.id, row.state) for row in connection.execute(named))
+        return found
 
     def unseen(
         self, round: str, fed: Fed, before: datetime, after: Key | None = None

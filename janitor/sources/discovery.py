@@ -1,0 +1,258 @@
+"""Discovery: what a project has of one kind is registered, and what it lacks is told.
+
+A pass goes by pages. Each is registered and left behind in one transaction, so that a pass that
+is cut short goes on where it stopped. Nothing is ever removed or marked for not being listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from janitor.drivers import Driver, Listing, LostPlaceError, UnlistedError
+from janitor.errors import (
+    AccessError,
+    DriverError,
+    JanitorError,
+    LockedError,
+    RefusedError,
+    StoppedError,
+)
+from janitor.model import Key, Kind, State
+from janitor.registry import Fed, Registered, Registration, Registry
+from janitor.sources.passes import Passes
+
+MOST_PAGES = 100_000
+"""Ten million containers; a list that goes on behind that never ends."""
+RESTARTS = 3
+PATIENCE = timedelta(seconds=10)
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is walked: a project's containers of one kind, by the driver that lists them.
+
+    `access` is the fingerprint of endpoint and credential: under another one a pass begins anew.
+    """
+
+    project: str
+    kind: Kind
+    driver: Driver
+    access: str
+
+    @property
+    def round(self) -> str:
+        """The name of its passes."""
+        return f"discover:{self.project}:{self.kind}"
+
+    def key(self, id: str) -> Key:
+        """The key of one of its containers."""
+        return Key(self.project, self.kind, id)
+
+
+@dataclass(slots=True)
+class Found:
+    """How a pass went: what was listed and registered by this call, and what was not listed.
+
+    `absent` counts the living threads registered before the pass that the whole list lacks, known
+    only where it was walked to its end (`is_whole`). `is_listed` is false where the server has no
+    such list. `failure` says why the pass ended before the list did.
+    """
+
+    place: Place
+    listed: int = 0
+    registered: Registered = field(default_factory=Registered)
+    unfit: int = 0
+    absent: int = 0
+    is_listed: bool = True
+    is_whole: bool = False
+    is_resumed: bool = False
+    failure: JanitorError | None = None
+
+
+async def discover(
+    registry: Registry,
+    place: Place,
+    clock: Clock,
+    *,
+    stop: threading.Event | None = None,
+    tell: Callable[[Key], None] = lambda _: None,
+) -> Found:
+    """Walk one list to its end, register what it names, and `tell` each thread that it lacks.
+
+    What was registered stays, however the pass ends. Cut short, the next call goes on behind the
+    last page; a list that cannot be believed is begun anew.
+
+    Raises:
+        StoreError: The registry failed.
+        StoppedError: `stop` was set.
+    """
+    found, passes = Found(place), Passes(registry, place.round, place.access)
+    try:
+        with _alone(registry, place):
+            await _Walk(registry, found, passes, clock, stop).walk()
+            await asyncio.to_thread(_compare, registry, found, passes.begun_at, tell)
+            passes.end(clock())
+    except UnlistedError:
+        found.is_listed = False
+        passes.end(clock())
+    except (AccessError, DriverError, LockedError) as error:
+        found.failure = error
+        if isinstance(error, RefusedError):
+            passes.end(clock())
+    return found
+
+
+@contextmanager
+def _alone(registry: Registry, place: Place) -> Iterator[None]:
+    """Keep other janitors from walking the same list; two on one pass would see it loop."""
+    mark = hashlib.sha256(place.round.encode()).hexdigest()
+    with ExitStack() as stack:
+        with registry.opening(PATIENCE):
+            if registry.workers(mark):
+                raise LockedError(f"{place.round}: another janitor walks this list; left to it")
+            stack.enter_context(registry.working(mark))
+        yield
+
+
+class _Walk:
+    def __init__(
+        self,
+        registry: Registry,
+        found: Found,
+        passes: Passes,
+        clock: Clock,
+        stop: threading.Event | None,
+    ) -> None:
+        self._registry = registry
+        self._stop = stop
+        self._found = found
+        self._place = found.place
+        self._passes = passes
+        self._clock = clock
+
+    async def walk(self) -> None:
+        """Take every page in, from where the last pass stopped or from the beginning."""
+        after = self._passes.begin(self._clock())
+        self._found.is_resumed = after is not None
+        for _ in range(RESTARTS):
+            try:
+                return await self._pages(after)
+            except LostPlaceError:  # what the list was to go on behind is gone by now
+                self._passes.anew(self._clock())
+                after = None
+        raise self._broken("its place was lost again and again")
+
+    async def _pages(self, after: str | None) -> None:
+        for _ in range(MOST_PAGES):
+            if self._stop is not None and self._stop.is_set():
+                raise StoppedError("asked to stop amid a list; the next pass goes on there")
+            page = await self._place.driver.list_page(after)
+            await asyncio.to_thread(self._take, page, after)
+            if page.after is None:
+                self._found.is_whole = True
+                return
+            after = page.after
+        raise self._broken("it does not end")
+
+    def _take(self, page: Listing, after: str | None) -> None:
+        found, now = self._found, self._clock()
+        named = [Registration(self._place.key(one.id), one.created_at) for one in page.listed]
+        cursor = page.after or (page.listed[-1].id if page.listed else after)
+        found.unfit += page.unfit
+        if cursor is None:
+            return  # an empty list
+        taken = self._registry.take(self._place.round, named, now, cursor=cursor)
+        found.registered += taken.registered
+        found.listed += len(named) - taken.again
+        if taken.again or (cursor == after and page.after is not None):
+            raise self._broken("it names again what it has named before: a loop")
+
+    def _broken(self, why: str) -> RefusedError:
+        return RefusedError(
+            f"{self._place.round}: the list cannot be believed, {why}; stopped. "
+            f"{self._found.registered.added} threads were added by this call and stay, none was "
+            "removed, and what it lacks is not known"
+        )
+
+
+def _compare(
+    registry: Registry, found: Found, begun_at: datetime | None, tell: Callable[[Key], None]
+) -> None:
+    """Tell what is known here and absent upstream: reported, never removed."""
+    place, after = found.place, None
+    fed = Fed(project=place.project, kind=place.kind)
+    while begun_at and (page := registry.unseen(place.round, fed, begun_at, after)):
+        for entry in page:
+            if entry.thread.state is not State.DELETING:
+                found.absent += 1
+                tell(entry.thread.key)
+        after = page[-1].thread.key
+
+
+async def preview(registry: Registry, place: Place) -> Found:
+    """Walk one list and count what `discover` would add and what it would miss; writes nothing.
+
+    Memory stays the same however long the list is: ids are not held, so a list that names a
+    container twice is found out only where its cursors come again, and what is absent is told
+    as a number, not by name.
+    """
+    found = Found(place)
+    try:
+        known = await _preview_pages(registry, found)
+    except UnlistedError:
+        found.is_listed = False
+    except (AccessError, DriverError) as error:
+        found.failure = error
+    else:
+        found.is_whole = True
+        found.absent = max(0, await asyncio.to_thread(_living, registry, place) - known)
+    return found
+
+
+async def _preview_pages(registry: Registry, found: Found) -> int:
+    """Count all pages; how many living threads of the registry they name."""
+    place, after, known = found.place, None, 0
+    loops = Cycle()
+    while True:
+        page = await place.driver.list_page(after)
+        ids = [one.id for one in page.listed]
+        states = await asyncio.to_thread(registry.states_of, place.project, place.kind, ids)
+        known += sum(state in PRESENT for state in states.values())
+        found.listed, found.unfit = found.listed + len(ids), found.unfit + page.unfit
+        found.registered += Registered(added=len(ids) - len(states), unchanged=len(states))
+        if (after := page.after) is None:
+            return known
+        if loops.closes(after):
+            raise RefusedError(f"{place.round}: the list comes back to where it was: a loop")
+
+
+PRESENT = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
+
+
+def _living(registry: Registry, place: Place) -> int:
+    return sum(registry.states().get((place.project, place.kind, state), 0) for state in PRESENT)
+
+
+class Cycle:
+    """Finds out in constant memory that a sequence repeats itself (Brent's algorithm)."""
+
+    def __init__(self) -> None:
+        self._marked: str | None = None
+        self._steps, self._reach = 0, 1
+
+    def closes(self, cursor: str) -> bool:
+        """Whether this is where it was before; told at the latest after thrice the way."""
+        if cursor == self._marked:
+            return True
+        self._steps += 1
+        if self._steps == self._reach:
+            self._marked, self._steps, self._reach = cursor, 0, self._reach * 2
+        return False
