@@ -17,10 +17,15 @@ from janitor.model import Kind
 ONE_TRANSACTION = "all that the call does, for whoever made it and hears no answer: done or not"
 ONLY_ASKS = "asks the server and changes nothing; what is asked there decides what is sent later"
 SPOOLED = "the application's side: it dies in tests of its own; a line arrives twice at worst"
+LISTED = "a page of a list or a foreign table; is killed in tests of its own and goes on behind it"
 ELSEWHERE = {
     "cli/check.py:init_command": "writes a file for a person, who sees it and can do it again",
     "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
+    "drivers/containers.py:list_page": LISTED,
     "registry/approving.py:approve": ONE_TRANSACTION,
+    "registry/feeding.py:_vanish_page": LISTED,
+    "registry/feeding.py:end_round": LISTED,
+    "registry/feeding.py:take": LISTED,
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
     "registry/inbox.py:append": ONE_TRANSACTION,
