@@ -30,12 +30,19 @@ class AdvisoryLock:
     """
 
     def __init__(
-        self, database: Database, key: int, wait: timedelta, *, shared: bool = False
+        self,
+        database: Database,
+        key: int,
+        wait: timedelta,
+        *,
+        shared: bool = False,
+        what: str = "the run",
     ) -> None:
         self._database = database
         self._key = key
         self._wait = wait
         self._shared = shared
+        self._what = what
         self._session: Connection | None = None
 
     def __enter__(self) -> AdvisoryLock:
@@ -62,7 +69,8 @@ class AdvisoryLock:
             return
         place = {"high": self._key >> 32, "low": self._key & 0xFFFFFFFF}
         holder = session.execute(_HOLDER, place).scalar_one()
+        waited = f"waited {self._wait.total_seconds():g} s"
         raise LockedError(
-            f"another janitor holds the run: {holder} (waited {self._wait.total_seconds():g} s "
+            f"another janitor holds {self._what}: {holder} ({waited} "
             f"at {self._database.name}); wait for it, or give --wait more time"
         )

@@ -51,6 +51,9 @@ class Database(Protocol):
     def opening(self, wait: timedelta, /) -> Lock:
         """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
 
+    def syncing(self, wait: timedelta, /) -> Lock:
+        """The lock under which sources are read; LockedError after `wait`."""
+
     def working(self, run: str) -> Lock:
         """A mark that a living janitor works this run; any number may set it."""
 

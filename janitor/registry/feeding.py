@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from janitor.model import LIVE, Key, Kind, State
 from janitor.registry.entries import Entry, Registered, Registration
@@ -104,6 +104,17 @@ class Feeding(Registering):
                 statement = statement.where(beyond(after))
             rows = rows_of(connection.execute(statement.order_by(*KEY).limit(PAGE)))
             return [entry_of(row, self._untrusted) for row in rows]
+
+    def vanishing(self, round: str, source: str, before: datetime) -> tuple[int, int]:
+        """How many `vanish` would mark, and how many the source feeds that did not vanish yet."""
+        there, fed = THREAD.c.vanished_at.is_(None), Fed(source)
+        with self._reading() as connection:
+            counts = (
+                connection.scalar(select(func.count()).select_from(THREAD).where(*clauses, there))
+                for clauses in (_lacking(round, fed, before), fed.clauses)
+            )
+            lacking, known = (int(number or 0) for number in counts)
+            return lacking, known
 
     def vanish(self, round: str, source: str, before: datetime, now: datetime) -> int:
         """Mark what a source named once and a complete round did not, for review; how many."""

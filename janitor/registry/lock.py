@@ -24,9 +24,10 @@ class RunLock:
     stays: removing it would let two janitors lock two files of one name.
     """
 
-    def __init__(self, database: Path, wait: timedelta) -> None:
+    def __init__(self, database: Path, wait: timedelta, what: str = "the run") -> None:
         self.path = Path(f"{database}.lock")
         self._wait = wait
+        self._what = what
         self._file: int | None = None
 
     def __enter__(self) -> RunLock:
@@ -82,6 +83,6 @@ class RunLock:
             who = "a process that has just started"
         seconds = self._wait.total_seconds()
         return (
-            f"another janitor holds the run: {who} (waited {seconds:g} s for {self.path}); "
+            f"another janitor holds {self._what}: {who} (waited {seconds:g} s for {self.path}); "
             "wait for it, or give --wait more time"
         )

@@ -19,7 +19,9 @@ from janitor.registry.postgresql_errors import explanation
 DRIVER = "postgresql+psycopg"
 CONNECT_SECONDS = 10
 # Advisory locks are numbers, shared by everybody who uses the database.
-RUN, OPENING, WRITING = (int.from_bytes(b"janit" + tag, "big") for tag in (b"run", b"opn", b"wrt"))
+RUN, OPENING, WRITING, SYNCING = (
+    int.from_bytes(b"janit" + tag, "big") for tag in (b"run", b"opn", b"wrt", b"syn")
+)
 
 _HOLDERS = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
@@ -90,6 +92,10 @@ class Postgresql:
     def opening(self, wait: timedelta) -> AdvisoryLock:
         """The lock under which a sweep is opened, joined and closed."""
         return AdvisoryLock(self, OPENING, wait)
+
+    def syncing(self, wait: timedelta) -> AdvisoryLock:
+        """The lock under which sources are read."""
+        return AdvisoryLock(self, SYNCING, wait, what="the reading of sources")
 
     def working(self, run: str) -> AdvisoryLock:
         """A mark that a living janitor works this run; it ends with its session."""

@@ -82,6 +82,21 @@ class Registering(Store):
                 done += self._register(connection, batch, now)
         return done
 
+    def compare(self, registrations: Iterable[Registration]) -> Registered:
+        """What `register` would do, without doing it.
+
+        Raises:
+            RefusedRegistration: One must not enter.
+        """
+        done = Registered()
+        for batch in batches(registrations):
+            for said in batch:
+                check(said)
+            with self._reading() as connection:
+                known = self._rows(connection, (said.key for said in batch), locked=False)
+            done += _after(known, batch, overwrite=True)[1]
+        return done
+
     def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
         """Reports activity of known threads and changes nothing else; how many rows changed."""
         changed = 0
@@ -100,13 +115,7 @@ class Registering(Store):
     ) -> Registered:
         batch = list(batch)
         known = self._rows(connection, (said.key for said in batch))
-        rows = dict(known)
-        done = Registered()
-        for said in batch:
-            before = rows.get(said.key)
-            after = fresh(said) if before is None else merged(before, said, overwrite=overwrite)
-            rows[said.key] = after
-            done += Registered(before is None, before not in (None, after), before == after)
+        rows, done = _after(known, batch, overwrite=overwrite)
         changed = {key: row for key, row in rows.items() if row != known.get(key)}
         self._enter(connection, known, changed, now)
         return done
@@ -142,6 +151,19 @@ class Registering(Store):
                 changed[key] = row
         write(connection, _TOUCHED, list(changed.values()))
         return len(changed)
+
+
+def _after(
+    known: Mapping[Key, Values], batch: Iterable[Registration], *, overwrite: bool
+) -> tuple[dict[Key, Values], Registered]:
+    """The rows after a batch, and what it did to them."""
+    rows, done = dict(known), Registered()
+    for said in batch:
+        before = rows.get(said.key)
+        after = fresh(said) if before is None else merged(before, said, overwrite=overwrite)
+        rows[said.key] = after
+        done += Registered(before is None, before not in (None, after), before == after)
+    return rows, done
 
 
 def _complete(row: Values, now: datetime) -> Values:

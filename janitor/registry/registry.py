@@ -154,6 +154,10 @@ class Registry(
         """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
         return self._database.opening(wait)
 
+    def syncing(self, wait: timedelta) -> Lock:
+        """The lock under which sources are read; LockedError after `wait`."""
+        return self._database.syncing(wait)
+
     def working(self, run: str) -> Lock:
         """A mark that a living janitor works this run, from entering to leaving."""
         return self._database.working(run)

@@ -111,6 +111,10 @@ class Sqlite:
         """Whoever holds the run's lock opens and closes runs."""
         return nullcontext()
 
+    def syncing(self, wait: timedelta) -> RunLock:
+        """A lock file of its own: whoever reads sources needs no run."""
+        return RunLock(Path(f"{self.path.resolve()}.sync"), wait, "the reading of sources")
+
     def working(self, _run: str) -> Lock:
         """The run's lock says it all."""
         return nullcontext()

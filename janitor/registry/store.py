@@ -88,8 +88,10 @@ class Store:
             self._database.alone(connection)
             yield connection
 
-    def _rows(self, connection: Connection, keys: Iterable[Key]) -> dict[Key, Values]:
-        """The rows of these keys, kept from other writers until the transaction ends."""
+    def _rows(
+        self, connection: Connection, keys: Iterable[Key], *, locked: bool = True
+    ) -> dict[Key, Values]:
+        """The rows of these keys, `locked` from other writers until the transaction ends."""
         # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
         groups: dict[tuple[str, Any], set[str]] = defaultdict(set)
         for key in keys:
@@ -100,7 +102,8 @@ class Store:
             for chunk in batches(sorted(ids)):
                 place = (THREAD.c.project == project, THREAD.c.kind == kind)
                 named = select(THREAD).where(*place, THREAD.c.id.in_(chunk))
-                statement = named.order_by(THREAD.c.id).with_for_update()
+                statement = named.order_by(THREAD.c.id)
+                statement = statement.with_for_update() if locked else statement
                 found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
         return found
 

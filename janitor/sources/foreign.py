@@ -1,0 +1,267 @@
+"""The application's database, which is only ever read.
+
+Every session is read-only by all means that its engine has: nothing is committed, statements and
+locks have a limit, and rows come through a cursor of the server's, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    Row,
+    create_engine,
+    func,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+
+from janitor.config import SqlSettings
+from janitor.config.source_forms import WATERMARK
+from janitor.errors import AccessError, ConfigError
+from janitor.sources.foreign_errors import explanation
+
+Values = Mapping[str, Any]
+
+PAGE = 500
+CONNECT_SECONDS = 10
+STEPS = 10_000  # of SQLite's machine, between two looks at the clock
+DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+ASYNCHRONOUS = {"asyncpg", "aiopg", "aiomysql", "asyncmy"}
+FAILURES = (SQLAlchemyError, ValueError, ArithmeticError, OSError)
+BEGINNING = {"sqlite": (-1,), "postgresql": ("-infinity", datetime(1, 1, 1, tzinfo=UTC), -1, "")}
+ELSEWHERE = (datetime(1970, 1, 1), -1, "")  # noqa: DTZ001 - as columns without a zone are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Rows as they come, in pages; `clock` is the database's from before the first."""
+
+    clock: datetime
+    columns: tuple[str, ...]
+    pages: Iterator[Sequence[Values]]
+
+
+class Foreign:
+    """One database of the application's.
+
+    Raises:
+        ConfigError: Its address cannot be read, or its driver is not installed.
+    """
+
+    def __init__(self, name: str, sql: SqlSettings) -> None:
+        self._name = name
+        self._sql = sql
+        self._url = address(sql)
+        self._engine = _engine(name, self._url)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which database this is, without its password: the same for the same one."""
+        shown = self._url.set(password=None).render_as_string(hide_password=False)
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+    @property
+    def beginning(self) -> tuple[object, ...]:
+        """Values that stand before all of a column's: one of them is of its type."""
+        return BEGINNING.get(self._engine.dialect.name, ELSEWHERE)
+
+    @contextmanager
+    def read(self, tries: Callable[[datetime], Sequence[object]]) -> Iterator[Reading]:
+        """The rows of the query, behind the first of the watermarks that fits the column's type.
+
+        `tries` is given the database's clock. Each is tried in a transaction of its own.
+
+        Raises:
+            AccessError: The database cannot be reached, refuses, or takes too long.
+            ConfigError: The query is wrong.
+        """
+        wrong: Exception | None = None
+        for number in count():
+            with ExitStack() as stack:
+                with self._explaining():
+                    clock, connection = self._open(stack)
+                values = tries(clock)
+                if number == len(values):
+                    raise self._explained(wrong or ValueError())
+                try:
+                    with self._explaining(DataError, ProgrammingError):
+                        reading = self._begin(clock, connection, values[number])
+                except (DataError, ProgrammingError) as error:
+                    wrong = wrong or error
+                    continue
+                yield reading
+                return
+
+    @contextmanager
+    def _explaining(self, *others: type[Exception]) -> Iterator[None]:
+        """Turn a failure of the database or its driver into one that says what to do."""
+        try:
+            yield
+        except others:
+            raise
+        except FAILURES as error:
+            raise self._explained(error) from None
+
+    def _open(self, stack: ExitStack) -> tuple[datetime, Connection]:
+        connection = stack.enter_context(self._engine.connect())
+        for statement in _settings(connection, self._sql.timeout):
+            connection.exec_driver_sql(statement)
+        self._watch(connection)
+        return _clock(connection), connection
+
+    def _watch(self, connection: Connection) -> None:
+        """End what takes SQLite too long; servers are told by a setting."""
+        raw = connection.connection.driver_connection
+        if isinstance(raw, sqlite3.Connection):
+            deadline = time.monotonic() + self._sql.timeout.total_seconds()
+            raw.set_progress_handler(lambda: int(time.monotonic() > deadline), STEPS)
+
+    def _begin(self, clock: datetime, connection: Connection, value: object) -> Reading:
+        streaming = connection.execution_options(stream_results=True, yield_per=PAGE)
+        values = {} if self._sql.watermark is None else {"watermark": value}
+        result = streaming.execute(text(_bound(self._sql.query)), values)
+        pages = result.partitions(PAGE)
+        first = next(pages, ())
+        return Reading(clock, tuple(result.keys()), self._pages(connection, chain([first], pages)))
+
+    def _pages(
+        self, connection: Connection, pages: Iterator[Sequence[Row[Any]]]
+    ) -> Iterator[Sequence[Values]]:
+        while True:
+            self._watch(connection)
+            with self._explaining():
+                page = next(pages, ())
+            if not page:
+                return
+            yield [dict(row._mapping) for row in page]
+
+    def _explained(self, error: Exception) -> AccessError | ConfigError:
+        return explanation(error, self._name, self._url.password, self._sql.timeout)
+
+
+def _bound(query: str) -> str:
+    """The query with no parameter but the watermark, whatever else a colon stands before."""
+    parts = (part.replace(":", "\\:") for part in WATERMARK.split(query))
+    return ":watermark".join(parts)
+
+
+def address(sql: SqlSettings) -> URL:
+    """Where the database is, with the drivers that a janitor has for what applications write.
+
+    Raises:
+        ConfigError: It cannot be read; its text is not shown, it may hold a password.
+    """
+    said = sql.url if isinstance(sql.url, str) else sql.url.reveal()
+    try:
+        url = make_url(said)
+    except (ArgumentError, ValueError):
+        where = "its address" if isinstance(sql.url, str) else f"what {sql.url} holds"
+        message = f"{where} is no database's address: write SCHEME://USER:PASSWORD@HOST/DATABASE"
+        raise ConfigError(message) from None
+    backend, _, driver = url.drivername.partition("+")
+    if backend == "sqlite":
+        file = str(sql.directory / (url.database or ""))
+        return url.set(drivername="sqlite", database=file)
+    if backend in DRIVERS and driver in ASYNCHRONOUS | {"", "psycopg2"}:
+        return url.set(drivername=DRIVERS[backend])
+    return url
+
+
+def _engine(name: str, url: URL) -> Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            return create_engine(
+                "sqlite://", creator=lambda: _opened(url), poolclass=NullPool, hide_parameters=True
+            )
+        return create_engine(
+            url, poolclass=NullPool, hide_parameters=True, connect_args=_arguments(url)
+        )
+    except (NoSuchModuleError, ImportError):
+        package = "'janitor[postgres]'" if url.drivername.startswith("postgres") else "it"
+        message = (
+            f"source {name}: {url.drivername} needs a driver that is not installed: pip install"
+        )
+        raise ConfigError(f"{message} {package} beside janitor") from None
+
+
+def _opened(url: URL) -> sqlite3.Connection:
+    path = Path(url.database or "")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+
+
+def _arguments(url: URL) -> dict[str, Any]:
+    if url.get_backend_name() != "postgresql":
+        return {}
+    # A pooler in between may serve each transaction by another session: nothing is prepared.
+    said = {"connect_timeout": CONNECT_SECONDS, "application_name": "janitor sync"}
+    return {"prepare_threshold": None, **{k: v for k, v in said.items() if k not in url.query}}
+
+
+def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:
+    """What makes a transaction read-only and bounds it, by engine."""
+    milliseconds = int(timeout.total_seconds() * 1000)
+    match connection.dialect.name:
+        case "postgresql":
+            return (
+                "SET TRANSACTION READ ONLY",
+                f"SET LOCAL statement_timeout = {milliseconds}",
+                f"SET LOCAL lock_timeout = {milliseconds}",
+                "SET LOCAL TIME ZONE 'UTC'",
+            )
+        case "mysql" | "mariadb":
+            is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+            limit = f"max_statement_time = {milliseconds / 1000}"
+            return (
+                f"SET SESSION {limit if is_mariadb else f'max_execution_time = {milliseconds}'}",
+                "SET SESSION time_zone = '+00:00'",
+                "SET SESSION TRANSACTION READ ONLY",
+                "START TRANSACTION READ ONLY",
+            )
+        case _:
+            return ()
+
+
+def _clock(connection: Connection) -> datetime:
+    match connection.dialect.name:
+        case "postgresql":
+            said = connection.scalar(select(func.clock_timestamp()))
+        case "mysql" | "mariadb":
+            said = connection.scalar(text("SELECT UTC_TIMESTAMP(6)"))
+        case "sqlite":
+            return datetime.now(UTC)  # a file has no other clock
+        case _:
+            said = connection.scalar(select(func.current_timestamp()))
+    if not isinstance(said, datetime):
+        return datetime.now(UTC)
+    # Of a clock that names no zone it is only known that ours is to be believed beside it.
+    aware = said if said.tzinfo else min(said.replace(tzinfo=UTC), datetime.now(UTC))
+    return aware.astimezone(UTC)

@@ -1,0 +1,109 @@
+"""From a row of the application's table to the values that a line of a file would have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from janitor.errors import ConfigError
+from janitor.registry import Registration
+from janitor.sources.files import COLUMNS, PREFIX, registration
+from janitor.sources.watermarks import mark_of
+
+TIMES = ("created_at", "last_active_at", "keep_until")
+
+
+def check_columns(columns: Sequence[str], watermark: str | None) -> None:
+    """Whether the columns of a query are what a registration is made of.
+
+    Raises:
+        ConfigError: One is unknown or named twice, `id` is missing, or the watermark is.
+    """
+    known = {*COLUMNS, "metadata", watermark}
+    for name in columns:
+        if name not in known and not name.startswith(PREFIX):
+            listed = ", ".join(COLUMNS)
+            raise ConfigError(
+                f"the query gives a column `{name}`, which is unknown: name it with AS; known are "
+                f'{listed}, metadata and "metadata.KEY"'
+            )
+    if twice := sorted({name for name in columns if list(columns).count(name) > 1}):
+        raise ConfigError(f"the query gives the column `{twice[0]}` twice; leave one out")
+    for needed in ("id", watermark):
+        if needed is not None and needed not in columns:
+            raise ConfigError(f"the query gives no column `{needed}`; add it, or name one with AS")
+
+
+def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) -> Registration:
+    """What a row says of a thread, of `project` where the row names none.
+
+    Raises:
+        ValueError, RefusedRegistration: It cannot be registered; says why.
+    """
+    names = [n for n in row if n in (*COLUMNS, "metadata") or n.startswith(PREFIX)]
+    said = {name: _value(name, row[name]) for name in names}
+    if not said.get("project"):
+        said["project"] = project
+    return registration(said, projects)
+
+
+def _value(name: str, value: object) -> object:
+    if value is None:
+        return None
+    if name in TIMES:
+        return _time(value)
+    if name == "metadata":
+        return _whole(value)
+    if name == "user" or name.startswith(PREFIX):
+        return text_of(name, value)
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def _time(value: object) -> object:
+    """A number of seconds or milliseconds, and a database's own times, as ISO 8601."""
+    if isinstance(value, str):
+        return value
+    mark = mark_of(value)
+    return str(value) if mark is None else mark.at.isoformat()
+
+
+def _whole(value: object) -> object:
+    """A column of JSON: the texts and plain values of its object; what is null is not said."""
+    if isinstance(value, str) and value:
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("metadata: not a JSON object") from None
+    if not isinstance(value, Mapping):
+        return value
+    pairs = {str(name): one for name, one in value.items() if one is not None}
+    return {name: text_of(f"{PREFIX}{name}", one) for name, one in pairs.items()}
+
+
+def text_of(name: str, value: object) -> str:
+    """A metadata value as text: numbers, truth values, ids and times in their plain form.
+
+    Raises:
+        ValueError: It is a list, an object or bytes.
+    """
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+            return aware.astimezone(UTC).isoformat()
+        case Decimal():
+            return format(value, "f")
+        case int() | float() | UUID() | date():
+            return str(value)
+        case Enum():
+            return str(value.value)
+        case _:
+            raise ValueError(f"{name}: a {type(value).__name__} is no text; pick a part of it")
