@@ -24,6 +24,7 @@ from janitor.registry.pausing import Pause
 from janitor.registry.plans import Handover
 from janitor.registry.registration import RefusedRegistration, check
 from janitor.registry.registry import Registry
+from janitor.registry.upgrading import Upgrade, upgrade
 
 __all__ = [
     "Approval",
@@ -50,5 +51,7 @@ __all__ = [
     "RunResult",
     "Settlement",
     "Taken",
+    "Upgrade",
     "check",
+    "upgrade",
 ]

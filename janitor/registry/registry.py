@@ -85,7 +85,7 @@ class Registry(
         times date nothing (`None`: those recorded last). A writer waits `busy_timeout` for
         another's turn. On PostgreSQL claims stand for `lease` and are to be renewed.
         """
-        database = _database(url, password, busy_timeout, lease, read_only=read_only)
+        database = database_at(url, password, busy_timeout, lease, read_only=read_only)
         registry = cls(database, untrusted or frozenset())
         registry.lease = lease if database.has_leases else None
         try:
@@ -190,9 +190,10 @@ def _known_id(connection: Connection) -> str:
     return str(connection.scalar(_ID))
 
 
-def _database(
+def database_at(
     url: str, password: str | None, wait: timedelta, lease: timedelta, *, read_only: bool
 ) -> Database:
+    """The engine that an address names; ConfigError where there is none."""
     try:
         parsed = make_url(url)
     except ArgumentError:

@@ -17,7 +17,7 @@ SECTIONS = {
     "Look": ["plan", "list", "explain", "runs", "health", "missing"],
     "Act": ["apply", "sweep", "serve", "approve", "restore"],
     "Law": ["hold"],
-    "Stop": ["pause", "resume"],
+    "Stop": ["pause", "resume", "db"],
 }
 
 
