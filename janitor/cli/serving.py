@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from janitor.config import Config
     from janitor.metrics import ASGIApp, Metrics
     from janitor.registry import Registry
-    from janitor.service import Access, Operations, Schedule, Service
+    from janitor.service import Access, Operations, Schedule, Service, Threads
 
 log = logging.getLogger("janitor")
 
@@ -207,11 +207,20 @@ class Live:
 
     def application(self, service: Service) -> ASGIApp:
         """The HTTP face over this service."""
-        from janitor.service import Health, application
+        from janitor.service import Health, application, routes
 
         health = Health(service.health, self.ready)
         metrics, access = self._metrics.app(self.refresh), self._access()
-        return application(metrics, health, access, self._operations().routes())
+        return application(metrics, health, access, routes(self._operations(), self._threads()))
+
+    def _threads(self) -> Threads:
+        from janitor.service import Threads
+
+        return Threads(
+            self._registry.append,
+            projects=lambda: frozenset(self._config.projects),
+            now=self._time.now,
+        )
 
     def _operations(self) -> Operations:
         from janitor.policy import APART

@@ -2,9 +2,11 @@
 
 from janitor.service.api import Operations
 from janitor.service.http import Access, Health, Scope, Token, application
+from janitor.service.openapi import routes
 from janitor.service.schedule import Schedule
 from janitor.service.serve import Job, Service
 from janitor.service.server import Server
+from janitor.service.threads import Threads
 from janitor.service.watch import Watcher
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "Scope",
     "Server",
     "Service",
+    "Threads",
     "Token",
     "Watcher",
     "application",
+    "routes",
 ]

@@ -25,6 +25,8 @@ BEARER = "janitor.bearer"
 """Under which name a request's scope holds the token that it was let through by."""
 OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
 MAX_BODY = 64 * 1024
+LARGE_BODY = {"/api/threads": 1024 * 1024}
+"""Where more than `MAX_BODY` may be sent: a batch."""
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
@@ -151,7 +153,7 @@ class Gate:
         if not self._access.knows_host(headers.get("host", "")):
             message = "this host name is not ours: add it to service.hosts"
             return PlainTextResponse(message, status_code=421)
-        if (refusal := _body(headers)) is not None:
+        if (refusal := _body(scope["path"], headers)) is not None:
             return refusal
         if scope["path"] in OPEN_PATHS:
             return None if scope["method"] in ("GET", "HEAD") else _not_allowed()
@@ -163,13 +165,14 @@ class Gate:
         return None
 
 
-def _body(headers: Headers) -> Response | None:
+def _body(path: str, headers: Headers) -> Response | None:
     """A body must say its length, and be short."""
+    most = LARGE_BODY.get(path, MAX_BODY)
     if "transfer-encoding" in headers:
         return PlainTextResponse("say Content-Length", status_code=411)
     length = headers.get("content-length", "0")
-    if not length.isascii() or not length.isdigit() or int(length) > MAX_BODY:
-        return PlainTextResponse(f"at most {MAX_BODY} bytes", status_code=413)
+    if not length.isascii() or not length.isdigit() or int(length) > most:
+        return PlainTextResponse(f"at most {most} bytes", status_code=413)
     return None
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from operated import NOW, Operated
 
-from janitor.metrics import Metrics
-from janitor.registry import Registry
-from janitor.service import Access, Health, Operations, Scope, Server, Token, application
-
-NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BAD = {
     "not JSON": (b"{", 400),
     "not UTF-8": (b'{"reason": "\xff"}', 400),
@@ -37,52 +29,6 @@ BAD = {
     "unknown project": (b'{"reason": "r", "project": "nobody"}', 404),
     "large": (b'{"reason": "' + b"x" * 70_000 + b'"}', 413),
 }
-
-
-@dataclass
-class Operated:
-    """A running face over a registry."""
-
-    port: int
-    registry: Registry
-
-    def ask(self, path: str, body: bytes, bearer: str | None = "o") -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-            connection.request("POST", path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            is_json = answer.headers["content-type"] == "application/json"
-            return answer.status, json.loads(text) if is_json else text
-        finally:
-            connection.close()
-
-    def paused(self) -> list[tuple[str, str, str, datetime | None]]:
-        pauses = self.registry.pauses(NOW)
-        return [(one.scope, one.reason, one.actor, one.until) for one in pauses]
-
-
-@pytest.fixture
-def operated(tmp_path: Path) -> Iterator[Operated]:
-    tokens = tuple(
-        Token(scope.value, scope, lambda scope=scope: scope.value[0])  # type: ignore[misc]
-        for scope in Scope
-        if scope is not Scope.READ
-    )
-    with Registry.open(f"sqlite:///{tmp_path / 'janitor.db'}") as registry:
-        operations = Operations(
-            registry.pause,
-            registry.resume,
-            projects=lambda: frozenset({"main"}),
-            policies=lambda: frozenset({"chats"}),
-            now=lambda: NOW,
-        )
-        health = Health(lambda: None, lambda: None)
-        access = Access(frozenset(), tokens)
-        app = application(Metrics().app(lambda: None), health, access, operations.routes())
-        with Server(app, "127.0.0.1:0") as server:
-            yield Operated(server.port, registry)
 
 
 def test_a_pause_bears_the_tokens_name_and_is_ended(operated: Operated) -> None:

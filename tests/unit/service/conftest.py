@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from operated import operated
+
+__all__ = ["operated"]
