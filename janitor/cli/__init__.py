@@ -49,7 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
     "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
     "resume": Entry("Stop", "pausing", "End a pause."),
-    "db": Entry("Stop", "database", "Bring the registry to this program's schema."),
+    "db": Entry("Stop", "database", "Bring the registry to this version and configuration."),
 }
 
 

@@ -43,7 +43,8 @@ def approve_command(settings: Settings, *, digest: str, reason: str) -> None:
     configured, at, actor = policies_digest(config.policies), now(), person()
     _require_reason(reason)
     password = config.registry.password.reveal() or None
-    with Registry.open(config.registry.url, password=password, untrusted=None) as registry:
+    url = config.registry.url
+    with Registry.open(url, password=password, untrusted=None, screen=config.screen) as registry:
         _require(registry, digest.lower(), configured)
         waiting = registry.unapproved()
         approve(registry, config.policies, actor, reason, at)

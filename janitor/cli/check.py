@@ -75,7 +75,8 @@ def validate_command(settings: Settings, file: Path | None, *, against_registry:
     path = file or settings.config_path()
     config = load(path)
     found = _survey(config) if against_registry else None
-    explanation = explain(config, None if found is None else found.overlaps)
+    written = load(path, screened=False)  # a person recognizes the values that the file spells
+    explanation = explain(written, None if found is None else found.overlaps)
     if settings.wants_table:
         _show(path, explanation)
         click.echo(f"\nThe policies' digest is {policies_digest(config.policies)}")
@@ -128,7 +129,7 @@ def test_command(settings: Settings, files: Sequence[Path]) -> int:
     from janitor.config.fixtures import load_fixtures
     from janitor.config.trials import try_out
 
-    policies = load(settings.config_path(), environment=False).policies
+    policies = load(settings.config_path(), environment=False, screened=False).policies
     fixtures = [fixture for path in files for fixture in load_fixtures(path)]
     results = [(fixture, try_out(fixture, policies)) for fixture in fixtures]
     failed = sum(bool(differences) for _, differences in results)

@@ -23,10 +23,12 @@ from janitor.drivers import (
     Outbound,
     connect,
     read_only,
+    screened,
 )
 from janitor.errors import ArchiveError, StoppedError
 from janitor.metrics import Metrics
 from janitor.pace import PacedTransport, ProjectPace, Urgency, verb_of
+from janitor.policy.screen import Screen
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
@@ -74,6 +76,7 @@ def open_registry(config: Config, *, read_only: bool = False) -> Registry:
         password=config.registry.password.reveal() or None,
         read_only=read_only,
         untrusted=distrusted,
+        screen=config.screen,
         lease=timedelta(seconds=float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS))),
     )
 
@@ -116,6 +119,7 @@ async def parts(
                 pace_of(project, registry, observed, sleep, time.steady, changing=changing),
                 urgency,
                 guard,
+                screen=registry.screen,
                 changing=changing,
             )
             for name, project in config.projects.items()
@@ -163,6 +167,7 @@ async def _reach(
     urgency: Urgency,
     guard: Guard,
     *,
+    screen: Screen,
     changing: bool,
 ) -> Reach:
     target = endpoint(project)
@@ -175,7 +180,7 @@ async def _reach(
     opened = connect(target, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {
-        kind: driver if changing else read_only(driver)
+        kind: screened(driver if changing else read_only(driver), screen)
         for kind, driver in drivers.items()
         if kind in project.kinds
     }

@@ -30,19 +30,22 @@ def db_command() -> None:
 def upgrade_command(settings: Settings, *, wait: timedelta) -> None:
     """Bring the registry to the schema of this program, while no run goes on.
 
-    Whatever writes the registry does so at its start, too; this is for whoever only reads it, or
-    wants to see it done. A backup before it is the only way back.
+    Then bring over what is stored of metadata where `registry: {keys, hash}` has changed. Whatever
+    writes the registry does both at its start, too; this is for whoever only reads it, or wants to
+    see it done. A backup before it is the only way back.
 
     \b
     Examples:
       janitor db upgrade
       janitor db upgrade --wait 10m
     """
-    from janitor.config import load_registry
+    from janitor.cli.compose import open_registry
+    from janitor.config import load, load_registry
     from janitor.registry import upgrade
 
     where = load_registry(settings.config_path())
     done = upgrade(where.url, password=where.password.reveal() or None, wait=wait)
+    open_registry(load(settings.config_path(), environment=False)).close()
     if settings.wants_table:
         click.echo(plain(_sentence(done)))
     else:

@@ -43,7 +43,9 @@ def hand_over(settings: Settings, made: Plan, name: str, max_age: timedelta) -> 
 
     config, at = load(settings.config_path(), environment=False), now()
     password = config.registry.password.reveal() or None
-    with Registry.open(config.registry.url, password=password, untrusted=None) as registry:
+    with Registry.open(
+        config.registry.url, password=password, untrusted=None, screen=None
+    ) as registry:
         check(Here(registry, config.policies, at), made, name, max_age)
         said = compact(made)
         handed = registry.hand_over(made.digest, said, actor=person(), max_age=max_age, now=at)

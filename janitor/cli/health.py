@@ -51,7 +51,7 @@ def _listen(settings: Settings, *, forgiving: bool) -> str:
     from janitor.config import load
 
     try:
-        return load(settings.config_path(), environment=False).service.listen
+        return load(settings.config_path(), environment=False, screened=False).service.listen
     except ConfigError:
         if not forgiving:
             raise

@@ -87,7 +87,7 @@ def add_command(
     _check(hold, at)
     _, registry = _opened(settings)
     with registry:
-        registry.add_hold(hold, at, actor=actor or person())
+        hold = registry.add_hold(hold, at, actor=actor or person())
         if settings.wants_table:
             click.echo(f"Held: {plain(name)}, from now on{_end(until)}.")
         registry.drain(at)

@@ -183,6 +183,9 @@ class Live:
         return self.schedule()
 
     def _reloaded(self, config: Config) -> Config:
+        if config.screen != self._config.screen:
+            # Its policies would look for what the open registry stores otherwise.
+            raise ConfigError("a change of `registry: {keys, hash, hash_key}` needs a new start")
         for name in ("registry", "service"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of `%s` takes effect at the next start", name)

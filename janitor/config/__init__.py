@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ from janitor.config.settings import (
     SqlSettings,
 )
 from janitor.errors import ConfigError
+
+NAMING_VARIABLES = (
+    ("registry", "hash_key", "env"),
+    ("projects", "*", "api_key", "env"),
+    ("sources", "*", "sql", "url", "env"),
+)
 
 __all__ = [
     "ArchiveSettings",
@@ -59,11 +66,12 @@ def parse(
     return build(FileForm.model_validate(mapping), directory, path)
 
 
-def load(path: Path, *, environment: bool = True) -> Config:
+def load(path: Path, *, environment: bool = True, screened: bool = True) -> Config:
     """Read and check a configuration file; relative paths are taken from its directory.
 
     `environment=False` leaves out whether the variables that it names exist, for what needs no
-    secret. Raises ConfigError with every refusal of the file, each with line, column and path.
+    credential. Unless `screened`, policies are as the file spells them, for what needs no registry.
+    Raises ConfigError with every refusal of the file, each with line, column and path.
     """
     document = read_document(path)
     problems = _problems(document.value)
@@ -72,7 +80,13 @@ def load(path: Path, *, environment: bool = True) -> Config:
     if refusals := refusals_of(document, problems):
         raise refused(str(path), refusals)
     absolute = path.absolute()
-    return parse(document.value, directory=absolute.parent, path=absolute)
+    config = parse(document.value, directory=absolute.parent, path=absolute)
+    return _screened(config) if screened else config
+
+
+def _screened(config: Config) -> Config:
+    screen = config.registry.screen()
+    return replace(config, screen=screen, policies=screen.policies(config.policies))
 
 
 def load_registry(path: Path) -> RegistrySettings:
@@ -95,7 +109,7 @@ def _problems(value: object) -> list[Problem]:
 
 
 def _missing_variables(value: object) -> Iterator[Problem]:
-    for path in (("projects", "*", "api_key", "env"), ("sources", "*", "sql", "url", "env")):
+    for path in NAMING_VARIABLES:
         for place, variable in _named(value, path, ()):
             if isinstance(variable, str) and variable.isidentifier():
                 yield from _missing_variable(place, variable)

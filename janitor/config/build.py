@@ -69,11 +69,18 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
 
 def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
     """Where the registry is; a relative path is taken from `directory`."""
-    password = NO_SECRET if form.password is None else _secret(form.password, directory)
-    if not form.url.startswith("sqlite:///"):
-        return RegistrySettings(form.url, None, password)
-    path = directory / form.url.removeprefix("sqlite:///")
-    return RegistrySettings(f"sqlite:///{path}", path, password)
+    url, path = form.url, None
+    if form.url.startswith("sqlite:///"):
+        path = directory / form.url.removeprefix("sqlite:///")
+        url = f"sqlite:///{path}"
+    return RegistrySettings(
+        url,
+        path,
+        NO_SECRET if form.password is None else _secret(form.password, directory),
+        keys=frozenset(form.keys) if isinstance(form.keys, list) else None,
+        hash=frozenset(form.hash),
+        hash_key=NO_SECRET if form.hash_key is None else _secret(form.hash_key, directory),
+    )
 
 
 def _sources(form: FileForm, directory: Path) -> dict[str, Source]:

@@ -13,6 +13,7 @@ from janitor.config.fields import SecretForm, is_loopback, web_address
 from janitor.config.forms import ArchiveStoreForm, LifetimeForm, ProjectForm
 from janitor.config.policy_forms import DeleteForm, PolicyForm, SelectorForm, TestForm
 from janitor.config.problems import Problem, meant
+from janitor.config.registry_checks import registry_problems
 from janitor.config.service_checks import schedule_problems, service_problems
 from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.source_forms import SourceForm
@@ -33,6 +34,7 @@ def problems_together(draft: Draft) -> Iterator[Problem]:
         yield from service_problems(service)
     for name, source in draft.sections.get("sources", {}).items():
         yield from _source(source, draft.project_names, ("sources", name))
+    yield from registry_problems(draft)
     yield from _duplicate_names(draft)
     yield from _two_defaults(draft)
     for index, policy in draft.policies.items():

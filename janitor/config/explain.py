@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
-from janitor.config.settings import Config, Project, Source
+from janitor.config.settings import Config, Project, RegistrySettings, Source
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
 
@@ -56,7 +56,7 @@ def _summary(config: Config) -> Iterator[str]:
     mode = config.policies.mode.value
     doing = "a sweep only says what it would do" if mode == "audit" else "a sweep acts"
     yield f"mode {mode}: {doing}"
-    yield f"registry {config.registry.path or config.registry.url}"
+    yield f"registry {config.registry.path or config.registry.url}{_kept(config.registry)}"
     yield f"archive {config.archive.path}"
     yield from (_pace(project) for project in config.projects.values())
     yield from _lifetime(config.policies.lifetime)
@@ -64,6 +64,12 @@ def _summary(config: Config) -> Iterator[str]:
     remembered = format_duration(config.tombstones_keep_for)
     yield f"what was deleted is remembered, without its text, for {remembered}"
     yield _service(config)
+
+
+def _kept(registry: RegistrySettings) -> str:
+    kept, hidden = registry.keys, ", ".join(sorted(registry.hash))
+    keys = "" if kept is None else f"; of metadata it keeps {', '.join(sorted(kept)) or 'nothing'}"
+    return keys + (f"; a keyed hash stands for the values of {hidden}" if hidden else "")
 
 
 def _service(config: Config) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from janitor.config.durations import parse_duration
 from janitor.config.fields import (
@@ -13,17 +21,20 @@ from janitor.config.fields import (
     Duration,
     DurationOrForever,
     Form,
+    MetadataKey,
     Name,
     PublicPairs,
     RateField,
     SecretField,
     SecretForm,
+    branch,
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
 from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.source_forms import SourceForm
 from janitor.config.unbuilt import unbuilt_scheme
 from janitor.model import Mode
+from janitor.policy.matching import RESERVED
 
 POSTGRESQL = "postgresql+psycopg"
 
@@ -75,11 +86,34 @@ def _one_keeper(secret: SecretForm) -> SecretForm:
     return secret
 
 
+def _own_key(key: str) -> str:
+    if key.startswith(RESERVED):
+        raise ValueError(f"keys that begin with `{RESERVED}` are always stored as they are: remove")
+    return key
+
+
+def _all(value: object) -> object:
+    if value != "all":
+        raise ValueError("write all, or a list of metadata keys: [plan, user_id]")
+    return value
+
+
+StoredKey = Annotated[MetadataKey, AfterValidator(_own_key)]
+KeysField = Annotated[
+    Annotated[list[StoredKey], Tag("<list>")]
+    | Annotated[Literal["all"], BeforeValidator(_all), Tag("<value>")],
+    Discriminator(lambda value: "<list>" if branch(value) == "<list>" else "<value>"),
+]
+
+
 class RegistryForm(Form):
-    """Where the registry is."""
+    """Where the registry is, and what it keeps of metadata."""
 
     url: Annotated[str, AfterValidator(_registry_url)] = "sqlite:///janitor.db"
     password: Annotated[SecretForm, AfterValidator(_one_keeper)] | None = None
+    keys: KeysField = "all"
+    hash: list[StoredKey] = Field(default=[])
+    hash_key: Annotated[SecretForm, AfterValidator(_one_keeper)] | None = None
 
     @model_validator(mode="after")
     def _has_use_for_password(self) -> RegistryForm:

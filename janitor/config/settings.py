@@ -10,8 +10,12 @@ from typing import Literal
 
 from janitor.config.rates import Rate
 from janitor.config.secrets import NO_SECRET, Secret
+from janitor.errors import ConfigError
 from janitor.model import Kind
 from janitor.policy.rules import Policies
+from janitor.policy.screen import Screen
+
+SECRET_LENGTH = 32
 
 Forever = Literal["forever"]
 
@@ -55,11 +59,31 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Where the registry is: `url` with an absolute path, and that path (`None`: a server's)."""
+    """Where the registry is: `url` with an absolute path, and that path (`None`: a server's).
+
+    Of metadata it keeps `keys` (`None`: all), and of those in `hash` an HMAC under `hash_key`.
+    """
 
     url: str
     path: Path | None
     password: Secret = NO_SECRET
+    keys: frozenset[str] | None = None
+    hash: frozenset[str] = frozenset()
+    hash_key: Secret = NO_SECRET
+
+    def screen(self) -> Screen:
+        """What the registry keeps of metadata, with its secret read anew.
+
+        Raises:
+            ConfigError: The secret cannot be read, or could be guessed.
+        """
+        secret = self.hash_key.reveal()
+        if self.hash and len(secret) < SECRET_LENGTH:
+            raise ConfigError(
+                f"registry.hash_key ({self.hash_key}) has fewer than {SECRET_LENGTH} characters, "
+                "so that what it hides could be guessed: write one with `openssl rand -hex 32`"
+            )
+        return Screen(self.keys, self.hash, secret.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +161,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """An accepted configuration. `directory` is what relative paths were resolved against."""
+    """An accepted configuration. `directory` is what relative paths were resolved against.
+
+    `policies` compare with metadata as `screen` lets it into the registry.
+    """
 
     registry: RegistrySettings
     archive: ArchiveSettings
@@ -149,3 +176,4 @@ class Config:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     service: ServiceSettings = field(default_factory=ServiceSettings)
     sources: Mapping[str, Source] = field(default_factory=dict)
+    screen: Screen = field(default_factory=Screen)

@@ -9,6 +9,11 @@ version: 1
 # The registry of what exists: one SQLite file beside this one (sqlite:////path is absolute).
 registry:
   url: "sqlite:///janitor.db"
+  # What is stored of metadata: all (default), or only the keys of a list. Of those in `hash` a
+  # keyed hash stands for the value, which `match` and holds still find, by equality alone; that
+  # needs hash_key: {env: NAME}, {file: PATH} or {credential: NAME}, kept apart from the registry.
+  keys: all                        # default; or [plan, user_id]
+  hash: []                         # default; for example [user_id]
 
 projects:
   main:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from janitor.config.document import DocumentPath
 
 UNBUILT: tuple[str, ...] = (
-    "registry.keys",
-    "registry.hash",
     "archive.encrypt_to",
     "policies.*.trim",
 )

@@ -16,6 +16,7 @@ from janitor.drivers.guard import (
     resting_on,
 )
 from janitor.drivers.listing import Listed, Listing, LostPlaceError, UnlistedError
+from janitor.drivers.screened import screened
 
 __all__ = [
     "Driver",
@@ -36,4 +37,5 @@ __all__ = [
     "connect",
     "read_only",
     "resting_on",
+    "screened",
 ]

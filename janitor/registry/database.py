@@ -60,6 +60,9 @@ class Database(Protocol):
     def workers(self, run: str) -> int:
         """How many such marks there are."""
 
+    def scrub(self) -> None:
+        """Leaves no trace of what was overwritten, as far as that is for a client to do."""
+
 
 def new_engine(url: Any, **options: Any) -> Engine:  # noqa: ANN401  handed through to SQLAlchemy
     """An engine that shows no parameters and speaks JSON as the rest of the program does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select, update
@@ -60,9 +60,14 @@ class Holds(Store):
             count = select(func.count()).select_from(HOLD).where(*_in_force(None, now))
             return connection.execute(count).scalar_one()
 
-    def add_hold(self, hold: Hold, now: datetime, *, actor: str = "") -> None:
-        """Adds a hold; ConfigError while one of that name is in force."""
+    def add_hold(self, hold: Hold, now: datetime, *, actor: str = "") -> Hold:
+        """Adds a hold and returns it as it is stored.
+
+        ConfigError while one of that name is in force, or where its metadata is not stored.
+        """
+        hold = replace(hold, metadata=self._asked(hold.metadata))
         with self._writing_alone() as connection:
+            self._fence_screen(connection)
             if connection.execute(select(HOLD).where(*_in_force(hold.name, now))).first():
                 raise ConfigError(f"hold {hold.name!r} exists: release it or take another name")
             row = {
@@ -75,6 +80,7 @@ class Holds(Store):
                 "added_by": actor,
             }
             connection.execute(insert(HOLD), row)
+        return hold
 
     def release_hold(self, name: str, now: datetime, *, reason: str, actor: str = "") -> None:
         """Ends a hold; ConfigError where none of that name is in force."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from janitor.errors import ConfigError
 from janitor.model import LIVE, Key
+from janitor.policy.screen import Screen
 from janitor.registry.entries import Drained, Notice, Registration
 from janitor.registry.notices import LONGEST, judge
 from janitor.registry.registration import Registering
@@ -42,6 +43,8 @@ _DRAINED = (
     .where(INBOX.c.seq == bindparam("b_seq"))
     .values(drained_at=bindparam("at_"), refused=bindparam("why"))
 )
+# What a screen keeps out of the registry must not stay in the inbox for its 30 days.
+_DRAINED_AND_EMPTIED = _DRAINED.values(metadata=None)
 
 
 class Inbox(Registering):
@@ -52,7 +55,9 @@ class Inbox(Registering):
         appended = 0
         for batch in batches(notices):
             with self._writing() as connection:
-                connection.execute(insert(INBOX), [_row_of(notice) for notice in batch])
+                self._fence_screen(connection)
+                rows = [_row_of(notice, self.screen) for notice in batch]
+                connection.execute(insert(INBOX), rows)
             appended += len(batch)
         return appended
 
@@ -73,7 +78,8 @@ class Inbox(Registering):
 
         A notice adds a thread, dates its activity, keeps it longer or adds metadata; it overwrites
         nothing. That the application deleted one brings a known thread up for review, no more. A
-        notice that cannot be believed is kept with the reason. All are kept for 30 days.
+        notice that cannot be believed is kept with the reason. All are kept for 30 days, without
+        their metadata where the registry does not keep all of it in the clear.
         """
         drained = Drained()
         while (page := self._drain_page(now)).judged:
@@ -89,8 +95,10 @@ class Inbox(Registering):
             verdicts = [judge(dict(row)) for row in rows]
             refused = [verdict for verdict in verdicts if isinstance(verdict, str)]
             self._take_in(connection, [v for v in verdicts if not isinstance(v, str)], now)
-            if rows:
+            if rows and self.screen.is_open:
                 connection.execute(_DRAINED, _marks(rows, verdicts, now))
+            elif rows:
+                connection.execute(_DRAINED_AND_EMPTIED, _marks(rows, verdicts, now))
         return Drained(len(rows), len(refused), next(iter(refused), None))
 
     def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
@@ -132,7 +140,7 @@ def _marks(
     ]
 
 
-def _row_of(notice: Notice) -> Values:
+def _row_of(notice: Notice, screen: Screen) -> Values:
     if notice.at.utcoffset() is None:
         raise ConfigError("a notice's time has no time zone")
     return {
@@ -143,6 +151,13 @@ def _row_of(notice: Notice) -> Values:
         "at": notice.at,
         "event": notice.event,
         "created_at": notice.created_at,
-        "metadata": None if notice.metadata is None else dict(notice.metadata),
+        "metadata": None if notice.metadata is None else _let_in(notice.metadata, screen),
         "keep_until": notice.keep_until,
     }
+
+
+def _let_in(said: Mapping[str, object], screen: Screen) -> Values:
+    # What is no text is refused when it is drained, as untrusted as it arrived.
+    texts = {key: value for key, value in said.items() if isinstance(value, str)}
+    rest = {key: value for key, value in said.items() if key not in texts and screen.keeps(key)}
+    return {**rest, **screen.metadata(texts)}

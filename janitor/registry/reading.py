@@ -128,7 +128,9 @@ class Reading(Store):
         if unread:
             sides = (THREAD.c.reported.is_(None), THREAD.c.upstream.is_(None))
             statement = statement.where(*sides, THREAD.c.state != State.DELETED)
-        return self._labelled(statement, metadata) if metadata else self._by_key(statement)
+        if not metadata:
+            return self._by_key(statement)
+        return self._labelled(statement, self._asked(metadata))
 
     def _by_key(self, statement: Select[tuple[object, ...]]) -> Iterator[Entry]:
         page = self._entries(statement.order_by(*KEY).limit(PAGE))
@@ -149,7 +151,8 @@ class Reading(Store):
 
     def count_labelled(self, metadata: Mapping[str, str]) -> int:
         """How many threads carry all of these pairs on either side, told by the index alone."""
-        carrying = select(func.count()).select_from(LABEL).where(*_carrying(metadata))
+        asked = _carrying(self._asked(metadata))
+        carrying = select(func.count()).select_from(LABEL).where(*asked)
         with self._reading() as connection:
             return connection.execute(carrying).scalar_one()
 
@@ -168,6 +171,8 @@ class Reading(Store):
         `per` is a metadata key and `value` what either side says of it; no `per`: all threads.
         Unknown activity takes no place and is left out. Streams, so stop after enough.
         """
+        if per is not None and value is not None:
+            value = self._asked({per: value})[per]
         after: tuple[datetime, Key] | None = None
         while page := self._ranked(rank_statement(per, value, after)):
             yield from (thread for _, thread in page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert
@@ -94,7 +95,7 @@ class Registering(Store):
                 check(said)
             with self._reading() as connection:
                 known = self._rows(connection, (said.key for said in batch), locked=False)
-            done += _after(known, batch, overwrite=True)[1]
+            done += _after(known, map(self._screened, batch), overwrite=True)[1]
         return done
 
     def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
@@ -113,12 +114,18 @@ class Registering(Store):
         *,
         overwrite: bool = True,
     ) -> Registered:
-        batch = list(batch)
+        batch = [self._screened(said) for said in batch]
         known = self._rows(connection, (said.key for said in batch))
+        self._fence_screen(connection)
         rows, done = _after(known, batch, overwrite=overwrite)
         changed = {key: row for key, row in rows.items() if row != known.get(key)}
         self._enter(connection, known, changed, now)
         return done
+
+    def _screened(self, said: Registration) -> Registration:
+        if said.metadata is None or self.screen.is_open:
+            return said
+        return replace(said, metadata=self.screen.metadata(said.metadata))
 
     def _enter(
         self,

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from janitor.errors import ConfigError
 from janitor.model import Key
+from janitor.policy.screen import OPEN, Screen
 from janitor.registry.approving import Approving
 from janitor.registry.database import Database, Lock
 from janitor.registry.feeding import Feeding
@@ -27,6 +28,7 @@ from janitor.registry.remembering import Remembering
 from janitor.registry.rows import key_of, rows_of
 from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
+from janitor.registry.screening import Screening
 from janitor.registry.sqlite import Sqlite
 from janitor.registry.store import PAGE, write
 from janitor.registry.sweeping import Sweeping
@@ -50,6 +52,7 @@ class Registry(
     Plans,
     Running,
     Remembering,
+    Screening,
 ):
     """What has been registered, and everything the janitor knows and did.
 
@@ -75,6 +78,7 @@ class Registry(
         password: str | None = None,
         read_only: bool = False,
         untrusted: frozenset[str] | None = frozenset(),
+        screen: Screen | None = OPEN,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         lease: timedelta = LEASE,
     ) -> Registry:
@@ -82,8 +86,10 @@ class Registry(
 
         The address is `sqlite:///path`, whose file a reader leaves as it is, or
         `postgresql+psycopg://user@host/database`. `untrusted` names the projects whose reported
-        times date nothing (`None`: those recorded last). A writer waits `busy_timeout` for
-        another's turn. On PostgreSQL claims stand for `lease` and are to be renewed.
+        times date nothing (`None`: those recorded last), `screen` what is stored of metadata, by
+        which a writer brings over what is there (`None`: no metadata enters). A writer waits
+        `busy_timeout` for another's turn. On PostgreSQL claims stand for `lease` and are to be
+        renewed.
         """
         database = database_at(url, password, busy_timeout, lease, read_only=read_only)
         registry = cls(database, untrusted or frozenset())
@@ -91,8 +97,10 @@ class Registry(
         try:
             if read_only:
                 registry._check()
+                registry._require_screen(screen)
             else:
                 registry._migrate(trust_as_recorded=untrusted is None)
+                registry._take_screen(screen)
         except BaseException:
             registry.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,11 @@ class Sqlite:
     def workers(self, _run: str) -> int:
         """Nobody beside whoever holds the run's lock."""
         return 0
+
+    def scrub(self) -> None:
+        """Empties the write-ahead log; pages of the file are overwritten by `secure_delete`."""
+        with self.explained(), closing(self.engine.raw_connection()) as raw:
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _explanation(error: DBAPIError, path: Path) -> JanitorError:

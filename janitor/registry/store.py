@@ -9,6 +9,7 @@ from itertools import islice
 from threading import Lock
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -23,19 +24,30 @@ from sqlalchemy import (
     update,
 )
 
-from janitor.model import Key, State
+from janitor.errors import ConfigError
+from janitor.model import Key, Metadata, State
 from janitor.policy.activity import last_activity
+from janitor.policy.screen import OPEN, Screen
 from janitor.registry.database import WRITES, Database
 from janitor.registry.rows import Values, key_of, labels_of, rows_of, sightings_of
 from janitor.registry.tables import LABEL, META, THREAD
 
 T = TypeVar("T")
 
+SCREEN = "screen"
+
 BATCH = 500
 PAGE = 1000
 
 Counted = tuple[str, Any, State, str]
 Change = tuple[Values | None, Values | None]
+
+
+def spelled(screen: Screen) -> str:
+    """A screen without its secret, of which it names the fingerprint."""
+    keys = None if screen.keys is None else sorted(screen.keys)
+    said = {"keys": keys, "hash": sorted(screen.hashed), "key": screen.fingerprint}
+    return orjson.dumps(said).decode()
 
 
 def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
@@ -61,7 +73,35 @@ class Store:
     def __init__(self, database: Database, untrusted: frozenset[str]) -> None:
         self._database = database
         self._untrusted = untrusted
+        self._screen: Screen | None = OPEN
         self._turn = Lock()
+
+    @property
+    def screen(self) -> Screen:
+        """What is stored of metadata; ConfigError where the registry was opened without that."""
+        if self._screen is None:
+            raise ConfigError(
+                f"{self._database.name} hides metadata by `registry.hash`: no metadata enters, or "
+                "is asked for, without the configuration"
+            )
+        return self._screen
+
+    def _fence_screen(self, connection: Connection) -> None:
+        """Keep metadata out where another janitor has changed since what is stored of it."""
+        said = orjson.loads(read_meta(connection, SCREEN) or "null")
+        recorded = spelled(OPEN) if said is None else said["screen"]
+        if recorded != spelled(self.screen):
+            raise ConfigError(
+                f"{self._database.name} keeps other metadata by now (`registry: {{keys, hash}}`): "
+                "start this janitor again, with the configuration of the one that changed it"
+            )
+
+    def _asked(self, metadata: Metadata) -> Metadata:
+        """Pairs to look for, as they are stored; ConfigError where a key is not."""
+        for key in metadata:
+            if not self.screen.keeps(key):
+                raise ConfigError(f"metadata {key!r} is not stored: see `registry.keys`")
+        return self.screen.metadata(metadata)
 
     @property
     def _engine(self) -> Engine:

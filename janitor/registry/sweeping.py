@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert
@@ -54,8 +55,9 @@ class Sweeping(Claiming):
             rows = self._rows(connection, (said.key for said in settlements))
             lost = self._lost(connection, rows, by)
             kept = [said for said in settlements if said.key not in lost]
+            self._fence_screen(connection)
             after: dict[Key, Values] = {}
-            for said in kept:
+            for said in map(self._let_upstream_in, kept):
                 row = after.get(said.key) or rows.get(said.key)
                 if row is not None:
                     after[said.key] = settled(row, said)
@@ -64,6 +66,11 @@ class Sweeping(Claiming):
             self._apply(connection, rows, after)
             _record(connection, [event for said in kept for event in said.events])
             return lost
+
+    def _let_upstream_in(self, said: Settlement) -> Settlement:
+        if said.upstream is None or self.screen.is_open:
+            return said
+        return replace(said, upstream=self.screen.metadata(said.upstream))
 
     def _lost(
         self, connection: Connection, rows: Mapping[Key, Values], by: Claimant | None

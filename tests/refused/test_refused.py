@@ -39,6 +39,8 @@ SENTENCES = {
     "cron and every, or neither": "schedule_[bn]*",
     "an open listener without tokens": "service_open_without_tokens",
     "more tokens than a rotation needs": "service_three_tokens",
+    "a policy on metadata that the registry does not keep": "registry_keys_leave_out_*",
+    "a pattern on metadata that the registry hashes": "registry_hash_under_glob",
     "inline tokens": "inline_token*",
 }
 """What the policy language promises to refuse, and the files that hold it to that."""
