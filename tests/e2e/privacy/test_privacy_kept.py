@@ -74,6 +74,8 @@ def test_what_a_probe_says_is_judged_as_it_is_stored(world: World) -> None:
     assert world.run("import", str(file)).code == 0
     assert world.run("sweep").code == 0
     assert world.emulator.exists(kept)
+    (told,) = world.run("--output", "json", "explain", kept).document["threads"]
+    assert (told["policy"], told["history"]) == ("alice", [])  # it was never to be removed
     listed = world.run("--output", "jsonl", "list", "--metadata", f"user_id={ALICE}").lines
     assert [one["id"] for one in listed] == [kept]
     assert ALICE not in world.run("--output", "jsonl", "list").out
