@@ -33,7 +33,7 @@ def upgrade(url: str, *, password: str | None = None, wait: timedelta = WAIT) ->
         with database.lock(wait, shared=False):
             found = _found(database)
             # Opened by a program that knows no configuration, it trusts as it did before.
-            Registry.open(url, password=password, untrusted=None).close()
+            Registry.open(url, password=password, untrusted=None, screen=None).close()
     finally:
         database.engine.dispose()
     return Upgrade(database.name, found, REVISION)

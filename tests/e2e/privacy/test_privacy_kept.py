@@ -103,6 +103,7 @@ def test_who_only_looks_waits_for_the_registry_to_be_brought_over(world: World) 
     assert world.run("db", "upgrade").code == 0
     assert world.run("--output", "json", "plan").document["decisions"] == []
     assert readable(world) == []
+    assert world.run("db", "upgrade").code == 0  # there is nothing left to do
 
 
 def test_a_service_takes_no_other_screen_on_while_it_runs(
