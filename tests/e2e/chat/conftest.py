@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from chat_house import House, Warm
+from postgres import Server
+from world import World, world
+
+from janitor.registry import Registry
+from janitor.tracking import COUNTERS, delivery, inboxes, touches
+
+__all__ = ["world"]
+
+
+@pytest.fixture
+def house(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A janitor with an empty SQLite registry, and an application that may track into it."""
+    monkeypatch.setenv("JANITOR_SPOOL", str(world.directory / "spool"))
+    monkeypatch.setattr(touches, "EVERY", touches.EVERY)  # the application sets both
+    monkeypatch.setattr(inboxes, "PATIENCE", inboxes.PATIENCE)
+    COUNTERS.forget()
+    posts: dict[str, delivery.Post] = {}
+    monkeypatch.setattr(delivery, "_POSTS", posts)
+    url = f"sqlite:///{world.registry}"
+    Registry.open(url).close()
+    yield House(world, url, url)
+    for post in posts.values():
+        post.close()
+
+
+@pytest.fixture
+def postgres_house(house: House, postgres: Server) -> Iterator[House]:
+    """The same with its registry on PostgreSQL."""
+    with postgres.database() as name:
+        url = postgres.url(name)
+        Registry.open(url).close()
+        house.use(url)
+        yield house
+
+
+@pytest.fixture
+def spool_house(house: House) -> House:
+    """The same with an application that only fills a spool, for somebody else to deliver."""
+    house.tracked = f"spool://{house.spool}"
+    return house
+
+
+@pytest.fixture
+def any_house(request: pytest.FixtureRequest) -> House:
+    """The house of the parameter's name."""
+    found: House = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Starts applications within milliseconds."""
+    found = Warm()
+    yield found
+    found.close()
