@@ -22,33 +22,45 @@ if TYPE_CHECKING:
 YAML_FILE = click.Path(path_type=Path)
 
 
-@click.command(
-    "init",
-    epilog="Examples: `janitor init` writes config/janitor.yaml; `janitor init janitor.yaml` "
-    "writes it here.",
-)
+@click.command("init")
 @click.argument("path", type=YAML_FILE, default=Path("config/janitor.yaml"), required=False)
+@click.option(
+    "--source",
+    metavar="URL|env:NAME",
+    help="The application's database, without a password, or the variable with its address.",
+)
+@click.option("--table", help="Its table of chats: propose the source that reads it.")
 @click.pass_obj
-def init_command(settings: Settings, path: Path) -> None:
+def init_command(settings: Settings, path: Path, *, source: str | None, table: str | None) -> None:
     """Write a commented starter configuration, every default spelled out.
 
-    An existing file is never overwritten.
-    """
-    from janitor.config.starter import STARTER
+    With a table of the application's own it proposes, from the names and values of its columns,
+    the source that keeps the registry filled, and shows five rows as they would be registered;
+    the table is only read. An existing file is never overwritten: the proposal is printed instead.
 
+    \b
+    Examples:
+      janitor init
+      janitor init janitor.yaml
+      janitor init --source env:APP_DATABASE_URL --table chats
+      janitor init --source postgresql+psycopg://app@db/app --table public.chats
+    """
+    from janitor.cli import proposing
+    from janitor.config.starter import STARTER, with_sources
+
+    looked = proposing.looked_at(source, table)
+    if looked is not None and path.exists():
+        proposing.show(settings, looked, path, written=False)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(STARTER)
+            file.write(STARTER if looked is None else with_sources(looked.stanza))
     except FileExistsError:
         raise ConfigError(f"{path} exists already; name another, or remove it first") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    if not settings.wants_table:
-        emit(settings, {"path": str(path)})
-        return
-    click.echo(f"wrote {path}")
-    click.echo(f"next: set OPENAI_API_KEY, then `janitor validate {path}`")
+    proposing.show(settings, looked, path, written=True)
 
 
 @click.command(

@@ -1,5 +1,7 @@
 """The configuration to begin with: every default spelled out, and said why."""
 
+import re
+
 STARTER = """\
 # janitor: what is kept of conversations, threads and sessions, and for how long.
 # `janitor validate` explains this file in sentences. Every value below a comment that says
@@ -113,3 +115,10 @@ policies:
 #    match: {metadata: {department: legal}}
 #    keep: forever
 """
+
+_SOURCES = re.compile(r"^sources: \{\}.*\n(?:#.*\n)*", re.MULTILINE)
+
+
+def with_sources(stanza: str) -> str:
+    """The starter with a `sources` stanza in the place of its empty one."""
+    return _SOURCES.sub(lambda _: stanza, STARTER, count=1)

@@ -112,12 +112,22 @@ class Foreign:
                     raise self._explained(wrong or ValueError())
                 try:
                     with self._explaining(DataError, ProgrammingError):
-                        reading = self._begin(clock, connection, values[number])
+                        reading = self._begin(stack, clock, connection, values[number])
                 except (DataError, ProgrammingError) as error:
                     wrong = wrong or error
                     continue
                 yield reading
                 return
+
+    @contextmanager
+    def look(self) -> Iterator[Connection]:
+        """A connection in which nothing can be written, to see what there is.
+
+        Raises:
+            AccessError, ConfigError: As `read` does.
+        """
+        with ExitStack() as stack, self._explaining():
+            yield self._open(stack)[1]
 
     @contextmanager
     def _explaining(self, *others: type[Exception]) -> Iterator[None]:
@@ -143,10 +153,13 @@ class Foreign:
             deadline = time.monotonic() + self._sql.timeout.total_seconds()
             raw.set_progress_handler(lambda: int(time.monotonic() > deadline), STEPS)
 
-    def _begin(self, clock: datetime, connection: Connection, value: object) -> Reading:
+    def _begin(
+        self, stack: ExitStack, clock: datetime, connection: Connection, value: object
+    ) -> Reading:
         streaming = connection.execution_options(stream_results=True, yield_per=PAGE)
         values = {} if self._sql.watermark is None else {"watermark": value}
         result = streaming.execute(text(_bound(self._sql.query)), values)
+        stack.callback(result.close)  # whoever stops early leaves a cursor at the server
         pages = result.partitions(PAGE)
         first = next(pages, ())
         return Reading(clock, tuple(result.keys()), self._pages(connection, chain([first], pages)))

@@ -1,0 +1,176 @@
+"""Looks at a table of the application's own, read-only, and proposes the source that reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnClause, Connection, column, inspect, make_url, select
+from sqlalchemy import table as table_of
+from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.exc import ArgumentError, NoSuchTableError
+from sqlalchemy.types import DateTime, Integer, Numeric, String, TypeEngine, Uuid
+
+from janitor.config import Keeper, Secret, SqlSettings
+from janitor.errors import ConfigError
+from janitor.registry import RefusedRegistration, Registration
+from janitor.sources.foreign import Foreign
+from janitor.sources.proposal import Column, Proposal, Sort, may_be_looked_into, propose
+from janitor.sources.rows import check_columns, reported
+from janitor.sources.stanza import Quote, is_plain, query, source_name, stanza
+
+SAMPLED = 50
+SHOWN = 5
+LISTED = 20
+VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+# Words for which a configuration would take a bare name for a statement that changes something.
+VERBS = re.compile(
+    r"insert|update|delete|merge|truncate|drop|alter|create|grant|revoke|call|into", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found: the source's name, its YAML, the guess, and rows as they would register.
+
+    A row that would be refused is the sentence that says why.
+    """
+
+    source: str
+    table: str
+    stanza: str
+    proposal: Proposal
+    rows: tuple[Registration | str, ...]
+
+
+def settings_of(said: str, directory: Path) -> SqlSettings:
+    """Where `--source` leads: `env:NAME`, or an address without a password.
+
+    Raises:
+        ConfigError: It holds a password, which others would see, or is no address.
+    """
+    if found := VARIABLE.fullmatch(said):
+        return _sql(Secret(Keeper.ENV, found[1]), directory)
+    try:
+        url = make_url(said)
+    except (ArgumentError, ValueError):
+        raise ConfigError(
+            "--source is no database's address: write env:NAME, or for example "
+            "sqlite:///app.db, postgresql+psycopg://user@host/database"
+        ) from None
+    if url.password is not None or any("pass" in key.lower() for key in url.query):
+        raise ConfigError(
+            "--source holds a password, which everybody on this machine sees in `ps` and the "
+            "shell keeps in its history: put the whole address into an environment variable, say "
+            "APP_DATABASE_URL, and write --source env:APP_DATABASE_URL"
+        )
+    if url.get_backend_name() == "sqlite":
+        # The configuration takes a relative file from its own directory, not from this one.
+        url = url.set(database=str((directory / (url.database or "")).resolve()))
+    return _sql(url.render_as_string(hide_password=False), directory)
+
+
+def _sql(url: Secret | str, directory: Path) -> SqlSettings:
+    return SqlSettings(url, "", None, timedelta(minutes=10), timedelta(seconds=60), directory)
+
+
+def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) -> Looked:
+    """Propose a source over a table, and the first rows that it would register.
+
+    Raises:
+        ConfigError: There is no such table, or nothing in it seems to be an id.
+        AccessError: The database cannot be read.
+    """
+    if not is_plain(table):
+        raise ConfigError(f"--table {table!r}: only plain names are taken: TABLE or SCHEMA.TABLE")
+    foreign = Foreign(table, sql)
+    with foreign.look() as connection:
+        columns = _columns(connection, table)
+        quote = _quoting(connection)
+    proposal = propose(table, columns)
+    watermark = None if proposal.watermark is None else proposal.watermark.name
+    asked = replace(sql, query=query(proposal, table, quote), watermark=watermark)
+    return Looked(
+        source_name(table),
+        table,
+        stanza(proposal, table, sql.url, quote),
+        proposal,
+        _rows(Foreign(table, asked), watermark, projects),
+    )
+
+
+def _columns(connection: Connection, table: str) -> list[Column]:
+    schema, _, name = table.rpartition(".")
+    inspector = inspect(connection)
+    try:
+        found = inspector.get_columns(name, schema or None)
+    except NoSuchTableError:
+        names = [
+            *inspector.get_table_names(schema or None),
+            *inspector.get_view_names(schema or None),
+        ]
+        known = ", ".join(sorted(names)[:LISTED]) or "none"
+        raise ConfigError(f"--table {table}: there is no such table; known: {known}") from None
+    sorts = {one["name"]: _sort(one["type"]) for one in found}
+    asked = [name for name, sort in sorts.items() if may_be_looked_into(name, sort)]
+    samples = _samples(connection, table, asked)
+    return [_column(one, sorts[one["name"]], samples.get(one["name"], ())) for one in found]
+
+
+def _column(found: ReflectedColumn, sort: Sort, samples: Sequence[object]) -> Column:
+    return Column(found["name"], sort, bool(found.get("nullable", True)), tuple(samples))
+
+
+def _sort(type: TypeEngine[Any]) -> Sort:
+    match type:
+        case DateTime():
+            return Sort.TIME
+        case String() | Uuid():
+            return Sort.TEXT
+        case Integer() | Numeric():
+            return Sort.NUMBER
+        case _:
+            return Sort.OTHER
+
+
+def _samples(
+    connection: Connection, table: str, names: Sequence[str]
+) -> Mapping[str, Sequence[object]]:
+    schema, _, name = table.rpartition(".")
+    if not names:
+        return {}
+    columns: list[ColumnClause[Any]] = [column(one) for one in names]
+    read = select(*columns).select_from(table_of(name, schema=schema or None))
+    rows = [dict(row._mapping) for row in connection.execute(read.limit(SAMPLED))]
+    return {name: [row[name] for row in rows if row[name] is not None] for name in names}
+
+
+def _quoting(connection: Connection) -> Quote:
+    preparer = connection.dialect.identifier_preparer
+
+    def quote(name: str) -> str:
+        return preparer.quote_identifier(name) if VERBS.fullmatch(name) else preparer.quote(name)
+
+    return quote
+
+
+def _rows(
+    foreign: Foreign, watermark: str | None, projects: tuple[str, ...]
+) -> tuple[Registration | str, ...]:
+    tries = foreign.beginning if watermark is not None else (None,)
+    with foreign.read(lambda _: tries) as reading:
+        check_columns(reading.columns, watermark)
+        first = next(iter(reading.pages), ())
+        return tuple(_row(row, projects) for row in islice(first, SHOWN))
+
+
+def _row(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registration | str:
+    try:
+        return reported(row, projects[0], projects)
+    except (ValueError, RefusedRegistration) as error:
+        return f"refused: {error}"

@@ -1,0 +1,143 @@
+"""A table of the application's own is looked at, read-only, and the first rows are shown."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from application import read, write
+from postgres import Server
+
+from janitor.config import Config, Keeper, Secret, parse
+from janitor.config.document import parse_document
+from janitor.config.starter import with_sources
+from janitor.errors import AccessError, ConfigError
+from janitor.model import Kind
+from janitor.registry import Registration, Registry
+from janitor.sources import Looked, look, settings_of
+
+COLUMNS = (
+    '(pk INTEGER PRIMARY KEY, conversation_id VARCHAR(80), title TEXT, "userId" VARCHAR(20), '
+    'plan VARCHAR(20), "createdAt" TIMESTAMP, last_message_at TIMESTAMP, body TEXT, '
+    '"updatedAt" TIMESTAMP NOT NULL)'
+)
+AT = "2026-01-01 10:00:00"
+ROWS = [
+    (n, f"conv_{n}" if n else None, "a secret", f"u{n}", "trial", AT, AT, "a secret", AT)
+    for n in range(9)
+]
+
+
+def accepted(looked: Looked) -> Config:
+    return parse(parse_document(with_sources(looked.stanza).encode(), "starter").value)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with a table `chats` of nine rows, one of them without an id."""
+    if request.param == "sqlite":
+        path = tmp_path / "app.db"
+        insert = "INSERT INTO chats VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        write(path, f"CREATE TABLE chats {COLUMNS}", insert, rows=ROWS)
+        return f"sqlite:///{path}"
+    server: Server = request.getfixturevalue("postgres")
+    app: str = request.getfixturevalue("app")
+    server.execute(f"CREATE TABLE chats {COLUMNS}", app)
+    with psycopg.connect(f"{server.admin} dbname={app}") as connection:
+        insert = "INSERT INTO chats VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        connection.cursor().executemany(insert, ROWS)
+    return server.url(app)
+
+
+def test_the_proposal_is_accepted_and_reads_what_it_showed(
+    address: str, tmp_path: Path, registry: Registry
+) -> None:
+    looked = look(settings_of(address, tmp_path), "chats")
+    at = datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert len(looked.rows) == 5
+    row = looked.rows[0]
+    assert isinstance(row, Registration)
+    assert (row.key.id, row.key.kind) == ("conv_1", Kind.CONVERSATION)
+    assert (row.created_at, row.last_active_at) == (at, at)
+    assert row.metadata == {"user_id": "u1", "plan": "trial"}
+    assert "secret" not in repr(looked)
+    done = read(registry, accepted(looked).sources["chats"])
+    assert (done.read, done.done.added, done.refused) == (8, 8, 0)
+    again = read(registry, accepted(looked).sources["chats"])
+    assert again.done.added == 0
+
+
+def test_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    write(path, f"CREATE TABLE chats {COLUMNS}")
+    before = path.read_bytes()
+    looked = look(settings_of(f"sqlite:///{path}", tmp_path), "chats")
+    assert looked.rows == ()
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["app.db"]
+
+
+def test_a_relative_file_is_named_from_anywhere(tmp_path: Path) -> None:
+    write(tmp_path / "app.db", f"CREATE TABLE chats {COLUMNS}")
+    looked = look(settings_of("sqlite:///app.db", tmp_path), "chats")
+    assert f'url: "sqlite:///{tmp_path / "app.db"}"' in looked.stanza
+
+
+def test_a_variable_stays_a_variable(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APP_DATABASE_URL", address)
+    looked = look(settings_of("env:APP_DATABASE_URL", tmp_path), "chats")
+    assert "url: {env: APP_DATABASE_URL}" in looked.stanza
+    assert accepted(looked).sources["chats"].sql.url == Secret(Keeper.ENV, "APP_DATABASE_URL")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "postgresql://app:secret@db/app",
+        "postgresql://db/app?password=secret",
+        "mysql+pymysql://app:secret@db/app",
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--source env:APP_DATABASE_URL") as caught:
+        settings_of(said, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", ["", "chats.db", "env:1x", "https//x"])
+def test_what_is_no_address_is_refused(said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--source is no database's address"):
+        settings_of(said, tmp_path)
+
+
+def test_what_is_not_there(tmp_path: Path, address: str) -> None:
+    sql = settings_of(address, tmp_path)
+    with pytest.raises(ConfigError, match="no such table; known: chats"):
+        look(sql, "threads")
+    with pytest.raises(ConfigError, match="only plain names"):
+        look(sql, "chats; DROP TABLE chats")
+    with pytest.raises(AccessError, match="does not exist"):
+        look(settings_of("sqlite:///none.db", tmp_path), "chats")
+
+
+def test_a_table_that_is_named_like_a_statement(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    write(path, 'CREATE TABLE "call" (id TEXT NOT NULL)', "INSERT INTO \"call\" VALUES ('conv_1')")
+    looked = look(settings_of(f"sqlite:///{path}", tmp_path), "call")
+    assert accepted(looked).sources["call"].sql.query.endswith('FROM "call"')
+
+
+def test_a_row_that_would_be_refused_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    write(path, "CREATE TABLE chats (thread_id TEXT)", "INSERT INTO chats VALUES ('a b')")
+    (row,) = look(settings_of(f"sqlite:///{path}", tmp_path), "chats").rows
+    assert isinstance(row, str)
+    assert "the id must be" in row
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM chats").fetchone() == (1,)
