@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chat_application import Settings, run, shown
+from chat_application import run
+from chat_settings import Settings, shown
 from openai import OpenAI
 from world import DEADLINE, World
 

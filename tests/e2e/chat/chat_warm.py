@@ -14,8 +14,10 @@ from typing import NoReturn
 
 import chat_application
 import openai
-from chat_application import Settings
 from chat_scripts import CHATS
+from chat_settings import Settings, parse
+
+from janitor.tracking import delivery
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
     gc.freeze()
     for line in sys.stdin:
         if (process := os.fork()) == 0:
-            _be(chat_application.parse(line))
+            _be(parse(line))
         _say(process)
         _, status = os.waitpid(process, 0)
         _say(os.waitstatus_to_exitcode(status))
@@ -48,7 +50,7 @@ def _be(settings: Settings) -> NoReturn:
     try:
         os.environ["JANITOR_SPOOL"] = str(Path(settings.journal).with_name("spool"))
         chat_application.run(settings)
-        chat_application.delivery._at_exit()
+        delivery._at_exit()
         Path(f"{settings.journal}.transcript").write_text(
             "\n".join(settings.transcript), encoding="utf-8"
         )
