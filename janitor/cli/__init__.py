@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "approve": Entry("Act", "approving", "Let policies that remove earlier take effect."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
     "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
+    "export": Entry("Law", "exporting", "Write what was registered back out, for an import."),
     "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
     "resume": Entry("Stop", "pausing", "End a pause."),
     "db": Entry("Stop", "database", "Bring the registry to this version and configuration."),

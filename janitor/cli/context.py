@@ -59,13 +59,17 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
         click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
 
 
-def emit_long(head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def emit_long(
+    head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]], *, one_line: bool = False
+) -> None:
     """Print one JSON document whose last field is a list too long to be held, row by row."""
-    before = json.dumps({"schema": 1, **head}, indent=2, default=as_json)[: -len("\n}")]
-    click.echo(f'{before},\n  "{name}": [', nl=False)
+    indent, end, outer, inner = (None, "}", " ", " ") if one_line else (2, "\n}", "\n  ", "\n    ")
+    before = json.dumps({"schema": 1, **head}, indent=indent, default=as_json).removesuffix(end)
+    click.echo(f'{before},{outer}"{name}": [', nl=False)
     for number, row in enumerate(rows):
-        click.echo(f"{',' if number else ''}\n    {json.dumps(row, default=as_json)}", nl=False)
-    click.echo("\n  ]\n}")
+        comma = "," if number else ""
+        click.echo(f"{comma}{inner}{json.dumps(row, default=as_json)}", nl=False)
+    click.echo(f"{outer}]{end}")
 
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:

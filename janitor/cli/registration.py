@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
-import io
-from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from janitor.cli.context import Settings, emit, plain
-from janitor.cli.options import quit_with
-from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from janitor.registry import Registration, Registry
-    from janitor.sources import Rejected
+    from janitor.registry import Registered, Registration
+    from janitor.sources import Order
 
-SHOWN = 20
-BLANK = codecs.BOM_UTF8 + b" \t\r\n"
+OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("import")
@@ -32,6 +27,9 @@ BLANK = codecs.BOM_UTF8 + b" \t\r\n"
     default="auto",
     help="auto: CSV where the name ends so or the first byte is not `{`.",
 )
+@click.option("--rejects", type=OUT_FILE, help="Name every refused line in this file, as JSONL.")
+@click.option("--dry-run", is_flag=True, help="Read and judge every line; register nothing.")
+@click.option("--restart", is_flag=True, help="Begin anew where an import was cut short.")
 @click.option("--id", "id", help="Register one thread of this id.")
 @click.option("--kind", help="Its kind; guessed from the id's prefix where that is certain.")
 @click.option("--project", help="Its project. Default: the only one, or `main`.")
@@ -45,67 +43,68 @@ def import_command(
     *,
     file: Path | None,
     form: str,
+    rejects: Path | None,
+    dry_run: bool,
+    restart: bool,
     metadata: tuple[str, ...],
     **one: str | None,
 ) -> None:
     """Fill the registry from JSONL or CSV, or with one thread. Idempotent; streams.
 
+    A line that is refused is named, and the others are taken (exit 1). Cut short, the same command
+    goes on where it stopped.
+
     \b
     Fields: id kind project created_at last_active_at user keep_until metadata.KEY
     Examples:
-      janitor import threads.csv
+      janitor import threads.csv --rejects rejects.jsonl
       psql "$APP_DB" --csv -c "SELECT id, created_at FROM chats" | janitor import -
       janitor import --id conv_123 --created-at 2026-01-31T12:00:00Z --metadata plan=trial
     """
     from janitor.cli.compose import open_registry
+    from janitor.cli.importing import import_file
+    from janitor.cli.showing import now
     from janitor.config import load
 
+    said = {name: value for name, value in one.items() if value is not None} | _pairs(metadata)
+    _require_one(file, said, of_files=dry_run or restart or rejects is not None)
     config = load(settings.config_path(), environment=False)
     projects = tuple(config.projects)
-    if one["id"] is not None:
-        said = {name: value for name, value in one.items() if value is not None}
-        lines = _single({**said, **_pairs(metadata)}, projects)
-    elif file is None:
+    single = None if file is not None else _single(said, projects)
+    with nullcontext() if dry_run else open_registry(config) as registry:
+        if file is not None:
+            order = _order(file, form, projects, rejects, restart=restart)
+            import_file(settings, registry, order)
+        elif registry is not None and single is not None:
+            _show(settings, registry.register([single], now()))
+
+
+def _order(
+    file: Path, form: str, projects: tuple[str, ...], rejects: Path | None, *, restart: bool
+) -> Order:
+    from janitor.sources import Order
+
+    if str(file) == "-":
+        return Order(None, "standard input", form, projects, rejects, restart)
+    return Order(file, plain(file), form, projects, rejects, restart)
+
+
+def _require_one(file: Path | None, said: dict[str, str], *, of_files: bool) -> None:
+    if file is None and "id" not in said:
         raise click.UsageError("name a file, `-` for standard input, or --id")
-    else:
-        lines = _lines(file, form, projects)
-    with open_registry(config) as registry:
-        _register(settings, registry, lines, "" if file is None else _name(file))
+    if file is None and of_files:
+        raise click.UsageError("--rejects, --dry-run and --restart are for files")
+    if file is not None and said:
+        raise click.UsageError("--id and what goes with it register one thread, without a file")
 
 
-def _single(row: dict[str, Any], projects: tuple[str, ...]) -> Iterator[Registration | Rejected]:
+def _single(said: dict[str, str], projects: tuple[str, ...]) -> Registration:
     from janitor.sources import registration
 
     try:
-        yield registration(row, projects)
+        return registration(said, projects)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-
-
-def _lines(file: Path, form: str, projects: tuple[str, ...]) -> Iterator[Registration | Rejected]:
-    from janitor.sources import read
-
-    standard = str(file) == "-"
-    try:
-        with open(0 if standard else file, "rb", closefd=not standard) as binary:
-            chosen = _form(binary, file) if form == "auto" else form
-            text = io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="")
-            yield from read(text, chosen, projects, _name(file))
-    except OSError as error:
-        message = f"{_name(file)}: cannot be read: {error.strerror}; name another"
-        raise ConfigError(message) from error
-
-
-def _form(binary: io.BufferedReader, file: Path) -> str:
-    """Judge by the name, else by the first character after a byte order mark and blanks."""
-    first = binary.peek(1).lstrip(BLANK)[:1]
-    if not first and not binary.peek(1):
-        raise ConfigError(f"{_name(file)}: is empty; nothing was imported")
-    return "jsonl" if first == b"{" and file.suffix.lower() != ".csv" else "csv"
-
-
-def _name(file: Path) -> str:
-    return "standard input" if str(file) == "-" else plain(file)
 
 
 def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
@@ -115,32 +114,8 @@ def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
     return {f"metadata.{key}": value for key, _, value in pairs}
 
 
-def _register(
-    settings: Settings, registry: Registry, lines: Iterator[Registration | Rejected], name: str
-) -> None:
-    """Register what is good, name what is not, and exit 1 where something was refused."""
-    from janitor.cli.showing import now
-
-    rejects: list[Rejected] = []
-    counts = registry.register(_good(lines, rejects), now())
+def _show(settings: Settings, done: Registered) -> None:
     if settings.wants_table:
-        click.echo(f"{counts.added} added, {counts.updated} updated, {counts.unchanged} unchanged.")
+        click.echo(f"{done.added} added, {done.updated} updated, {done.unchanged} unchanged.")
     else:
-        emit(settings, {**asdict(counts), "rejected": [asdict(reject) for reject in rejects]})
-    for reject in rejects[:SHOWN]:
-        click.echo(f"janitor: {name}:{reject.line}: {plain(reject.reason)}", err=True)
-    if len(rejects) > SHOWN:
-        click.echo(f"janitor: … {len(rejects)} lines were refused in all", err=True)
-    quit_with(1 if rejects else 0)
-
-
-def _good(
-    lines: Iterator[Registration | Rejected], rejects: list[Rejected]
-) -> Iterator[Registration]:
-    from janitor.sources import Rejected
-
-    for line in lines:
-        if isinstance(line, Rejected):
-            rejects.append(line)
-        else:
-            yield line
+        emit(settings, {**asdict(done), "rejected": []})

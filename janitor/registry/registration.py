@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from janitor.registry.tables import THREAD
 PAIRS = 64
 KEY_LENGTH = 64
 VALUE_LENGTH = 512
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no engine stores them
 
 _REPORTED = (
     *("created_at", "reported_at", "last_active_at", "keep_until", "review_at"),
@@ -60,9 +62,7 @@ def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
 
 
 def _is_text(value: object, length: int) -> bool:
-    if not isinstance(value, str) or len(value) > length or "\0" in value:
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, str) and len(value) <= length and not _NO_TEXT.search(value)
 
 
 class Registering(Store):

@@ -16,9 +16,11 @@ from janitor.model import Key
 from janitor.policy.screen import OPEN, Screen
 from janitor.registry.approving import Approving
 from janitor.registry.database import Database, Lock
+from janitor.registry.exporting import Exporting
 from janitor.registry.feeding import Feeding
 from janitor.registry.holding import Holding
 from janitor.registry.holds import Holds
+from janitor.registry.importing import Importing
 from janitor.registry.inbox import Inbox
 from janitor.registry.missing import Missing
 from janitor.registry.pausing import Pausing
@@ -42,7 +44,9 @@ LEASE = timedelta(seconds=30)
 class Registry(
     Inbox,
     Feeding,
+    Importing,
     Reading,
+    Exporting,
     Sweeping,
     Holding,
     Holds,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -14,45 +12,119 @@ from janitor.catalogue import is_id, kind_of
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind, Metadata
 from janitor.registry import RefusedRegistration, Registration, check
+from janitor.sources.forms import CsvRows, Row, json_rows, object_of
+from janitor.sources.lines import Place, lines
 
 COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "keep_until")
+KNOWN = frozenset((*COLUMNS, "metadata"))
 PREFIX = "metadata."
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-LONGEST = 1 << 20  # characters of a line; what is longer is no thread
 EARLIEST = 100_000_000  # epoch seconds in 1973: a smaller number is a year, a date or a mistake
 SHOWN = 64
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line that was not taken, and why; lines count from 1."""
+    """A line that was not taken, and why; lines count from 1.
+
+    A row of a CSV that takes several goes on to `last_line`. `id` is what the line named, where
+    that could be read.
+    """
 
     line: int
     reason: str
+    last_line: int | None = None
+    id: str | None = None
 
 
-def read(
-    stream: TextIO, form: str, projects: Iterable[str], name: str
-) -> Iterator[Registration | Rejected]:
+Said = Registration | Rejected
+
+
+def read(stream: TextIO, form: str, projects: Iterable[str], name: str) -> Iterator[Said]:
     """Registrations from a stream in `jsonl` or `csv`, in order, with what was refused.
 
     `name` is the file's. Bytes that are not UTF-8 are expected as lone surrogates
     (`errors="surrogateescape"`): their line is refused.
 
     Raises:
-        ConfigError: A CSV without an `id` column.
+        ConfigError: A CSV without an `id` column, or with one that is unknown or named twice.
+    """
+    return (said for said, _ in placed(File(stream, form, name), projects))
+
+
+class File:
+    """The rows of a stream in `jsonl` or `csv`, from a place on; a CSV's `columns` from there."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        form: str,
+        name: str,
+        place: Place | None = None,
+        columns: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.columns = columns
+        found = lines(stream, place or Place())
+        if form == "csv":
+            table = CsvRows(found)
+            self.columns = columns or _columns(table, name)
+            self.rows = table.rows(self.columns)
+        else:
+            self.rows = json_rows(found)
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Says of a file that it cannot be read; ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{name}: cannot be read: {error.strerror}; name another"
+        raise ConfigError(message) from error
+
+
+def placed(file: File, projects: Iterable[str]) -> Iterator[tuple[Said, Place]]:
+    """What each row says, or why it was refused, and the place behind it.
+
+    Raises:
+        ConfigError: The file cannot be read any more.
     """
     known = tuple(projects)
-    rows = _csv(stream, name) if form == "csv" else _jsonl(stream)
-    for line, row in rows:
-        if isinstance(row, str):
-            yield Rejected(line, row)
-            continue
-        try:
-            yield registration(row, known)
-        except (ValueError, RefusedRegistration) as error:
-            yield Rejected(line, str(error))
+    with readable(file.name):
+        for row in file.rows:
+            yield _judged(row, known), row.end
+
+
+def _judged(row: Row, projects: tuple[str, ...]) -> Said:
+    last = row.last if row.last > row.first else None
+    if isinstance(row.said, str):
+        return Rejected(row.first, row.said, last)
+    try:
+        return registration(row.said, projects)
+    except (ValueError, RefusedRegistration) as error:
+        named = row.said.get("id")
+        readable = isinstance(named, str) and is_id(named)
+        return Rejected(row.first, str(error), last, named if readable else None)
+
+
+def _columns(table: CsvRows, name: str) -> list[str]:
+    columns = table.columns()
+    if "id" not in columns:
+        message = f"{name}:1: the CSV has no column `id` in its first line; name the columns there"
+        raise ConfigError(message)
+    for column in columns:
+        if not _is_known(column):
+            known = ", ".join(COLUMNS)
+            message = f"{name}:1: unknown column {_quoted(column)}; known are {known}, metadata.KEY"
+            raise ConfigError(message)
+        if columns.count(column) > 1:
+            raise ConfigError(f"{name}:1: the column {_quoted(column)} is there twice; keep one")
+    return columns
+
+
+def _is_known(name: str) -> bool:
+    return name in KNOWN or name.startswith(PREFIX)
 
 
 def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registration:
@@ -63,7 +135,7 @@ def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registrat
         RefusedRegistration: The registry would not take it.
     """
     for name in row:
-        if name not in (*COLUMNS, "metadata") and not name.startswith(PREFIX):
+        if not _is_known(name):
             known = ", ".join(COLUMNS)
             raise ValueError(f"unknown field {_quoted(name)}; known are {known}, metadata")
     named = str(row.get("id") or "")
@@ -143,78 +215,6 @@ def _whole(said: object) -> dict[str, Any] | None:
         case dict():
             return said
         case str():
-            return _object(said, "metadata: ")
+            return object_of(said, "metadata: ")
         case _:
             raise ValueError("metadata: not a JSON object of strings")
-
-
-def _object(text: str, what: str = "") -> dict[str, Any]:
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        raise ValueError(f"{what}not a JSON object")  # noqa: TRY004 - a line's fault, not the program's
-    return said
-
-
-def _jsonl(stream: TextIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    for number, line in enumerate(_lines(stream), 1):
-        if not line.strip():
-            continue
-        if len(line) >= LONGEST:
-            yield number, f"longer than {LONGEST:,} characters"
-        elif not _is_text(line):
-            yield number, "not UTF-8"
-        else:
-            yield number, _row(line)
-
-
-def _row(line: str) -> dict[str, Any] | str:
-    try:
-        return _object(line)
-    except ValueError as error:
-        return str(error)
-
-
-def _csv(stream: TextIO, name: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    reader = csv.DictReader(_lines(stream), restkey=None, strict=True)
-    if "id" not in _columns(reader):
-        message = f"{name}:1: the CSV has no column `id` in its first line; name the columns there"
-        raise ConfigError(message)
-    rows = iter(reader)
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield reader.reader.line_num, f"not CSV: {error}"
-            continue
-        yield reader.line_num, _wrong(row) or row
-
-
-def _columns(reader: csv.DictReader[str]) -> Sequence[str]:
-    try:
-        return reader.fieldnames or ()
-    except csv.Error:
-        return ()
-
-
-def _wrong(row: Mapping[str | None, str | None]) -> str | None:
-    if None in row:
-        return "more values than columns"
-    return None if all(_is_text(value or "") for value in row.values()) else "not UTF-8"
-
-
-def _is_text(said: str) -> bool:
-    return SURROGATE.search(said) is None
-
-
-def _lines(stream: TextIO) -> Iterator[str]:
-    """The lines of a stream, each cut at `LONGEST`, so that memory stays bounded."""
-    while line := stream.readline(LONGEST):
-        rest = line
-        while len(rest) == LONGEST and rest[-1] not in "\r\n":
-            rest = stream.readline(LONGEST)
-        yield line

@@ -20,6 +20,8 @@ SPOOLED = "the application's side: it dies in tests of its own; a line arrives t
 LISTED = "a page of a list or a foreign table; is killed in tests of its own and goes on behind it"
 ELSEWHERE = {
     "cli/check.py:init_command": "writes a file for a person, who sees it and can do it again",
+    "cli/exporting.py:_replace": "writes for a person, as a whole or not at all",
+    "cli/exporting.py:_write": "writes into a pipe or a terminal",
     "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
     "drivers/containers.py:list_page": LISTED,
     "registry/approving.py:approve": ONE_TRANSACTION,
@@ -28,6 +30,8 @@ ELSEWHERE = {
     "registry/feeding.py:take": LISTED,
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
+    "registry/importing.py:enter": "pages of an import: e2e/importing kills it between them",
+    "registry/importing.py:forget_place": "the end of an import; without it the end is read again",
     "registry/inbox.py:append": ONE_TRANSACTION,
     "registry/pausing.py:_rewrite": ONE_TRANSACTION,
     "registry/registration.py:register": "pages of an import, which is idempotent",
@@ -35,6 +39,8 @@ ELSEWHERE = {
     "registry/sweeping.py:forget_copies": "no run prunes the archive yet",
     "registry/plans.py:hand_over": ONE_TRANSACTION,
     "registry/claiming.py:renew": "has a test of its own: it happens by the clock",
+    "sources/rejects.py:add": "before the page that it is of, and cut off where that never entered",
+    "sources/rejects.py:open": "as long as what was named before, or empty",
     "sweep/asking.py:_hear": ONLY_ASKS,
     "sweep/canaries.py:_is_alive": ONLY_ASKS,
     "tracking/places.py:spool_directory": SPOOLED,
@@ -61,6 +67,7 @@ MODULES = {
         "tracking/inboxes.py",
         "sqlite3",
     ): "inserts rows that may come twice; dies in its own tests",
+    ("sources/rejects.py", "tempfile"): "holds what was refused until it was told; has no name",
     ("tracking/places.py", "tempfile"): "names the system's directory for what is temporary",
 }
 """Modules of effects that the seams do not see, and why that is well."""

@@ -16,7 +16,7 @@ SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import"],
     "Look": ["plan", "list", "explain", "runs", "health", "missing"],
     "Act": ["apply", "sweep", "serve", "approve", "restore"],
-    "Law": ["hold"],
+    "Law": ["hold", "export"],
     "Stop": ["pause", "resume", "db"],
 }
 
@@ -69,6 +69,11 @@ def test_every_option_says_what_it_does(name: str) -> None:
         ["import"],
         ["import", "--id", "conv_1", "--metadata", "=x"],
         ["import", "--id", "conv_1", "--created-at", "soon"],
+        ["import", "threads.csv", "--id", "conv_1"],
+        ["import", "threads.csv", "--kind", "thread"],
+        ["import", "--id", "conv_1", "--dry-run"],
+        ["export"],
+        ["export", "--registry", "--state", "deleted"],
         ["--output", "yaml", "list"],
     ],
     ids=" ".join,

@@ -17,6 +17,7 @@ LOOKING = [
     ["list"],
     ["list", "--due"],
     ["runs"],
+    ["export", "--registry"],
     ["validate"],
 ]
 
