@@ -79,6 +79,11 @@ class Metrics:
             registry=r,
         )
         self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
+        self.inbox_refused = Gauge(
+            "janitor_inbox_refused_rows",
+            "Inbox rows of the last 30 days that could not be believed.",
+            registry=r,
+        )
 
     def _declare_actions(self, r: CollectorRegistry) -> None:
         self.actions = Counter(

@@ -38,8 +38,11 @@ def explain_command(settings: Settings, *, id: str) -> None:
     Example:
       janitor explain conv_123
     """
+    from janitor.cli.inbox import catch_up
+
     config, registry = opened(settings)
     with registry:
+        catch_up(config, registry)
         found = registry.find(id)
         if not found:
             message = f"{plain(id)!r} is not registered; register it with `janitor import --id`"

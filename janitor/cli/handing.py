@@ -143,6 +143,7 @@ class Errands:
     async def _carry_out(self, made: Plan, actor: str, stop: threading.Event) -> Report:
         from janitor.cli import measuring
         from janitor.cli.compose import parts
+        from janitor.cli.inbox import take_in
         from janitor.cli.progress import Watch, complain, summarize
         from janitor.pace import Urgency
         from janitor.sweep import apply
@@ -158,7 +159,7 @@ class Errands:
             urgency=Urgency.APPLY,
         )
         async with opened as composed:
-            self._registry.drain(self._time.now())
+            take_in(self._registry, self._time.now())
             report = await apply(composed, made, stop, actor)
             await measuring.end(self._metrics, report, composed)
         summarize(report)

@@ -79,6 +79,7 @@ def add_command(
       janitor hold add audit-7 --reason audit --id conv_1 --id conv_2 --until 2027-06-30
     """
     from janitor.cli.copying import finish
+    from janitor.cli.inbox import complain, take_in
     from janitor.cli.showing import now
     from janitor.model import Hold
 
@@ -90,7 +91,7 @@ def add_command(
         hold = registry.add_hold(hold, at, actor=actor or person())
         if settings.wants_table:
             click.echo(f"Held: {plain(name)}, from now on{_end(until)}.")
-        registry.drain(at)
+        take_in(registry, at, complain)
         finish(settings, registry, hold, None if no_copy else wait)
 
 

@@ -39,11 +39,13 @@ def list_command(
       janitor list --failed
       janitor --output jsonl list --metadata user_id=u1
     """
+    from janitor.cli.inbox import catch_up
     from janitor.model import State
 
-    _, registry = opened(settings)
+    config, registry = opened(settings)
     pairs = dict(_pair(text) for text in metadata)
     with registry:
+        catch_up(config, registry)
         entries = registry.select(
             state=State(state) if state else None,
             due_at_or_before=now() if due else None,

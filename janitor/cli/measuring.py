@@ -57,6 +57,7 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     """Set the gauges that the registry knows without a scan, as they are at this moment."""
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
+    metrics.inbox_refused.set(registry.refused())
     metrics.archive_objects.set(registry.copies())
     metrics.plans_waiting.set(len(registry.handed_over()))
     metrics.holds.set(registry.holds_in_force(at))

@@ -63,6 +63,7 @@ def import_command(
     """
     from janitor.cli.compose import open_registry
     from janitor.cli.importing import import_file
+    from janitor.cli.inbox import complain, take_in
     from janitor.cli.showing import now
     from janitor.config import load
 
@@ -72,6 +73,8 @@ def import_command(
     projects = tuple(config.projects)
     single = None if file is not None else _single(said, projects)
     with nullcontext() if dry_run else open_registry(config) as registry:
+        if registry is not None:
+            take_in(registry, now(), complain)
         if file is not None:
             order = _order(file, form, projects, rejects, restart=restart)
             import_file(settings, registry, order)

@@ -125,11 +125,17 @@ class Live:
             self._counted.keep()
 
     def errand(self, stop: threading.Event) -> None:
-        """Carry out a plan that was handed over, if one waits and nobody else has the run.
+        """Take in what applications said, and carry out a plan that was handed over.
+
+        Each only where something waits, and a plan only where nobody else has the run.
 
         Raises:
             JanitorError: It could not be done, or not to its end; it is gone on with later.
         """
+        from janitor.cli.inbox import take_in
+
+        if self._registry.undrained():
+            take_in(self._registry, self._time.now())
         self._errands.run(stop)
 
     @contextmanager
@@ -149,10 +155,11 @@ class Live:
     async def _sweep(self, stop: threading.Event) -> None:
         from janitor.cli import measuring
         from janitor.cli.compose import parts
+        from janitor.cli.inbox import take_in
         from janitor.cli.progress import Watch, complain, summarize
         from janitor.sweep import Orders, sweep
 
-        self._registry.drain(self._time.now())
+        take_in(self._registry, self._time.now())
         opened = parts(
             self._config,
             self._registry,

@@ -192,6 +192,7 @@ def run(
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
+    from janitor.cli.inbox import take_in
     from janitor.cli.progress import Watch, configure_logging, summarize
     from janitor.cli.textfile import require_writable, write_metrics
     from janitor.cli.turn import turn
@@ -204,7 +205,7 @@ def run(
     if textfile is not None:
         require_writable(textfile)
     with open_registry(config) as registry, turn(registry, wait, shared=shared):
-        registry.drain(showing.now())
+        take_in(registry, showing.now())
         counted = measuring.Counted(metrics, registry)
         attended = attend(config, registry, Watch(metrics), metrics, work, urgency=urgency)
         report, caught = asyncio.run(attended)

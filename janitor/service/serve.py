@@ -109,7 +109,7 @@ class Service:
     def _errand(self) -> None:
         if self._job.errand is not None and self._turn.acquire(blocking=False):
             try:
-                self._work("plan handed over", self._job.errand)
+                self._work("errand between sweeps", self._job.errand)
             finally:
                 self._turn.release()
 

@@ -1,0 +1,73 @@
+"""Taking in what applications appended to the inbox, before anything is looked at or done by it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from janitor.cli.context import plain
+from janitor.errors import JanitorError
+
+if TYPE_CHECKING:
+    from janitor.config import Config
+    from janitor.registry import Registry
+
+log = logging.getLogger("janitor")
+
+PATIENCE = timedelta(seconds=5)
+Tell = Callable[[str], None]
+
+
+def complain(message: str) -> None:
+    """Tell a person on stderr."""
+    click.echo(f"janitor: {message}", err=True)
+
+
+def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
+    """Take what waits in the inbox into the registry, and tell how much of it was refused.
+
+    Raises:
+        JanitorError: The registry cannot be written; what waits goes on waiting.
+    """
+    drained = registry.drain(at)
+    if drained.refused:
+        tell(
+            f"{drained.refused} of {drained.judged} rows of the inbox were refused and are kept "
+            f"for 30 days with the reason; the first: {plain(drained.reason)}"
+        )
+
+
+def catch_up(config: Config, registry: Registry) -> None:
+    """Before a look through a reader: take in what waits, if anything does.
+
+    Where the registry cannot be written, it is told how much the look leaves out.
+    """
+    if not (waiting := registry.undrained()):
+        return
+    try:
+        with _writer(config) as writer:
+            take_in(writer, _now(), complain)
+    except JanitorError as error:
+        complain(f"{waiting} rows wait in the inbox and are not shown: {plain(error)}")
+
+
+def _writer(config: Config) -> Registry:
+    from janitor.registry import Registry
+
+    # Whom a look trusts is no change of the registry: dates stay by what was recorded last.
+    return Registry.open(
+        config.registry.url,
+        password=config.registry.password.reveal() or None,
+        untrusted=None,
+        busy_timeout=PATIENCE,
+    )
+
+
+def _now() -> datetime:
+    from janitor.cli.showing import now
+
+    return now()
