@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,11 +17,14 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import httpx2
 
 from janitor.errors import ConfigError
+from janitor.tracking.counters import COUNTERS
 from janitor.tracking.notices import VERSION, Notice
 
 TOKEN = "JANITOR_TOKEN"  # noqa: S105  the variable's name
 PATIENCE = 5.0
 BATCH = 500
+BATCH_BYTES = 1 << 19  # half of what a janitor takes, and far from what proxies let through
+ALL_REFUSED = 422
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _COLUMNS = "(v, project, kind, id, at, event, created_at, metadata)"
@@ -94,15 +97,46 @@ class HttpInbox:
         self.name = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
     def add(self, notices: Sequence[Notice]) -> None:
-        """Add the notices in calls of 500."""
+        """Add the notices, in calls of 500 and of half a MiB at most.
+
+        What the janitor refuses it would refuse again: that is dropped, with a warning.
+        """
         token = self._token or os.environ.get(TOKEN, "")
         headers = {"content-type": "application/json"}
         headers |= {"authorization": f"Bearer {token}"} if token else {}
         with httpx2.Client(timeout=PATIENCE, headers=headers) as client:
-            for first in range(0, len(notices), BATCH):
-                said = [notice.document for notice in notices[first : first + BATCH]]
-                body = json.dumps({"threads": said}).encode()
-                client.post(f"{self.name}/api/threads", content=body).raise_for_status()
+            for batch in _batches(notices):
+                body = b'{"threads":[' + b",".join(batch) + b"]}"
+                answer = client.post(f"{self.name}/api/threads", content=body)
+                refused = _refused(answer)
+                # A 422 tells that nothing was taken; of anything else the spool keeps all.
+                if answer.status_code != ALL_REFUSED or len(refused) != len(batch):
+                    answer.raise_for_status()
+                if refused:
+                    COUNTERS.drop(f"{self.name} refuses: {refused[0]}", len(refused))
+
+
+def _batches(notices: Sequence[Notice]) -> Iterator[list[bytes]]:
+    """The notices as JSON, in lists that a janitor takes at once."""
+    batch: list[bytes] = []
+    size = 0
+    for notice in notices:
+        said = json.dumps(notice.document).encode()
+        if batch and (len(batch) == BATCH or size + len(said) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(said)
+        size += len(said) + 1
+    if batch:
+        yield batch
+
+
+def _refused(answer: httpx2.Response) -> list[str]:
+    """Why the janitor took some of a batch in no case."""
+    try:
+        return [ascii(one["reason"]) for one in answer.json()["refused"]]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def inbox_of(registry: str) -> Inbox | Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from operated import NOW, Operated
 from janitor.model import Key, Kind, State
 from janitor.registry import Registration, RunResult, Settlement
 from janitor.service.threads import FIELDS, MOST
+from janitor.tracking.counters import COUNTERS
+from janitor.tracking.inboxes import HttpInbox
+from janitor.tracking.notices import Event
+from janitor.tracking.notices import Notice as Told
 
 DAY = timedelta(days=1)
 KEY = Key("main", Kind.CONVERSATION, "conv_1")
@@ -163,6 +168,19 @@ def test_what_is_told_only_ever_lengthens(operated: Operated) -> None:
     found = operated.drained()["conv_1"].thread
     assert found.keep_until == datetime(2027, 1, 1, tzinfo=UTC)
     assert found.last_active_at == datetime(2026, 5, 1, 8, tzinfo=UTC)
+
+
+def test_tracking_delivers_here_and_drops_what_is_refused(operated: Operated) -> None:
+    COUNTERS.forget()
+    inbox = HttpInbox(f"http://r@127.0.0.1:{operated.port}")
+    told = Told("main", Kind.CONVERSATION, "conv_1", NOW, Event.REGISTER, NOW, {"plan": "ä'"})
+    inbox.add([told, replace(told, project="nobody"), replace(told, id="conv_2")])
+    assert COUNTERS.dropped == 1
+    inbox.add([replace(told, project="nobody")])
+    assert COUNTERS.dropped == 2
+    found = operated.drained()
+    assert set(found) == {"conv_1", "conv_2"}
+    assert found["conv_1"].thread.reported == {"plan": "ä'"}
 
 
 def test_a_registry_that_is_gone_asks_to_be_tried_again(operated: Operated) -> None:

@@ -18,7 +18,8 @@ from tracked import Place
 
 from janitor.model import Key, Kind
 from janitor.registry import Registry
-from janitor.tracking.inboxes import HttpInbox, Inbox, inbox_of
+from janitor.tracking.counters import COUNTERS
+from janitor.tracking.inboxes import BATCH_BYTES, HttpInbox, Inbox, inbox_of
 from janitor.tracking.notices import Event, Notice
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -72,7 +73,9 @@ def test_no_address_shows_its_password() -> None:
 
 
 @contextmanager
-def janitor(status: int) -> Iterator[tuple[str, list[tuple[str, str | None, Any]]]]:
+def janitor(
+    status: int, answer: bytes = b""
+) -> Iterator[tuple[str, list[tuple[str, str | None, Any]]]]:
     """A server that answers so, its address, and what it was told."""
     told: list[tuple[str, str | None, Any]] = []
 
@@ -81,7 +84,9 @@ def janitor(status: int) -> Iterator[tuple[str, list[tuple[str, str | None, Any]
             body = self.rfile.read(int(self.headers["content-length"]))
             told.append((self.path, self.headers["authorization"], json.loads(body)))
             self.send_response(status)
+            self.send_header("content-length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -109,6 +114,39 @@ def test_http_posts_rows_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     said = '{"v":1,"project":"other","kind":"conversation","id":"conv_1","event":"touch",'
     said += '"at":"2026-03-01T12:30:15.123456+00:00","created_at":null,"metadata":null}'
     assert bodies[0]["threads"][1] == json.loads(said)
+
+
+def test_http_posts_no_more_bytes_at_once_than_a_janitor_takes() -> None:
+    large = Notice("main", Kind.THREAD, "t", NOW, Event.REGISTER, NOW, {"a": "x" * 512})
+    with janitor(202) as (address, told):
+        HttpInbox(f"http://{address}").add([large] * 1200)
+    bodies = [body["threads"] for _, _, body in told]
+    assert sum(map(len, bodies)) == 1200
+    assert max(len(json.dumps({"threads": body})) for body in bodies) <= BATCH_BYTES + 100
+    assert len(bodies) == 3, "no smaller than they need be"
+
+
+@pytest.mark.parametrize(("status", "number"), [(202, 1), (422, 2)])
+def test_what_a_janitor_refuses_is_dropped_and_counted(
+    status: int, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = [{"index": n, "id": "t", "reason": "project 'x'\n is"} for n in range(number)]
+    COUNTERS.forget()
+    with janitor(status, json.dumps({"refused": refused}).encode()) as (address, told):
+        HttpInbox(f"http://{address}").add(NOTICES)
+    assert (len(told), COUNTERS.dropped) == (1, number)
+    (said,) = caplog.messages
+    assert "refuses: \"project 'x'\\n is\"" in said
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"{}", b'{"refused": [{"reason": "r"}]}', b'{"refused": 5}']
+)
+def test_a_422_that_does_not_speak_of_all_is_tried_again(answer: bytes) -> None:
+    COUNTERS.forget()
+    with janitor(422, answer) as (address, _), pytest.raises(httpx2.HTTPStatusError):
+        HttpInbox(f"http://{address}").add(NOTICES)
+    assert COUNTERS.dropped == 0
 
 
 def test_http_that_refuses_is_tried_again() -> None:
