@@ -63,6 +63,7 @@ def _writer(config: Config) -> Registry:
         config.registry.url,
         password=config.registry.password.reveal() or None,
         untrusted=None,
+        screen=config.screen,
         busy_timeout=PATIENCE,
     )
 
