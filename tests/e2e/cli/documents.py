@@ -6,7 +6,8 @@ with these exceptions:
 * `git clone`, `cd` and `pip` are skipped: the program is installed, the directory is the test's;
 * `make TARGET` is not run (a test would run itself); the target has to exist;
 * what begins as `ELSEWHERE` says needs a machine of its own; tests of packaging hold the files;
-* `export NAME=VALUE` sets what the stand-in has not set already, as its own API key.
+* `export NAME=VALUE` sets what the stand-in has not set already, as its own API key, or where the
+  service is that runs for a page which speaks to `$JANITOR_URL`.
 
 `psql` is a stand-in that runs the query on a table `chats` and prints CSV. An edit that the prose
 asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block.
@@ -19,10 +20,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from serve.serving import Serving
 from world import DEADLINE, NOW, World
 
 SKIPPED = ("git clone", "cd ", "pip ", "python -m venv", "python3 -m venv", "#")
@@ -98,6 +101,27 @@ class Reader:
             self.environment.setdefault(name, value.strip("\"'"))
         elif not step.command.startswith(SKIPPED + ELSEWHERE):
             self._type(step.command)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Run `janitor serve` on the reader's configuration, with the page's token."""
+        self._edit("127.0.0.1:9464", "127.0.0.1:0")
+        self._edit(r"tokens: \{\}", "tokens: {app: {env: APP_TOKEN, scope: register}}")
+        self.environment["APP_TOKEN"] = "secret-of-app"  # noqa: S105 - this test's own
+        log = self.world.directory / "serve.log"
+        command = [sys.executable, "-m", "janitor", "serve"]
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                command, cwd=self.directory, env=self.environment, stderr=said
+            )
+        service = Serving(process, log)
+        try:
+            service.begin()
+            self.environment["JANITOR_URL"] = f"http://127.0.0.1:{service.port}"
+            yield
+        finally:
+            process.kill()
+            process.wait()
 
     def _type(self, command: str) -> None:
         done = subprocess.run(
