@@ -156,6 +156,13 @@ class Reading(Store):
         with self._reading() as connection:
             return connection.execute(carrying).scalar_one()
 
+    def values_of_keys(self) -> Mapping[str, tuple[int, int]]:
+        """Of each metadata key how many pairs of threads carry it, and how many values it has."""
+        values = func.count(LABEL.c.value.distinct())
+        counted = select(LABEL.c.key, func.count(), values).group_by(LABEL.c.key)
+        with self._reading() as connection:
+            return {key: (n, distinct) for key, n, distinct in connection.execute(counted)}
+
     def _holders(self, metadata: Mapping[str, str], after: Key | None) -> list[Key]:
         statement = select(*_LABEL_KEY).where(*_carrying(metadata))
         if after is not None:

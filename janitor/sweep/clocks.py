@@ -52,6 +52,11 @@ class ClockWatch:
         return abs(self._stepped) > self._step
 
     @property
+    def is_heard(self) -> bool:
+        """Whether an answer of the API has told its date."""
+        return self._ahead is not None
+
+    @property
     def trouble(self) -> str | None:
         """What is wrong and what to do, in a sentence; `None` while nothing is known to be."""
         if self._ahead is not None and abs(self._ahead) > self._step:

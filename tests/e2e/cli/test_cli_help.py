@@ -13,7 +13,7 @@ from janitor.cli import COMMANDS, cli, execute
 from janitor.cli.context import DEFAULT_CONFIGS
 
 SECTIONS = {
-    "Start": ["demo", "init", "validate", "schema", "test", "import"],
+    "Start": ["demo", "init", "validate", "schema", "test", "import", "doctor"],
     "Look": ["plan", "list", "explain", "runs", "health", "missing"],
     "Act": ["apply", "sweep", "serve", "approve", "restore"],
     "Law": ["hold", "export"],

@@ -1,0 +1,87 @@
+"""What a check found: how it is, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from janitor.errors import JanitorError
+
+SECONDS = 30.0
+STORE = 3
+
+
+class Verdict(StrEnum):
+    """How it is: good, worth a look, or in the way of the work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `todo` is what to do about it; `code` the exit code that it asks for.
+
+    No text of a conversation, no secret and no metadata value ever stands in it.
+    """
+
+    check: str
+    verdict: Verdict
+    says: str
+    todo: str | None = None
+    code: int = 0
+
+
+def fine(check: str, says: str) -> Finding:
+    """All is well."""
+    return Finding(check, Verdict.OK, says)
+
+
+def doubtful(check: str, says: str, todo: str) -> Finding:
+    """Worth a look; nothing is kept from its work by it."""
+    return Finding(check, Verdict.WARN, says, todo)
+
+
+def wrong(check: str, says: str, todo: str | None = None, code: int = STORE) -> Finding:
+    """In the way of the work."""
+    return Finding(check, Verdict.FAIL, says, todo, code)
+
+
+def attempt(check: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check finds; an error of its own is a finding, too, and what came before it stays."""
+    found: list[Finding] = []
+    try:
+        found.extend(ask())
+    except Exception as error:  # noqa: BLE001 - a check must never keep the others from looking
+        found.append(told(check, error))
+    return found
+
+
+async def attempt_later(
+    check: str, ask: Awaitable[Iterable[Finding]], seconds: float = SECONDS
+) -> list[Finding]:
+    """The same for what waits for others, which it does for so many seconds at most."""
+    try:
+        async with asyncio.timeout(seconds):
+            return list(await ask)
+    except TimeoutError:
+        return [wrong(check, f"no answer within {seconds:g} s", "see what holds it up")]
+    except Exception as error:  # noqa: BLE001 - likewise
+        return [told(check, error)]
+
+
+def told(check: str, error: Exception) -> Finding:
+    """An error as a finding; those of the program say themselves what to do."""
+    if isinstance(error, JanitorError):
+        return wrong(check, str(error), code=error.exit_code)
+    name = type(error).__name__
+    says = f"the check failed in a way nobody expects ({name})"
+    return wrong(check, says, "please report it", code=1)
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """The gravest code that any of them asks for; what is only doubtful asks for none."""
+    return max((finding.code for finding in findings), default=0)

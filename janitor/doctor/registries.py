@@ -1,0 +1,145 @@
+"""The registry: whether it can be used, what waits in it, and whether sweeps keep their time."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from janitor.config import Config
+from janitor.doctor.findings import Finding, doubtful, fine, wrong
+from janitor.doctor.machine import room
+from janitor.model import LIVE
+from janitor.policy import policies_digest
+from janitor.registry import Registry
+from janitor.registry.schema import REVISION
+from janitor.sources.memory import memories
+from janitor.sweep.approval import message
+from janitor.sweep.asking import CLOCK
+from janitor.sweep.clocks import ClockWatch
+
+LIMIT = 4
+MUCH = 4096  # bytes of a lock file that are read
+SPARE = timedelta(hours=1)
+
+
+def open_finding(config: Config, registry: Registry) -> Iterator[Finding]:
+    """That the registry is open, whether it can be written, and how much room it has."""
+    living = sum(n for (_, _, state), n in registry.states().items() if state in LIVE)
+    yield fine("database", f"{registry.name}: schema {REVISION}, {living} living threads")
+    if (path := config.registry.path) is None:
+        return
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
+        todo = f"run janitor as its owner, or give this user {path} and its directory"
+        yield wrong("database", f"{path} cannot be written by this user", todo, code=2)
+    yield from room("database", path.parent)
+    yield from _lock(Path(f"{path.resolve()}.lock"))
+
+
+def _lock(path: Path) -> Iterator[Finding]:
+    try:
+        holder = json.loads(path.read_bytes()[:MUCH] or b"null")
+    except (OSError, ValueError):
+        return
+    if holder is not None:
+        who = f"process {holder.get('pid')} on {holder.get('host')}"
+        yield fine("lock", f"{who} holds the run, or held it when it died: the next one takes over")
+
+
+def look_at_work(
+    config: Config, registry: Registry, now: datetime, due_by: datetime | None
+) -> Iterator[Finding]:
+    """What waits, what stands still and what is left out; `due_by` is when a sweep was due."""
+    yield from _inbox(registry)
+    yield from _sweeps(config, registry, now, due_by)
+    yield from _approval(config, registry)
+    yield from _unserved(config, registry)
+    yield from _sources(config, registry)
+    for pause in registry.pauses(now):
+        ends = f"until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else "until it is resumed"
+        says = f"{pause.scope} is paused {ends}, by {pause.actor}"
+        yield doubtful("pauses", says, "janitor resume, once its reason is over")
+
+
+def _inbox(registry: Registry) -> Iterable[Finding]:
+    refused = registry.refused()
+    if refused:
+        says = f"{refused} notices of the last 30 days were refused"
+        yield doubtful("inbox", says, "read the column `refused` of janitor_inbox; mend who wrote")
+    yield fine("inbox", f"{registry.undrained()} notices wait for the next sweep")
+
+
+def _sweeps(
+    config: Config, registry: Registry, now: datetime, due_by: datetime | None
+) -> Iterator[Finding]:
+    last = registry.last_completed(now)
+    if last is None:
+        todo = "janitor plan; then janitor sweep, or janitor serve"
+        yield doubtful("sweeps", "no sweep ever went through everything", todo)
+    elif due_by is not None and due_by < now:
+        says = f"the last whole sweep ended {last:%Y-%m-%d %H:%M} UTC, another was due since"
+        yield doubtful(
+            "sweeps", says, "is `janitor serve` running? look into its log: janitor runs"
+        )
+    else:
+        yield fine("sweeps", f"the last whole sweep ended {last:%Y-%m-%d %H:%M} UTC")
+    longest = config.policies.limits.max_duration + SPARE
+    for run in registry.unclosed_runs():
+        since = f"run {run.id[:12]} ({run.command}) is open since {run.started_at:%Y-%m-%d %H:%M}"
+        if run.started_at < now - longest:
+            yield doubtful("sweeps", since, "its janitor died: janitor sweep closes it")
+        else:
+            yield fine("sweeps", f"{since} UTC")
+
+
+def _approval(config: Config, registry: Registry) -> Iterator[Finding]:
+    waiting, last = registry.unapproved(), registry.approval()
+    digest = policies_digest(config.policies)
+    if waiting is not None and waiting.digest == digest:
+        says = message(digest, waiting.threads)
+        yield doubtful(
+            "policies", says, f"janitor plan; janitor approve {digest[:12]} --reason ..."
+        )
+    elif last is not None and last.digest != digest:
+        says = "the policies are others than those approved last, and no sweep compared them yet"
+        yield doubtful("policies", says, "janitor plan shows what they would change")
+
+
+def _unserved(config: Config, registry: Registry) -> Iterator[Finding]:
+    for (project, kind, state), number in sorted(registry.states().items()):
+        served = config.projects.get(project)
+        if state in LIVE and (served is None or kind not in served.kinds):
+            says = f"{number} {state} threads of project {project}, kind {kind}, are not served"
+            todo = f"they are kept for ever: add the kind under projects.{project}"
+            yield doubtful("not served", says, todo)
+
+
+def _sources(config: Config, registry: Registry) -> Iterator[Finding]:
+    known = memories(registry) if config.sources else {}
+    for name in sorted(config.sources):
+        memory = known.get(name)
+        if memory is None or (memory.ended_at is None and memory.trouble is None):
+            todo = f"janitor sync --source {name} --dry-run, then without"
+            yield doubtful("sources", f"{name} was never read", todo)
+        elif memory.trouble is not None:
+            says = f"{name}: its last reading failed: {memory.trouble}"
+            yield wrong("sources", says, f"what it feeds is kept meanwhile: janitor sync {name}")
+        else:
+            yield fine(
+                "sources", f"{name} was read to its end {memory.ended_at:%Y-%m-%d %H:%M} UTC"
+            )
+
+
+def look_at_clock(watch: ClockWatch, registry: Registry | None) -> Iterator[Finding]:
+    """Whether the clock agrees with the API's answers and with the time since boot."""
+    if registry is not None:
+        watch.compare(registry.recall(CLOCK))
+    if watch.trouble is not None:
+        yield wrong("clock", watch.trouble, "timedatectl", code=LIMIT)
+    elif watch.is_heard:
+        yield fine("clock", "agrees with the dates of the API's answers")
+    else:
+        todo = "mend what keeps the API from answering"
+        yield doubtful("clock", "no answer of the API tells whether it is right", todo)

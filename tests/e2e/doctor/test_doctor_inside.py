@@ -1,0 +1,152 @@
+"""`doctor` and what is on this machine: the file, secrets, permissions, and the registry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from world import NOW, World
+
+from doctor.doctored import doctor, edit, only, verdicts
+from janitor.config import load
+from janitor.doctor import Finding, attempt, exit_code, look_at_work
+from janitor.errors import LimitError
+from janitor.registry import Notice, Registry
+
+
+def writing(world: World) -> Registry:
+    return Registry.open(f"sqlite:///{world.registry}", untrusted=None)
+
+
+def test_a_broken_file_is_all_there_is_to_say(world: World) -> None:
+    edit(world, "version: 1", "version: 7")
+    found = doctor(world, code=2)
+    assert list(found) == ["configuration"]
+    assert "janitor validate" in only(found, "configuration", "fail")[1]
+
+
+def test_before_there_is_a_registry(world: World) -> None:
+    found = doctor(world)
+    assert "does not exist yet" in only(found, "database", "warn")[0]
+    assert {"secrets", "access main", "archive", "port"} <= set(found)
+    assert not world.registry.exists()
+
+
+def test_what_is_no_registry(world: World) -> None:
+    world.registry.write_text("something else entirely, and long enough to be looked at")
+    found = doctor(world, code=2)
+    assert "is not a database" in only(found, "database", "fail")[0]
+    assert "access main" in found
+
+
+def test_a_mode_and_a_mistake_are_said(world: World) -> None:
+    world.configure("  []", mode="audit")
+    found = doctor(world)
+    assert "only says what it would do" in only(found, "configuration", "ok")[0]
+    assert only(found, "configuration", "warn")[1] == "janitor validate"
+
+
+def test_a_secret_that_is_not_there(world: World) -> None:
+    edit(world, "{env: JANITOR_WORLD_KEY}", "{file: key}")
+    found = doctor(world, code=2)
+    assert "projects.main.api_key" in only(found, "secrets", "fail")[0]
+    assert "cannot be read" in only(found, "access main", "fail")[0]
+    key = world.directory / "key"
+    key.write_text(world.environment["JANITOR_WORLD_KEY"])
+    key.chmod(0o644)
+    said = only(doctor(world), "secrets", "warn")
+    assert said[1] == f"chmod 600 {key}"
+    key.chmod(0o600)
+    assert verdicts(doctor(world), "secrets") == ["ok"]
+
+
+def test_a_hash_key_that_is_not_there(world: World) -> None:
+    world.fill(1)
+    key = ", hash: [user], hash_key: {env: JANITOR_NO_SUCH_KEY}"
+    edit(world, 'janitor.db"}', f'janitor.db"{key}}}')
+    found = doctor(world, code=2)
+    assert "JANITOR_NO_SUCH_KEY" in only(found, "database", "fail")[0]
+    assert "access main" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "todo"),
+    [
+        ("janitor.yaml", 0o666, "chmod go-w"),
+        ("janitor.db", 0o640, "chmod 600"),
+        ("archive", 0o755, "chmod 700"),
+    ],
+)
+def test_what_others_may_do(world: World, name: str, mode: int, todo: str) -> None:
+    world.fill(1, age=8)
+    assert world.run("sweep").code == 0
+    world.config.chmod(0o644)
+    assert verdicts(doctor(world), "permissions") == ["ok"]
+    (world.directory / name).chmod(mode)
+    assert only(doctor(world), "permissions", "warn")[1] == f"{todo} {world.directory / name}"
+
+
+def test_what_waits_and_what_was_refused(world: World) -> None:
+    with writing(world) as registry:
+        registry.append([Notice("main", "nonsense", "a", NOW)])
+        registry.drain(NOW)
+        registry.append([Notice("main", "conversation", "b", NOW)])
+    found = doctor(world)
+    assert only(found, "inbox", "ok")[0].startswith("1 notices wait")
+    assert "1 notices" in only(found, "inbox", "warn")[0]
+
+
+def test_a_sweep_that_is_due_and_a_run_whose_janitor_died(world: World) -> None:
+    world.fill(1)
+    assert only(doctor(world), "sweeps", "warn")[0].startswith("no sweep ever")
+    assert world.run("sweep").code == 0
+    assert verdicts(doctor(world), "sweeps") == ["ok"]
+    with writing(world) as registry:
+        registry.open_run("sweep", "enforce", "", NOW)
+        later, due = NOW + timedelta(days=9), NOW + timedelta(days=3)
+        config = load(world.config, environment=False)
+        found = [one for one in look_at_work(config, registry, later, due) if one.check == "sweeps"]
+    assert [one.verdict for one in found] == ["warn", "warn"]
+    assert "another was due" in found[0].says
+    assert "its janitor died" in (found[1].todo or "")
+
+
+def test_pauses_and_what_nobody_serves(world: World) -> None:
+    world.fill(2)
+    assert world.run("pause", "--reason", "audit").code == 0
+    edit(world, "concurrency: 4", "concurrency: 4\n    kinds: [thread]")
+    found = doctor(world)
+    assert "is paused" in only(found, "pauses", "warn")[0]
+    says, todo = only(found, "not served", "warn")
+    assert says.startswith("2 active threads of project main, kind conversation")
+    assert "projects.main" in todo
+
+
+def test_policies_that_wait_for_approval(world: World) -> None:
+    world.fill(3, age=20)
+    assert world.run("sweep").code == 0
+    edit(world, "delete: {after: 30d}", "delete: {after: 10d}")
+    assert "no sweep compared them" in only(doctor(world), "policies", "warn")[0]
+    world.run("sweep")
+    assert "janitor approve" in only(doctor(world), "policies", "warn")[1]
+
+
+def test_a_source_that_was_never_read(world: World) -> None:
+    source = 'sources: {chats: {sql: {url: "sqlite:///app.db", query: "SELECT 1 AS id", watermark: null}}}\n'
+    world.fill(1)
+    edit(world, "limits:", f"{source}limits:")
+    assert "chats was never read" in only(doctor(world), "sources", "warn")[0]
+
+
+def test_a_check_that_fails_stops_no_other() -> None:
+    def ask() -> list[Finding]:
+        raise ZeroDivisionError
+
+    def refuse() -> list[Finding]:
+        raise LimitError("too much")
+
+    found = attempt("one", ask) + attempt("other", refuse)
+    assert [one.check for one in found] == ["one", "other"]
+    assert "ZeroDivisionError" in found[0].says
+    assert exit_code(found) == LimitError.exit_code
+    assert exit_code([]) == 0
