@@ -132,7 +132,8 @@ def test_policies_that_wait_for_approval(world: World) -> None:
 
 
 def test_a_source_that_was_never_read(world: World) -> None:
-    source = 'sources: {chats: {sql: {url: "sqlite:///app.db", query: "SELECT 1 AS id", watermark: null}}}\n'
+    sql = '{url: "sqlite:///app.db", query: "SELECT 1 AS id", watermark: null}'
+    source = f"sources: {{chats: {{sql: {sql}}}}}\n"
     world.fill(1)
     edit(world, "limits:", f"{source}limits:")
     assert "chats was never read" in only(doctor(world), "sources", "warn")[0]

@@ -47,7 +47,7 @@ def test_everything_in_the_clear_and_how_long(world: World) -> None:
     assert found["registry, tombstones"]["how_long"] == "400d"
     assert found["registry, tombstones"]["numbers"] == {"threads": 1}
     assert found["registry"]["numbers"] == {"threads": 0}
-    assert found["archive, by policy trial-chats"]["how_long"] == "1y after the deletion"
+    assert found["archive, by policy trial-chats"]["how_long"] == "365d after the deletion"
     assert found[f"archive {world.archive}"]["numbers"] == {"copies": 1}
     assert found["registry, inbox"]["how_long"] == "30d after it was drained"
     table = world.run("doctor", "--privacy")
