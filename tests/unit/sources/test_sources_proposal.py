@@ -116,6 +116,7 @@ def test_the_id(columns: list[Column], id: str, kind: Kind | None) -> None:
         [text("title", "conv_1")],
         [text("message_id", "conv_1")],
     ],
+    ids=["empty", "a number", "no prefix", "content", "of a message"],
 )
 def test_a_table_without_ids_is_no_source(columns: list[Column]) -> None:
     with pytest.raises(ConfigError, match="write the source by hand"):

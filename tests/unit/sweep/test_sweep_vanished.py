@@ -100,3 +100,25 @@ def test_a_pause_of_what_vanished_keeps_it(world: World) -> None:
     world.registry.resume(f"policy:{VANISHED}")
     world.sweep()
     assert world.state(key) is State.DELETED
+
+
+def test_to_expire_waits_for_approval_and_to_keep_does_not(world: World) -> None:
+    expiring, keeping = world.policies, enforced(YEAR)
+    world.policies = keeping
+    [key] = vanish(world)
+    world.sweep()
+    world.policies = expiring
+    world.advance(30 * DAY)
+    report = world.sweep()
+    assert report.unapproved is not None
+    assert dict(report.unapproved.threads) == {VANISHED: 1}
+    assert world.state(key) is State.ACTIVE
+    world.approve()
+    world.policies = keeping
+    world.sweep()
+    assert world.state(key) is State.ACTIVE
+    world.policies = expiring
+    world.sweep()
+    world.approve()
+    world.sweep()
+    assert world.state(key) is State.DELETED
