@@ -16,6 +16,7 @@ from janitor.drivers.guard import (
     resting_on,
 )
 from janitor.drivers.listing import Listed, Listing, LostPlaceError, UnlistedError
+from janitor.drivers.metadata import NoFreeKeyError
 from janitor.drivers.screened import screened
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Listing",
     "Look",
     "LostPlaceError",
+    "NoFreeKeyError",
     "Outbound",
     "StaleError",
     "StillWanted",

@@ -28,7 +28,7 @@ from janitor.drivers.listing import Listing, read_listing, unlisted
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
 from janitor.errors import BusyError, DriverError, GoneError, RefusedError
-from janitor.model import Kind, Probe, Record
+from janitor.model import Kind, Metadata, Probe, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class ContainerDriver:
                 status=error.status,
             ) from error
 
-    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
         """See `Driver.write_metadata`."""
         subject = self._subject(id)
         if not self.trait.has_metadata:
@@ -158,13 +158,14 @@ class ContainerDriver:
         current = read_metadata(await self._container(id), subject)
         wanted = merged(current, changes, subject)
         if wanted == current:
-            return
+            return current
         reply = await self._api.post(
             self._path(id), {"metadata": wanted}, subject=subject, headers=self._headers
         )
         check_container(reply.body, self.noun, id, subject)
         if read_metadata(reply.body, subject) != wanted:
             raise RefusedError(f"{subject}: the server did not take the metadata as written")
+        return wanted
 
     async def _activity(self, seen: Seen) -> Activity:
         """When the container was last active; for kinds whose API tells."""

@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 
 from janitor.drivers.listing import Listing
 from janitor.errors import BusyError
-from janitor.model import Kind, Probe, Record
+from janitor.model import Kind, Metadata, Probe, Record
 
 StillWanted = Callable[[], Awaitable[bool]]
 IsKnown = Callable[[str], Awaitable[bool]]
@@ -81,8 +81,11 @@ class Driver(Protocol):
         """
         ...
 
-    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
-        """Set keys, or remove those that map to `None`, and leave all others as they are."""
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
+        """Set keys, or remove those that map to `None`, and leave all others as they are.
+
+        Returns all of the metadata as it is upstream now.
+        """
         ...
 
 
@@ -116,7 +119,7 @@ class _ReadOnly:
     async def delete_item(self, id: str, item_id: str) -> None:
         _forbid("delete_item", id, item_id)
 
-    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
         _forbid("write_metadata", id, changes)
 
 

@@ -9,6 +9,10 @@ from janitor.drivers.answers import Body, is_text
 from janitor.errors import RefusedError
 
 
+class NoFreeKeyError(RefusedError):
+    """No key is free among those that the API takes; nothing was written."""
+
+
 def read_metadata(body: Body, subject: str) -> dict[str, str]:
     """The metadata; `null` is read and empty, an absent field is unknown and refused."""
     value = body.get("metadata", ...)
@@ -40,7 +44,7 @@ def merged(
         )
     result = kept | written
     if len(result) > METADATA_PAIRS:
-        raise RefusedError(
+        raise NoFreeKeyError(
             f"{subject}: no free key among {METADATA_PAIRS} for metadata; nothing written"
         )
     return result

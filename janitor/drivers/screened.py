@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from janitor.drivers.driver import Driver, IsKnown, StillWanted
 from janitor.drivers.listing import Listing
-from janitor.model import Kind, Probe, Record
+from janitor.model import Kind, Metadata, Probe, Record
 from janitor.policy.screen import Screen
 
 
@@ -53,5 +53,5 @@ class _Screened:
     async def delete_item(self, id: str, item_id: str) -> None:
         await self._driver.delete_item(id, item_id)
 
-    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> None:
-        await self._driver.write_metadata(id, changes)
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
+        return self._screen.metadata(await self._driver.write_metadata(id, changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_PAIRS, METADATA_VALUE_LENGTH
@@ -39,11 +39,16 @@ def _fits(text: object, length: int) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def stamp(at: datetime) -> str:
+    """A moment as it stands upstream: UTC, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def added(
     told: Mapping[str, str], now: datetime, *, tag: bool, send: Iterable[str]
 ) -> dict[str, str]:
     """What is to be added upstream: the time first, then what `send` names of what is told."""
-    time = {CREATED_AT: now.strftime("%Y-%m-%dT%H:%M:%SZ")} if tag else {}
+    time = {CREATED_AT: stamp(now)} if tag else {}
     return time | {key: told[key] for key in send if key in told}
 
 

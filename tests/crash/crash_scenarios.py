@@ -146,6 +146,7 @@ SCENARIOS = (
         is_swept=True,
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
+    Scenario("tag", DELETE, ONE, command=("tag",), is_whole=True, is_swept=True),
     Scenario("torn copy", DELETE, ONE, prepare=torn),
     Scenario("recovery of half a copy", DELETE, ONE, died=HALF_WRITTEN),
     Scenario("recovery of a copy nobody knows of", DELETE, ONE, died=PUBLISHED),
