@@ -82,3 +82,15 @@ def test_what_is_refused_is_told_with_a_reason_and_no_value(
     assert "conv_odd: metadata 'plan' must be text" in done.err
     assert SECRET not in done.err + done.out
     assert "conv_odd" not in filled.states()
+
+
+def test_what_the_registry_is_not_to_keep_does_not_come_in_by_a_look(filled: World) -> None:
+    text = filled.config.read_text(encoding="utf-8")
+    filled.config.write_text(text.replace('janitor.db"', 'janitor.db", keys: [plan]'))
+    assert filled.run("db", "upgrade").code == 0
+    tell(filled, "conv_told", metadata=f'{{"plan": "trial", "note": "{SECRET}"}}')
+    done = filled.run("--output", "jsonl", "list")
+    (told,) = (row for row in done.lines if row["id"] == "conv_told")
+    assert told["metadata"] == {"plan": "trial"}
+    with closing(sqlite3.connect(filled.registry)) as connection:
+        assert list(connection.execute("SELECT metadata FROM janitor_inbox")) == [(None,)]
