@@ -9,6 +9,7 @@ from datetime import timedelta
 from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
 from janitor.config.settings import Config, Project, RegistrySettings, Source
+from janitor.policy.expiry import VANISHED
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
 
@@ -61,6 +62,9 @@ def _summary(config: Config) -> Iterator[str]:
     yield from (_pace(project) for project in config.projects.values())
     yield from _lifetime(config.policies.lifetime)
     yield from (_vanishing(source) for source in config.sources.values())
+    if config.policies.expire:
+        share = float(100 * allowed_share(config.policies, VANISHED, DAILY))
+        yield f"a daily sweep may remove {share:.3g} % of what has vanished and waits for its time"
     remembered = format_duration(config.tombstones_keep_for)
     yield f"what was deleted is remembered, without its text, for {remembered}"
     yield _service(config)
@@ -106,8 +110,8 @@ def _vanishing(source: Source) -> str:
     after = format_duration(source.expire_after)
     return (
         f"source {source.name}: what vanishes from it is due for deletion {after} later, or "
-        f"{after} after its last activity where that is later still, whatever policies say, "
-        "unless anything keeps it; it counts as `sources.on_vanish`"
+        f"{after} after its last activity where that is later still, though policies delete it "
+        f"later or not at all; whatever keeps it keeps it still. It counts as `{VANISHED}`"
     )
 
 

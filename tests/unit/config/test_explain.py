@@ -45,6 +45,7 @@ def test_what_vanishes_from_a_source_is_said() -> None:
     sql = {"url": "sqlite:///app.db", "query": "SELECT id FROM chats", "watermark": None}
     text, _ = said(TRIAL, sources={"chats": {"sql": sql, "on_vanish": {"expire_after": "30d"}}})
     assert "source chats: what vanishes from it is due for deletion 30d later" in text
+    assert "a daily sweep may remove 10 % of what has vanished" in text
     text, _ = said(TRIAL, sources={"chats": {"sql": sql}})
     assert "source chats: what vanishes from it is kept as ever" in text
 
