@@ -47,6 +47,7 @@ class Metrics:
             self._declare_threads,
             self._declare_actions,
             self._declare_sweeps,
+            self._declare_sources,
             self._declare_calls,
             self._declare_state,
         ):
@@ -137,6 +138,20 @@ class Metrics:
             "janitor_rules_matching_nothing",
             "1 where a rule matches no thread; a typo, perhaps.",
             ["rule"],
+            registry=r,
+        )
+
+    def _declare_sources(self, r: CollectorRegistry) -> None:
+        self.source_success = Gauge(
+            "janitor_source_last_success_timestamp_seconds",
+            "When a source was last read to its end; 0 before the first.",
+            ["source"],
+            registry=r,
+        )
+        self.source_rows = Counter(
+            "janitor_source_rows",
+            "Rows of a source: added, updated, unchanged or refused; and threads that vanished.",
+            ["source", "result"],
             registry=r,
         )
 

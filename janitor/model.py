@@ -63,6 +63,7 @@ class Reason(StrEnum):
     EXCLUDED = "excluded"
     UNAPPROVED = "unapproved"
     NOT_SERVED = "not_served"
+    SOURCE_DOWN = "source_down"
 
 
 class Outcome(StrEnum):

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Entry] = {
     "schema": Entry("Start", "check", "Print the JSON Schema of the configuration file."),
     "test": Entry("Start", "check", "Run policy fixtures against the policies."),
     "import": Entry("Start", "registration", "Fill the registry from JSONL or CSV."),
+    "sync": Entry("Start", "syncing", "Read the application's own tables."),
     "doctor": Entry("Start", "doctoring", "Look at all that is needed; say what to do."),
     "plan": Entry("Look", "sweeping", "Say what a sweep would do, and why. Changes nothing."),
     "list": Entry("Look", "looking", "List the registry."),

@@ -135,6 +135,7 @@ async def parts(
             archive_error=archive_error,
             guard=guard,
             watch=watch,
+            sources=tuple(config.sources),
         )
         if archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)

@@ -57,7 +57,9 @@ def explain_command(settings: Settings, *, id: str) -> None:
 
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
     from janitor.policy import as_before, weigh
+    from janitor.sources import down
     from janitor.sweep.approval import approved_beside
+    from janitor.sweep.fed import held_back
     from janitor.sweep.judge import Judge
     from janitor.sweep.ranks import Ranking
 
@@ -67,7 +69,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
     before = as_before(entry.thread, reported=entry.reported_before, upstream=None)
     thread = judge.spared(before, entry.thread, at)
     ranks = Ranking(registry, config.policies).of(thread, at)
-    decision = judge.decide(thread, at)
+    decision = held_back(thread, judge.decide(thread, at), down(registry, config.sources), at)
     case = weigh(thread, config.policies, holds, ranks, at)
     return {
         **row_of(entry),

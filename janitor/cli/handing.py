@@ -145,6 +145,7 @@ class Errands:
         from janitor.cli.compose import parts
         from janitor.cli.inbox import take_in
         from janitor.cli.progress import Watch, complain, summarize
+        from janitor.cli.syncing import read_sources
         from janitor.pace import Urgency
         from janitor.sweep import apply
 
@@ -160,6 +161,7 @@ class Errands:
         )
         async with opened as composed:
             take_in(self._registry, self._time.now())
+            read_sources(self._config(), self._registry, self._metrics, self._time.now, stop)
             report = await apply(composed, made, stop, actor)
             await measuring.end(self._metrics, report, composed)
         summarize(report)

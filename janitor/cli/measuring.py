@@ -9,6 +9,7 @@ from datetime import datetime
 from janitor.metrics import Metrics, Totals
 from janitor.registry import Registry
 from janitor.registry.runs import SWEEPS
+from janitor.sources import memories
 from janitor.sweep import Parts, Report
 from janitor.sweep.overdue import overdue
 from janitor.sweep.reviewed import APPLY
@@ -66,6 +67,9 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     metrics.show(metrics.pauses, {(pause.scope,): 1 for pause in registry.pauses(at)})
     if (last := registry.last_completed(at)) is not None:
         metrics.succeeded(last)
+    ended = {name: memory.ended_at for name, memory in memories(registry).items()}
+    times = {(name,): at.timestamp() if at else 0.0 for name, at in ended.items()}
+    metrics.show(metrics.source_success, times)
     metrics.registry_up.set(1)
 
 

@@ -124,6 +124,8 @@ def complain(report: Report) -> None:
         log.error("%s", stop.message, extra={"run": report.run.id})
     for silence in report.silences:
         log.error("%s", silence, extra={"run": report.run.id})
+    for source, said in report.sources.items():
+        log.error("%s", said, extra={"run": report.run.id, "source": source})
     for policy, tripped in report.backlog.tripped.items():
         log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
     if (waiting := report.unapproved) is not None:

@@ -157,9 +157,11 @@ class Live:
         from janitor.cli.compose import parts
         from janitor.cli.inbox import take_in
         from janitor.cli.progress import Watch, complain, summarize
+        from janitor.cli.syncing import read_sources
         from janitor.sweep import Orders, sweep
 
         take_in(self._registry, self._time.now())
+        read_sources(self._config, self._registry, self._metrics, self._time.now, stop)
         opened = parts(
             self._config,
             self._registry,

@@ -59,6 +59,8 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         click.echo(f"{made.not_probed} were not asked about at the server; raise --probe.")
     if made.undrained:
         click.echo(f"{made.undrained} registrations wait in the inbox; a sweep takes them in.")
+    for said in made.sources_down.values():
+        click.echo(plain(said))
     paused(pauses)
     click.echo(f"Nothing was changed. {_next(made, file)}")
 
@@ -127,6 +129,8 @@ def report(settings: Settings, done: Report) -> None:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
     for said in done.silences:
         click.echo(f"janitor: {plain(said)}", err=True)
+    for said in done.sources.values():
+        click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
         click.echo(f"janitor: {backlog.message(tripped)}", err=True)
     if (waiting := done.unapproved) is not None:
@@ -151,6 +155,7 @@ def report_document(done: Report) -> dict[str, Any]:
         "kept": dict(done.kept),
         "limits": sorted(done.backlog.tripped),
         "stopped": [stop.limit for stop in done.stops],
+        "sources_down": sorted(done.sources),
         "approval": {
             "digest": done.run.policies_digest,
             "pending": done.unapproved is not None,

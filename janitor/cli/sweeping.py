@@ -125,7 +125,7 @@ def sweep_command(
         _require_policy(parts, policy)
         return await sweep(parts, orders, stop)
 
-    run(settings, wait, metrics_textfile, work, shared=orders.is_shared)
+    run(settings, wait, metrics_textfile, work, shared=orders.is_shared, reads_sources=True)
 
 
 def _require_policy(parts: Parts, name: str | None) -> None:
@@ -170,7 +170,7 @@ def apply_command(
         check(Here(parts.registry, parts.policies, parts.clock()), made, str(file), max_age)
         return await apply(parts, made, stop, person())
 
-    run(settings, wait, None, work, urgency=Urgency.APPLY)
+    run(settings, wait, None, work, urgency=Urgency.APPLY, reads_sources=True)
 
 
 def _bytes(file: Path) -> bytes:
@@ -188,12 +188,14 @@ def run(
     *,
     shared: bool = False,
     urgency: Urgency | None = None,
+    reads_sources: bool = False,
 ) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
     from janitor.cli.inbox import take_in
     from janitor.cli.progress import Watch, configure_logging, summarize
+    from janitor.cli.syncing import read_sources
     from janitor.cli.textfile import require_writable, write_metrics
     from janitor.cli.turn import turn
     from janitor.config import load
@@ -207,6 +209,8 @@ def run(
     with open_registry(config) as registry, turn(registry, wait, shared=shared):
         take_in(registry, showing.now())
         counted = measuring.Counted(metrics, registry)
+        if reads_sources:
+            read_sources(config, registry, metrics, showing.now)
         attended = attend(config, registry, Watch(metrics), metrics, work, urgency=urgency)
         report, caught = asyncio.run(attended)
         summarize(report)

@@ -48,6 +48,7 @@ class Parts:
     `guard` holds changing requests back once the run's lease is over, `watch` the whole run once
     the clock turns out to be wrong.
     Without an archive no policy archives, or `archive_error` says why none could be opened.
+    `sources` names the configured sources: what one of them feeds is not removed while it fails.
     `approved` are the policies approved last where they are others than `policies`: until those
     are approved, too, both apply and the most protective wins.
     """
@@ -63,6 +64,7 @@ class Parts:
     guard: Guard = field(default_factory=Guard)
     approved: Policies | None = None
     watch: ClockWatch = field(default_factory=ClockWatch)
+    sources: tuple[str, ...] = ()
 
     def side_of(self, policy: str) -> Policies:
         """The policies that one belongs to: the configured ones, unless only the approved have it.

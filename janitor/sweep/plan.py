@@ -22,6 +22,7 @@ from janitor.errors import BusyError, DriverError, GoneError
 from janitor.model import Key, Kind, Reason, Stage
 from janitor.policy import policies_digest
 from janitor.registry import Entry
+from janitor.sources import down
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
 from janitor.sweep.parts import Parts
@@ -73,7 +74,8 @@ class Plan:
     """What a sweep would do now, why, and what it costs.
 
     `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
-    by policy the threads that they remove earlier than those approved last.
+    by policy the threads that they remove earlier than those approved last. `sources_down` are the
+    sources that failed when they were last read, with what to do; a plan reads none.
     """
 
     registry: str
@@ -89,6 +91,7 @@ class Plan:
     clock_trouble: str | None = None
     pending: bool = False
     unapproved: Mapping[str, int] = field(default_factory=dict)
+    sources_down: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -119,6 +122,7 @@ class Plan:
             "not_probed": self.not_probed,
             "silent_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
+            "sources_down": dict(self.sources_down),
         }
 
     def approval(self) -> dict[str, Any]:
@@ -138,6 +142,7 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     digest = policies_digest(parts.policies)
     made = Plan(registry.id, digest, parts.policies.mode, now, hypothetical)
     made.undrained = registry.undrained()
+    made.sources_down = down(registry, parts.sources)
     parts, made.unapproved = foresee(parts, now)
     made.pending = parts.approved is not None
     holds = registry.holds(now)

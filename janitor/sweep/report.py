@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from janitor.model import Outcome
 from janitor.registry import Proposal, Registry, RunRecord, RunResult
+from janitor.registry.runs import SWEEPS
+from janitor.sources import down
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
+from janitor.sweep.reviewed import APPLY
 from janitor.sweep.work import Worker
 
 
@@ -19,6 +22,7 @@ class Report:
 
     `silences` tell of projects of which nothing was answered, without a limit being reached.
     `unapproved` are the policies that it went by only in part, since they wait for approval.
+    `sources` are those that failed, each with what to do: what they feed was not removed.
     """
 
     run: RunRecord
@@ -28,6 +32,7 @@ class Report:
     stops: tuple[Stop, ...]
     unapproved: Proposal | None = None
     silences: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -35,7 +40,7 @@ class Report:
         codes = {stop.exit_code for stop in self.stops}
         if self.backlog.tripped:
             codes.add(4)
-        if not codes and (self._failed or self.kept.get("drift")):
+        if not codes and (self._failed or self.kept.get("drift") or self.sources):
             return 1
         return min(codes, default=0)
 
@@ -71,7 +76,14 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     waiting = worker.parts.registry.unapproved() if worker.parts.approved is not None else None
     counted = (dict(worker.outcomes), dict(worker.kept))
     silences = worker.standing.silences()
-    return Report(run, backlog, *counted, worker.stops(), waiting, silences)
+    sources = _down(worker, run)
+    return Report(run, backlog, *counted, worker.stops(), waiting, silences, sources)
+
+
+def _down(worker: Worker, run: RunRecord) -> Mapping[str, str]:
+    """The sources that fail, where the run is one that removes."""
+    removes = run.command in SWEEPS or run.command.startswith(APPLY)
+    return down(worker.parts.registry, worker.parts.sources) if removes else {}
 
 
 def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:

@@ -15,6 +15,8 @@ from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
 from janitor.policy.rulebook import rulebook
 from janitor.registry import Entry
+from janitor.sources import down
+from janitor.sweep.fed import held_back
 from janitor.sweep.judge import Judge
 from janitor.sweep.parts import Parts
 
@@ -49,6 +51,7 @@ class Reviewer:
     def __init__(self, parts: Parts, holds: Sequence[Hold]) -> None:
         self._parts = parts
         self._judge = Judge(parts.registry, parts.policies, parts.approved, holds)
+        self._down = down(parts.registry, parts.sources)
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide from what the registry knows."""
@@ -105,11 +108,11 @@ class Reviewer:
         return project is not None and key.kind in project.drivers
 
     def decide(self, thread: Thread, now: datetime) -> Decision:
-        """Decide with the holds and ranks of this moment.
+        """Decide with the holds and ranks of this moment, and by the sources as they stand.
 
         A copy whose thread waits for nothing else is compared again: no date announces new items.
         """
-        decision = self._judge.decide(thread, now)
+        decision = held_back(thread, self._judge.decide(thread, now), self._down, now)
         if thread.state is not State.ARCHIVED or decision.review_at is not None:
             return decision
         asked = [copied_after(thread, side) for side in self._judge.sides]
@@ -118,7 +121,9 @@ class Reviewer:
 
     def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
         """What the configured policies will decide by themselves; `None` where they already do."""
-        return None if self._parts.approved is None else self._judge.alone(thread, now)
+        if self._parts.approved is None:
+            return None
+        return held_back(thread, self._judge.alone(thread, now), self._down, now)
 
     def spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where its metadata says no longer what protected it when last seen."""

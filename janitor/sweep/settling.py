@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from janitor.errors import JanitorError
-from janitor.model import Key, Outcome, Stage
+from janitor.model import Key, Outcome, Reason, Stage
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.review import Review
@@ -47,11 +47,19 @@ class Settling:
             await self.writer.record(line)
         self._tell(line)
 
+    async def _note_kept(self, review: Review, reason: str) -> None:
+        """Record that more was due than was carried out."""
+        line = self._event(review.entry, "kept", Outcome.KEPT, reason)
+        await self.writer.record(line)
+        self._tell(line)
+
     async def _settle_look(self, review: Review) -> None:
         reason = str(review.decision.reason or "not_due")
         events: tuple[Event, ...] = ()
         if review.is_revived:
             events = (self._event(review.entry, "revived", None, None),)
+        elif review.decision.reason is Reason.SOURCE_DOWN:
+            events = (self._event(review.entry, "kept", Outcome.KEPT, reason),)
         change = settlement(review, review.decision)
         await self.writer.settle(replace(change, events=events))
         self._tell(self._event(review.entry, "kept", Outcome.KEPT, reason))

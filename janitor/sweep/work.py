@@ -19,7 +19,7 @@ from janitor.errors import (
     LimitError,
     StoppedError,
 )
-from janitor.model import REMOVING, Mode, Outcome, Stage, State
+from janitor.model import REMOVING, Mode, Outcome, Reason, Stage, State
 from janitor.registry import Entry, RunRecord
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
@@ -170,7 +170,10 @@ class Worker(Settling):
             return
         if review.is_revived and self._drifted is None and not self._is_audited(review):
             review = await self.actor.unmark(review)
-        if self._drifted is not None and (reason := self._drifted(review)) is not None:
+        is_held_back = review.decision.reason is Reason.SOURCE_DOWN
+        if is_held_back and not review.decision.stages:
+            await self._settle_look(review)
+        elif self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
             await self._settle_look(review)
@@ -178,6 +181,8 @@ class Worker(Settling):
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
+            if is_held_back:
+                await self._note_kept(review, Reason.SOURCE_DOWN)
 
     def _is_audited(self, review: Review) -> bool:
         return self.parts.mode_of(review.decision.policy or "") is Mode.AUDIT

@@ -13,7 +13,7 @@ from janitor.cli import COMMANDS, cli, execute
 from janitor.cli.context import DEFAULT_CONFIGS
 
 SECTIONS = {
-    "Start": ["demo", "init", "validate", "schema", "test", "import", "doctor"],
+    "Start": ["demo", "init", "validate", "schema", "test", "import", "sync", "doctor"],
     "Look": ["plan", "list", "explain", "runs", "health", "missing"],
     "Act": ["apply", "sweep", "serve", "approve", "tag", "restore"],
     "Law": ["hold", "export"],

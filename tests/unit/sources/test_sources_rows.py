@@ -1,0 +1,97 @@
+"""Values of a database become what a line of a file would say."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from janitor.model import Key, Kind
+from janitor.sources.rows import reported, text_of
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ID = UUID("0190a1b2-0000-7000-8000-000000000001")
+
+
+def of(**row: Any) -> Any:  # noqa: ANN401 - a registration
+    return reported({"id": "a", "kind": "thread", **row}, "main", ("main", "other"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        AT,
+        AT.astimezone(timezone(timedelta(hours=2))),
+        AT.replace(tzinfo=None),
+        int(AT.timestamp()),
+        int(AT.timestamp() * 1000),
+        Decimal(int(AT.timestamp())),
+        AT.timestamp(),
+        "2026-03-01T12:00:00Z",
+        "2026-03-01 12:00:00",
+    ],
+)
+def test_a_time_is_one_however_the_database_gives_it(value: object) -> None:
+    said = of(created_at=value, last_active_at=value, keep_until=value)
+    assert said.created_at == said.last_active_at == said.keep_until == AT
+
+
+def test_a_date_is_its_midnight() -> None:
+    assert of(created_at=date(2026, 3, 1)).created_at == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", ["created_at", "last_active_at", "keep_until"])
+@pytest.mark.parametrize("value", [True, 12, b"x", "soon", float("nan")])
+def test_what_is_no_time_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        of(**{name: value})
+
+
+def test_ids_may_be_of_other_types() -> None:
+    assert of(id=ID).key == Key("main", Kind.THREAD, str(ID))
+    assert of(id=12).key.id == "12"
+
+
+def test_a_row_may_name_its_project() -> None:
+    assert of(project="other").key.project == "other"
+    assert of(project=None).key.project == "main"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("x", "x"),
+        (True, "true"),
+        (12, "12"),
+        (Decimal("1E+3"), "1000"),
+        (ID, str(ID)),
+        (date(2026, 3, 1), "2026-03-01"),
+        (AT.replace(tzinfo=None), "2026-03-01T12:00:00+00:00"),
+        (Kind.THREAD, "thread"),
+    ],
+)
+def test_metadata_becomes_text_the_obvious_way(value: object, text: str) -> None:
+    assert of(**{"metadata.x": value}).metadata == {"x": text}
+    assert of(metadata={"x": value}).metadata == {"x": text}
+    assert of(user=value).metadata == {"user": text}
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [1], b"x"])
+def test_what_is_no_plain_value_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match=r"metadata\.x: a \w+ is no text"):
+        text_of("metadata.x", value)
+
+
+@pytest.mark.parametrize("value", ["[1]", "{", 12, ["a"]])
+def test_metadata_that_is_no_object_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="not a JSON object"):
+        of(metadata=value)
+
+
+def test_null_clears_nothing() -> None:
+    said = of(created_at=None, last_active_at=None, metadata=None, user=None)
+    assert (said.created_at, said.last_active_at, said.metadata) == (None, None, None)
+    assert of(metadata='{"x": null, "y": 1}').metadata == {"y": "1"}
