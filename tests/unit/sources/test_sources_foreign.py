@@ -17,7 +17,7 @@ from janitor.registry import Registry
 from janitor.sources.foreign import address
 
 SECRET = "hunter2"  # noqa: S105 - looked for in messages
-INSERT_SECRET = "INSERT INTO chats VALUES ('a', 'hunter2', 'x', now())"
+INSERT_SECRET = "INSERT INTO chats VALUES ('a', 'hunter2', 'x', now())"  # noqa: S105
 
 
 def kept_in(name: str, source: Source) -> Source:
