@@ -32,6 +32,13 @@ limits: {{max_percent: 100}}
 policies:
   - {{name: all, match: {{project: main}}, {policy}}}
 """
+SOURCE = """\
+sources:
+  chats:
+    sql: {url: "sqlite:///app.db", watermark: updated_at,
+          query: "SELECT id, kind, updated_at FROM chats WHERE updated_at > :watermark"}
+    on_vanish: {expire_after: 30d}
+"""
 DELETE = "archive: {after: 7d}, delete: {after: 30d}"
 MARK = "soft_delete: {after: 20d, mark: upstream}, delete: {after: 90d}"
 
@@ -42,9 +49,10 @@ class Scenario:
 
     `prepare` brings the stage to where the run begins. `is_whole`: die in what comes before the
     first request and after the last settlement, too; that is the same for all kinds, and is died
-    in for one of them. Without `is_trusted` times are no longer believed that were. `died` is where
-    a janitor was killed already: what is killed here is the recovery. `exits` are the codes that
-    the last run may end with; `is_swept`: a sweep follows it, which closes what the dead left open.
+    in for one of them. Without `is_trusted` times are no longer believed that were. What `is_fed` is
+    named by an application's table, too. `died` is where a janitor was killed already: what is
+    killed here is the recovery. `exits` are the codes that the last run may end with; `is_swept`: a
+    sweep follows it, which closes what the dead left open.
     """
 
     name: str
@@ -55,6 +63,7 @@ class Scenario:
     items: int = 3
     is_whole: bool = False
     is_trusted: bool = True
+    is_fed: bool = False
     is_swept: bool = False
     died: Point | None = None
     exits: frozenset[int] = frozenset({0})
@@ -93,6 +102,11 @@ def planned(stage: Stage) -> None:
 def vanished(stage: Stage) -> None:
     """Somebody else has deleted the container."""
     stage.forget()
+
+
+def told_by_a_table(stage: Stage) -> None:
+    """The application's own table names the container."""
+    stage.tell_in_table()
 
 
 def paused(stage: Stage) -> None:
@@ -135,6 +149,9 @@ SCENARIOS = (
     Scenario("paused", DELETE, ONE, prepare=paused, is_whole=True),
     Scenario("refused", DELETE, ONE, prepare=refused, is_whole=True, exits=frozenset({3})),
     Scenario("distrusted", DELETE, ONE, is_whole=True, is_trusted=False),
+    Scenario(
+        "source", DELETE, ONE, ("sync",), told_by_a_table, is_whole=True, is_fed=True, is_swept=True
+    ),
     Scenario("apply", DELETE, command=("apply", "plan.json"), prepare=planned, is_whole=True),
     Scenario(
         "restore",

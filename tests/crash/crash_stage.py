@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from crash_databases import Database
-from crash_scenarios import CONFIG, Scenario
+from crash_scenarios import CONFIG, SOURCE, Scenario
 from seams import Point
 
 from janitor.catalogue import CATALOGUE
@@ -120,6 +122,7 @@ class Stage:
             policy=self.scenario.policy,
             trusted=str(self.scenario.is_trusted).lower(),
         )
+        text += SOURCE if self.scenario.is_fed else ""
         (self.directory / "janitor.yaml").write_text(text, encoding="utf-8")
 
     @property
@@ -163,6 +166,12 @@ class Stage:
         """Leave half of the object in the archive, as a disk may that lost its power."""
         [path] = (self.directory / "archive").rglob("*.zst")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def tell_in_table(self) -> None:
+        """Put the container into a table of the application's."""
+        with closing(sqlite3.connect(self.directory / "app.db")) as table, table:
+            table.execute("CREATE TABLE chats (id, kind, updated_at)")
+            table.execute("INSERT INTO chats VALUES (?, ?, ?)", (self.key.id, self.kind, str(OLD)))
 
     def make_due(self) -> None:
         """Let the time of the next review come."""

@@ -26,8 +26,6 @@ ELSEWHERE = {
     "drivers/containers.py:list_page": LISTED,
     "registry/approving.py:approve": ONE_TRANSACTION,
     "registry/feeding.py:_vanish_page": LISTED,
-    "registry/feeding.py:end_round": LISTED,
-    "registry/feeding.py:take": LISTED,
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
     "registry/importing.py:enter": "pages of an import: e2e/importing kills it between them",
@@ -62,6 +60,7 @@ MODULES = {
     ("registry/lock.py", "socket"): "for the name of the host",
     ("registry/postgresql.py", "socket"): "for the name of the host",
     ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
+    ("sources/foreign.py", "sqlite3"): "opens the application's database for reading alone",
     ("service/server.py", "socket"): "listens; what it answers changes nothing",
     (
         "tracking/inboxes.py",

@@ -10,7 +10,8 @@ with these exceptions:
   service is that runs for a page which speaks to `$JANITOR_URL`.
 
 `psql` is a stand-in that runs the query on a table `chats` and prints CSV. An edit that the prose
-asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block.
+asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block, and a
+`yaml` block that is a whole stanza takes the place of the empty one that `janitor init` wrote.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ SKIPPED = ("git clone", "cd ", "pip ", "python -m venv", "python3 -m venv", "#")
 ELSEWHERE = ("sudo ", "systemctl ", "journalctl ", "install ", "docker ", "podman ", "buildah ")
 PROMPT = re.compile(r"Set `(?P<key>\w+): (?P<value>\w+)` in `config/janitor\.yaml`")
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+STANZA = re.compile(r"(?P<key>sources):(?P<value>\n(?:  .*\n)+)")
 INLINE = re.compile(r"`janitor ([^`]+)`")
 
 MARKED = """\
@@ -67,6 +69,8 @@ def steps(text: str) -> Iterator[Step]:
         prose = " ".join(text[end : block.start()].split())
         end = block.end()
         yield from (Step(key=e["key"], value=e["value"]) for e in PROMPT.finditer(prose))
+        if block["language"] == "yaml" and (stanza := STANZA.fullmatch(block["body"])):
+            yield Step(key=stanza["key"], value=stanza["value"])
         if block["language"] == "sh":
             joined = block["body"].replace("\\\n", " ")
             yield from (Step(line.strip()) for line in joined.splitlines() if line.strip())
@@ -88,7 +92,7 @@ class Reader:
         self.environment = {
             "PATH": f"{self._programs()}:/usr/bin:/bin",
             "OPENAI_API_KEY": world.emulator.key,
-            "APP_DATABASE_URL": "postgresql://stand-in",
+            "APP_DATABASE_URL": f"sqlite:///{world.directory / 'application.db'}",
         }
         self._fill(identifiers)
 
@@ -167,11 +171,12 @@ class Reader:
         for name, (age, plan) in ages.items():
             at = NOW - timedelta(days=age)
             self.world.emulator.add_conversation(id=name, created_at=at, items=3)
-            rows.append((name, str(at), str(at), "u1", plan))
+            rows.append((name, str(at), str(at), "u1", plan, str(at)))
         connection = sqlite3.connect(self.world.directory / "application.db")
         connection.execute(
-            "CREATE TABLE chats (conversation_id, created_at, last_message_at, user_id, plan)"
+            "CREATE TABLE chats "
+            "(conversation_id, created_at, last_message_at, user_id, plan, updated_at)"
         )
-        connection.executemany("INSERT INTO chats VALUES (?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO chats VALUES (?, ?, ?, ?, ?, ?)", rows)
         connection.commit()
         connection.close()
