@@ -49,8 +49,8 @@ class Scenario:
 
     `prepare` brings the stage to where the run begins. `is_whole`: die in what comes before the
     first request and after the last settlement, too; that is the same for all kinds, and is died
-    in for one of them. Without `is_trusted` times are no longer believed that were. What `is_fed` is
-    named by an application's table, too. `died` is where a janitor was killed already: what is
+    in for one of them. Without `is_trusted` times are no longer believed that were. `is_fed`: an
+    application's table names it, too. `died` is where a janitor was killed already: what is
     killed here is the recovery. `exits` are the codes that the last run may end with; `is_swept`: a
     sweep follows it, which closes what the dead left open.
     """

@@ -10,8 +10,8 @@ with these exceptions:
   service is that runs for a page which speaks to `$JANITOR_URL`.
 
 `psql` is a stand-in that runs the query on a table `chats` and prints CSV. An edit that the prose
-asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block, and a
-`yaml` block that is a whole stanza takes the place of the empty one that `janitor init` wrote.
+asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block, and
+a `yaml` block that is a whole stanza takes the place of the empty one that `janitor init` wrote.
 """
 
 from __future__ import annotations
