@@ -95,6 +95,7 @@ def sync_command(
       janitor --output json sync
     """
     from janitor.cli.compose import open_registry
+    from janitor.cli.inbox import complain, take_in
     from janitor.cli.measuring import Counted
     from janitor.cli.showing import now
     from janitor.config import load
@@ -107,7 +108,7 @@ def sync_command(
     with open_registry(config, read_only=dry_run) as registry:
         with nullcontext() if dry_run else registry.syncing(wait), _bar() as advance:
             if not dry_run:
-                registry.drain(now())
+                take_in(registry, now(), complain)
             context = _context(
                 config, now, changing=not dry_run, believes=accept_vanished, advance=advance
             )

@@ -25,7 +25,6 @@ ELSEWHERE = {
     "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
     "drivers/containers.py:list_page": LISTED,
     "registry/approving.py:approve": ONE_TRANSACTION,
-    "registry/feeding.py:_vanish_page": LISTED,
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
     "registry/importing.py:enter": "pages of an import: e2e/importing kills it between them",
