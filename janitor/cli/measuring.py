@@ -76,13 +76,14 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
 async def end(metrics: Metrics, report: Report, parts: Parts) -> None:
     """Take in what a run left undone, and of a sweep what it reported; what is over goes."""
     at = parts.clock()
+    left = await asyncio.to_thread(overdue, parts, at)
+    ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
+    metrics.show(metrics.overdue, ages)
+    # Counted last: whoever sees that a run has ended finds what it left.
     if report.run.command in SWEEPS:
         _reported(metrics, report)
     elif report.run.command.startswith(APPLY) and report.run.result is not None:
         applied(metrics, report.run.result)
-    left = await asyncio.to_thread(overdue, parts, at)
-    ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
-    metrics.show(metrics.overdue, ages)
 
 
 def applied(metrics: Metrics, result: str) -> None:
