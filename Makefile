@@ -11,11 +11,11 @@ demo: $(STAMP)
 	$(BIN)/janitor demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	tests/in_memory $(BIN)/python -m pytest -n auto --dist loadgroup
 
 coverage: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadgroup
+	tests/in_memory $(BIN)/coverage run -m pytest -n auto --dist loadgroup
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -29,7 +29,8 @@ def obstacle() -> str | None:
 @contextmanager
 def store() -> Iterator[Buildah]:
     """A store that is gone afterwards, whatever was built in it."""
-    with tempfile.TemporaryDirectory(prefix="janitor-image-") as directory:
+    # Not among the other tests' files, which may lie in memory: this takes gigabytes.
+    with tempfile.TemporaryDirectory(prefix="janitor-image-", dir="/var/tmp") as directory:
         made = Buildah(Path(directory))
         try:
             yield made

@@ -12,7 +12,7 @@ from fleet import LEASE_SECONDS, Replicas, has_said, wait_for_begin
 from world import until
 
 STORE_FAILED, LOCKED = 3, 5
-SCALE = int(os.environ.get("JANITOR_SCALE", "2000"))
+SCALE = int(os.environ.get("JANITOR_SCALE", "800"))
 
 
 def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
@@ -24,7 +24,7 @@ def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("number", "threads"), [(3, SCALE), (2, SCALE // 4), (4, SCALE // 4)])
+@pytest.mark.parametrize(("number", "threads"), [(3, SCALE), (2, SCALE * 5 // 8), (4, SCALE * 5 // 8)])
 def test_killed_replicas_act_on_each_thread_once_and_leave_none(
     replicas: Replicas, number: int, threads: int
 ) -> None:
