@@ -13,6 +13,7 @@ from janitor.model import Kind
 from janitor.tracking.tags import clean
 
 VERSION = 1
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each line
 
 
 class Event(StrEnum):
@@ -52,7 +53,7 @@ class Notice:
 
 def line_of(notice: Notice) -> bytes:
     """The notice as one line of JSON."""
-    return json.dumps(notice.document, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(notice.document).encode() + b"\n"
 
 
 def notice_of(line: bytes) -> Notice | None:

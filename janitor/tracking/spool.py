@@ -196,7 +196,7 @@ class Spool:
             if segment in self._sealed:
                 self._sealed.remove(segment)
             self._size = max(0, self._size - segment.size)
-            segment.remove()
+        segment.remove()  # not under the lock: a busy disk takes milliseconds
 
     def leave(self, segment: Segment) -> None:
         """Keep a segment for later; one of the dead may then be taken by anybody."""

@@ -12,6 +12,8 @@ from janitor.tracking.calls import Call
 from janitor.tracking.replies import Decode, Reading
 from janitor.tracking.watch import Asked, Passing, Watch
 
+DIGESTS = frozenset({b"content-md5", b"digest", b"content-digest", b"x-amz-content-sha256"})
+
 
 class Connections:
     """The HTTP client that a tracked one shares its connections with.
@@ -136,12 +138,16 @@ def _asked(watch: Watch, request: httpx2.Request) -> tuple[Asked | None, httpx2.
     asked = watch.asked(request.method, path, lambda: _body(request))
     if asked is None or asked.body is None or _is_signed(request):
         return asked, request
-    headers = request.headers.copy()
-    headers["content-length"] = str(len(asked.body))
-    content, kept = asked.body, request.extensions
+    # A stream has its headers left as they are, which also costs a fraction of `content=`.
     sent = httpx2.Request(
-        request.method, request.url, headers=headers, content=content, extensions=kept
+        request.method,
+        request.url,
+        headers=request.headers,
+        stream=httpx2.ByteStream(asked.body),
+        extensions=request.extensions,
     )
+    sent.headers["content-length"] = str(len(asked.body))
+    sent.read()
     return asked, sent
 
 
@@ -157,9 +163,13 @@ def _body(request: httpx2.Request) -> bytes | None:
 
 def _is_signed(request: httpx2.Request) -> bool:
     """Whether the body is part of a signature, so that nothing may be added to it."""
-    scheme = request.headers.get("authorization", "").partition("-")[0]
-    digests = ("content-md5", "digest", "content-digest", "x-amz-content-sha256")
-    return scheme == "AWS4" or any(name in request.headers for name in digests)
+    said = _said(request.headers)
+    return said.get(b"authorization", b"").startswith(b"AWS4-") or not DIGESTS.isdisjoint(said)
+
+
+def _said(headers: httpx2.Headers) -> dict[bytes, bytes]:
+    """The headers by their names in lower case: asking for one after the other costs far more."""
+    return {name.lower(): value for name, value in headers.raw}
 
 
 def _answered(watch: Watch, asked: Asked, response: httpx2.Response | None) -> Passing | None:
@@ -185,17 +195,17 @@ def _content(response: httpx2.Response) -> bytes | None:
 
 
 def _reading(call: Call, response: httpx2.Response) -> Reading:
-    headers = response.headers
+    said = _said(response.headers)
     decode: Decode = _whole
-    if "content-encoding" in headers and _content(response) is None:
+    if b"content-encoding" in said and _content(response) is None:
         # A decoder of its own: the response's has a state, and is the application's.
-        decode = httpx2.Response(200, headers=headers)._get_content_decoder().decode
-    said = headers.get("content-length", "")
+        decode = httpx2.Response(200, headers=response.headers)._get_content_decoder().decode
+    length = said.get(b"content-length", b"")
     return Reading(
         call,
-        is_stream=headers.get("content-type", "").startswith("text/event-stream"),
+        is_stream=said.get(b"content-type", b"").startswith(b"text/event-stream"),
         decode=decode,
-        length=int(said) if said.isdecimal() else None,
+        length=int(length) if length.isdigit() else None,
     )
 
 
