@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 
-.PHONY: check test coverage demo lint types layers format mutation soak clean
+.PHONY: bench check test coverage demo lint types layers format mutation soak clean
 
 demo: $(STAMP)
 	$(BIN)/janitor demo
@@ -46,6 +46,10 @@ GAMES ?= 200
 SEED ?= $(shell date +%s)
 soak: $(STAMP)
 	JANITOR_SOAK=$(GAMES) $(BIN)/python -m pytest -n auto tests/model --hypothesis-seed=$(SEED) --timeout=0
+
+# Ratios side by side in one run; see bench/README.md.
+bench: $(STAMP)
+	$(BIN)/python bench/run.py
 
 $(STAMP): uv.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -13,6 +13,7 @@ from world import until
 
 STORE_FAILED, LOCKED = 3, 5
 SCALE = int(os.environ.get("JANITOR_SCALE", "800"))
+FEWER = SCALE * 5 // 8
 
 
 def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
@@ -24,7 +25,7 @@ def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("number", "threads"), [(3, SCALE), (2, SCALE * 5 // 8), (4, SCALE * 5 // 8)])
+@pytest.mark.parametrize(("number", "threads"), [(3, SCALE), (2, FEWER), (4, FEWER)])
 def test_killed_replicas_act_on_each_thread_once_and_leave_none(
     replicas: Replicas, number: int, threads: int
 ) -> None:
