@@ -10,12 +10,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chat_house import House, Warm
 from postgres import Server
+from serve.serving import Start, scheduled, serving
 from world import World, world
 
 from janitor.registry import Registry
 from janitor.tracking import COUNTERS, delivery, inboxes, touches
 
-__all__ = ["world"]
+__all__ = ["serving", "world"]
+TOKEN = "a-token-that-registers"  # noqa: S105 - a test's
 
 
 @pytest.fixture
@@ -48,6 +50,15 @@ def postgres_house(house: House, postgres: Server) -> Iterator[House]:
 def spool_house(house: House) -> House:
     """The same with an application that only fills a spool, for somebody else to deliver."""
     house.tracked = f"spool://{house.spool}"
+    return house
+
+
+@pytest.fixture
+def http_house(house: House, serving: Start) -> House:
+    """The same with an application that tells a running `janitor serve`."""
+    scheduled(house.world, more="tokens: {app: {env: TOKEN_OF_APP, scope: register}}")
+    served = serving(TOKEN_OF_APP=TOKEN)
+    house.tracked = f"http://{TOKEN}@127.0.0.1:{served.port}"
     return house
 
 

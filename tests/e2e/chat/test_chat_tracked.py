@@ -14,7 +14,7 @@ from janitor.registry import Registration, Registry
 
 CLIENTS = ["OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"]
 WAYS = ["plain", "with_raw_response", "with_streaming_response"]
-HOUSES = ["house", "postgres_house", "spool_house"]
+HOUSES = ["house", "postgres_house", "spool_house", "http_house"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -32,14 +32,17 @@ def test_every_registry(any_house: House, client: str) -> None:
     assert any_house.wrong() == {}
 
 
-@pytest.mark.parametrize("any_house", HOUSES, indirect=True)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("any_house", "way"),
+    [("house", way) for way in WAYS] + [(name, "plain") for name in HOUSES[1:]],
+    indirect=["any_house"],
+)
 def test_thirty_two_threads_with_one_client(any_house: House, way: str) -> None:
     any_house.hold(mode="threads", times=4, way=way)
     assert any_house.wrong() == {}
 
 
-@pytest.mark.parametrize("any_house", HOUSES, indirect=True)
+@pytest.mark.parametrize("any_house", HOUSES[:3], indirect=True)
 def test_all_chats_at_once_on_an_event_loop(any_house: House) -> None:
     any_house.hold(client="AsyncOpenAI", mode="loop", times=4)
     assert any_house.wrong() == {}
