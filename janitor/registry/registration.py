@@ -13,7 +13,7 @@ from janitor.catalogue import is_id
 from janitor.errors import ConfigError
 from janitor.model import Key, State
 from janitor.registry.entries import Registered, Registration
-from janitor.registry.rows import Values, fresh, merged
+from janitor.registry.rows import SAID, Values, fresh, merged
 from janitor.registry.store import Store, batches, write
 from janitor.registry.tables import THREAD
 
@@ -25,6 +25,10 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no e
 _REPORTED = (
     *("created_at", "reported_at", "last_active_at", "keep_until", "review_at"),
     *("reported", "reported_before", "source", "vanished_at"),
+)
+_NEW = (
+    *("project", "kind", "id", "state", "source", "created_at", "reported_at", "last_active_at"),
+    *("keep_until", "review_at", "reported"),
 )
 _TOUCHED = ("reported_at", "last_active_at")
 
@@ -94,7 +98,7 @@ class Registering(Store):
             for said in batch:
                 check(said)
             with self._reading() as connection:
-                known = self._rows(connection, (said.key for said in batch), locked=False)
+                known = self._rows(connection, (said.key for said in batch), SAID, locked=False)
             done += _after(known, map(self._screened, batch), overwrite=True)[1]
         return done
 
@@ -115,7 +119,7 @@ class Registering(Store):
         overwrite: bool = True,
     ) -> Registered:
         batch = [self._screened(said) for said in batch]
-        known = self._rows(connection, (said.key for said in batch))
+        known = self._rows(connection, (said.key for said in batch), SAID)
         self._fence_screen(connection)
         rows, done = _after(known, batch, overwrite=overwrite)
         changed = {key: row for key, row in rows.items() if row != known.get(key)}
@@ -174,5 +178,6 @@ def _after(
 
 
 def _complete(row: Values, now: datetime) -> Values:
+    """A new row; what is not named is NULL."""
     rest = {"registered_at": now, "policy": None, "copy_is_current": False, "attempts": 0}
-    return row | rest
+    return {name: row[name] for name in _NEW} | rest

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -129,7 +130,12 @@ class Store:
             yield connection
 
     def _rows(
-        self, connection: Connection, keys: Iterable[Key], *, locked: bool = True
+        self,
+        connection: Connection,
+        keys: Iterable[Key],
+        columns: Iterable[Column[Any]] = THREAD.c,
+        *,
+        locked: bool = True,
     ) -> dict[Key, Values]:
         """The rows of these keys, `locked` from other writers until the transaction ends."""
         # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
@@ -141,7 +147,7 @@ class Store:
         for (project, kind), ids in sorted(groups.items()):
             for chunk in batches(sorted(ids)):
                 place = (THREAD.c.project == project, THREAD.c.kind == kind)
-                named = select(THREAD).where(*place, THREAD.c.id.in_(chunk))
+                named = select(*columns).where(*place, THREAD.c.id.in_(chunk))
                 statement = named.order_by(THREAD.c.id)
                 statement = statement.with_for_update() if locked else statement
                 found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
