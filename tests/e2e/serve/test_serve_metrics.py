@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ needs_prometheus = pytest.mark.skipif(
 CONFIG = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs: [{{job_name: janitor, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+"""
+SOURCE = """\
+sources:
+  chats: {sql: {url: "sqlite:///app.db", query: "SELECT id FROM chats", watermark: null}}
 """
 
 
@@ -119,8 +124,10 @@ def test_every_metric_that_has_a_meaning_is_there(world: World, serving: Start) 
     text = world.config.read_text(encoding="utf-8")
     more = "  - {name: silent, match: {metadata: {plan: none}}, delete: {after: 1d}}\n"
     text = text.replace("max_percent: 100", "max_threads: 1") + more
-    text = text.replace("delete: unlimited", "delete: auto")
+    text = text.replace("delete: unlimited", "delete: auto") + SOURCE
     world.config.write_text(text, encoding="utf-8")
+    with closing(sqlite3.connect(world.directory / "app.db")) as table:
+        table.execute("CREATE TABLE chats (id)")
     scheduled(world)
     world.fill(1, age=10)
     world.fill(2)

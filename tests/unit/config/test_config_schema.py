@@ -105,6 +105,22 @@ def test_the_commented_policies_of_the_starter_are_good_too(
     assert len(load(path).policies.rules) == 3
 
 
+def test_the_commented_source_of_the_starter_is_good_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "APP_DATABASE_URL"):
+        monkeypatch.setenv(name, "x")
+    path = tmp_path / "janitor.yaml"
+    head, _, rest = STARTER.partition("sources: {}")
+    stanza, _, rest = rest.partition("\n\n")
+    stanza = stanza.partition("\n")[2].replace("#  ", "  ")
+    path.write_text(f"{head}sources:\n{stanza}\n\n{rest}", encoding="utf-8")
+    assert is_valid(yaml.safe_load(path.read_text(encoding="utf-8")))
+    (source,) = load(path).sources.values()
+    assert (source.name, source.project, source.expire_after) == ("chats", "main", None)
+    assert source.sql.watermark == "updated_at"
+
+
 @pytest.mark.parametrize(
     "path",
     sorted({path for pattern in SHAPE for path in REFUSED.glob(f"{pattern}.yaml")}),
