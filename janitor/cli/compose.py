@@ -191,6 +191,7 @@ async def _reach(
         target.fingerprint,
         concurrency=project.concurrency,
         trust_reported=project.trust_reported,
+        discovers=project.discover,
         reserve=reserve,
     )
 

@@ -122,7 +122,7 @@ def complain(report: Report) -> None:
 
     for stop in report.stops:
         log.error("%s", stop.message, extra={"run": report.run.id})
-    for silence in report.silences:
+    for silence in (*report.silences, *report.lists):
         log.error("%s", silence, extra={"run": report.run.id})
     for source, said in report.sources.items():
         log.error("%s", said, extra={"run": report.run.id, "source": source})

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -155,6 +156,7 @@ class Live:
     async def _sweep(self, stop: threading.Event) -> None:
         from janitor.cli import measuring
         from janitor.cli.compose import parts
+        from janitor.cli.discovering import discover_due
         from janitor.cli.inbox import take_in
         from janitor.cli.progress import Watch, complain, summarize
         from janitor.cli.syncing import read_sources
@@ -172,7 +174,8 @@ class Live:
             stop=stop,
         )
         async with opened as composed:
-            report = await sweep(composed, Orders(), stop)
+            lists = await discover_due(composed, stop)
+            report = replace(await sweep(composed, Orders(), stop), lists=lists)
             await measuring.end(self._metrics, report, composed)
         summarize(report)
         complain(report)

@@ -127,7 +127,7 @@ def report(settings: Settings, done: Report) -> None:
 
     for stop in done.stops:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
-    for said in done.silences:
+    for said in (*done.silences, *done.lists):
         click.echo(f"janitor: {plain(said)}", err=True)
     for said in done.sources.values():
         click.echo(f"janitor: {plain(said)}", err=True)

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,6 +115,7 @@ def sweep_command(
       janitor sweep --policy trial-chats --limit 100
       janitor sweep --metrics-textfile /var/lib/node_exporter/janitor.prom
     """
+    from janitor.cli.discovering import discover_due
     from janitor.sweep import Orders, Scope, sweep
 
     if dry_run:
@@ -123,7 +125,8 @@ def sweep_command(
 
     async def work(parts: Parts, stop: threading.Event) -> Report:
         _require_policy(parts, policy)
-        return await sweep(parts, orders, stop)
+        lists = await discover_due(parts, stop)
+        return replace(await sweep(parts, orders, stop), lists=lists)
 
     run(settings, wait, metrics_textfile, work, shared=orders.is_shared, reads_sources=True)
 

@@ -149,6 +149,7 @@ class ProjectForm(Form):
     headers: PublicPairs = Field(default={})
     kinds: Annotated[list[KindField], Field(min_length=1)] | None = None
     trust_reported: bool = True
+    discover: bool = False
     timeout: Duration = parse_duration("20s")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 32
     rate: RateForm = RateForm()

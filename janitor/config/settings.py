@@ -51,6 +51,7 @@ class Project:
     headers: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
     trust_reported: bool = True
+    discover: bool = False
     timeout: timedelta = timedelta(seconds=20)
     concurrency: int = 32
     rate: RateSettings = RateSettings()

@@ -31,6 +31,7 @@ projects:
     headers: {}                    # default; added to every request, never a credential
     kinds: [conversation, chatkit_thread, agent_session, thread]   # default: all
     trust_reported: true           # default; false: times that the application reports don't count
+    discover: false                # default; true: registers what the server lists, once a day
     timeout: 20s                   # default, of one request
     concurrency: 32                # default; requests in flight at once
     # default: auto finds what the server lets through: 120 a minute at first, a tenth more each

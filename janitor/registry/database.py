@@ -54,6 +54,9 @@ class Database(Protocol):
     def syncing(self, wait: timedelta, /) -> Lock:
         """The lock under which sources are read; LockedError after `wait`."""
 
+    def walking(self, name: str, wait: timedelta, /) -> Lock:
+        """The lock under which the list of that name is walked; LockedError after `wait`."""
+
     def working(self, run: str) -> Lock:
         """A mark that a living janitor works this run; any number may set it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -96,6 +97,11 @@ class Postgresql:
     def syncing(self, wait: timedelta) -> AdvisoryLock:
         """The lock under which sources are read."""
         return AdvisoryLock(self, SYNCING, wait, what="the reading of sources")
+
+    def walking(self, name: str, wait: timedelta) -> AdvisoryLock:
+        """The lock under which the list of that name is walked."""
+        key = _key_of(hashlib.sha256(name.encode()).hexdigest())
+        return AdvisoryLock(self, key, wait, what="the walk over a list")
 
     def working(self, run: str) -> AdvisoryLock:
         """A mark that a living janitor works this run; it ends with its session."""

@@ -170,6 +170,10 @@ class Registry(
         """The lock under which sources are read; LockedError after `wait`."""
         return self._database.syncing(wait)
 
+    def walking(self, name: str, wait: timedelta) -> Lock:
+        """The lock under which the list of that name is walked; LockedError after `wait`."""
+        return self._database.walking(name, wait)
+
     def working(self, run: str) -> Lock:
         """A mark that a living janitor works this run, from entering to leaving."""
         return self._database.working(run)

@@ -115,6 +115,10 @@ class Sqlite:
         """A lock file of its own: whoever reads sources needs no run."""
         return RunLock(Path(f"{self.path.resolve()}.sync"), wait, "the reading of sources")
 
+    def walking(self, _name: str, wait: timedelta) -> RunLock:
+        """One lock file for all lists: whoever walks one needs no run."""
+        return RunLock(Path(f"{self.path.resolve()}.walk"), wait, "the walk over a list")
+
     def working(self, _run: str) -> Lock:
         """The run's lock says it all."""
         return nullcontext()

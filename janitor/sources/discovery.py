@@ -7,10 +7,8 @@ is cut short goes on where it stopped. Nothing is ever removed or marked for not
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -30,7 +28,7 @@ from janitor.sources.passes import Passes
 MOST_PAGES = 100_000
 """Ten million containers; a list that goes on behind that never ends."""
 RESTARTS = 3
-PATIENCE = timedelta(seconds=10)
+PATIENCE = timedelta(seconds=1)
 
 Clock = Callable[[], datetime]
 
@@ -96,7 +94,7 @@ async def discover(
     """
     found, passes = Found(place), Passes(registry, place.round, place.access)
     try:
-        with _alone(registry, place):
+        with registry.walking(place.round, PATIENCE):  # two on one pass would see it loop
             await _Walk(registry, found, passes, clock, stop).walk()
             await asyncio.to_thread(_compare, registry, found, passes.begun_at, tell)
             passes.end(clock())
@@ -108,18 +106,6 @@ async def discover(
         if isinstance(error, RefusedError):
             passes.end(clock())
     return found
-
-
-@contextmanager
-def _alone(registry: Registry, place: Place) -> Iterator[None]:
-    """Keep other janitors from walking the same list; two on one pass would see it loop."""
-    mark = hashlib.sha256(place.round.encode()).hexdigest()
-    with ExitStack() as stack:
-        with registry.opening(PATIENCE):
-            if registry.workers(mark):
-                raise LockedError(f"{place.round}: another janitor walks this list; left to it")
-            stack.enter_context(registry.working(mark))
-        yield
 
 
 class _Walk:
@@ -152,8 +138,7 @@ class _Walk:
 
     async def _pages(self, after: str | None) -> None:
         for _ in range(MOST_PAGES):
-            if self._stop is not None and self._stop.is_set():
-                raise StoppedError("asked to stop amid a list; the next pass goes on there")
+            _heed(self._stop)
             page = await self._place.driver.list_page(after)
             await asyncio.to_thread(self._take, page, after)
             if page.after is None:
@@ -183,6 +168,11 @@ class _Walk:
         )
 
 
+def _heed(stop: threading.Event | None) -> None:
+    if stop is not None and stop.is_set():
+        raise StoppedError("asked to stop amid a list; what was registered of it stays")
+
+
 def _compare(
     registry: Registry, found: Found, begun_at: datetime | None, tell: Callable[[Key], None]
 ) -> None:
@@ -197,16 +187,21 @@ def _compare(
         after = page[-1].thread.key
 
 
-async def preview(registry: Registry, place: Place) -> Found:
+async def preview(
+    registry: Registry, place: Place, *, stop: threading.Event | None = None
+) -> Found:
     """Walk one list and count what `discover` would add and what it would miss; writes nothing.
 
     Memory stays the same however long the list is: ids are not held, so a list that names a
     container twice is found out only where its cursors come again, and what is absent is told
     as a number, not by name.
+
+    Raises:
+        StoppedError: `stop` was set.
     """
     found = Found(place)
     try:
-        known = await _preview_pages(registry, found)
+        known = await _preview_pages(registry, found, stop)
     except UnlistedError:
         found.is_listed = False
     except (AccessError, DriverError) as error:
@@ -217,11 +212,12 @@ async def preview(registry: Registry, place: Place) -> Found:
     return found
 
 
-async def _preview_pages(registry: Registry, found: Found) -> int:
+async def _preview_pages(registry: Registry, found: Found, stop: threading.Event | None) -> int:
     """Count all pages; how many living threads of the registry they name."""
     place, after, known = found.place, None, 0
     loops = Cycle()
     while True:
+        _heed(stop)
         page = await place.driver.list_page(after)
         ids = [one.id for one in page.listed]
         states = await asyncio.to_thread(registry.states_of, place.project, place.kind, ids)

@@ -21,6 +21,7 @@ class Project:
     """One project: a driver per kind that it serves.
 
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
+    `discovers` says that what it lists is registered before a sweep.
     `reserve` waits for the turn of a method's next request, which that request then need not do.
     """
 
@@ -29,6 +30,7 @@ class Project:
     access: str
     concurrency: int = 32
     trust_reported: bool = True
+    discovers: bool = False
     reserve: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 

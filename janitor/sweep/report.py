@@ -21,6 +21,7 @@ class Report:
     """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped.
 
     `silences` tell of projects of which nothing was answered, without a limit being reached.
+    `lists` tell of those that were walked before it and could not be believed or not be read.
     `unapproved` are the policies that it went by only in part, since they wait for approval.
     `sources` are those that failed, each with what to do: what they feed was not removed.
     """
@@ -33,6 +34,7 @@ class Report:
     unapproved: Proposal | None = None
     silences: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -40,7 +42,8 @@ class Report:
         codes = {stop.exit_code for stop in self.stops}
         if self.backlog.tripped:
             codes.add(4)
-        if not codes and (self._failed or self.kept.get("drift") or self.sources):
+        failed = self._failed or self.sources or self.lists
+        if not codes and (failed or self.kept.get("drift")):
             return 1
         return min(codes, default=0)
 

@@ -9,7 +9,6 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-import pytest
 from discovery_world import Lists, either, lists
 
 from janitor.emulator import How
@@ -68,7 +67,6 @@ def test_a_walk_that_was_killed_goes_on_behind_its_last_page(either: Lists) -> N
     assert (either.ids(), absent, either.asked()) == (ids, [], 2)
 
 
-@pytest.mark.parametrize("either", ["postgres"], indirect=True)
 def test_two_janitors_never_walk_one_list_at_once(either: Lists) -> None:
     either.fill(250)
     number = either.fault(How.HANG, skip=1)
