@@ -67,6 +67,7 @@ class Ended:
 
 @click.command("sync")
 @click.option("--source", "names", multiple=True, metavar="NAME", help="Only this source.")
+@click.option("--discover", is_flag=True, help="Walk what the servers list, instead of sources.")
 @click.option("--dry-run", is_flag=True, help="Read, and say what would be registered; no more.")
 @click.option(
     "--accept-vanished",
@@ -79,6 +80,7 @@ def sync_command(
     settings: Settings,
     *,
     names: tuple[str, ...],
+    discover: bool,
     dry_run: bool,
     accept_vanished: bool,
     wait: timedelta,
@@ -93,14 +95,20 @@ def sync_command(
       janitor sync
       janitor sync --source chats --dry-run
       janitor --output json sync
+      janitor sync --discover --dry-run
     """
     from janitor.cli.compose import open_registry
+    from janitor.cli.discovering import discover_now
     from janitor.cli.inbox import complain, take_in
     from janitor.cli.measuring import Counted
     from janitor.cli.showing import now
     from janitor.config import load
     from janitor.metrics import Metrics
 
+    if discover and (names or accept_vanished):
+        raise click.UsageError("--discover walks lists, not sources: call it by itself")
+    if discover:
+        quit_with(discover_now(settings, dry_run=dry_run))
     if accept_vanished and (dry_run or not names):
         raise click.UsageError("--accept-vanished needs --source, and is no dry run")
     config = load(settings.config_path(), environment=False)
