@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from janitor.cli.context import Settings, emit, plain, table
-from janitor.cli.options import quit_with
+from janitor.cli.options import DURATION, quit_with
 from janitor.errors import ConfigError, JanitorError
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ ASKED = 3
 
 @click.command("doctor")
 @click.option("--privacy", is_flag=True, help="Say instead what is kept where, and for how long.")
+@click.option(
+    "--canary", is_flag=True, help="Try, too, whether items outlive their conversation there."
+)
+@click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
 @click.pass_obj
-def doctor_command(settings: Settings, *, privacy: bool) -> None:
+def doctor_command(settings: Settings, *, privacy: bool, canary: bool, wait: timedelta) -> None:
     """Look at everything that janitor needs, and say what to do about what is not well.
 
     Configuration, secrets, permissions, database, sweeps, sources, credentials and endpoints,
@@ -36,9 +40,13 @@ def doctor_command(settings: Settings, *, privacy: bool) -> None:
     and taken away again. Exit code: 0 where nothing is in the way (warnings included), else 2 for
     a configuration, 3 for an access or a store, 4 for the clock.
 
+    With --canary a conversation is made in each project, registered, deleted without its one item,
+    and the item asked for: that tells whether `delete: {items: first}` is needed. Under audit, too.
+
     \b
     Examples:
       janitor doctor
+      janitor doctor --canary
       janitor doctor --privacy
       janitor --output json doctor
     """
@@ -50,6 +58,7 @@ def doctor_command(settings: Settings, *, privacy: bool) -> None:
         elif config is not None:
             findings += _looked(config, registry)
             findings += asyncio.run(_asked(config, registry))
+            findings += _tried(config, wait) if canary else []
     _show(settings, findings)
 
 
@@ -146,6 +155,13 @@ async def _asked(config: Config, registry: Registry | None) -> list[Finding]:
         looking = look_at_archive(config, registry, now())
         found += await attempt_later("archive", looking)
     return found
+
+
+def _tried(config: Config, wait: timedelta) -> list[Finding]:
+    from janitor.cli.canary import canaries
+    from janitor.doctor import attempt
+
+    return attempt("canary", lambda: canaries(config, wait))
 
 
 async def _access(

@@ -17,6 +17,7 @@ from janitor.drivers.guard import (
 )
 from janitor.drivers.listing import Listed, Listing, LostPlaceError, UnlistedError
 from janitor.drivers.metadata import NoFreeKeyError
+from janitor.drivers.planting import Planting
 from janitor.drivers.screened import screened
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LostPlaceError",
     "NoFreeKeyError",
     "Outbound",
+    "Planting",
     "StaleError",
     "StillWanted",
     "TornError",

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from janitor.catalogue import is_id
+from janitor.drivers.answers import check_container, read_page
 from janitor.drivers.containers import ContainerDriver
+from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind
 
 
@@ -13,3 +19,45 @@ class Driver(ContainerDriver):
     noun = "conversation"
     follows_last_id = True
     answers_item_delete_with_container = True
+
+    async def plant(self, metadata: Mapping[str, str]) -> str:
+        """See `Planting.plant`."""
+        subject = f"a new {self.kind} in project {self._api.endpoint.name}"
+        body = {"metadata": dict(metadata)}
+        reply = await self._api.post(self.trait.path, body, subject=subject, headers=self._headers)
+        named = reply.body.get("id")
+        if not isinstance(named, str) or not is_id(named):
+            raise RefusedError(f"{subject}: the server did not say what it is called")
+        check_container(reply.body, self.noun, named, subject)
+        return named
+
+    async def add_item(self, id: str, text: str) -> str:
+        """See `Planting.add_item`."""
+        subject = self._subject(id)
+        item = {"type": "message", "role": "user"}
+        said = {"items": [item | {"content": [{"type": "input_text", "text": text}]}]}
+        path = f"{self._path(id)}/{self.trait.items_path}"
+        reply = await self._api.post(path, said, subject=subject, headers=self._headers)
+        items = read_page(reply.body, subject).items
+        if len(items) != 1:
+            raise RefusedError(f"{subject}: the server did not say that it added one item")
+        named: str = items[0]["id"]
+        return named
+
+    async def has_item(self, id: str, item_id: str) -> bool:
+        """See `Planting.has_item`."""
+        path = f"{self._path(id)}/{self.trait.items_path}"
+        try:
+            reply = await self._get(f"{path}/{quote(item_id, safe='')}", id, {})
+        except GoneError:
+            return await self._lists(id, item_id)
+        if reply.body.get("id") != item_id:
+            raise RefusedError(f"{self._subject(id)}: the server answered something else")
+        return True
+
+    async def _lists(self, id: str, item_id: str) -> bool:
+        try:
+            page = await self._bare_page(id, self.trait.items_path, {"order": "desc", "limit": 1})
+        except GoneError:
+            return False
+        return any(item["id"] == item_id for item in page.items)

@@ -136,6 +136,10 @@ def _item(conversation: Container, id: str) -> Json:
 
 
 def _retrieve_item(call: Call) -> Json:
+    # Nobody documents whether an item that outlives its conversation can still be asked for.
+    orphans = call.world.orphans.get(call.params["id"], {})
+    if (orphan := orphans.get(call.params["item"])) is not None:
+        return orphan
     return _item(_found(call), call.params["item"])
 
 
