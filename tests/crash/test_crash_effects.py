@@ -18,12 +18,21 @@ ONE_TRANSACTION = "all that the call does, for whoever made it and hears no answ
 ONLY_ASKS = "asks the server and changes nothing; what is asked there decides what is sent later"
 SPOOLED = "the application's side: it dies in tests of its own; a line arrives twice at worst"
 LISTED = "a page of a list or a foreign table; is killed in tests of its own and goes on behind it"
+CANARY = "one of the janitor's own, registered before it is done anything with; removes no other"
+SCREENED = (
+    "a pass that is marked as not over until it is, and done again; dies in a test of its own"
+)
 ELSEWHERE = {
     "cli/check.py:init_command": "writes a file for a person, who sees it and can do it again",
     "cli/exporting.py:_replace": "writes for a person, as a whole or not at all",
     "cli/exporting.py:_write": "writes into a pipe or a terminal",
     "cli/showing.py:_write": "writes a plan for a person, as a whole or not at all",
+    "doctor/access.py:_look": ONLY_ASKS,
+    "doctor/canary.py:_clean_up": CANARY,
+    "doctor/canary.py:try_canary": CANARY,
     "drivers/containers.py:list_page": LISTED,
+    "drivers/conversation.py:add_item": CANARY,
+    "drivers/conversation.py:plant": CANARY,
     "registry/approving.py:approve": ONE_TRANSACTION,
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
@@ -36,6 +45,9 @@ ELSEWHERE = {
     "registry/sweeping.py:forget_copies": "no run prunes the archive yet",
     "registry/plans.py:hand_over": ONE_TRANSACTION,
     "registry/claiming.py:renew": "has a test of its own: it happens by the clock",
+    "registry/screening.py:_record_screen": SCREENED,
+    "registry/screening.py:_screen_page": SCREENED,
+    "registry/screening.py:_screen_rest": SCREENED,
     "sources/rejects.py:add": "before the page that it is of, and cut off where that never entered",
     "sources/rejects.py:open": "as long as what was named before, or empty",
     "sweep/asking.py:_hear": ONLY_ASKS,
@@ -56,6 +68,9 @@ MODULES = {
     ("cli/demo.py", "urllib.request"): "the demo reads the metrics of its own service",
     ("cli/health.py", "http.client"): "asks the service on this machine how it is",
     ("cli/textfile.py", "tempfile"): "tries a directory with a file that is gone at once",
+    ("doctor/machine.py", "http.client"): "asks the service on this machine how it is",
+    ("doctor/machine.py", "shutil"): "for the room that a disk has",
+    ("doctor/machine.py", "socket"): "tries whether a port is free, and lets it go",
     ("registry/lock.py", "socket"): "for the name of the host",
     ("registry/postgresql.py", "socket"): "for the name of the host",
     ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
