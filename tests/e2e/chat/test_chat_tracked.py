@@ -21,8 +21,10 @@ HOUSES = ["house", "postgres_house", "spool_house", "http_house"]
 @pytest.mark.parametrize("way", WAYS)
 def test_every_client_and_way_of_calling_it(house: House, client: str, way: str) -> None:
     house.world.emulator.clock.advance(timedelta(hours=-1))  # the server's time is not ours
-    house.hold(client=client, way=way)
+    said = house.hold(client=client, way=way)
     assert house.wrong() == {}
+    # What tracking adds must not have the server refuse what it would have taken.
+    assert [line for line in said if "Error" in line] == said[-2:]
 
 
 @pytest.mark.parametrize("any_house", HOUSES, indirect=True)
