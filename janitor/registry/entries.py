@@ -18,7 +18,8 @@ class Registration:
     """A thread as somebody reports it; `None` means that nothing was said.
 
     `metadata=None` was never read, `{}` was read and is empty. `source` names the table of the
-    application's own that it was read from.
+    application's own that it was read from, and `speaks_of` the metadata keys that it knows of
+    (`None`: all), so that others stay as they are.
     """
 
     key: Key
@@ -27,6 +28,7 @@ class Registration:
     keep_until: datetime | None = None
     metadata: Metadata | None = None
     source: str | None = None
+    speaks_of: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from janitor.catalogue import is_id
 from janitor.errors import ConfigError
 from janitor.model import Key, State
 from janitor.registry.entries import Registered, Registration
-from janitor.registry.rows import SAID, Values, fresh, merged
+from janitor.registry.merging import fresh, merged
+from janitor.registry.rows import SAID, Values
 from janitor.registry.store import Store, batches, write
 from janitor.registry.tables import THREAD
 

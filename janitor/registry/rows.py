@@ -7,10 +7,9 @@ from typing import Any
 
 from sqlalchemy import CursorResult
 
-from janitor.model import Copy, Key, Metadata, State, Thread
+from janitor.model import Copy, Key, State, Thread
 from janitor.policy.activity import Sightings, last_activity
-from janitor.policy.protections import KEEP_UNTIL, longer
-from janitor.registry.entries import Entry, Intent, Registration, Settlement
+from janitor.registry.entries import Entry, Intent, Settlement
 from janitor.registry.tables import THREAD
 
 Values = dict[str, Any]
@@ -140,64 +139,9 @@ def labels_of(row: Values | None) -> set[tuple[str, str]]:
     return {*(row["reported"] or {}).items(), *(row["upstream"] or {}).items()}
 
 
-def fresh(said: Registration) -> Values:
-    """The row of a thread that nobody registered before."""
-    return {
-        "project": said.key.project,
-        "kind": said.key.kind,
-        "id": said.key.id,
-        "state": State.ACTIVE,
-        "source": said.source,
-        "vanished_at": None,
-        "created_at": said.created_at,
-        "reported_at": said.last_active_at,
-        "upstream_at": None,
-        "baseline_at": None,
-        "changed_at": None,
-        "newest_item": None,
-        "alive_at": None,
-        "keep_until": said.keep_until,
-        "reported": None if said.metadata is None else dict(said.metadata),
-        "upstream": None,
-        "reported_before": None,
-    }
-
-
-def merged(row: Values, said: Registration, *, overwrite: bool) -> Values:
-    """A row after one more registration: times only move forward, nothing said clears nothing.
-
-    Once the server was asked, its creation time stands and a reported one changes nothing. What a
-    source names has not vanished from it.
-    """
-    if row["state"] is State.DELETED:
-        return row
-    changes: Values = {
-        "reported_at": _later(row["reported_at"], said.last_active_at),
-        "keep_until": _later(row["keep_until"], said.keep_until),
-        "reported": _said(row["reported"], said.metadata, overwrite=overwrite),
-    }
-    if changes["reported"] != row["reported"] and row["reported_before"] is None:
-        changes["reported_before"] = row["reported"]
-    if said.source is not None:
-        changes |= {"source": said.source, "vanished_at": None}
-    if row["baseline_at"] is None:
-        changes["created_at"] = _later(row["created_at"], said.created_at)
-    return row | changes
-
-
-def _later(one: Any, other: Any) -> Any:  # noqa: ANN401  two optional times
+def later(one: Any, other: Any) -> Any:  # noqa: ANN401  two optional times
+    """The later of two times that may be unknown."""
     return one if other is None or (one is not None and one >= other) else other
-
-
-def _said(known: Metadata | None, new: Metadata | None, *, overwrite: bool) -> Metadata | None:
-    if new is None:
-        return known
-    if overwrite or known is None:
-        return dict(new)
-    said = {**new, **known}
-    if KEEP_UNTIL in known and KEEP_UNTIL in new:
-        said[KEEP_UNTIL] = longer(known[KEEP_UNTIL], new[KEEP_UNTIL])
-    return said
 
 
 def settled(row: Values, said: Settlement) -> Values:
@@ -230,7 +174,7 @@ def _facts(row: Values, said: Settlement) -> Values:
         )
         if (value := getattr(said, name)) is not None
     }
-    changes["keep_until"] = _later(row["keep_until"], said.keep_until)
+    changes["keep_until"] = later(row["keep_until"], said.keep_until)
     if said.spared_until is not None:
         changes |= {"spared_until": said.spared_until, "spared_by": said.spared_by}
     if said.decided and said.reported == row["reported"]:
@@ -245,7 +189,7 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
         return {}
     return {
         # The application may have reported activity since the row was read.
-        "reported_at": _later(row["reported_at"], seen.reported_at),
+        "reported_at": later(row["reported_at"], seen.reported_at),
         "upstream_at": seen.upstream_at,
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,

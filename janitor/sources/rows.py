@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -49,7 +50,15 @@ def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) ->
     said = {name: _value(name, row[name]) for name in names}
     if not said.get("project"):
         said["project"] = project
-    return registration(said, projects)
+    return replace(registration(said, projects), speaks_of=_keys(names))
+
+
+def _keys(names: Collection[str]) -> frozenset[str] | None:
+    """The metadata keys that columns stand for; `None` where one holds all of it."""
+    if "metadata" in names:
+        return None
+    named = (name for name in names if name == "user" or name.startswith(PREFIX))
+    return frozenset(name.removeprefix(PREFIX) for name in named)
 
 
 def _value(name: str, value: object) -> object:

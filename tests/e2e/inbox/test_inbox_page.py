@@ -23,6 +23,7 @@ from janitor.tracking.notices import Event, Notice
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "inbox.md"
+README = HERE.parents[2] / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 KEY = Key("main", Kind.CONVERSATION, "conv_123")
 FORBIDDEN = (
@@ -60,8 +61,8 @@ settings.configure(DATABASES={"default": {
 """
 
 
-def blocks(language: str) -> list[str]:
-    found = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+def blocks(language: str, page: Path = PAGE) -> list[str]:
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
     return [text for said, text in found if said == language]
 
 
@@ -113,6 +114,15 @@ def test_the_one_insert_registers_with_the_chat(application: Application) -> Non
     with application.connect() as connection:
         connection.execute(blocks("sql")[1].encode())
     application.taken_in()
+
+
+def test_the_readmes_insert_registers(application: Application) -> None:
+    (insert,) = blocks("sql", README)
+    with application.connect() as connection:
+        connection.execute(insert.encode())
+    with Registry.open(application.server.url(application.database)) as registry:
+        assert registry.drain(datetime.now(UTC)) == Drained(1)
+        assert registry.get(KEY) is not None
 
 
 def test_the_role_can_append_and_nothing_else(application: Application) -> None:

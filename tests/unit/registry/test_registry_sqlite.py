@@ -24,7 +24,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry, Settlement
-from janitor.registry.rows import fresh
+from janitor.registry.merging import fresh
 registry = Registry.open(sys.argv[1])
 now = datetime(2026, 3, 1, tzinfo=UTC)
 registry.register([Registration(Key("main", Kind.THREAD, "committed"))], now)

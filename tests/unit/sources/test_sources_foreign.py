@@ -103,6 +103,7 @@ def test_colons_of_the_query_stay_what_they_are(
 def test_no_password_is_told(
     postgres: Server, app: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    postgres.execute("DROP ROLE IF EXISTS guarded")  # other tests may have left theirs
     postgres.execute("CREATE ROLE guarded LOGIN PASSWORD 'other'")
     host = postgres.url(app).partition("?")[2]
     monkeypatch.setenv("APP_URL", f"postgresql://guarded:{SECRET}@/{app}?{host}")
