@@ -16,7 +16,7 @@ from janitor.model import LIVE, Key, Kind, State
 from janitor.registry.entries import Entry, Registered, Registration
 from janitor.registry.reading import KEY, beyond
 from janitor.registry.registration import Registering, check
-from janitor.registry.rows import entry_of, rows_of
+from janitor.registry.rows import entry_of, key_of, rows_of
 from janitor.registry.store import PAGE, batches, write
 from janitor.registry.tables import SEEN, THREAD
 
@@ -69,6 +69,20 @@ class Feeding(Registering):
             registered = self._register(connection, page, now)
             self._set_meta(connection, CURSOR + round, cursor)
         return Taken(registered, len(page) - len(new))
+
+    def come_by(self, round: str, source: str, ids: Sequence[str]) -> None:
+        """Note rows that cannot be registered as seen: what a source feeds did not vanish there."""
+        fed = Fed(source)
+        with self._writing_alone() as connection:
+            for chunk in batches(ids):
+                named = select(THREAD).where(*fed.clauses, THREAD.c.id.in_(sorted(set(chunk))))
+                rows = list(rows_of(connection.execute(named)))
+                known = self._seen(connection, round, map(key_of, rows))
+                new = [_place(key_of(row)) for row in rows if key_of(row) not in known]
+                if new:
+                    connection.execute(insert(SEEN), [{"round": round, **place} for place in new])
+                back = [row | {"vanished_at": None} for row in rows if row["vanished_at"]]
+                write(connection, ("vanished_at",), back)
 
     def _seen(self, connection: Connection, round: str, keys: Iterable[Key]) -> set[Key]:
         found: set[Key] = set()

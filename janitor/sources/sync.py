@@ -99,6 +99,7 @@ class _Pass:
         self._newest = Newest(source.sql.watermark or "")
         self._done = Synced(source.name)
         self._round = f"source:{source.name}"
+        self._refused_ids: list[str] = []  # of the page at hand
 
     def run(self) -> Synced:
         known = self._known()
@@ -151,9 +152,12 @@ class _Pass:
     def _take(self, page: Sequence[Values]) -> None:
         if self._context.is_stopped():
             raise StoppedError(f"source {self._source.name}: asked to stop; read again later")
+        self._refused_ids.clear()
         said = list(self._registrations(page))
         self._done.read += len(page)
         self._done.done += self._register(said)
+        if self._done.is_full and self._context.changing and self._refused_ids:
+            self._registry.come_by(self._round, self._source.name, self._refused_ids)
         self._context.advance(len(page))
 
     def _register(self, said: Sequence[Registration]) -> Registered:
@@ -178,8 +182,11 @@ class _Pass:
 
     def _refuse(self, id: object, number: int, why: str) -> None:
         self._done.refused += 1
+        named = str(id) if id is not None and is_id(str(id)) else None
+        if named is not None:
+            self._refused_ids.append(named)
         if len(self._done.refusals) < NAMED:
-            name = str(id) if id is not None and is_id(str(id)) else f"row {number}"
+            name = named or f"row {number}"
             self._done.refusals.append(f"{name}: {why.removeprefix(f'{name}: ')}")
 
     def _mark(self, known: Memory, reading: Reading) -> Mark | None:

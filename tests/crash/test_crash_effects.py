@@ -34,6 +34,7 @@ ELSEWHERE = {
     "drivers/conversation.py:add_item": CANARY,
     "drivers/conversation.py:plant": CANARY,
     "registry/approving.py:approve": ONE_TRANSACTION,
+    "registry/feeding.py:come_by": "marks of a round that a death before its end begins anew",
     "registry/holds.py:add_hold": ONE_TRANSACTION,
     "registry/holds.py:release_hold": ONE_TRANSACTION,
     "registry/importing.py:enter": "pages of an import: e2e/importing kills it between them",

@@ -56,6 +56,23 @@ def test_what_is_there_again_has_not_vanished(path: Path, registry: Registry) ->
     assert vanished(registry) == []
 
 
+@pytest.mark.parametrize("days", [1, 2])
+def test_a_row_that_cannot_be_registered_is_there(
+    days: int, path: Path, registry: Registry
+) -> None:
+    source = expiring(of_file(path))
+    fill(path, ("a", "b"))
+    read(registry, source, now=lambda: NOW)
+    if days == 2:  # it was gone in between
+        write(path, "UPDATE chats SET id = 'c' WHERE id = 'a'")
+        assert read(registry, source, now=lambda: NOW + DAY).vanished == 1
+        write(path, "UPDATE chats SET id = 'a' WHERE id = 'c'")
+    write(path, "UPDATE chats SET plan = ? WHERE id = 'a'", rows=[("x" * 600,)])
+    again = read(registry, source, now=lambda: NOW + days * DAY)
+    assert (again.is_full, again.refused, again.vanished) == (True, 1, 1 if days == 2 else 0)
+    assert vanished(registry) == (["c"] if days == 2 else [])
+
+
 def test_nothing_vanishes_where_the_source_keeps(path: Path, registry: Registry) -> None:
     fill(path, ("a", "b"))
     read(registry, of_file(path), now=lambda: NOW)
