@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from peak import MEASURED
 from world import Done, finished
 
 from janitor.errors import ConfigError
@@ -25,16 +26,6 @@ projects:
   main: {{api_key: {{env: JANITOR_OFFICE_KEY}}}}
 policies:
   - {{name: all, default: true, delete: {{after: 30d}}}}
-"""
-# Runs the command line and tells, last of all, the most memory that it ever held, in KiB. What
-# `getrusage` says begins, after an exec, with what the caller held: here a whole export.
-MEASURED = """\
-import atexit, sys
-from pathlib import Path
-from janitor.cli import main
-status = lambda: Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
-atexit.register(lambda: print(status(), file=sys.stderr))
-main()
 """
 HEAD = "id,kind,created_at,last_active_at,metadata.user_id,metadata.plan"
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

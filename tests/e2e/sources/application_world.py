@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from peak import MEASURED
 from postgres import Server
 from world import Done, World
 
@@ -37,14 +38,6 @@ sources:
       watermark: updated_at
       overlap: {overlap}
     on_vanish: {on_vanish}
-"""
-# Runs the command line and tells, last of all, the most memory that it ever held, in KiB.
-MEASURED = """\
-import resource, sys
-from janitor.cli import execute
-code = execute(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
 """
 
 

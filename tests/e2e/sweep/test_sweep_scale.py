@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from peak import MEASURED
 
 from janitor.archive import Archive
 from janitor.model import State
@@ -45,15 +46,6 @@ archive: {{url: "file://archive", keep_for: 1y}}
 limits: {{max_percent: 100}}
 policies:
   - {{name: all, default: true, archive: {{after: 7d}}, delete: {{after: 30d}}}}
-"""
-
-# Runs the command line and tells, last of all, the most memory that it ever held, in KiB.
-MEASURED = """\
-import resource, sys
-from janitor.cli import execute
-code = execute(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
-sys.exit(code)
 """
 
 

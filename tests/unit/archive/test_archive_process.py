@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from archive_exports import KEY, archive_in, export, files, item, put
+from peak import PEAK
 
 WRITES = """
 import asyncio, sys
@@ -24,23 +25,22 @@ for number in range(1_000_000):
     print(number, flush=True)
 """
 
-STREAMS = """
-import asyncio, random, resource, sys
-from pathlib import Path
+STREAMS = f"""{PEAK}
+import asyncio, random, sys
 from archive_exports import CREATED, KEY, NOW, archive_in, container, item
 
 async def big():
     yield container()
     for number in range(SIZE // 2000):
-        yield item(f"msg_{number}", random.randbytes(500).hex() + "x" * 1000)
+        yield item(f"msg_{{number}}", random.randbytes(500).hex() + "x" * 1000)
 
 async def main():
     archive = archive_in(Path(sys.argv[1]))
     copy = await archive.put(KEY, CREATED, small(), NOW)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     copy = await archive.put(KEY, CREATED, big(), NOW)
     await archive.prove(copy)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, copy.items)
+    print(peak() - before, copy.items)
 
 async def small():
     yield container()
