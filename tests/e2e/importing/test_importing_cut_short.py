@@ -10,7 +10,7 @@ from world import until
 
 from importing.importing_world import Office, killed, write_table
 
-NUMBER = 8_000
+NUMBER = 20_000
 COMMAND = ("import", "threads.csv", "--rejects", "rejects.jsonl")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import sqlite3
 from contextlib import closing
 
@@ -44,5 +45,7 @@ def test_what_is_told_is_taken_in_between_sweeps(world: World, serving: Start) -
             "VALUES (1, 'main', 'folder', 'x', 'soon', 'register')"
         )
     until(lambda: service.metric("janitor_inbox_refused_rows") == 1)
-    until(lambda: any("1 of 1 rows of the inbox" in line["message"] for line in service.lines))
+    # One drain may have taken both: the odd one comes while it looks whether there is more.
+    told = re.compile("1 of [12] rows of the inbox")
+    until(lambda: any(told.search(line["message"]) for line in service.lines))
     assert service.sweeps() == 1
