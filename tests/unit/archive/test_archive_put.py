@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -212,16 +213,17 @@ def test_a_cancelled_put_leaves_nothing(tmp_path: Path) -> None:
 def test_a_put_cancelled_while_it_writes_leaves_all_or_nothing(tmp_path: Path) -> None:
     archive = archive_in(tmp_path)
 
-    async def cancelled(turns: int) -> None:
+    async def cancelled(turns: int) -> bool:
         task = asyncio.create_task(archive.put(KEY, CREATED, stream(export()), NOW))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # a fast disk may be done by then
             await task
+        return task.cancelled()
 
     for turns in range(5):
-        asyncio.run(cancelled(turns))
+        assert asyncio.run(cancelled(turns)) or turns > 1
         assert all(path.startswith(DIRECTORY) for path in files(tmp_path))
     asyncio.run(archive.prove(put(archive, export())))
 
