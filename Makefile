@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
+# One more than there are cores: many tests wait for processes, leases and disks.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: bench check test coverage demo lint types layers format mutation soak clean
 
@@ -11,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/janitor demo
 
 test: $(STAMP)
-	tests/in_memory $(BIN)/python -m pytest -n auto --dist loadgroup
+	tests/in_memory $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 coverage: $(STAMP)
 	$(BIN)/coverage erase
