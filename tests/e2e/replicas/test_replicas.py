@@ -61,7 +61,7 @@ def test_a_replica_that_slept_past_its_lease_does_nothing_more(replicas: Replica
     sleeper.send_signal(signal.SIGCONT)
     assert was_held_up(sleeper)
     assert seen == len(replicas.world.changes)
-    replicas.begin().wait(timeout=60)
+    replicas.begin().wait(timeout=180)
     assert replicas.is_done()
     deletes = replicas.world.emulator.deletes
     assert {one: deletes[one] for one in ids} == Counter(ids)
