@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import bytecode
 import pytest
 from dying import pytest_terminal_summary
+from hypothesis import HealthCheck, settings
 from postgres import postgres
 
 if TYPE_CHECKING:
@@ -11,6 +13,23 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadGroupScheduling
 
 __all__ = ["postgres", "pytest_terminal_summary"]
+
+bytecode.share()
+
+# The same examples at every run, and none that is refused for being slow on a busy machine.
+settings.register_profile(
+    "fixed",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.filter_too_much,
+    ],
+)
+settings.load_profile("fixed")
 
 BUILT_ONCE = "tests/e2e/image/"  # minutes of work that its tests share
 
@@ -29,3 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
             return BUILT_ONCE if found else super()._split_scope(nodeid)
 
     return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_unconfigure() -> None:
+    bytecode.remove()

