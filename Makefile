@@ -56,6 +56,8 @@ bench: $(STAMP)
 $(STAMP): uv.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x "$(UV)" || $(BIN)/pip install --quiet uv
+	# The distribution's former name: left there, it would go with the command when uninstalled later.
+	$(UV) pip uninstall --quiet --python $(BIN)/python janitor
 	$(UV) sync --quiet --locked --inexact --extra test
 	touch $@
 

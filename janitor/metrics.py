@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from janitor.distribution import VERSION
 from janitor.model import Kind, Outcome, Stage, State
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -201,7 +202,7 @@ class Metrics:
         self._build = Gauge(
             "janitor_build_info", "What runs.", ["version", "python", "openai"], registry=r
         )
-        self._build.labels(version("janitor"), platform.python_version(), version("openai")).set(1)
+        self._build.labels(VERSION, platform.python_version(), version("openai")).set(1)
 
     def load_threads(self, states: Mapping[tuple[str, Kind, State], int]) -> None:
         """Set the gauges of registered threads from the count table."""

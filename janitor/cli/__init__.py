@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from janitor.cli.context import OUTPUTS, Settings, plain
+from janitor.distribution import VERSION
 from janitor.errors import ConfigError, JanitorError
 
 
@@ -108,7 +109,7 @@ class Commands(click.Group):
     "--log-format", type=click.Choice(["text", "json"]), default="text", help="How logs look."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log one line per thread.")
-@click.version_option(package_name="janitor")
+@click.version_option(VERSION, prog_name="janitor")
 @click.pass_context
 def cli(
     ctx: click.Context, *, config: Path | None, output: str, log_format: str, verbose: bool

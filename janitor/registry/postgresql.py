@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import URL, Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from janitor.distribution import install
 from janitor.errors import ConfigError
 from janitor.registry.advisory import AdvisoryLock
 from janitor.registry.database import new_engine
@@ -132,7 +133,8 @@ def _require_driver(url: URL) -> None:
     try:
         import psycopg  # noqa: F401, PLC0415  its absence is said before anything is tried
     except ImportError:
-        raise ConfigError("PostgreSQL needs its driver: pip install 'janitor[postgres]'") from None
+        said = f"PostgreSQL needs a driver that is not installed; {install('postgres')}"
+        raise ConfigError(said) from None
 
 
 def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:

@@ -7,6 +7,7 @@ import os
 import time
 from importlib.util import find_spec
 
+from janitor.distribution import install
 from janitor.errors import ConfigError
 
 log = logging.getLogger("janitor")
@@ -27,7 +28,7 @@ class Notify:
         if self._listening and find_spec("cysystemd") is None:
             raise ConfigError(
                 "systemd waits to be told (NOTIFY_SOCKET), but cysystemd is not installed: "
-                "install janitor[systemd], or write Type=exec in the unit"
+                f"{install('systemd')}; or write Type=exec in the unit"
             )
 
     def ready(self) -> None:

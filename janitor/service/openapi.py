@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 import orjson
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from janitor import distribution
 from janitor.catalogue import ID
 from janitor.model import Kind
 from janitor.registry.registration import KEY_LENGTH, PAIRS, VALUE_LENGTH
@@ -36,7 +36,7 @@ def document() -> Schema:
     """The whole document."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "janitor", "version": version("janitor")},
+        "info": {"title": "janitor", "version": distribution.VERSION},
         "security": [{"token": []}],
         "paths": {
             PATH: {"get": _operation("What the API takes and gives.", "any", {"type": "object"})},

@@ -39,6 +39,7 @@ from sqlalchemy.exc import (
 
 from janitor.config import SqlSettings
 from janitor.config.source_forms import WATERMARK
+from janitor.distribution import install
 from janitor.errors import AccessError, ConfigError
 from janitor.sources.foreign_errors import explanation
 
@@ -217,11 +218,11 @@ def _engine(name: str, url: URL) -> Engine:
             url, poolclass=NullPool, hide_parameters=True, connect_args=_arguments(url)
         )
     except (NoSuchModuleError, ImportError):
-        package = "'janitor[postgres]'" if url.drivername.startswith("postgres") else "it"
-        message = (
-            f"source {name}: {url.drivername} needs a driver that is not installed: pip install"
-        )
-        raise ConfigError(f"{message} {package} beside janitor") from None
+        todo = "install it beside janitor"
+        if url.drivername.startswith("postgres"):
+            todo = install("postgres")
+        message = f"source {name}: {url.drivername} needs a driver that is not installed"
+        raise ConfigError(f"{message}; {todo}") from None
 
 
 def _opened(url: URL) -> sqlite3.Connection:

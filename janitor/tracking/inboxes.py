@@ -64,7 +64,8 @@ class PostgresInbox:
 
     def __init__(self, url: str) -> None:
         if find_spec("psycopg") is None:
-            raise ConfigError("a registry on PostgreSQL needs psycopg: pip install psycopg[binary]")
+            said = "a registry on PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
+            raise ConfigError(said)
         self._url = url
         parts = urlsplit(url)
         self.name = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from janitor.distribution import VERSION
+
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 PLACE = re.compile(r"https?://|index.url|find.links|trusted.host", re.IGNORECASE)
@@ -37,8 +39,7 @@ def test_the_image_runs_as_a_user_that_is_a_number_and_not_root() -> None:
 
 
 def test_the_image_says_which_version_it_holds() -> None:
-    version = project()["project"]["version"]
-    assert f'org.opencontainers.image.version="{version}"' in recipe()
+    assert f'org.opencontainers.image.version="{VERSION}"' in recipe()
 
 
 def test_what_the_image_copies_is_not_ignored() -> None:

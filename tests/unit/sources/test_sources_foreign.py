@@ -126,7 +126,7 @@ def test_an_address_that_is_none_is_told_without_being_shown(
 
 
 def test_a_driver_that_is_missing_is_told(registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="pip install"):
+    with pytest.raises(ConfigError, match="install it beside janitor"):
         read(registry, of_address("mysql://u@127.0.0.1/app"))
 
 
