@@ -11,17 +11,18 @@ import click
 
 from janitor.cli.context import Settings, emit, plain, table
 from janitor.cli.looking import cell, opened, row_of
-from janitor.cli.showing import now
+from janitor.cli.showing import now, pause_document
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
+    from janitor.model import Decision
     from janitor.policy import Case
     from janitor.policy.schedule import Times
-    from janitor.registry import Entry, Registry
+    from janitor.registry import Entry, Pause, Registry
 
 STAGES = ("archive", "soft_delete", "trim", "delete")
-APART = ("decision", "policies", "kept_by", "holds", "history")
+APART = ("decision", "policies", "kept_by", "pauses", "holds", "history")
 HOLD_FIELDS = ("hold", "matches", "since", "until", "released_at", "keeps_until")
 
 
@@ -61,6 +62,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
     from janitor.sweep.approval import approved_beside
     from janitor.sweep.fed import held_back
     from janitor.sweep.judge import Judge
+    from janitor.sweep.paused import is_covered
     from janitor.sweep.ranks import Ranking
 
     at, holds = now(), registry.holds(now())
@@ -71,6 +73,8 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
     ranks = Ranking(registry, config.policies).of(thread, at)
     decision = held_back(thread, judge.decide(thread, at), down(registry, config.sources), at)
     case = weigh(thread, config.policies, holds, ranks, at)
+    acting = [due.policy for stage, due in case.pending() if stage in decision.stages]
+    pauses = [p for p in registry.pauses(at) if is_covered([p], entry, decision.policy, *acting)]
     return {
         **row_of(entry),
         "source": thread.source,
@@ -79,16 +83,34 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
             "stage": decision.stage or "none",
             "stages": decision.stages,
             "policy": decision.policy,
-            "reason": decision.reason,
+            "reason": _stopped_by(config, entry, decision, pauses) or decision.reason,
             "due_at": decision.due_at,
             "age_base": decision.age_base,
             "review_at": decision.review_at,
         },
         "policies": _policies(case),
-        "kept_by": _kept_by(case),
+        "kept_by": [*_paused_by(pauses), *_kept_by(case)],
+        "pauses": [pause_document(pause) for pause in pauses],
         "holds": _holds(registry, case, config),
         "history": [asdict(event) for event in registry.history(thread.key)],
     }
+
+
+def _stopped_by(
+    config: Config, entry: Entry, decision: Decision, pauses: Sequence[Pause]
+) -> str | None:
+    """Why a sweep would leave the thread as it is whatever is decided about it."""
+    project = config.projects.get(entry.thread.key.project)
+    if project is None or entry.thread.key.kind not in project.kinds:
+        return "not_served"
+    if pauses:
+        return "paused"
+    audited = config.policies.mode_of(decision.policy or "") == "audit"
+    return "audit" if decision.stages and audited else None
+
+
+def _paused_by(pauses: Sequence[Pause]) -> list[dict[str, Any]]:
+    return [{"reason": "paused", "by": one.scope, "until": one.until} for one in pauses]
 
 
 def _kept_by(case: Case) -> list[dict[str, Any]]:
@@ -150,6 +172,8 @@ def _show(document: Mapping[str, Any]) -> None:
     table("\nWhat is decided now", ("", ""), [(n, cell(v)) for n, v in decision])
     _rows("\nPolicies that match", ("policy", *STAGES), document["policies"])
     _rows("\nWhat keeps it", ("reason", "by", "until"), document["kept_by"])
+    for pause in document["pauses"]:
+        click.echo(plain(pause["message"]))
     _rows("\nHolds", HOLD_FIELDS, document["holds"])
     fields = ("at", "name", "stage", "outcome", "policy", "reason", "run")
     _rows("\nWhat happened", fields, document["history"])

@@ -11,7 +11,7 @@ import click
 
 from janitor.cli.context import Settings, emit, emit_lines, emit_long, plain, table
 from janitor.cli.options import quit_with
-from janitor.cli.showing import moment, now, paused
+from janitor.cli.showing import moment, now, pause_document, paused
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _list_runs(
     if not settings.wants_table:
         told = {
             "runs": [asdict(one) for one in runs],
-            "pauses": [asdict(one) for one in pauses],
+            "pauses": [pause_document(one) for one in pauses],
             "handed_over": [asdict(one) for one in handed_over],
         }
         emit(settings, told, "runs")
@@ -126,7 +126,8 @@ def _show_run(settings: Settings, registry: Registry, wanted: str) -> None:
         _runs_table("Run", [run])
         _show_events(events)
         for stop in run.stops:
-            click.echo(f"Stopped: {plain(stop['message'])}")
+            verb = "Kept" if stop["limit"] == "paused" else "Stopped"
+            click.echo(f"{verb}: {plain(stop['message'])}")
         state = f"BROKEN at run {broken}: a record was changed" if broken else "intact"
         click.echo(f"Digest {run.digest}: the chain of runs is {state}.")
     elif settings.output == "jsonl":

@@ -118,6 +118,7 @@ def summarize(report: Report) -> None:
 
 def complain(report: Report) -> None:
     """Log what stopped a run, or a part of it."""
+    from janitor.cli.showing import paused_messages
     from janitor.sweep import approval, backlog
 
     for stop in report.stops:
@@ -128,6 +129,8 @@ def complain(report: Report) -> None:
         log.error("%s", said, extra={"run": report.run.id, "source": source})
     for policy, tripped in report.backlog.tripped.items():
         log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
+    for said in paused_messages(report):
+        log.warning("%s", said, extra={"run": report.run.id})
     if (waiting := report.unapproved) is not None:
         said = approval.message(waiting.digest, waiting.threads)
         log.warning("%s", said, extra={"run": report.run.id})

@@ -34,7 +34,11 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     Raises:
         ConfigError: The file cannot be written.
     """
-    document = {"schema": 1, **made.document(), "pauses": [asdict(pause) for pause in pauses]}
+    document = {
+        "schema": 1,
+        **made.document(),
+        "pauses": [pause_document(pause) for pause in pauses],
+    }
     if file is not None:
         _write(file, document)
     if not settings.wants_table:
@@ -67,10 +71,17 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
 
 def paused(pauses: Sequence[Pause]) -> None:
     """Tell everybody who looks what is left alone for now, and how that ends."""
+    from janitor.sweep.paused import message
+
     for pause in pauses:
-        end = f"until {_time(pause.until)} UTC" if pause.until else "until `janitor resume`"
-        said = f"Paused: {pause.scope} {end}, by {pause.actor}: {pause.reason}"
-        click.echo(plain(said))
+        click.echo(plain(message(pause)))
+
+
+def pause_document(pause: Pause) -> dict[str, Any]:
+    """A pause, what people are told of it, and the command that ends it, for a JSON document."""
+    from janitor.sweep.paused import message, resume_command
+
+    return {**asdict(pause), "message": message(pause), "command": resume_command(pause)}
 
 
 def _row(decision: Planned) -> tuple[object, ...]:
@@ -133,9 +144,19 @@ def report(settings: Settings, done: Report) -> None:
         click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
         click.echo(f"janitor: {backlog.message(tripped)}", err=True)
+    for said in paused_messages(done):
+        click.echo(f"janitor: {plain(said)}", err=True)
     if (waiting := done.unapproved) is not None:
         message = approval.message(waiting.digest, waiting.threads)
         click.echo(f"janitor: {plain(message)}", err=True)
+
+
+def paused_messages(done: Report) -> list[str]:
+    """What was paused, one sentence for each pause that stands or kept something."""
+    from janitor.sweep.paused import message
+
+    standing = [message(pause) for pause in done.pauses]
+    return standing + [message(pause, is_over=True) for pause in done.past_pauses]
 
 
 def report_document(done: Report) -> dict[str, Any]:
@@ -156,6 +177,7 @@ def report_document(done: Report) -> dict[str, Any]:
         "limits": sorted(done.backlog.tripped),
         "stopped": [stop.limit for stop in done.stops],
         "sources_down": sorted(done.sources),
+        "pauses": [pause_document(pause) for pause in done.pauses],
         "approval": {
             "digest": done.run.policies_digest,
             "pending": done.unapproved is not None,

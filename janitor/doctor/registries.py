@@ -19,6 +19,7 @@ from janitor.sources.memory import memories
 from janitor.sweep.approval import message
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.clocks import ClockWatch
+from janitor.sweep.paused import described, resume_command
 
 LIMIT = 4
 MUCH = 4096  # bytes of a lock file that are read
@@ -58,9 +59,8 @@ def look_at_work(
     yield from _unserved(config, registry)
     yield from _sources(config, registry)
     for pause in registry.pauses(now):
-        ends = f"until {pause.until:%Y-%m-%d %H:%M} UTC" if pause.until else "until it is resumed"
-        says = f"{pause.scope} is paused {ends}, by {pause.actor}"
-        yield doubtful("pauses", says, "janitor resume, once its reason is over")
+        todo = f"{resume_command(pause)}, once its reason is over"
+        yield doubtful("pauses", described(pause), todo)
 
 
 def _inbox(registry: Registry) -> Iterable[Finding]:

@@ -29,7 +29,9 @@ class Pause:
 
     def covers(self, project: str, policy: str | None) -> bool:
         """Whether a thread of this project, governed by this policy, is left alone."""
-        return self.scope in (EVERYTHING, f"project:{project}", f"policy:{policy}")
+        if self.scope in (EVERYTHING, f"project:{project}"):
+            return True
+        return policy is not None and self.scope == f"policy:{policy}"
 
 
 class Pausing(Store):

@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from janitor.errors import StoreError
-from janitor.model import Key
+from janitor.model import Key, Outcome
 from janitor.registry.entries import Event, Note, RunRecord, RunResult
 from janitor.registry.store import PAGE, Store, read_meta
 from janitor.registry.tables import EVENT, RUN, TOTAL
@@ -99,7 +99,10 @@ class Running(Store):
                 continue
             row = {"policy": policy, "stage": stage, "outcome": outcome, "n": n}
             connection.execute(insert(TOTAL), row)
-        return {f"{policy}/{stage}/{outcome}": n for policy, stage, outcome, n in rows}
+        counts = {f"{policy}/{stage}/{outcome}": n for policy, stage, outcome, n in rows}
+        kept = (EVENT.c.run == run, EVENT.c.outcome == Outcome.KEPT, EVENT.c.reason.is_not(None))
+        reasons = select(EVENT.c.reason, func.count()).where(*kept).group_by(EVENT.c.reason)
+        return counts | {f"kept/{reason}": n for reason, n in connection.execute(reasons)}
 
     def run(self, id: str) -> RunRecord | None:
         """One run, `None` where there is none of that id."""

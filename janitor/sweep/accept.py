@@ -124,11 +124,11 @@ class _Accepter(Worker):
     async def work(self, entry: Entry) -> None:
         """Ask for one thread; settle however that ends."""
         if not self.reviewer.serves(entry):
-            self._keep_unsettled(entry, "not_served")
+            self.keep_unsettled(entry, "not_served")
         elif not self.may_call_about(entry):
-            self._keep_unsettled(entry, "limit")
+            self.keep_unsettled(entry, "limit")
         elif is_paused(self.parts, entry, entry.policy):
-            self._keep_unsettled(entry, "paused")
+            self.keep_unsettled(entry, "paused")
         else:
             await self.settle_failures(entry, self._ask(entry))
 
@@ -147,9 +147,9 @@ class _Accepter(Worker):
         key = entry.thread.key
         if self._said.needs_canary and not await self._proof.of((key.project, key.kind)):
             self.standing.breaker(key.project).heed(_unproven(key))
-            self._keep_unsettled(entry, "limit")
+            self.keep_unsettled(entry, "limit")
         elif await asyncio.to_thread(self._is_held, entry):
-            self._keep_unsettled(entry, "hold")
+            self.keep_unsettled(entry, "hold")
         else:
             await self._accept(entry)
 

@@ -15,6 +15,7 @@ from janitor.sweep.approval import approve, approve_first, under_approval
 from janitor.sweep.asking import look_at_clock
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.parts import Parts
+from janitor.sweep.paused import PAUSED
 from janitor.sweep.plan import Plan, Planned
 from janitor.sweep.recover import recover
 from janitor.sweep.report import Report, close, close_dead
@@ -48,7 +49,9 @@ async def apply(parts: Parts, made: Plan, stop: threading.Event, actor: str = "a
     worker = Worker(parts, run, stop, drifted=_Drift(planned))
     async with worker.lease.kept():
         await recover(worker, tried=False)
+        others = worker.kept[PAUSED]
         complete = await worker.work_all(_entries(worker, made))
+        complete = complete and worker.kept[PAUSED] == others  # gone on with after the pause
         if complete:
             await recover(worker)
         worker.lease.check()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from janitor.policy import APART, Tripped, tripped
-from janitor.registry import Cursor, Entry, Note, Registry
+from janitor.registry import Cursor, Entry, Note, Pause, Registry
+from janitor.sweep.gate import is_paused_by
 from janitor.sweep.parts import Parts
 from janitor.sweep.redecide import rules_digest
 from janitor.sweep.review import Review, Reviewer
@@ -33,8 +34,11 @@ class Backlog:
     tripped: dict[str, Tripped] = field(default_factory=dict)
     silent_rules: tuple[str, ...] = ()
 
-    def add(self, review: Review) -> None:
-        """Count one thread; unknown facts count as due, since a look may find them so."""
+    def add(self, review: Review, *, is_paused: bool = False) -> None:
+        """Count one thread; unknown facts count as due, since a look may find them so.
+
+        What is paused is due all the same, and counts under no limit: nothing is done with it.
+        """
         decision = review.decision
         self.looked_at += 1
         policy = decision.policy or ""
@@ -44,7 +48,7 @@ class Backlog:
             self.kept[decision.reason] += 1
         for stage in decision.stages:
             self.stages[policy, stage] += 1
-        if review.remover is not None:
+        if review.remover is not None and not is_paused:
             self.due[review.remover] += 1
 
 
@@ -56,13 +60,20 @@ def due_entries(registry: Registry, now: datetime, policy: str | None = None) ->
         after = Cursor.of(page[-1])
 
 
-def count(parts: Parts, reviewer: Reviewer, entries: Iterable[Entry], now: datetime) -> Backlog:
+def count(
+    parts: Parts,
+    reviewer: Reviewer,
+    entries: Iterable[Entry],
+    now: datetime,
+    pauses: Sequence[Pause] = (),
+) -> Backlog:
     """Count what is due and judge it against the limits, before the first action."""
     backlog, silence = Backlog(), Silence(parts.policies, parts.registry.holds(now), now)
     for entry in entries:
         silence.see(entry)
         if reviewer.serves(entry):
-            backlog.add(reviewer.on_facts(entry, now))
+            review = reviewer.on_facts(entry, now)
+            backlog.add(review, is_paused=is_paused_by(pauses, review))
     judge(parts, backlog, now)
     backlog.silent_rules = silence.record(parts.registry, rules_digest(parts))
     return backlog

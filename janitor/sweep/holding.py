@@ -117,11 +117,11 @@ class _Copier(Worker):
     async def work(self, entry: Entry) -> None:
         """Look at one thread and copy it where it is held; settle however that ends."""
         if not self.may_call_about(entry):
-            self._keep_unsettled(entry, "not_served")
+            self.keep_unsettled(entry, "not_served")
         elif is_paused(self.parts, entry, entry.policy):
-            self._keep_unsettled(entry, "paused")
+            self.keep_unsettled(entry, "paused")
         elif self.archive_error is not None:
-            self._keep_unsettled(entry, "archive_down")
+            self.keep_unsettled(entry, "archive_down")
         else:
             self.actor.doing[entry.thread.key] = Stage.ARCHIVE
             await self.settle_failures(entry, self._look_and_copy(entry))

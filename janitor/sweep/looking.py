@@ -12,7 +12,7 @@ from janitor.model import Decision, Key, Outcome, Stage, State, Thread
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
-from janitor.sweep.paused import is_paused
+from janitor.sweep.paused import PAUSED, is_paused
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import event
 from janitor.sweep.undone import ChangedError
@@ -39,7 +39,7 @@ class Looking:
             raise ChangedError("the registry says otherwise by now")
         again = await self._look_after(review, entry)
         if is_paused(self.parts, entry, again.decision.policy):
-            raise ChangedError("paused", review=again)
+            raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
             reason = str(again.decision.reason or "changed since it was decided")
             raise ChangedError(reason, review=again)
@@ -60,7 +60,7 @@ class Looking:
         if entry is None or entry.intent is None:
             return ("the registry says otherwise by now",)
         if is_paused(self.parts, entry, review.decision.policy):
-            return ("paused",)
+            return (PAUSED,)
         reviewer, now = self._reviewer(), self.parts.clock()
         heard = reviewer.spared(entry, _heard(review.thread, entry.thread), now)
         decision = reviewer.decide(heard, now)

@@ -20,7 +20,7 @@ from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
 from janitor.model import Metadata, Mode, Probe, Stage, State, Thread
 from janitor.registry import Entry
-from janitor.sweep.paused import is_paused
+from janitor.sweep.paused import PAUSED, is_paused
 from janitor.sweep.review import Review
 from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
@@ -43,19 +43,24 @@ async def recover(worker: Worker, *, tried: bool = True) -> None:
 
 
 async def _attempt(worker: Worker, entry: Entry) -> None:
-    if worker.may_call_about(entry) and not _waits(worker, entry):
+    if not worker.may_call_about(entry):
+        return
+    if (reason := _why_not(worker, entry)) is not None:
+        worker.keep_unsettled(entry, reason)
+    else:
         worker.actor.doing[entry.thread.key] = Stage.DELETE
         await worker.settle_failures(entry, _recover(worker, entry))
         worker.actor.doing.pop(entry.thread.key, None)
 
 
-def _waits(worker: Worker, entry: Entry) -> bool:
-    """Whether the intent's policy is in audit or paused by now, or its project stopped."""
+def _why_not(worker: Worker, entry: Entry) -> str | None:
+    """Why an intent waits: its project was stopped, its policy is in audit or paused by now."""
     if worker.standing.is_stopped(entry.thread.key.project):
-        return True
+        return "limit"
     policy = entry.intent.policy if entry.intent is not None else ""
-    audited = worker.parts.mode_of(policy) is Mode.AUDIT
-    return audited or is_paused(worker.parts, entry, policy)
+    if is_paused(worker.parts, entry, policy):
+        return PAUSED
+    return "audit" if worker.parts.mode_of(policy) is Mode.AUDIT else None
 
 
 async def _recover(worker: Worker, entry: Entry) -> None:
@@ -64,9 +69,9 @@ async def _recover(worker: Worker, entry: Entry) -> None:
     except (UnsettledError, GoneError):
         raise
     except ChangedError as error:
-        raise UnsettledError(
-            f"some items were deleted, the rest is kept: {error}", name="torn"
-        ) from error
+        message = f"some items were deleted, the rest is kept: {error}"
+        is_paused = str(error) == PAUSED
+        raise UnsettledError(message, name="torn", is_paused=is_paused) from error
     except (DriverError, ArchiveDamagedError) as error:
         raise UnsettledError(f"recovery has no answer to believe: {error}") from error
 

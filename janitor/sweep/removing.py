@@ -13,6 +13,7 @@ from janitor.errors import BusyError, DriverError
 from janitor.model import Copy, Decision, Record, Stage, State
 from janitor.registry import Intent
 from janitor.sweep.looking import Looking, still_due
+from janitor.sweep.paused import PAUSED
 from janitor.sweep.review import Review
 from janitor.sweep.settle import event, settlement
 from janitor.sweep.undone import ChangedError, UnsettledError
@@ -85,7 +86,8 @@ class Removing(Looking):
                     is_known=is_known,
                 )
         except TornError as error:
-            raise UnsettledError(str(error), name="torn") from error
+            is_paused = PAUSED in refusals
+            raise UnsettledError(str(error), name="torn", is_paused=is_paused) from error
         except BusyError as error:
             if refusals or isinstance(error, StaleError):
                 raise ChangedError(*refusals[:1] or [str(error)]) from error

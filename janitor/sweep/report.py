@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from janitor.model import Outcome
-from janitor.registry import Proposal, Registry, RunRecord, RunResult
+from janitor.registry import Pause, Proposal, Registry, RunRecord, RunResult
 from janitor.registry.runs import SWEEPS
 from janitor.sources import down
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
+from janitor.sweep.paused import noted
 from janitor.sweep.reviewed import APPLY
 from janitor.sweep.work import Worker
 
@@ -24,6 +25,7 @@ class Report:
     `lists` tell of those that were walked before it and could not be believed or not be read.
     `unapproved` are the policies that it went by only in part, since they wait for approval.
     `sources` are those that failed, each with what to do: what they feed was not removed.
+    `pauses` are those in force, `past_pauses` those that kept something and have ended.
     """
 
     run: RunRecord
@@ -35,6 +37,8 @@ class Report:
     silences: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     lists: tuple[str, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    past_pauses: tuple[Pause, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -80,7 +84,18 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     counted = (dict(worker.outcomes), dict(worker.kept))
     silences = worker.standing.silences()
     sources = _down(worker, run)
-    return Report(run, backlog, *counted, worker.stops(), waiting, silences, sources)
+    standing = worker.parts.registry.pauses(worker.parts.clock())
+    return Report(
+        run,
+        backlog,
+        *counted,
+        worker.stops(),
+        waiting,
+        silences,
+        sources,
+        pauses=standing,
+        past_pauses=tuple(one for one in noted(run.stops) if one not in standing),
+    )
 
 
 def _down(worker: Worker, run: RunRecord) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from janitor.errors import JanitorError
 from janitor.model import Key, Outcome, Reason, Stage
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.parts import Notice, Parts
+from janitor.sweep.paused import PAUSED
 from janitor.sweep.review import Review
 from janitor.sweep.settle import kept, setback, settlement
 from janitor.sweep.undone import ChangedError
@@ -99,6 +100,12 @@ class Settling:
         change = kept(entry, line.at) if seen is None else settlement(seen, seen.decision)
         await self._commit(replace(change, events=(line,)))
 
+    async def _settle_halted(self, entry: Entry) -> None:
+        """Record that a pause halted a removal of which a part is done; nothing has failed."""
+        line = self._event(entry, "torn", Outcome.KEPT, PAUSED)
+        change = kept(entry, line.at)
+        await self._commit(replace(change, keep_intent=True, events=(line,)))
+
     async def _commit(self, change: Settlement) -> None:
         if self.parts.watch.trouble is not None:
             return  # the dates that it would set are wrong
@@ -106,7 +113,8 @@ class Settling:
         for line in change.events:
             self._tell(line)
 
-    def _keep_unsettled(self, entry: Entry, reason: str) -> None:
+    def keep_unsettled(self, entry: Entry, reason: str) -> None:
+        """Count a thread that is left as it is, without a record of its own."""
         self._tell(self._event(entry, "kept", Outcome.KEPT, reason))
 
     def _event(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,11 +17,12 @@ from datetime import datetime, timedelta
 from janitor.errors import LockedError
 from janitor.model import Key
 from janitor.policy import policies_digest
-from janitor.registry import Cursor, Entry, Lock, RunRecord, RunResult
+from janitor.registry import Cursor, Entry, Lock, Pause, RunRecord, RunResult
 from janitor.sweep.approval import joined, under_approval
 from janitor.sweep.asking import look_at_clock
 from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
+from janitor.sweep.paused import noted
 from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
 from janitor.sweep.report import Report, close, close_dead, report
@@ -120,15 +121,17 @@ async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog
     """What comes before the first action, over everything that is due: one janitor does it."""
     parts, now = worker.parts, run.started_at
     await recover(worker, tried=False)
-    backlog = await asyncio.to_thread(_count, parts, now, orders.policy)
+    pauses = parts.registry.pauses(parts.clock())
+    backlog = await asyncio.to_thread(_count, parts, now, orders.policy, pauses)
     worker.lease.check()
+    worker.note(pauses)  # before others join: what was not counted is not theirs to touch either
     parts.registry.mark_ready(run.id, notes(backlog), parts.clock())
     return backlog
 
 
-def _count(parts: Parts, now: datetime, policy: str | None) -> Backlog:
+def _count(parts: Parts, now: datetime, policy: str | None, pauses: Sequence[Pause]) -> Backlog:
     reviewer = Reviewer(parts, parts.registry.holds(now))
-    return count(parts, reviewer, due_entries(parts.registry, now, policy), now)
+    return count(parts, reviewer, due_entries(parts.registry, now, policy), now, pauses)
 
 
 class _Share:
@@ -140,8 +143,9 @@ class _Share:
         self._backlog = backlog
         self._orders = orders
         self._registry = worker.parts.registry
-        worker.forbidden, worker.counted_at = frozenset(backlog.tripped), run.started_at
-        worker.only = orders.policy
+        worker.counted_at = run.started_at
+        worker.gate.forbidden, worker.gate.is_counted = frozenset(backlog.tripped), True
+        worker.gate.pauses, worker.gate.only = tuple(noted(self._fresh().stops)), orders.policy
 
     async def work(self) -> Report:
         """Work until the run is closed or this janitor has to leave it."""

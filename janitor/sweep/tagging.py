@@ -164,11 +164,11 @@ class _Tagger(Worker):
     async def work(self, entry: Entry) -> None:
         """Look at one thread and tag it; settle however that ends."""
         if not self.reviewer.serves(entry):
-            self._keep_unsettled(entry, "not_served")
+            self.keep_unsettled(entry, "not_served")
             return
         await self.inquest.over(entry.thread.key.project)
         if (reason := self._why_left(entry, entry.policy)) is not None:
-            self._keep_unsettled(entry, reason)
+            self.keep_unsettled(entry, reason)
         else:
             await self.settle_failures(entry, self._look_and_tag(entry))
 
@@ -186,7 +186,7 @@ class _Tagger(Worker):
             self._done.count(found)
             await self._settle_seen(review)
         elif (reason := self._why_left(entry, review.decision.policy)) is not None:
-            self._keep_unsettled(entry, reason)
+            self.keep_unsettled(entry, reason)
         else:
             await self._tag(review)
 

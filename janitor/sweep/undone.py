@@ -21,8 +21,10 @@ class UnsettledError(DriverError):
     """A removal of a committed intent may have worked, wholly or in part: the intent stays.
 
     `name` is the event's: `torn` where items are gone and the container stands, else `failed`.
+    `is_paused` says that a pause came in the midst of it: then nothing has failed.
     """
 
-    def __init__(self, message: str, *, name: str = "failed") -> None:
+    def __init__(self, message: str, *, name: str = "failed", is_paused: bool = False) -> None:
         super().__init__(message)
         self.name = name
+        self.is_paused = is_paused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,14 +19,15 @@ from janitor.errors import (
     LimitError,
     StoppedError,
 )
-from janitor.model import REMOVING, Mode, Outcome, Reason, Stage, State
-from janitor.registry import Entry, RunRecord
+from janitor.model import Outcome, Reason, State
+from janitor.registry import Entry, Pause, RunRecord
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
 from janitor.sweep.canaries import Inquest
+from janitor.sweep.gate import Gate
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Parts
-from janitor.sweep.paused import is_paused
+from janitor.sweep.paused import PAUSED, note
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import not_found
 from janitor.sweep.settling import Settling
@@ -49,9 +50,10 @@ class Worker(Settling):
         parts.guard.may_change = lambda: not self.lease.is_over and parts.watch.trouble is None
         self.stop = stop
         self._was_cut_short = False
-        self.forbidden: frozenset[str] = frozenset()
+        self.gate = Gate(parts)
         self.counted_at: datetime | None = None
-        self.only: str | None = None
+        self._noted: set[Pause] = set()
+        self._paused_before = 0
         self.actor = Actor(self.parts, run.id, self.writer, self.lease, self.doing)
         limits = parts.policies.limits
         self.standing = Standing(parts.projects, limits)
@@ -93,27 +95,35 @@ class Worker(Settling):
             await work
             await self.writer.give_back(entry.thread.key)
         except ClaimLostError:
-            self._keep_unsettled(entry, "claim_lost")
+            self.keep_unsettled(entry, "claim_lost")
         except StoppedError:
             # The claim is kept till the end: the run is not done with this one.
             self._was_cut_short = True
-            self._keep_unsettled(entry, "stopped")
+            self.keep_unsettled(entry, "stopped")
         if (stop := self.standing.fresh_stop(entry.thread.key.project)) is not None:
             await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
+        if self.kept[PAUSED] > self._paused_before:
+            self._paused_before = self.kept[PAUSED]
+            await asyncio.to_thread(self.note, self.parts.registry.pauses(self.parts.clock()))
+
+    def note(self, pauses: Iterable[Pause]) -> None:
+        """Write down in the run's record, once each, what was paused while it went on. Blocks."""
+        for pause in pauses:
+            if pause not in self._noted:
+                self._noted.add(pause)
+                self.parts.registry.note_stop(self.run, note(pause))
 
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""
         if not self.reviewer.serves(entry):
-            self._keep_unsettled(entry, "not_served")
+            self.keep_unsettled(entry, "not_served")
             return
         await self.inquest.over(entry.thread.key.project)
         if self.may_call_about(entry):
             now = self.counted_at or self.parts.clock()
             review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
-            if self._is_over_a_limit(review):
-                await self._refuse(review, "limit")
-            elif is_paused(self.parts, entry, review.decision.policy):
-                await self._refuse(review, "paused")
+            if (reason := await asyncio.to_thread(self.gate.before_look, review)) is not None:
+                await self._refuse(review, reason)
             else:
                 told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
                 await self.settle_failures(told, self._look_and_follow(review))
@@ -141,8 +151,7 @@ class Worker(Settling):
         except AccessError as error:
             self.standing.unauthorised(project, str(error))
         except UnsettledError as error:
-            self.standing.failed(entry, error)
-            await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
+            await self._left_open(entry, error)
         except DriverError as error:
             self.standing.failed(entry, error)
             await self._set_back(entry, Outcome.FAILED, error)
@@ -151,7 +160,14 @@ class Worker(Settling):
         except ArchiveError as error:
             self.archive_error = error
         except LimitError:
-            self._keep_unsettled(entry, "clock")
+            self.keep_unsettled(entry, "clock")
+
+    async def _left_open(self, entry: Entry, error: UnsettledError) -> None:
+        if error.is_paused:
+            await self._settle_halted(entry)
+            return
+        self.standing.failed(entry, error)
+        await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
 
     async def _look_and_follow(self, review: Review) -> None:
         key, counted = review.thread.key, review.remover
@@ -166,9 +182,9 @@ class Worker(Settling):
 
     async def _follow(self, review: Review, counted: str | None) -> None:
         if review.is_revived and self.standing.is_stopped(review.thread.key.project):
-            self._keep_unsettled(review.entry, "limit")
+            self.keep_unsettled(review.entry, "limit")
             return
-        if review.is_revived and self._drifted is None and not self._is_audited(review):
+        if review.is_revived and self._drifted is None and not self.gate.is_audited(review):
             review = await self.actor.unmark(review)
         is_held_back = review.decision.reason is Reason.SOURCE_DOWN
         if is_held_back and not review.decision.stages:
@@ -177,36 +193,18 @@ class Worker(Settling):
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
             await self._settle_look(review)
-        elif (reason := self._why_not(review, counted)) is not None:
+        elif (reason := await asyncio.to_thread(self._why_not, review, counted)) is not None:
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
             if is_held_back:
                 await self._note_kept(review, Reason.SOURCE_DOWN)
 
-    def _is_audited(self, review: Review) -> bool:
-        return self.parts.mode_of(review.decision.policy or "") is Mode.AUDIT
-
-    def _is_over_a_limit(self, review: Review) -> bool:
-        removes = not REMOVING.isdisjoint(review.decision.stages)
-        return removes and review.remover in self.forbidden
-
     def _why_not(self, review: Review, counted: str | None) -> str | None:
-        """Why a thread with due stages is left as it is, or `None` where the sweep may act.
-
-        `counted` is the policy that it was counted under: what a probe finds due elsewhere is
-        recorded, and counted there by the next sweep before anything is done.
-        """
-        if self._is_over_a_limit(review) or self.standing.is_stopped(review.thread.key.project):
+        """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
+        if self.standing.is_stopped(review.thread.key.project):
             return "limit"
-        if self.only not in (None, review.remover or review.decision.policy):
-            return "other_policy"
-        if self.counted_at is not None and review.remover not in (None, counted):
-            return "uncounted"
-        if self._is_audited(review):
-            return "audit"
-        archives = Stage.ARCHIVE in review.decision.stages or review.thread.copy is not None
-        return "archive_down" if archives and self.archive_error is not None else None
+        return self.gate.after_look(review, counted, self.archive_error)
 
     async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""

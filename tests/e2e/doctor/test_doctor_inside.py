@@ -116,7 +116,7 @@ def test_pauses_and_what_nobody_serves(world: World) -> None:
     assert world.run("pause", "--reason", "audit").code == 0
     edit(world, "concurrency: 4", "concurrency: 4\n    kinds: [thread]")
     found = doctor(world)
-    assert "is paused" in only(found, "pauses", "warn")[0]
+    assert "paused by" in only(found, "pauses", "warn")[0]
     says, todo = only(found, "not served", "warn")
     assert says.startswith("2 active threads of project main, kind conversation")
     assert "projects.main" in todo

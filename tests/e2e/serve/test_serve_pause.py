@@ -34,6 +34,8 @@ def test_everything_or_a_project_can_be_paused(world: World, scope: list[str]) -
     done = world.run("sweep")
     assert done.code == 0
     assert "paused 2" in done.out
+    command = " ".join(["janitor resume", *scope])
+    assert re.search(rf"paused by \w+ since .* UTC: incident 42; end it with `{command}`", done.err)
     assert world.changes == []
     assert len(world.states()) == 2
     world.register(world.conversation())
@@ -47,7 +49,8 @@ def test_a_sweep_under_way_obeys_before_its_next_call(world: World) -> None:
     until(lambda: any(entry.method == "DELETE" for entry in world.emulator.log))
     assert world.run("pause", "--reason", "stop!").code == 0
     done = finished(process)
-    assert done.code in {0, 1}, "1 where it came between the items of a conversation"
+    assert done.code == 0, done.err
+    assert "paused by " in done.err
     assert world.emulator.ids()
     begun = {path.split("/")[2] for path in world.changes}
     assert len(begun) < 16
@@ -111,15 +114,39 @@ def test_a_name_that_nothing_bears_is_refused(world: World) -> None:
 
 
 def test_whoever_looks_is_told(world: World) -> None:
-    world.fill(1)
+    (one,) = world.fill(1)
     world.run("pause", "--policy", "trial-chats", "--for", "12h", "--reason", "wrong \x1b[31mplan")
-    for command in (["plan"], ["plan", "--offline"], ["runs"]):
-        said = world.run(*command).out
-        assert re.search(r"Paused: policy:trial-chats until \S+ \S+ UTC, by \w+: wrong \\x1b", said)
-        (pause,) = json.loads(world.run("--output", "json", *command).out)["pauses"]
+    told = (
+        r"policy trial-chats: paused by \w+ since \S+ \S+ UTC until \S+ \S+ UTC: wrong \\x1b\S+; "
+        "end it with `janitor resume --policy trial-chats`"
+    )
+    for command in (["plan"], ["plan", "--offline"], ["runs"], ["explain", one], ["sweep"]):
+        done = world.run(*command)
+        assert re.search(told, done.out + done.err), command
+        document = json.loads(world.run("--output", "json", *command).out)
+        (pause,) = document.get("pauses") or document["threads"][0]["pauses"]
         assert pause["scope"] == "policy:trial-chats"
+        assert pause["command"] == "janitor resume --policy trial-chats"
+    (explained,) = world.run("--output", "json", "explain", one).document["threads"]
+    assert explained["decision"]["reason"] == "paused"
+    assert explained["kept_by"][0]["by"] == "policy:trial-chats"
+    newest, *_ = world.run("--output", "json", "runs").document["runs"]
+    assert newest["counts"]["kept/paused"] == 1
+    assert re.search("Kept: policy trial-chats: paused by", world.run("runs", newest["id"]).out)
     world.run("resume", "--policy", "trial-chats")
-    assert "Paused" not in world.run("plan").out
+    assert "paused by" not in world.run("plan").out
+
+
+def test_a_paused_sweep_advises_nothing_that_removes(world: World) -> None:
+    text = world.config.read_text(encoding="utf-8")
+    world.config.write_text(text.replace("max_percent: 100", "max_percent: 10"), encoding="utf-8")
+    world.fill(25)
+    world.run("pause", "--reason", "a look first")
+    done = world.run("sweep")
+    assert (done.code, "limit" in done.out, "apply" in done.out + done.err) == (0, False, False)
+    assert "Kept: paused 25." in done.out
+    world.run("resume")
+    assert world.run("sweep").code == 4
 
 
 def test_a_running_service_obeys_and_shows_it(world: World, serving: Start) -> None:

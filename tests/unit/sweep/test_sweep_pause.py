@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from sweep_world import DELETED, World, enforced, path_of
+from dataclasses import replace
+from datetime import datetime
 
+import pytest
+from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, matching, path_of
+
+from janitor.cli.showing import paused_messages
 from janitor.model import State
-from janitor.registry import Pause
+from janitor.policy.rules import Limits, Policy
+from janitor.registry import Pause, RunResult
+from janitor.sweep.paused import message, note, noted
 
 EVERYTHING, PROJECT, POLICY = "all", "project:main", "policy:deleted"
 
@@ -44,6 +50,26 @@ def test_a_pause_during_the_first_look_is_found_before_anything_is_intended(
     assert world.reasons(key) == ["paused"]
 
 
+def test_a_pause_after_the_copy_keeps_what_was_to_be_deleted(world: World) -> None:
+    world.policies = enforced(CHATS)
+    key = world.add()
+    world.on("GET", f"{path_of(key)}/items", lambda: pause(world), skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.story(key) == ["archived", "kept"]
+    assert world.reasons(key) == ["paused"]
+
+
+def test_a_policy_that_only_a_look_brings_in_is_paused_too(world: World) -> None:
+    trial = replace(COPIED, name="trial", match=matching(plan="trial"))
+    world.policies = enforced(trial)
+    key = world.add(upstream={"plan": "trial"})
+    pause(world, "policy:trial")
+    assert world.sweep().kept == {"paused": 1}
+    assert world.objects() == []
+    assert world.state(key) is State.ACTIVE
+
+
 def test_a_pause_after_the_last_look_keeps_it(world: World) -> None:
     key = world.add(items=0)
     world.on("GET", f"{path_of(key)}/items", lambda: pause(world), skip=2)
@@ -56,9 +82,13 @@ def test_a_pause_after_the_last_look_keeps_it(world: World) -> None:
 def test_a_pause_between_items_stops_the_rest_and_it_goes_on_afterwards(world: World) -> None:
     key = world.add(items=120)
     world.on("DELETE", f"{path_of(key)}/items/*", lambda: pause(world))
-    world.sweep()
+    report = world.sweep()
     assert len(world.server.items(key.id)) == 20
     assert world.state(key) is State.DELETING
+    assert (report.exit_code, dict(report.kept)) == (0, {"paused": 1})
+    entry = world.entry(key)
+    assert (entry.attempts, entry.last_error) == (0, None), "nothing has failed"
+    assert world.story(key) == ["torn"]
     world.registry.resume(EVERYTHING)
     world.sweep()
     assert world.state(key) is State.DELETED
@@ -70,10 +100,141 @@ def test_what_a_dead_run_left_open_waits_while_it_is_paused(world: World) -> Non
     world.sweep_and_die()
     calls = len(world.changing_calls())
     pause(world, POLICY)
-    world.sweep()
+    assert world.sweep().kept == {"paused": 1}
     assert len(world.changing_calls()) == calls
     assert world.state(key) is State.DELETING
     assert world.story(key) == []
     world.registry.resume(POLICY)
     world.sweep()
     assert world.state(key) is State.DELETED
+
+
+LIMITED = enforced(DELETED, limits=Limits(max_threads=1))
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, PROJECT, POLICY])
+def test_a_paused_backlog_trips_no_limit(either_world: World, scope: str) -> None:
+    either_world.policies = LIMITED
+    for _ in range(3):
+        either_world.add()
+    pause(either_world, scope)
+    report = either_world.sweep()
+    assert (report.exit_code, report.run.result) == (0, RunResult.DONE)
+    assert (dict(report.kept), report.backlog.tripped) == ({"paused": 3}, {})
+    assert report.run.counts == {"deleted/delete/kept": 3, "kept/paused": 3}
+    assert [one.scope for one in report.pauses] == [scope]
+    assert kept_total(either_world) == {"paused": 3}
+    either_world.registry.resume(scope)
+    assert either_world.sweep().exit_code == 4, "now it is counted"
+    assert either_world.changing_calls() == []
+
+
+def kept_total(world: World) -> dict[str, float]:
+    """What the metric says, by reason."""
+    (family,) = world.metrics.kept.collect()
+    return {s.labels["reason"]: s.value for s in family.samples if s.name.endswith("_total")}
+
+
+def test_a_limit_counts_what_is_not_paused_alone(either_world: World) -> None:
+    paid = Policy("paid", match=matching(plan="paid"), delete=DELETED.delete)
+    trial = replace(paid, name="trial", match=matching(plan="trial"))
+    either_world.policies = enforced(paid, trial, limits=Limits(max_threads=1))
+    for plan in ("paid", "paid", "trial", "trial", "trial"):
+        either_world.add(metadata={"plan": plan})
+    pause(either_world, "policy:trial")
+    report = either_world.sweep()
+    assert report.exit_code == 4
+    assert [*report.backlog.tripped] == ["paid"]
+    assert dict(report.kept) == {"limit": 2, "paused": 3}
+    assert report.run.counts == {
+        "paid/delete/kept": 2,
+        "trial/delete/kept": 3,
+        "kept/limit": 2,
+        "kept/paused": 3,
+    }
+
+
+def test_a_paused_project_takes_no_share_of_a_limit(world: World) -> None:
+    world.keys["other"] = "sk-other"
+    world.policies = LIMITED
+    mine = world.add()
+    others = [world.add(project="other") for _ in range(3)]
+    pause(world, "project:other")
+    report = world.sweep()
+    assert (report.exit_code, dict(report.kept)) == (0, {"paused": 3})
+    assert world.state(mine) is State.DELETED
+    assert {world.state(key) for key in others} == {State.ACTIVE}
+
+
+def test_what_was_counted_under_no_limit_is_left_though_the_pause_ends_meanwhile(
+    either_world: World,
+) -> None:
+    either_world.policies = enforced(
+        replace(DELETED, match=matching(plan="trial")),
+        replace(DELETED, name="paid", match=matching(plan="paid")),
+        limits=Limits(max_threads=1),
+    )
+    either_world.concurrency = 1
+    first = either_world.add(metadata={"plan": "paid"})
+    others = [either_world.add(metadata={"plan": "trial"}) for _ in range(3)]
+    pause(either_world, POLICY)
+    either_world.on("GET", path_of(first), lambda: either_world.registry.resume(POLICY))
+    report = either_world.sweep()
+    assert all(hook.happened for hook in either_world.hooks)
+    assert either_world.state(first) is State.DELETED
+    assert {either_world.state(key) for key in others} == {State.ACTIVE}
+    assert dict(report.kept) == {"paused": 3}
+    assert (report.pauses, [one.scope for one in report.past_pauses]) == ((), [POLICY])
+    (said,) = paused_messages(report)
+    assert said.endswith("over by now")
+
+
+def test_a_pause_that_begins_during_a_sweep_is_told_with_it(either_world: World) -> None:
+    either_world.concurrency = 1
+    keys = [either_world.add() for _ in range(3)]
+    either_world.on("DELETE", path_of(keys[0]), lambda: pause(either_world))
+    report = either_world.sweep()
+    assert (report.exit_code, dict(report.kept)) == (0, {"paused": 2})
+    assert [one.scope for one in report.pauses] == [EVERYTHING]
+    recorded = either_world.registry.run(report.run.id)
+    assert recorded is not None
+    assert [one.scope for one in noted(recorded.stops)] == [EVERYTHING]
+
+
+def test_a_plan_that_a_pause_has_kept_is_gone_on_with(world: World) -> None:
+    keys = [world.add() for _ in range(2)]
+    made = world.plan()
+    pause(world)
+    report = world.apply(made)
+    assert (report.exit_code, dict(report.kept)) == (0, {"paused": 2})
+    assert report.run.result is RunResult.PARTIAL
+    world.registry.resume(EVERYTHING)
+    assert world.apply(made).run.result is RunResult.DONE
+    assert {world.state(key) for key in keys} == {State.DELETED}
+
+
+UNTIL = NOW + DAY
+
+
+SINCE = "paused by ops since 2026-06-01 12:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("scope", "until", "before", "end", "command"),
+    [
+        ("all", None, "", "", "janitor resume"),
+        ("all", UNTIL, "", " until 2026-06-02 12:00 UTC", "janitor resume"),
+        ("project:main", None, "project main: ", "", "janitor resume --project main"),
+        ("policy:a b", None, "policy a b: ", "", "janitor resume --policy 'a b'"),
+    ],
+)
+def test_a_pause_is_told_with_the_command_that_ends_it(
+    scope: str, until: datetime | None, before: str, end: str, command: str
+) -> None:
+    one = Pause(scope, "why", "ops", NOW, until)
+    assert message(one) == f"{before}{SINCE}{end}: why; end it with `{command}`"
+    assert noted([note(one), note(one)]) == [one]
+
+
+def test_a_thread_of_no_policy_is_not_paused_by_one_of_that_name() -> None:
+    assert not Pause("policy:None", "why", "ops", NOW).covers("main", None)
