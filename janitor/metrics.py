@@ -98,6 +98,12 @@ class Metrics:
         self.archived_bytes = Counter(
             "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )
+        self.archive_pruned = Counter(
+            "janitor_archive_pruned",
+            "Copies removed from the archive since their keep_for was over.",
+            ["project"],
+            registry=r,
+        )
         self.archive_objects = Gauge(
             "janitor_archive_objects", "Threads of which the archive holds a copy.", registry=r
         )

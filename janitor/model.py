@@ -162,7 +162,8 @@ class Decision:
     `stages` is all that one sweep would carry out, in order; `stage` the first of them. `due_at`
     is when the next stage falls due (`None`: never), `policy` the one whose time won, `age_base`
     the moment its clock started. `review_at` is when to look again (`None`: only when policies or
-    facts change). `keep_for` is how long the archive keeps the copy (`None`: forever).
+    facts change). `keep_for` is how long the archive keeps the copy (`None`: forever), `copied_by`
+    names the policies that ask for one.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -174,6 +175,7 @@ class Decision:
     items_first: bool = True
     mark_upstream: bool = False
     keep_for: timedelta | None = None
+    copied_by: tuple[str, ...] = ()
 
     @property
     def stage(self) -> Stage | None:

@@ -6,11 +6,12 @@ removed only when a newer one of its series was proven.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
@@ -48,6 +49,13 @@ class Stored:
     path: str
     size: int
     stored_at: datetime
+
+
+class Older(NamedTuple):
+    """How many older objects of a series were removed, and the paths of those that stay."""
+
+    removed: int
+    left: tuple[str, ...]
 
 
 class Archive:
@@ -132,31 +140,73 @@ class Archive:
         _named(path)
         return await aside(self._disk.remove, path)
 
-    async def remove_older(self, key: Key, keep: Copy) -> int:
-        """Remove the other objects of a thread's series, after `keep` was proven; their number.
+    def stands(self, key: Key, paths: Sequence[str]) -> bool:
+        """Whether any of a thread's objects at these paths is there. Blocks.
+
+        Raises `ArchiveDamagedError` where a path is not that of one of the thread's objects, where
+        no file stands there, or where its directory is gone; and `ArchiveError`.
+        """
+        for path in paths:
+            self._must_be_of(key, path)
+        standing = [self._disk.stands(path) for path in paths]  # each is looked at
+        return any(standing)
+
+    async def prune(self, key: Key, paths: Sequence[str]) -> None:
+        """Remove a thread's objects at these paths, in this order: durably, and proven gone.
+
+        Raises what `stands` does.
+        """
+        for path in paths:
+            self._must_be_of(key, path)
+            await aside(self._disk.remove, path)
+
+    def container(self, key: Key, path: str) -> Record:
+        """The container as it is in a thread's object, which is read to its end. Blocks.
+
+        Raises `ArchiveDamagedError` or `ArchiveError`.
+        """
+        self._must_be_of(key, path)
+        first: Record | None = None
+        for part in self.read(path):
+            if isinstance(part, Header) and part.key != key:
+                raise self._disk.damaged(path, f"that is another thread's, not {key.id}'s")
+            if first is None and isinstance(part, Record):
+                first = part
+        if first is None or first.is_item:
+            raise self._disk.damaged(path, "it does not begin with its container")
+        return first
+
+    def _must_be_of(self, key: Key, path: str) -> None:
+        if _named(path) != key:
+            raise ArchiveDamagedError(path, f"that is another thread's, not {key.id}'s")
+
+    async def remove_older(self, key: Key, keep: Copy) -> Older:
+        """Remove the other objects of a thread's series, after `keep` was proven.
 
         Only those go whose items `keep` holds all of: a removal that was cut short, or the
-        application, may have taken items away since. What is damaged or of another thread stays.
-        Looks where `keep` lies and where the series lay while its creation was unknown. Costs a
-        listing of both: ask only where an older copy is known. Raises `ArchiveDamagedError` or
-        `ArchiveError`; then nothing was removed.
+        application, may have taken items away since. What is damaged or of another thread stays,
+        too. Looks where `keep` lies and where the series lay while its
+        creation was unknown. Costs a listing of both: ask only where an older copy is known. Raises
+        `ArchiveDamagedError` or `ArchiveError`; then nothing was removed.
         """
         return await aside(self._remove_older, key, keep)
 
-    def _remove_older(self, key: Key, keep: Copy) -> int:
-        if _named(keep.path) != key:
-            raise ArchiveDamagedError(keep.path, f"that is another thread's, not {key.id}'s")
+    def _remove_older(self, key: Key, keep: Copy) -> Older:
+        self._must_be_of(key, keep.path)
         self._prove(keep)
         kept = self._items(keep.path, key)
         here = keep.path.rpartition("/")[0]
-        removed = 0
-        for directory in {here, names.directory(key, None)}:
+        removed, left = 0, []
+        for directory in sorted({here, names.directory(key, None)}):
             for name in self._disk.names(directory):
                 path = f"{directory}/{name}"
                 named = names.parse(path)
                 if named is not None and named[0] == key and path != keep.path:
-                    removed += self._is_within(path, key, kept) and self._disk.remove(path)
-        return removed
+                    if self._is_within(path, key, kept):
+                        removed += self._disk.remove(path)
+                    else:
+                        left.append(path)
+        return Older(removed, tuple(left))
 
     def _is_within(self, path: str, key: Key, kept: set[str]) -> bool:
         """Whether an object is of this thread and holds nothing that is not kept elsewhere."""

@@ -17,3 +17,4 @@ class ArchiveDamagedError(JanitorError):
             "while the thread lives upstream the next sweep archives it anew"
         )
         self.path = path
+        self.what = what

@@ -243,17 +243,47 @@ class Disk:
             except FileNotFoundError:
                 return []
 
+    def stands(self, path: str) -> bool:
+        """Whether a file is there.
+
+        `ArchiveDamagedError` where something else stands in its place, or where not even its
+        directory is there: then this may be another archive than the one that it was put into.
+        """
+        parent, _, name = path.rpartition("/")
+        with self.answering(f"looking for {path}"):
+            try:
+                with self.directory(parent) as directory:
+                    return self._is_file(path, name, directory)
+            except FileNotFoundError as error:
+                raise self.damaged(path, "not even its directory is there") from error
+
     def remove(self, path: str) -> bool:
-        """Unlink a file, durably; false where it is absent."""
+        """Unlink a file, durably, and look that it is gone; false where it was absent."""
         self._must_write()
         parent, _, name = path.rpartition("/")
         with self.answering(f"removing {path}"):
             try:
                 with self.directory(parent) as directory:
-                    os.unlink(name, dir_fd=directory)
-                    os.fsync(directory)
+                    was_there = self._is_file(path, name, directory)
+                    if was_there:
+                        os.unlink(name, dir_fd=directory)
+                    os.fsync(directory)  # one who died may have unlinked it
+                    if self._is_file(path, name, directory):
+                        raise ArchiveError(
+                            f"archive {self.root}: {path} is there after its removal"
+                        )
             except FileNotFoundError:
                 return False
+        return was_there
+
+    def _is_file(self, path: str, name: str, directory: int) -> bool:
+        """Whether a regular file of that name is in an open directory; a link is not followed."""
+        try:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISREG(found.st_mode):
+            raise self.damaged(path, "no regular file stands there")
         return True
 
     def tidy(self) -> int:

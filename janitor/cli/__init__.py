@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
     "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
     "approve": Entry("Act", "approving", "Let policies that remove earlier take effect."),
+    "archive": Entry("Act", "archive", "Remove copies that the archive keeps no longer."),
     "tag": Entry("Act", "tagging", "Write missing creation times into the metadata upstream."),
     "restore": Entry("Act", "restoring", "Undo a soft delete."),
     "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),

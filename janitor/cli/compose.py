@@ -96,8 +96,9 @@ async def parts(
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
-    The archive is opened where a policy needs it, or for `copying` in any case. Once `stop` is
-    set no request waits for a rate limit any more: it raises `StoppedError` instead.
+    The archive is opened where a policy needs it or a copy is past its date, or for `copying` in
+    any case. Once `stop` is set no request waits for a rate limit any more: it raises
+    `StoppedError` instead.
 
     Raises:
         ConfigError: A secret cannot be read.
@@ -105,8 +106,9 @@ async def parts(
     observed = metrics or Metrics()
     archive: Archive | None = None
     archive_error: ArchiveError | None = None
-    if copying or (changing and promises_copies(registry, config.policies)):
-        archive, archive_error = _archive(config, registry)
+    is_past = bool(registry.copies_past(time.now(), limit=1))
+    if copying or is_past or (changing and promises_copies(registry, config.policies)):
+        archive, archive_error = _archive(config, registry, changing=changing)
     sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
     since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
     watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
@@ -137,15 +139,17 @@ async def parts(
             watch=watch,
             sources=tuple(config.sources),
         )
-        if archive is not None and archive.is_begun:
+        if changing and archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
 
 
-def _archive(config: Config, registry: Registry) -> tuple[Archive | None, ArchiveError | None]:
+def _archive(
+    config: Config, registry: Registry, *, changing: bool
+) -> tuple[Archive | None, ArchiveError | None]:
     """The archive, or why it does not serve; one that held copies before must still hold them."""
     url = config.archive.url
     try:
-        return Archive.open(url, known=registry.archive_url() == url), None
+        return Archive.open(url, create=changing, known=registry.archive_url() == url), None
     except ArchiveError as error:
         return None, error
 

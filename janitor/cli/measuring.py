@@ -99,6 +99,8 @@ def _reported(metrics: Metrics, report: Report) -> None:
     metrics.show(metrics.silent_rules, {(rule,): 1 for rule in backlog.silent_rules})
     tripped = [(over.limit, policy) for policy, over in backlog.tripped.items()]
     tripped += [(stop.limit, "") for stop in report.stops]
+    if report.pruned.is_limited and report.pruned.tripped is not None:
+        tripped.append((report.pruned.tripped.limit, report.pruned.tripped.policy))
     metrics.show(metrics.limit_tripped, dict.fromkeys(tripped, 1))
     if run.result is not None:
         metrics.sweeps.labels(run.result).inc()

@@ -13,6 +13,7 @@ from janitor.metrics import Metrics
 from janitor.model import Outcome
 from janitor.registry import Event
 from janitor.sweep import Notice, Report
+from janitor.sweep.prune import PRUNED
 
 log = logging.getLogger("janitor")
 
@@ -34,6 +35,8 @@ class Watch:
         if event.outcome is not None and (event.stage or event.outcome is not Outcome.KEPT):
             policy, stage = event.policy or "", event.stage or ""
             self._metrics.actions.labels(policy, stage, event.outcome).inc()
+        if event.name == PRUNED:
+            self._metrics.archive_pruned.labels(event.key.project).inc()
         if notice.size:
             self._metrics.archived_bytes.labels(event.key.project).inc(notice.size)
         _tell(event)
@@ -131,6 +134,8 @@ def complain(report: Report) -> None:
         log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
     for said in paused_messages(report):
         log.warning("%s", said, extra={"run": report.run.id})
+    for said in report.pruned.messages():
+        log.error("%s", said, extra={"run": report.run.id})
     if (waiting := report.unapproved) is not None:
         said = approval.message(waiting.digest, waiting.threads)
         log.warning("%s", said, extra={"run": report.run.id})

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from janitor.errors import ConfigError
 if TYPE_CHECKING:
     from janitor.registry import Pause
     from janitor.sweep import Plan, Planned, Report
+    from janitor.sweep.pruned import Pruned
 
 SHOWN = 30
 
@@ -65,8 +66,27 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         click.echo(f"{made.undrained} registrations wait in the inbox; a sweep takes them in.")
     for said in made.sources_down.values():
         click.echo(plain(said))
+    pruned(made.pruned, "would be removed")
+    for said in made.pruned.messages():
+        click.echo(plain(said))
     paused(pauses)
     click.echo(f"Nothing was changed. {_next(made, file)}")
+
+
+def pruned(found: Pruned, were: str) -> None:
+    """Tell what becomes of the archive's copies that are past their date, where there are any."""
+    number = found.foreseen if found.removed == 0 else found.removed
+    said = [f"{number} {were}"] if number else []
+    said += [f"{found.gone} had been removed by somebody else"] if found.gone else []
+    kept = found.kept.total() + found.failed
+    said += [f"{kept} stay ({_reasons(found)})"] if kept else []
+    if said and not found.waiting:
+        click.echo(f"Archive copies past their keep_for: {', '.join(said)}.")
+
+
+def _reasons(found: Pruned) -> str:
+    reasons = {**found.kept, **({"damaged": found.failed} if found.failed else {})}
+    return ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
 
 
 def paused(pauses: Sequence[Pause]) -> None:
@@ -138,7 +158,7 @@ def report(settings: Settings, done: Report) -> None:
 
     for stop in done.stops:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
-    for said in (*done.silences, *done.lists):
+    for said in (*done.silences, *done.lists, *done.pruned.messages()):
         click.echo(f"janitor: {plain(said)}", err=True)
     for said in done.sources.values():
         click.echo(f"janitor: {plain(said)}", err=True)
@@ -178,6 +198,8 @@ def report_document(done: Report) -> dict[str, Any]:
         "stopped": [stop.limit for stop in done.stops],
         "sources_down": sorted(done.sources),
         "pauses": [pause_document(pause) for pause in done.pauses],
+        "pruned": done.pruned.removed,
+        "archive_copies": done.pruned.document(),
         "approval": {
             "digest": done.run.policies_digest,
             "pending": done.unapproved is not None,
@@ -192,8 +214,10 @@ def _report_table(done: Report) -> None:
     if rows:
         table(title, ("policy", "stage", "outcome", "threads"), rows)
     else:
-        click.echo(f"{title}; nothing was done.")
+        did = "no thread was touched" if done.pruned.removed else "nothing was done"
+        click.echo(f"{title}; {did}.")
     _kept(dict(done.kept))
+    pruned(replace(done.pruned, due=0), "were removed")
 
 
 def _write(file: Path, document: dict[str, Any]) -> None:

@@ -16,6 +16,10 @@ from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, S
 DAILY = timedelta(days=1)
 BASE = {AgeFrom.LAST_ACTIVITY: "the last activity", AgeFrom.CREATED: "creation"}
 RESERVED = "janitor_"
+ABOVE_CEILING = (
+    "holds and the grace after them, `keep: forever`, `delete: never`, unknown metadata, a date in "
+    "the future, and use at that moment"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,10 @@ def _summary(config: Config) -> Iterator[str]:
         share = float(100 * allowed_share(config.policies, VANISHED, DAILY))
         yield f"a daily sweep may remove {share:.3g} % of what has vanished and waits for its time"
     remembered = format_duration(config.tombstones_keep_for)
-    yield f"what was deleted is remembered, without its text, for {remembered}"
+    yield (
+        f"what was deleted is remembered, without its text, for {remembered}, and longer while the "
+        "archive holds a copy of it"
+    )
     yield _service(config)
 
 
@@ -99,8 +106,8 @@ def _lifetime(lifetime: Lifetime) -> Iterator[str]:
     if lifetime.max:
         ceiling = format_duration(lifetime.max)
         yield (
-            f"every thread is due for deletion {ceiling} after creation, whatever policies say, "
-            "unless it is held, kept forever, busy or of unknown metadata"
+            f"every thread is due for deletion {ceiling} after creation, also where no policy "
+            f"deletes it; what stands above that: {ABOVE_CEILING}"
         )
 
 
@@ -159,20 +166,23 @@ def _lives(rule: Policy, lifetime: Lifetime) -> Iterator[str]:
     else:
         yield f"text lives upstream until {format_duration(after)} after {since}"
     if rule.archive:
-        yield f"text lives in the archive until {_archived_until(rule.archive, after, since)}" + (
-            f", and no longer than {format_duration(lifetime.max)} after creation"
-            if lifetime.max
-            else ""
-        )
+        yield f"text lives in the archive until {_archived_until(rule.archive, after, since)}"
+        if lifetime.max and rule.archive.keep_for:
+            total = format_duration(lifetime.max + rule.archive.keep_for)
+            sums = f"{format_duration(lifetime.max)} + {format_duration(rule.archive.keep_for)}"
+            yield f"at the latest that is {sums} = {total} after creation, by lifetime.max"
 
 
 def _archived_until(archive: Archive, after: timedelta | None, since: str) -> str:
     if archive.keep_for is None:
         return "somebody removes it (keep_for: forever)"
     if after is None:
-        return f"{format_duration(archive.keep_for)} after its deletion upstream"
-    total = format_duration(after + archive.keep_for)
-    return f"{format_duration(after)} + {format_duration(archive.keep_for)} = {total} after {since}"
+        until = f"{format_duration(archive.keep_for)} after its deletion upstream"
+    else:
+        total = format_duration(after + archive.keep_for)
+        sums = f"{format_duration(after)} + {format_duration(archive.keep_for)}"
+        until = f"{sums} = {total} after {since}"
+    return f"{until}; the next sweep removes it then, unless a hold stands against that"
 
 
 def _share(rule: Policy, policies: Policies) -> Iterator[str]:
@@ -228,7 +238,10 @@ def _own_warnings(rule: Policy, policies: Policies) -> Iterator[str]:
     if rule.delete and rule.delete.after and not (rule.archive or rule.soft_delete):
         yield f"{rule.name} deletes without undo: it neither archives nor soft-deletes first"
     if rule.archive and rule.archive.keep_for is None and policies.lifetime.max:
-        yield f"{rule.name} archives forever, but lifetime.max bounds the archive too"
+        yield (
+            f"{rule.name} keeps its copies forever: lifetime.max ends threads at the server, but "
+            "not their copies in the archive"
+        )
     for selector in filter(None, (rule.match, rule.excepts)):
         for key in selector.metadata:
             if key.startswith(RESERVED):

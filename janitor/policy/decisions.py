@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
@@ -49,6 +50,7 @@ def decide(
         items_first=_items_first(case.matched.speaking),
         mark_upstream=_mark_upstream(case.matched.speaking, thread),
         keep_for=_keep_for(case.matched.speaking),
+        copied_by=tuple(one.name for one in case.matched.speaking if one.archive is not None),
     )
 
 
@@ -141,6 +143,15 @@ def _items_first(policies: Sequence[Policy]) -> bool:
 def _mark_upstream(policies: Sequence[Policy], thread: Thread) -> bool:
     marks = [one.soft_delete.mark for one in policies if one.soft_delete is not None]
     return Mark.UPSTREAM in marks and CATALOGUE[thread.key.kind].has_metadata
+
+
+def longest_kept(one: Decision, other: Decision) -> Decision:
+    """The first decision, with the copy kept for as long as either asks for one."""
+    if not (one.copied_by and other.copied_by):
+        return replace(one, keep_for=(one if one.copied_by else other).keep_for)
+    spans = (one.keep_for, other.keep_for)
+    longest = None if None in spans else max(span for span in spans if span is not None)
+    return replace(one, keep_for=longest)
 
 
 def _keep_for(policies: Sequence[Policy]) -> timedelta | None:

@@ -37,8 +37,11 @@ def allowed_share(policies: Policies, name: str, since_last: timedelta | None) -
     percent = policies.limits.max_percent
     if policy is not None and policy.max_percent is not None:
         percent = policy.max_percent
+    return _share(percent, since_last, _shortest_removal(policies, name))
+
+
+def _share(percent: float, since_last: timedelta | None, shortest: timedelta | None) -> Fraction:
     share = Fraction(str(percent)) / 100
-    shortest = _shortest_removal(policies, name)
     if since_last is not None and shortest is not None:
         passed = Fraction(since_last // MICROSECOND, shortest // MICROSECOND)
         share = max(share, 2 * passed)
@@ -59,6 +62,27 @@ def tripped(
     if at_most is not None and due > at_most:
         return Tripped("max_threads", name, due, at_most, population)
     share = allowed_share(policies, name, since_last)
+    return _over(share, name, due=due, population=population)
+
+
+def tripped_share(
+    percent: float,
+    name: str,
+    *,
+    due: int,
+    population: int,
+    since_last: timedelta | None,
+    shortest: timedelta | None,
+) -> Tripped | None:
+    """As `tripped`, for what is no thread: `percent` may go at once, or more where time passed.
+
+    `shortest` is the shortest time after which anything of it falls due.
+    """
+    share = _share(percent, since_last, shortest)
+    return _over(share, name, due=due, population=population)
+
+
+def _over(share: Fraction, name: str, *, due: int, population: int) -> Tripped | None:
     if population >= EXEMPT_BELOW and due > share * population:
         return Tripped("max_percent", name, due, floor(share * population), population)
     return None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from janitor.model import LIVE, Decision, Hold, Reason, Stage, Thread
-from janitor.policy.decisions import decide
+from janitor.policy.decisions import decide, longest_kept
 from janitor.policy.matching import views_of
 from janitor.policy.protections import Ranks
 from janitor.policy.rulebook import rulebook
@@ -110,8 +110,8 @@ def decide_unapproved(
     stages = tuple(stage for stage in Stage if _agreed(stage, old, new))
     if not stages:
         return _waiting(old, new, now)
-    first = new if new.stage is stages[0] else old
-    return replace(first, stages=stages)
+    first, second = (new, old) if new.stage is stages[0] else (old, new)
+    return replace(longest_kept(first, second), stages=stages)
 
 
 def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:

@@ -1,6 +1,7 @@
 """What has been registered, and everything the janitor knows and did."""
 
 from janitor.registry.approving import Approval, Proposal
+from janitor.registry.copies import Gone
 from janitor.registry.database import Lock
 from janitor.registry.entries import (
     Claimant,
@@ -34,6 +35,7 @@ __all__ = [
     "Entry",
     "Event",
     "Fed",
+    "Gone",
     "Handover",
     "HoldRecord",
     "Intent",

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from janitor.model import Copy, Key, Metadata, Outcome, Stage, State, Thread
 from janitor.policy.activity import Sightings
+from janitor.policy.retention import Terms
 
 Note = Mapping[str, str | int]
 
@@ -175,7 +176,9 @@ class Settlement:
     that the server did not know the id; the state changes when the sweep confirms it at its end.
     `reported` is what was decided on: where it is still the application's last word, what it said
     before is forgotten. `seen_review_at` is the review time that the looker read: where a
-    registration has set another one since, the sooner of both stands.
+    registration has set another one since, the sooner of both stands. `older_copies` are the paths
+    of older objects of the series that are still there, `archive_terms` what the tombstone has to
+    know of its copy.
     """
 
     key: Key
@@ -195,7 +198,9 @@ class Settlement:
     tombstone: bool = False
     keep_intent: bool = False
     decided: bool = False
+    older_copies: tuple[str, ...] | None = None
     archive_keep_until: datetime | None = None
+    archive_terms: Terms | None = None
     keep_claim: bool = False
     claim_again: bool = False
     missing: bool = False

@@ -206,12 +206,6 @@ class Reading(Store):
             statement = statement.where(beyond(after))
         return self._entries(statement.order_by(*KEY).limit(limit))
 
-    def expired_copies(self, now: datetime, limit: int = PAGE) -> list[Entry]:
-        """A page of deleted entries whose archive copy is kept no longer, the oldest first."""
-        until = THREAD.c.archive_keep_until
-        statement = select(THREAD).where(until <= now, THREAD.c.state == State.DELETED)
-        return self._entries(statement.order_by(until).limit(limit))
-
 
 def _carrying(metadata: Mapping[str, str]) -> Iterator[ColumnElement[bool]]:
     """The labels of the first pair whose threads carry all the others, too."""

@@ -15,6 +15,7 @@ from janitor.errors import ConfigError
 from janitor.model import Key
 from janitor.policy.screen import OPEN, Screen
 from janitor.registry.approving import Approving
+from janitor.registry.copies import Copies
 from janitor.registry.database import Database, Lock
 from janitor.registry.exporting import Exporting
 from janitor.registry.feeding import Feeding
@@ -48,6 +49,7 @@ class Registry(
     Reading,
     Exporting,
     Sweeping,
+    Copies,
     Holding,
     Holds,
     Approving,

@@ -9,6 +9,7 @@ from sqlalchemy import CursorResult
 
 from janitor.model import Copy, Key, State, Thread
 from janitor.policy.activity import Sightings, last_activity
+from janitor.policy.retention import KeptCopy, Terms
 from janitor.registry.entries import Entry, Intent, Settlement
 from janitor.registry.tables import THREAD
 
@@ -181,7 +182,9 @@ def _facts(row: Values, said: Settlement) -> Values:
         changes["reported_before"] = None
     if said.upstream is not None:
         changes["upstream"] = dict(said.upstream)
-    return changes | _seen(row, said.sightings) | _copied(said.copy)
+    if said.archive_terms is not None:
+        changes["archive_terms"] = spelled_terms(said.archive_terms)
+    return changes | _seen(row, said.sightings) | _copied(row, said)
 
 
 def _seen(row: Values, seen: Sightings | None) -> Values:
@@ -198,9 +201,20 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
     }
 
 
-def _copied(copy: Copy | None) -> Values:
-    if copy is None:
-        return {}
+def _copied(row: Values, said: Settlement) -> Values:
+    changes: Values = {}
+    if said.copy is not None:
+        changes = copied_values(said.copy)
+        if row["copy_path"] not in (None, said.copy.path):
+            older = dict.fromkeys((*(row["copy_older"] or ()), row["copy_path"]))
+            changes["copy_older"] = [path for path in older if path != said.copy.path]
+    if said.older_copies is not None:
+        changes["copy_older"] = list(said.older_copies) or None
+    return changes
+
+
+def copied_values(copy: Copy) -> Values:
+    """The columns that say which copy is the newest."""
     return {
         "copy_path": copy.path,
         "copy_digest": copy.digest,
@@ -210,6 +224,36 @@ def _copied(copy: Copy | None) -> Values:
         "copy_size": copy.size,
         "copied_at": copy.archived_at,
     }
+
+
+def spelled_terms(terms: Terms) -> Values:
+    """What a tombstone knows of its copy, as it is stored."""
+    alone = terms.reported_alone
+    return {
+        "policies": list(terms.policies),
+        "selection": terms.selection,
+        "reported_alone": None if alone is None else list(alone),
+    }
+
+
+def kept_copy_of(row: Values) -> KeptCopy:
+    """A tombstone as the copy that it keeps the handle of."""
+    said = row["archive_terms"] or {}
+    alone = said.get("reported_alone")
+    terms = Terms(
+        tuple(said.get("policies", ())),
+        said.get("selection", ""),
+        None if alone is None else tuple(alone),
+    )
+    return KeptCopy(
+        key=key_of(row),
+        paths=(*(row["copy_older"] or ()), row["copy_path"]),
+        deleted_at=row["deleted_at"],
+        until=row["archive_keep_until"],
+        policy=row["policy"],
+        terms=terms,
+        run=row["prune_run"],
+    )
 
 
 def _outcome(row: Values, said: Settlement) -> Values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -64,7 +64,7 @@ class Sweeping(Claiming):
             for row in after.values():
                 self._date(row)
             self._apply(connection, rows, after)
-            _record(connection, [event for said in kept for event in said.events])
+            record_events(connection, [event for said in kept for event in said.events])
             return lost
 
     def _let_upstream_in(self, said: Settlement) -> Settlement:
@@ -84,7 +84,7 @@ class Sweeping(Claiming):
     def record(self, events: Sequence[Event]) -> None:
         """Appends events that change no thread."""
         with self._writing() as connection:
-            _record(connection, events)
+            record_events(connection, events)
 
     def reschedule(self, changes: Sequence[Rescheduling]) -> int:
         """Writes review time, policy and due time of each key where they differ; how many did."""
@@ -121,27 +121,15 @@ class Sweeping(Claiming):
         self._relabel(connection, changes)
         self._recount(connection, changes)
 
-    def forget_copies(self, keys: Iterable[Key]) -> int:
-        """Records that the archive no longer holds copies of these; how many rows changed."""
-        names = tuple(
-            c.name for c in THREAD.c if c.name.startswith("copy_") or c.name == "copied_at"
-        )
-        gone: Values = dict.fromkeys((*names, "archive_keep_until")) | {"copy_is_current": False}
-        with self._writing() as connection:
-            changes = [(row, row | gone) for row in self._rows(connection, keys).values()]
-            write(connection, tuple(gone), [after for _, after in changes])
-            self._recount(connection, changes)
-        return len(changes)
-
     def expire_tombstones(self, before: datetime) -> int:
         """Drops tombstones of deletions before a time; how many.
 
-        One whose archive copy still has to be pruned stays until `forget_copies`.
+        One that names a copy stays as long as the copy does: nothing else knows where it is.
         """
         old = (
             THREAD.c.deleted_at < before,
             THREAD.c.state == State.DELETED,
-            THREAD.c.archive_keep_until.is_(None),
+            THREAD.c.copy_path.is_(None),
         )
         with self._writing() as connection:
             groups = connection.execute(counted(*old))
@@ -160,7 +148,8 @@ def _intended(intent: Intent) -> Values:
     }
 
 
-def _record(connection: Connection, events: Sequence[Event]) -> None:
+def record_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Appends events, in the transaction of what they tell."""
     if events:
         connection.execute(insert(EVENT), [_line(event) for event in events])
 

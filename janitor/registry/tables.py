@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table
 from sqlmodel import Field, SQLModel
@@ -21,6 +21,7 @@ CLAIMED = "claim_owner IS NOT NULL"
 FAILING = "attempts > 0"
 DEAD = "deleted_at IS NOT NULL"
 PRUNABLE = "archive_keep_until IS NOT NULL"
+COPIED = "copy_path IS NOT NULL"
 UNKNOWN_UPSTREAM = "missing_since IS NOT NULL"
 UNDRAINED = "drained_at IS NULL"
 REFUSED = "refused IS NOT NULL"
@@ -38,6 +39,10 @@ class ThreadRow(Row, table=True):
 
     A claim belongs to `claim_owner`, one of the janitors that work `claim_run`, until
     `claim_until`. Without an owner the row is free, and `claim_run` is done with it.
+
+    `copy_older` are the paths of older objects of its series that may still be there,
+    `archive_terms` what a tombstone still has to know of its copy, and `prune_run` the run that is
+    removing it.
     """
 
     __tablename__ = "thread"
@@ -48,7 +53,10 @@ class ThreadRow(Row, table=True):
         partial("ix_thread_claim", "claim_run", where=CLAIMED),
         partial("ix_thread_failing", "project", "kind", "id", where=FAILING),
         partial("ix_thread_dead", "deleted_at", where=DEAD),
-        partial("ix_thread_prunable", "archive_keep_until", where=PRUNABLE),
+        partial(
+            "ix_thread_prunable", "archive_keep_until", "project", "kind", "id", where=PRUNABLE
+        ),
+        partial("ix_thread_copy", "copy_path", where=COPIED),
         partial("ix_thread_missing", "project", "kind", "id", where=UNKNOWN_UPSTREAM),
         partial("ix_thread_source", "source", "project", "kind", "id", where=FED),
     )
@@ -90,7 +98,10 @@ class ThreadRow(Row, table=True):
     copy_size: int | None = None
     copied_at: datetime | None = None
     copy_is_current: bool = False
+    copy_older: list[str] | None = json()
     archive_keep_until: datetime | None = None
+    archive_terms: dict[str, Any] | None = json()
+    prune_run: str | None = None
     claim_run: str | None = None
     claim_owner: str | None = None
     claim_until: datetime | None = None

@@ -4,6 +4,7 @@ from janitor.sweep.accept import Acceptance, accept_missing
 from janitor.sweep.apply import apply
 from janitor.sweep.parts import Notice, Parts, Project
 from janitor.sweep.plan import Plan, Planned, Scope, plan
+from janitor.sweep.prune_run import prune_archive
 from janitor.sweep.report import Report
 from janitor.sweep.reviewed import Here, check, compact, load, refuse
 from janitor.sweep.sweep import Orders, sweep
@@ -25,6 +26,7 @@ __all__ = [
     "compact",
     "load",
     "plan",
+    "prune_archive",
     "refuse",
     "sweep",
 ]

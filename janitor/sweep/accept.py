@@ -18,6 +18,7 @@ from janitor.model import Key, Kind, Outcome, Stage, State
 from janitor.policy import policies_digest
 from janitor.policy.matching import Match, match_hold, views_of
 from janitor.policy.protections import hold_ends_at
+from janitor.policy.retention import keep_until, terms_of
 from janitor.registry import Entry, RunRecord, Settlement
 from janitor.registry.claiming import REVIEWED
 from janitor.registry.missing import Herd
@@ -167,11 +168,15 @@ class _Accepter(Worker):
         reason = f"{self._said.actor}: {self._said.reason}"
         line = self._event(entry, "missing_accepted", Outcome.MISSING, reason)
         living = replace(entry.thread, state=State.ACTIVE)
-        keep_for = self.reviewer.decide(living, line.at).keep_for
-        has_end = entry.thread.copy is not None and keep_for is not None
         change = Settlement(entry.thread.key, None, tombstone=True, events=(line,))
-        until = line.at + keep_for if has_end and keep_for is not None else None
-        await self._commit(replace(change, archive_keep_until=until))
+        if entry.thread.copy is not None:
+            decision = self.reviewer.decide(living, line.at)
+            change = replace(
+                change,
+                archive_keep_until=keep_until(decision, line.at),
+                archive_terms=terms_of(living, decision, self.actor.selection),
+            )
+        await self._commit(change)
 
 
 class _Proof:

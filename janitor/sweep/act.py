@@ -57,21 +57,24 @@ class Actor(Removing):
         is_last = review.decision.stages[-1] is Stage.ARCHIVE
         if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
             await self._check_unchanged(review, copy)
+        older: tuple[str, ...] | None = None
         if review.thread.copy is not None:
-            await self._replace_older(review, copy)
+            older = await self._replace_older(review, copy)
         then = self._reviewer().decide(after.thread, now) if is_last else still_due(review)
-        change = replace(settlement(after, then), copy=copy, keep_claim=not is_last)
+        change = replace(
+            settlement(after, then), copy=copy, older_copies=older, keep_claim=not is_last
+        )
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
 
-    async def _replace_older(self, review: Review, copy: Copy) -> None:
-        """Point at the new copy, then remove the older ones that it holds all of.
+    async def _replace_older(self, review: Review, copy: Copy) -> tuple[str, ...]:
+        """Point at the new copy, then remove the older ones that it holds all of; what is left.
 
         The copy counts as current, and the thread as copied, only when they are gone: a sweep that
         was cut short here comes back.
         """
         change = settlement(review, still_due(review))
         await self.writer.settle(replace(change, copy=copy, keep_claim=True))
-        await self._store().remove_older(review.thread.key, copy)
+        return (await self._store().remove_older(review.thread.key, copy)).left
 
     async def _check_unchanged(self, review: Review, copy: Copy) -> None:
         again = await self._look_after(review, review.entry)

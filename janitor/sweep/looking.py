@@ -31,6 +31,8 @@ class Looking:
     lease: Lease
     doing: dict[Key, Stage] = field(default_factory=dict)
     """What is being done with each thread at this moment; a failure is told with it."""
+    selection: str = ""
+    """A digest of which threads the policies mean, remembered with what is deleted."""
 
     async def _look_again(self, review: Review, stage: Stage) -> Review:
         """Everything that a removing call rests on, read anew right before it (I2)."""

@@ -12,6 +12,7 @@ from janitor.drivers import Driver, Guard
 from janitor.errors import ArchiveError
 from janitor.model import Kind, Mode
 from janitor.policy import Policies
+from janitor.policy.retention import selection
 from janitor.registry import Event, Registry
 from janitor.sweep.clocks import ClockWatch
 
@@ -81,3 +82,13 @@ class Parts:
     def mode_of(self, policy: str) -> Mode:
         """The mode of the policy of that name, where it stands."""
         return self.side_of(policy).mode_of(policy)
+
+    @property
+    def sides(self) -> tuple[Policies, ...]:
+        """Every policies that have a say, the configured ones first."""
+        return (self.policies,) if self.approved is None else (self.policies, self.approved)
+
+
+def selected(parts: Parts) -> str:
+    """A digest of which threads the policies mean; empty while two sets of them apply."""
+    return selection(parts.policies) if parts.approved is None else ""

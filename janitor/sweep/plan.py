@@ -26,6 +26,8 @@ from janitor.sources import down
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
 from janitor.sweep.parts import Parts
+from janitor.sweep.prune import foresee_pruning
+from janitor.sweep.pruned import Pruned
 from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.silence import Silence
@@ -75,7 +77,8 @@ class Plan:
 
     `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
-    sources that failed when they were last read, with what to do; a plan reads none.
+    sources that failed when they were last read, with what to do; a plan reads none. `pruned` is
+    what would become of the archive's copies past their date.
     """
 
     registry: str
@@ -92,6 +95,7 @@ class Plan:
     pending: bool = False
     unapproved: Mapping[str, int] = field(default_factory=dict)
     sources_down: Mapping[str, str] = field(default_factory=dict)
+    pruned: Pruned = field(default_factory=Pruned)
 
     @property
     def digest(self) -> str:
@@ -123,6 +127,8 @@ class Plan:
             "silent_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
             "sources_down": dict(self.sources_down),
+            "pruned": self.pruned.foreseen,
+            "archive_copies": self.pruned.document(),
         }
 
     def approval(self) -> dict[str, Any]:
@@ -159,6 +165,7 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     judge(parts, made.backlog, now)
     recorded = None if outdated else registry.silent_rules(rules_digest(parts))
     made.backlog.silent_rules = silence.since(recorded)
+    made.pruned = await asyncio.to_thread(foresee_pruning, parts, now)
     if not hypothetical:
         parts.watch.compare(registry.recall(CLOCK))
         made.clock_trouble = parts.watch.trouble

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from janitor.archive import fingerprint
 from janitor.drivers import Look, StaleError, TornError, resting_on
 from janitor.errors import BusyError, DriverError
 from janitor.model import Copy, Decision, Record, Stage, State
+from janitor.policy.retention import keep_until, terms_of
 from janitor.registry import Intent
 from janitor.sweep.looking import Looking, still_due
 from janitor.sweep.paused import PAUSED
@@ -141,15 +141,14 @@ class Removing(Looking):
             settlement(review, then),
             state=State.DELETED,
             tombstone=True,
-            archive_keep_until=self._keep_until(review),
         )
+        if review.thread.copy is not None:
+            change = replace(
+                change,
+                archive_keep_until=keep_until(review.decision, self.parts.clock()),
+                archive_terms=terms_of(review.thread, review.decision, self.selection),
+            )
         await self._settle(replace(done, reason=reason, response_id=response_id), change)
-
-    def _keep_until(self, review: Review) -> datetime | None:
-        """Until when the archive keeps the copy; it counts from the deletion upstream."""
-        keep_for = review.decision.keep_for
-        kept = review.thread.copy is not None and keep_for is not None
-        return self.parts.clock() + keep_for if kept and keep_for is not None else None
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """The archive object read again, and what is upstream compared with it (I1).

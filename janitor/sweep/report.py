@@ -13,6 +13,7 @@ from janitor.sources import down
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
 from janitor.sweep.paused import noted
+from janitor.sweep.pruned import Pruned
 from janitor.sweep.reviewed import APPLY
 from janitor.sweep.work import Worker
 
@@ -26,6 +27,7 @@ class Report:
     `unapproved` are the policies that it went by only in part, since they wait for approval.
     `sources` are those that failed, each with what to do: what they feed was not removed.
     `pauses` are those in force, `past_pauses` those that kept something and have ended.
+    `pruned` is what became of the archive's copies past their date.
     """
 
     run: RunRecord
@@ -39,6 +41,7 @@ class Report:
     lists: tuple[str, ...] = ()
     pauses: tuple[Pause, ...] = ()
     past_pauses: tuple[Pause, ...] = ()
+    pruned: Pruned = field(default_factory=Pruned)
 
     @property
     def exit_code(self) -> int:
@@ -46,7 +49,8 @@ class Report:
         codes = {stop.exit_code for stop in self.stops}
         if self.backlog.tripped:
             codes.add(4)
-        failed = self._failed or self.sources or self.lists
+        codes.update(self.pruned.exit_codes)
+        failed = self._failed or self.sources or self.lists or self.pruned.failed
         if not codes and (failed or self.kept.get("drift")):
             return 1
         return min(codes, default=0)
@@ -70,7 +74,8 @@ async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: b
     verdict = await worker.inquest.verdict()
     registry.confirm_missing(run.id, believed=verdict.believed, doubted=verdict.doubted)
     whole = complete and not worker.standing.unanswered()
-    result = _result(backlog, worker.stops(), complete=whole)
+    is_limited = bool(backlog.tripped) or worker.pruned.is_limited
+    result = _result(worker.stops(), is_limited=is_limited, complete=whole)
     if worker.parts.watch.trouble is not None:
         registry.set_policies_digest("")  # what was decided by a wrong clock is decided anew
     closed = registry.close_run(run.id, result, now)
@@ -95,6 +100,7 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
         sources,
         pauses=standing,
         past_pauses=tuple(one for one in noted(run.stops) if one not in standing),
+        pruned=worker.pruned,
     )
 
 
@@ -104,9 +110,9 @@ def _down(worker: Worker, run: RunRecord) -> Mapping[str, str]:
     return down(worker.parts.registry, worker.parts.sources) if removes else {}
 
 
-def _result(backlog: Backlog, stops: tuple[Stop, ...], *, complete: bool) -> RunResult:
+def _result(stops: tuple[Stop, ...], *, is_limited: bool, complete: bool) -> RunResult:
     if not all(stop.looks_on for stop in stops):
         return RunResult.FAILED
-    if stops or backlog.tripped:
+    if stops or is_limited:
         return RunResult.LIMITED
     return RunResult.DONE if complete else RunResult.PARTIAL

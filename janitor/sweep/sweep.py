@@ -23,6 +23,7 @@ from janitor.sweep.asking import look_at_clock
 from janitor.sweep.backlog import Backlog, count, due_entries, notes, told
 from janitor.sweep.parts import Parts
 from janitor.sweep.paused import noted
+from janitor.sweep.prune import prune
 from janitor.sweep.recover import recover
 from janitor.sweep.redecide import redecide
 from janitor.sweep.report import Report, close, close_dead, report
@@ -178,9 +179,10 @@ class _Share:
         is_last = has_to and self._registry.workers(run.id) <= 1
         if is_done or is_last:
             keep_for = self._worker.parts.tombstones_keep_for
+            pruned = await prune(self._worker, policy=self._orders.policy)
             if self._worker.parts.watch.trouble is None:
                 self._registry.expire_tombstones(run.started_at - keep_for)
-            whole = (is_done or complete) and self._orders.is_shared
+            whole = (is_done or complete) and self._orders.is_shared and pruned
             return await close(self._worker, run, self._backlog, complete=whole)
         return report(self._worker, run, self._backlog) if has_to else None
 

@@ -26,8 +26,9 @@ from janitor.sweep.breaker import Stop, everywhere_stopped
 from janitor.sweep.canaries import Inquest
 from janitor.sweep.gate import Gate
 from janitor.sweep.lease import Lease
-from janitor.sweep.parts import Parts
+from janitor.sweep.parts import Parts, selected
 from janitor.sweep.paused import PAUSED, note
+from janitor.sweep.pruned import Pruned
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import not_found
 from janitor.sweep.settling import Settling
@@ -54,7 +55,8 @@ class Worker(Settling):
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
-        self.actor = Actor(self.parts, run.id, self.writer, self.lease, self.doing)
+        self.actor = Actor(self.parts, run.id, self.writer, self.lease, self.doing, selected(parts))
+        self.pruned = Pruned()
         limits = parts.policies.limits
         self.standing = Standing(parts.projects, limits)
         self.inquest = Inquest(self.parts, self.claimant, self.standing)

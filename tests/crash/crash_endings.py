@@ -35,7 +35,8 @@ POPULATION = "SELECT kind, state, policy, n FROM count WHERE n <> 0 ORDER BY kin
 META = "SELECT key, value FROM meta WHERE key IN ('policies_digest', 'redecide_cursor')"
 OUTCOMES = (
     "SELECT name, stage, outcome, count(*) AS n FROM event WHERE outcome IS NOT NULL "
-    "AND outcome <> 'kept' GROUP BY name, stage, outcome ORDER BY name, stage, outcome"
+    "AND outcome <> 'kept' OR name IN ('pruned', 'archive_gone') "
+    "GROUP BY name, stage, outcome ORDER BY name, stage, outcome"
 )
 
 
@@ -63,7 +64,8 @@ def left_open(stage: Stage) -> Ending:
     open_ = {
         "runs": "SELECT id FROM run WHERE closed_at IS NULL",
         "claims": "SELECT id FROM thread WHERE claim_owner IS NOT NULL",
-        "intents": "SELECT id FROM thread WHERE intent_run IS NOT NULL OR state = 'deleting'",
+        "intents": "SELECT id FROM thread "
+        "WHERE intent_run IS NOT NULL OR prune_run IS NOT NULL OR state = 'deleting'",
         "failures": "SELECT id, last_error FROM thread WHERE attempts > 0",
         "notices": "SELECT seq FROM janitor_inbox WHERE drained_at IS NULL OR refused IS NOT NULL",
     }

@@ -94,6 +94,18 @@ def copied_and_active_again(stage: Stage) -> None:
     stage.make_due()
 
 
+def copy_past_its_date(stage: Stage) -> None:
+    """What was copied and deleted, its copy to be kept no longer."""
+    stage.must("sweep")
+    stage.let_copy_end()
+
+
+def copy_past_its_date_and_gone(stage: Stage) -> None:
+    """What was copied and deleted, and somebody has removed its copy, which was past its date."""
+    copy_past_its_date(stage)
+    stage.lose_object()
+
+
 def planned(stage: Stage) -> None:
     """A plan was made."""
     stage.must("plan", "-o", "plan.json")
@@ -132,6 +144,7 @@ def gone(kind: Kind) -> Point:
 
 HALF_WRITTEN = Point("archive/disk.py:write os.write", 1, "midst")
 PUBLISHED = Point("archive/disk.py:publish os.link", 1, "after")
+PRUNED = Point("archive/disk.py:remove os.unlink", 1, "after")
 UNSENT = Point("registry/sweeping.py:intend commit", 1, "after")
 TORN = Point("drivers/containers.py:_delete DELETE /conversations/*/items/*", 9, "before")
 
@@ -164,6 +177,14 @@ SCENARIOS = (
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
     Scenario("tag", DELETE, ONE, command=("tag",), is_whole=True, is_swept=True),
+    Scenario("prune", DELETE, ONE, prepare=copy_past_its_date, is_whole=True),
+    Scenario(
+        "prune on demand", DELETE, ONE, ("archive", "prune"), copy_past_its_date, is_swept=True
+    ),
+    Scenario("prune of what is gone", DELETE, ONE, prepare=copy_past_its_date_and_gone),
+    Scenario(
+        "recovery of a copy that is gone", DELETE, ONE, prepare=copy_past_its_date, died=PRUNED
+    ),
     Scenario("torn copy", DELETE, ONE, prepare=torn),
     Scenario("recovery of half a copy", DELETE, ONE, died=HALF_WRITTEN),
     Scenario("recovery of a copy nobody knows of", DELETE, ONE, died=PUBLISHED),

@@ -167,6 +167,17 @@ class Stage:
         [path] = (self.directory / "archive").rglob("*.zst")
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
+    def lose_object(self) -> None:
+        """Remove the object from the archive, as a person may."""
+        [path] = (self.directory / "archive").rglob("*.zst")
+        path.unlink()
+
+    def let_copy_end(self) -> None:
+        """Let the time be over for which the copy is kept."""
+        at = NOW - timedelta(days=400)
+        said = f"'{at:%Y-%m-%d %H:%M:%S}'"
+        self._set(f"archive_keep_until = {said}, deleted_at = {said}")
+
     def tell_in_table(self) -> None:
         """Put the container into a table of the application's."""
         with closing(sqlite3.connect(self.directory / "app.db")) as table, table:

@@ -43,7 +43,6 @@ ELSEWHERE = {
     "registry/pausing.py:_rewrite": ONE_TRANSACTION,
     "registry/registration.py:register": "pages of an import, which is idempotent",
     "registry/registration.py:touch": "pages of an import, which is idempotent",
-    "registry/sweeping.py:forget_copies": "no run prunes the archive yet",
     "registry/plans.py:hand_over": ONE_TRANSACTION,
     "registry/claiming.py:renew": "has a test of its own: it happens by the clock",
     "registry/screening.py:_record_screen": SCREENED,

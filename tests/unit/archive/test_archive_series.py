@@ -18,7 +18,7 @@ def test_archive_a_new_item_archive_again_and_delete(tmp_path: Path) -> None:
     archive = archive_in(tmp_path)
     first, second = put(archive, export(3)), put(archive, export(4))
     assert files(tmp_path) == sorted([first.path, second.path])
-    assert asyncio.run(archive.remove_older(KEY, second)) == 1
+    assert asyncio.run(archive.remove_older(KEY, second)).removed == 1
     assert files(tmp_path) == [second.path]
     asyncio.run(archive.prove(second))
     assert asyncio.run(archive.remove(second.path)) is True
@@ -48,7 +48,7 @@ def test_objects_of_an_unknown_creation_belong_to_the_series(tmp_path: Path) -> 
     archive = archive_in(tmp_path)
     put(archive, export(3), created_at=None)
     newest = put(archive, export(4))
-    assert asyncio.run(archive.remove_older(KEY, newest)) == 1
+    assert asyncio.run(archive.remove_older(KEY, newest)).removed == 1
     assert files(tmp_path) == [newest.path]
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_older_object_stays_since_nobody_knows_what_it_holds(tmp_path:
     archive = archive_in(tmp_path)
     first, second = put(archive, export(3)), put(archive, export(4))
     (tmp_path / first.path).write_bytes(b"damaged")
-    assert asyncio.run(archive.remove_older(KEY, second)) == 0
+    assert asyncio.run(archive.remove_older(KEY, second)).removed == 0
     assert files(tmp_path) == sorted([first.path, second.path])
 
 
@@ -65,7 +65,7 @@ def test_each_older_object_stays_while_it_alone_holds_an_item(tmp_path: Path) ->
     container, *items = export(5)
     first = put(archive, [container, *items[:3]])
     second, newest = (put(archive, [container, *items[1:n]]) for n in (4, 5))
-    assert asyncio.run(archive.remove_older(KEY, newest)) == 1
+    assert asyncio.run(archive.remove_older(KEY, newest)).removed == 1
     assert files(tmp_path) == sorted([first.path, newest.path])
     assert second.path not in files(tmp_path)
 
@@ -80,7 +80,7 @@ def test_what_is_not_of_the_series_stays(tmp_path: Path) -> None:
     stranger = f"{DIRECTORY}/conv_1.notes.txt"
     (tmp_path / stranger).touch()
     newest = put(archive, export(4))
-    assert asyncio.run(archive.remove_older(KEY, newest)) == 0
+    assert asyncio.run(archive.remove_older(KEY, newest)).removed == 0
     assert files(tmp_path) == sorted([*others, stranger, newest.path])
 
 
@@ -90,7 +90,7 @@ def test_an_intact_copy_of_another_thread_under_our_name_stays(tmp_path: Path) -
     other = put(archive, export(id="b"), key=Key("main", Kind.CONVERSATION, "b"))
     moved = f"{DIRECTORY}/conv_1.000000000000.jsonl.zst"
     (tmp_path / other.path).rename(tmp_path / moved)
-    assert asyncio.run(archive.remove_older(KEY, newest)) == 0
+    assert asyncio.run(archive.remove_older(KEY, newest)).removed == 0
     assert files(tmp_path) == sorted([moved, newest.path])
 
 

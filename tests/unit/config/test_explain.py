@@ -38,7 +38,8 @@ def said(*policies: dict[str, Any], **sections: object) -> tuple[str, str]:
 def test_the_sum_of_upstream_and_archive_is_done() -> None:
     text, _ = said(TRIAL, lifetime={"max": "400d"})
     assert "upstream until 30d after the last activity" in text
-    assert "30d + 90d = 120d after the last activity, and no longer than 400d" in text
+    assert "30d + 90d = 120d after the last activity; the next sweep removes it then" in text
+    assert "at the latest that is 400d + 90d = 490d after creation" in text
 
 
 def test_what_vanishes_from_a_source_is_said() -> None:
@@ -98,7 +99,10 @@ def test_what_can_do_nothing_is_warned_of() -> None:
     forever = {**TRIAL, "archive": {"after": "7d", "keep_for": "forever"}}
     assert "keep wins" in said(keeps)[1]
     assert "janitor_ keys never match" in said(reserved)[1]
-    assert "lifetime.max bounds the archive" in said(forever, lifetime={"max": "400d"})[1]
+    assert (
+        "lifetime.max ends threads at the server, but not their copies"
+        in said(forever, lifetime={"max": "400d"})[1]
+    )
     assert "no policies" in said()[1]
 
 

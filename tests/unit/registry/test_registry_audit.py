@@ -10,6 +10,7 @@ from janitor.errors import ConfigError, StoreError
 from janitor.model import Copy, Hold, Key, Kind, Outcome, Stage
 from janitor.registry import (
     Event,
+    Gone,
     Registered,
     Registration,
     Registry,
@@ -190,14 +191,24 @@ def test_copies_are_remembered_until_they_are_pruned(registry: Registry) -> None
     registry.register([Registration(KEY)], NOW)
     registry.settle([Settlement(KEY, NOW, copy=copy, archive_keep_until=NOW + 9 * DAY)])
     registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
-    assert registry.expired_copies(NOW) == []
+    assert registry.copies_past(NOW) == []
     assert registry.expire_tombstones(NOW + 9 * DAY) == 0
-    assert [e.thread.copy for e in registry.expired_copies(NOW + 9 * DAY)] == [copy]
-    assert registry.forget_copies([KEY]) == 1
+    [past] = registry.copies_past(NOW + 9 * DAY)
+    assert (past.key, past.paths, past.until) == (KEY, ("p",), NOW + 9 * DAY)
+    assert registry.settle_prune([Gone(past, event("r"))]) == {KEY}
     entry = registry.get(KEY)
     assert entry is not None
     assert entry.thread.copy is None
     assert registry.expire_tombstones(NOW + 9 * DAY) == 1
+
+
+def test_a_copy_that_is_kept_for_ever_keeps_its_tombstone(registry: Registry) -> None:
+    copy = Copy("p", "d", "s", 1, None, 9, NOW)
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, copy=copy)])
+    registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
+    assert registry.expire_tombstones(NOW + 9999 * DAY) == 0
+    assert registry.copies_past(NOW + 9999 * DAY) == []
 
 
 def test_threads_of_a_process_share_it(registry: Registry) -> None:

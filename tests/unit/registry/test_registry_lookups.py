@@ -13,7 +13,7 @@ from sqlalchemy import Select, delete
 
 from janitor.model import LIVE, Copy, Key, Kind, State
 from janitor.policy.activity import Sightings
-from janitor.registry import Cursor, Event, Intent, Registration, Registry, Settlement
+from janitor.registry import Cursor, Event, Gone, Intent, Registration, Registry, Settlement
 from janitor.registry.claiming import claimable
 from janitor.registry.reading import due_statement, rank_statement
 from janitor.registry.tables import COUNT, LABEL, THREAD
@@ -177,7 +177,8 @@ def copying(registry: Registry, key: Key, policy: str | None) -> None:
 
 
 def forgetting(registry: Registry, key: Key, policy: str | None) -> None:
-    registry.forget_copies([key])
+    past = [one for one in registry.copies_past(NOW) if one.key == key]
+    registry.settle_prune([Gone(one, Event("r", NOW, key, "pruned")) for one in past])
 
 
 def confirming(registry: Registry, key: Key, policy: str | None) -> None:

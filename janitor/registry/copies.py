@@ -1,0 +1,143 @@
+"""The copies of deleted threads: which are past their date, and that they are gone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Select, literal, select, text, tuple_
+
+from janitor.model import Key, State
+from janitor.policy.retention import KeptCopy
+from janitor.registry.entries import Event
+from janitor.registry.reading import KEY
+from janitor.registry.rows import Values, kept_copy_of, rows_of
+from janitor.registry.store import PAGE, Store, batches, changed, write
+from janitor.registry.sweeping import record_events
+from janitor.registry.tables import PRUNABLE, THREAD
+
+WAITS = "prune_waits"
+"""A mark of the migration: copies were dated by versions that removed none of them."""
+
+_JUDGED = "prune_judged_at"
+_ORDER = (THREAD.c.archive_keep_until, *KEY)
+FORGOTTEN: Values = dict.fromkeys(
+    (
+        *(c.name for c in THREAD.c if c.name.startswith("copy_")),
+        *("copied_at", "archive_keep_until", "archive_terms", "prune_run"),
+    )
+) | {"copy_is_current": False}
+
+
+class Gone(NamedTuple):
+    """A copy that is no longer in the archive, and the line of the audit that says so."""
+
+    copy: KeptCopy
+    line: Event
+
+
+class Copies(Store):
+    """Finding what the archive keeps no longer, and forgetting it once it is gone."""
+
+    def copies_past(
+        self,
+        now: datetime,
+        *,
+        after: KeptCopy | None = None,
+        limit: int = PAGE,
+        policy: str | None = None,
+    ) -> list[KeptCopy]:
+        """A page of the copies of deleted threads whose recorded date is over, the oldest first."""
+        with self._reading() as connection:
+            rows = rows_of(connection.execute(past_statement(now, after, limit, policy)))
+            return [kept_copy_of(row) for row in rows]
+
+    def intend_prune(self, run: str, copies: Sequence[KeptCopy]) -> frozenset[Key]:
+        """Commits that these copies are about to be removed by a run; durable when it returns.
+
+        Returns those that may be: the thread is still deleted, its row still names these objects,
+        and no other row names one of them.
+        """
+        with self._writing() as connection:
+            rows = self._still(connection, copies)
+            named = _named_by_others(connection, copies)
+            free = [key for key in rows if key not in named]
+            changes = [(rows[key], rows[key] | {"prune_run": run}) for key in free]
+            write(connection, changed(changes), [after for _, after in changes])
+        return frozenset(free)
+
+    def settle_prune(self, gone: Sequence[Gone], kept: Sequence[KeptCopy] = ()) -> frozenset[Key]:
+        """Forgets the copies that are gone, each with its event, and takes back what was intended.
+
+        Returns those that were forgotten: what another janitor has settled is left as it is.
+        """
+        with self._writing() as connection:
+            rows = self._still(connection, [*(one.copy for one in gone), *kept])
+            forgotten = [one for one in gone if one.copy.key in rows]
+            back = [rows[one.key] for one in kept if one.key in rows]
+            changes = [(row, row | {"prune_run": None}) for row in back]
+            changes += [(rows[one.copy.key], rows[one.copy.key] | FORGOTTEN) for one in forgotten]
+            write(connection, changed(changes), [after for _, after in changes])
+            self._recount(connection, changes)
+            record_events(connection, [one.line for one in forgotten])
+        return frozenset(one.copy.key for one in forgotten)
+
+    def _still(self, connection: Connection, copies: Iterable[KeptCopy]) -> dict[Key, Values]:
+        """The rows that are still tombstones and still name the same objects."""
+        asked = {copy.key: copy.paths for copy in copies}
+        rows = self._rows(connection, asked)
+        return {
+            key: row
+            for key, row in rows.items()
+            if row["state"] is State.DELETED
+            and row["copy_path"] is not None
+            and kept_copy_of(row).paths == asked[key]
+        }
+
+    def prune_waits(self) -> bool:
+        """Whether copies were dated before any were removed, and no person has begun with it."""
+        return self._meta(WAITS) is not None
+
+    def prune_judged_at(self) -> datetime | None:
+        """When the copies past their date were last counted against the limits."""
+        said = self._meta(_JUDGED)
+        return None if said is None else datetime.fromisoformat(said)
+
+    def note_prune(self, now: datetime, *, begun: bool = True) -> None:
+        """Remembers that they were counted at `now`; once `begun`, no person has to begin."""
+        with self._writing() as connection:
+            self._set_meta(connection, _JUDGED, now.isoformat())
+            if begun:
+                self._set_meta(connection, WAITS, None)
+
+
+def past_statement(
+    now: datetime, after: KeptCopy | None, limit: int, policy: str | None
+) -> Select[tuple[object, ...]]:
+    """A page of tombstones whose copy's date is over; `ix_thread_prunable` alone must serve it."""
+    past = (text(PRUNABLE), THREAD.c.archive_keep_until <= now)
+    dead = (THREAD.c.state == State.DELETED, THREAD.c.copy_path.is_not(None))
+    statement = select(THREAD).where(*past, *dead)
+    if after is not None:
+        place = (after.until, after.key.project, after.key.kind, after.key.id)
+        values = (literal(value, one.type) for value, one in zip(place, _ORDER, strict=True))
+        statement = statement.where(tuple_(*_ORDER) > tuple_(*values))
+    if policy is not None:
+        statement = statement.where(THREAD.c.policy == policy)
+    return statement.order_by(*_ORDER).limit(limit)
+
+
+def _named_by_others(connection: Connection, copies: Collection[KeptCopy]) -> frozenset[Key]:
+    """The copies of which another row names an object as its own."""
+    owners: dict[str, set[Key]] = defaultdict(set)
+    for copy in copies:
+        for path in copy.paths:
+            owners[path].add(copy.key)
+    named: set[Key] = set()
+    for paths in batches(sorted(owners)):
+        naming = select(THREAD.c.copy_path, *KEY).where(THREAD.c.copy_path.in_(paths))
+        for path, *key in connection.execute(naming):
+            named |= owners[path] - {Key(*key)}
+    return frozenset(named)
