@@ -1,18 +1,23 @@
-"""Plans that a person has reviewed and handed over, for a service to carry out."""
+"""Plans that a person has reviewed: signing them, and those that wait for a service."""
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import orjson
 from sqlalchemy import RowMapping, insert, select, text, update
 from sqlmodel import Field
 
+from janitor.errors import ConfigError
 from janitor.registry.columns import partial
-from janitor.registry.store import Store
+from janitor.registry.store import Store, read_meta
 from janitor.registry.tables import METADATA, Row
 
 WAITING = "closed_at IS NULL"
+KEY = "plan_key"
+"""The name of the key that plans are signed with: 32 random bytes, which are never shown."""
 
 
 class PlanRow(Row, table=True):
@@ -52,7 +57,28 @@ class Handover:
 
 
 class Plans(Store):
-    """Each waits until a run has carried it out or refused it; no plan waits twice."""
+    """Plans are signed by the registry that they are made of.
+
+    One handed over waits until a run has carried it out or refused it; no plan waits twice.
+    """
+
+    id: str
+
+    def signature(self, digest: str, made_at: datetime) -> str:
+        """HMAC-SHA256 by the registry's key over a plan's digest, its time and the registry's id.
+
+        Raises:
+            ConfigError: The registry has lost its key.
+        """
+        with self._reading() as connection:
+            key = read_meta(connection, KEY)
+        if not key:
+            raise ConfigError(
+                f"{self._database.name} has lost the key that signs plans: "
+                "`janitor db upgrade` makes another; then make the plan again"
+            )
+        said = orjson.dumps(["plan", self.id, digest, made_at])
+        return hmac.digest(key.encode(), said, "sha256").hex()
 
     def hand_over(
         self, digest: str, document: str, *, actor: str, max_age: timedelta, now: datetime

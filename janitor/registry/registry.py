@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from secrets import token_hex
 from types import TracebackType
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from janitor.registry.importing import Importing
 from janitor.registry.inbox import Inbox
 from janitor.registry.missing import Missing
 from janitor.registry.pausing import Pausing
+from janitor.registry.plans import KEY as KEY_OF_PLANS
 from janitor.registry.plans import Plans
 from janitor.registry.reading import KEY, Reading, beyond
 from janitor.registry.remembering import Remembering
@@ -33,7 +35,7 @@ from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
 from janitor.registry.screening import Screening
 from janitor.registry.sqlite import Sqlite
-from janitor.registry.store import PAGE, write
+from janitor.registry.store import PAGE, read_meta, write
 from janitor.registry.sweeping import Sweeping
 from janitor.registry.tables import META, THREAD
 
@@ -126,6 +128,8 @@ class Registry(
             migrate(connection, self.name)
             if connection.scalar(_ID) is None:
                 self._set_meta(connection, "id", uuid4().hex)
+            if not read_meta(connection, KEY_OF_PLANS):
+                self._set_meta(connection, KEY_OF_PLANS, token_hex(32))
             self.id = _known_id(connection)
         recorded = frozenset(orjson.loads(self._meta("untrusted") or "[]"))
         if trust_as_recorded:

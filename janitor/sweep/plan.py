@@ -1,7 +1,7 @@
 """A dry run: the same look at what is due, stopped before the first effect.
 
-A plan is a document that a person can review and `apply` carries out to the letter; its digest
-covers the registry, the policies, and of each thread its id, last activity and newest item.
+A plan is a document that a person can review and `apply` carries out to the letter. Its digest
+covers all that is read back of it, and the registry signs the digest.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Plan:
     `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
     sources that failed when they were last read, with what to do; a plan reads none. `pruned` is
-    what would become of the archive's copies past their date.
+    what would become of the archive's copies past their date. `signature` is the registry's, over
+    the digest and the time.
     """
 
     registry: str
@@ -96,23 +97,20 @@ class Plan:
     unapproved: Mapping[str, int] = field(default_factory=dict)
     sources_down: Mapping[str, str] = field(default_factory=dict)
     pruned: Pruned = field(default_factory=Pruned)
+    signature: str = ""
 
     @property
     def digest(self) -> str:
-        """sha256 over everything that `apply` rests on."""
-        rows = sorted(
-            [*asdict(d.key).values(), d.stages, d.last_active_at, d.newest_item]
-            for d in self.decisions
-            if d.stages
-        )
-        made = [self.registry, self.policies_digest, self.pending, self.hypothetical, self.now]
-        said = [*made, rows]
-        return hashlib.sha256(orjson.dumps(said)).hexdigest()
+        """sha256 over the head and over every decision to act: all that is read back of a plan."""
+        head = [self.registry, self.policies_digest, self.mode, self.pending, self.hypothetical]
+        rows = sorted(orjson.dumps(planned.row()) for planned in self.decisions if planned.stages)
+        return hashlib.sha256(b"\n".join([orjson.dumps([*head, self.now]), *rows])).hexdigest()
 
     def document(self) -> dict[str, Any]:
         """The plan as one JSON document (interface.md)."""
         return {
             "digest": self.digest,
+            "signature": self.signature,
             "now": self.now,
             "hypothetical": self.hypothetical,
             "mode": self.mode,
@@ -169,6 +167,7 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     if not hypothetical:
         parts.watch.compare(registry.recall(CLOCK))
         made.clock_trouble = parts.watch.trouble
+    made.signature = registry.signature(made.digest, made.now)
     return made
 
 

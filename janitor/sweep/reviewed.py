@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 
@@ -33,36 +35,37 @@ def load(text: bytes, name: str) -> Plan:
     """Read a plan's document back.
 
     Raises:
-        ConfigError: It is no plan, or it was edited since it was made.
+        ConfigError: It is no plan, it is not signed, or its digest is not that of its content.
     """
     try:
         document = orjson.loads(text)
-        made = Plan(
-            document["registry"],
-            document["policies_digest"],
-            document["mode"],
-            datetime.fromisoformat(document["now"]),
-            document["hypothetical"],
-            [_planned(row) for row in document["decisions"]],
-            pending=document["approval"]["pending"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        made, digest = _read(document), document.get("digest")
+        is_intact = made.digest == digest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{name}: not a plan ({type(error).__name__}); {MAKE_ANEW}") from error
-    if made.digest != document.get("digest"):
+    if not made.signature:
+        raise ConfigError(f"{name}: not signed, as an older janitor wrote plans; {MAKE_ANEW}")
+    if not is_intact:
         raise ConfigError(f"{name}: changed since it was made, its digest differs; {MAKE_ANEW}")
     return made
 
 
 def check(here: Here, made: Plan, name: str, max_age: timedelta) -> None:
-    """Refuse a plan that was made for something else, or too long ago when it is first begun.
+    """Refuse a plan that this registry did not make, or made for something else or too long ago.
+
+    Its age counts when it is first begun.
 
     Raises:
-        ConfigError: Another registry, other policies, made with `--at`, too old, or audit mode.
+        ConfigError: Another registry, another's signature, other policies, made with `--at`, too
+            old, or audit mode.
     """
     if here.policies.mode is Mode.AUDIT:
         raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
     if made.registry != here.registry.id:
         raise ConfigError(f"{name}: made for another registry ({made.registry}); {MAKE_ANEW}")
+    signature = here.registry.signature(made.digest, made.now)
+    if not hmac.compare_digest(signature.encode(), made.signature.encode()):
+        raise ConfigError(f"{name}: not as this registry signed it, so it was edited; {MAKE_ANEW}")
     if made.policies_digest != policies_digest(here.policies):
         raise ConfigError(f"{name}: made under other policies; {MAKE_ANEW}")
     if made.hypothetical:
@@ -91,11 +94,34 @@ def command_of(digest: str) -> str:
 def compact(made: Plan) -> str:
     """The plan as a document of what `apply` rests on, and nothing else; `load` reads it."""
     document = made.document()
-    names = ("digest", "now", "hypothetical", "mode", "registry", "policies_digest", "approval")
+    names = (
+        "digest",
+        "signature",
+        "now",
+        "hypothetical",
+        "mode",
+        "registry",
+        "policies_digest",
+        "approval",
+    )
     decisions = [row for row in document["decisions"] if row["stages"]]
     return orjson.dumps(
         {name: document[name] for name in names} | {"decisions": decisions}
     ).decode()
+
+
+def _read(document: Mapping[str, Any]) -> Plan:
+    """What a document says, true or not; ValueError, KeyError or TypeError where it is no plan."""
+    return Plan(
+        document["registry"],
+        document["policies_digest"],
+        document["mode"],
+        datetime.fromisoformat(document["now"]),
+        document["hypothetical"],
+        [_planned(row) for row in document["decisions"]],
+        pending=document["approval"]["pending"],
+        signature=_text(document.get("signature")) or "",
+    )
 
 
 def _planned(row: Mapping[str, object]) -> Planned:

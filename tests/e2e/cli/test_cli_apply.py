@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from world import NOW, World, finished, until
+
+from janitor.sweep import load
 
 THREADS = 12
 POLICIES = "  - {name: old, match: {metadata: {plan: trial}}, delete: {after: 30d}}\n"
@@ -72,7 +75,28 @@ def truncated(plan: Path) -> None:
     plan.write_bytes(plan.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize(("spoil", "said"), [(edited, "digest"), (truncated, "not a plan")])
+def unsigned(plan: Path) -> None:
+    document = json.loads(plan.read_text())
+    del document["signature"]
+    plan.write_text(json.dumps(document))
+
+
+def made_younger(plan: Path) -> None:
+    """As whoever edits it can: with the digest of what it says then."""
+    made = load(plan.read_bytes(), "plan.json")
+    younger = replace(made, now=made.now + timedelta(hours=1))
+    plan.write_text(json.dumps(younger.document(), default=str))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (edited, "digest"),
+        (truncated, "not a plan"),
+        (unsigned, "not signed"),
+        (made_younger, "not as this registry signed it"),
+    ],
+)
 def test_a_plan_that_was_not_reviewed_so_is_refused(
     world: World, plan: Path, spoil: Callable[[Path], None], said: str
 ) -> None:
@@ -80,6 +104,7 @@ def test_a_plan_that_was_not_reviewed_so_is_refused(
     for words in ([], ["--detach"]):
         done = world.run("apply", str(plan), *words)
         assert (done.code, said in done.err) == (2, True)
+        assert "make a new one: janitor plan -o plan.json" in done.err
     assert world.changes == []
 
 

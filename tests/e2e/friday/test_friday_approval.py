@@ -165,7 +165,8 @@ def test_approved_policies_that_cannot_be_read_stop_everything(world: World, doc
     world.policies = SHORTER.new
     due = Chat(90).put(world)
     world.registry.approve(document, "d" * 64, actor="ops", reason="later", now=world.now)
-    made = Plan(world.registry.id, policies_digest(SHORTER.new), "enforce", world.now, False)
+    digest = policies_digest(SHORTER.new)
+    made = world.signed(Plan(world.registry.id, digest, "enforce", world.now, False))
     for act in (world.sweep, world.plan, lambda: world.apply(made)):
         with pytest.raises(LimitError, match=r"nothing is removed.*janitor approve [0-9a-f]{12}"):
             act()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from world import Done, World, until
 
+from janitor.sweep import compact, load
 from serve.serving import Serving, Start, scheduled
 
 POLICIES = """\
@@ -134,19 +137,46 @@ def test_a_plan_for_looking_and_an_old_one_are_refused_at_once(limited: World) -
     assert waiting(limited) == []
 
 
+def longer(world: World) -> None:
+    """Other policies by the time that it is begun."""
+    world.config.write_text(world.config.read_text().replace("30d", "31d"))
+
+
+def unsigned(world: World) -> None:
+    """As a janitor handed plans over that did not sign them yet."""
+    with sqlite3.connect(world.registry) as connection:
+        connection.execute("UPDATE plan SET document = json_remove(document, '$.signature')")
+
+
+def emptied(world: World) -> None:
+    """Another document than the one that was handed over, its digest its own."""
+    with sqlite3.connect(world.registry) as connection:
+        (document,) = connection.execute("SELECT document FROM plan").fetchone()
+        said = compact(replace(load(document.encode(), "plan"), decisions=[]))
+        connection.execute("UPDATE plan SET document = ?", [said])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (longer, "other policies"),
+        (unsigned, "not signed"),
+        (emptied, "not as this registry signed it"),
+    ],
+)
 def test_what_is_valid_no_longer_at_its_turn_is_refused_and_not_tried_again(
-    limited: World, serving: Start
+    limited: World, serving: Start, change: Callable[[World], None], said: str
 ) -> None:
     limited.fill(2)
     assert hand_over(limited).code == 0
-    limited.config.write_text(limited.config.read_text().replace("30d", "31d"))
+    change(limited)
     one = serving()
     until(lambda: waiting(limited) == [])
     (run,) = applied(limited)
     assert run["command"].endswith("refused")
     assert (run["result"], run["counts"]) == ("failed", {})
-    assert "other policies" in limited.run("runs", run["id"][:8]).out
-    assert "other policies" in one.text
+    assert said in limited.run("runs", run["id"][:8]).out
+    assert said in one.text
     until(lambda: one.metric("janitor_applies_total", result="refused") == 1)
     assert limited.run("runs", run["id"]).code == 0, "the chain holds"
     assert len(limited.emulator.ids()) == 2

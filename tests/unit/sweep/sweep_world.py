@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager as Context
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -229,6 +229,10 @@ class World:
 
     def plan(self, scope: Scope = Scope(), *, hypothetical: bool = False) -> Plan:  # noqa: B008 - frozen
         return self.run(lambda parts: plan(parts, scope, hypothetical=hypothetical), changing=False)
+
+    def signed(self, made: Plan) -> Plan:
+        """A plan that a test has put together, as if `plan` had made it so."""
+        return replace(made, signature=self.registry.signature(made.digest, made.now))
 
     def apply(
         self, made: Plan, stop: threading.Event | None = None, max_age: timedelta = DAY

@@ -179,7 +179,7 @@ def test_a_thread_that_the_registry_forgot_is_drift(world: World) -> None:
     key = world.add()
     made = world.plan()
     planned = replace(made.decisions[0], key=replace(key, id="conv_unknown"))
-    report = world.apply(replace(made, decisions=[planned]))
+    report = world.apply(world.signed(replace(made, decisions=[planned])))
     assert (report.exit_code, dict(report.kept)) == (1, {"drift": 1})
 
 

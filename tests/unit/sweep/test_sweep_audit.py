@@ -109,7 +109,7 @@ def test_what_drifted_from_a_plan_has_its_line(world: World) -> None:
     made = world.plan()
     made = replace(made, decisions=[*made.decisions, replace(made.decisions[0], key=unknown)])
     world.registry.touch([(changed, world.now)])
-    run = world.apply(made).run
+    run = world.apply(world.signed(made)).run
     for key in (changed, unknown):
         line = last(world, key)
         assert (line.run, line.reason, line.outcome) == (run.id, "drift", Outcome.KEPT)
