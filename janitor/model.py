@@ -64,6 +64,7 @@ class Reason(StrEnum):
     UNAPPROVED = "unapproved"
     NOT_SERVED = "not_served"
     SOURCE_DOWN = "source_down"
+    OTHER_PROJECT = "other_project"
 
 
 class Outcome(StrEnum):
@@ -156,6 +157,17 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """Why another project, which has the same container registered, keeps it."""
+
+    project: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{Reason.OTHER_PROJECT} {self.project}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to do with a thread now, and why.
 
@@ -163,7 +175,8 @@ class Decision:
     is when the next stage falls due (`None`: never), `policy` the one whose time won, `age_base`
     the moment its clock started. `review_at` is when to look again (`None`: only when policies or
     facts change). `keep_for` is how long the archive keeps the copy (`None`: forever), `copied_by`
-    names the policies that ask for one.
+    names the policies that ask for one. `veto` says who keeps the container where `reason` is
+    `other_project`.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -176,6 +189,12 @@ class Decision:
     mark_upstream: bool = False
     keep_for: timedelta | None = None
     copied_by: tuple[str, ...] = ()
+    veto: Veto | None = None
+
+    @property
+    def why(self) -> str | None:
+        """The reason as events and reports show it, with the other project where one objects."""
+        return self.reason if self.veto is None else str(self.veto)
 
     @property
     def stage(self) -> Stage | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,8 @@ def validate_command(settings: Settings, file: Path | None, *, against_registry:
     found = _survey(config) if against_registry else None
     written = load(path, screened=False)  # a person recognizes the values that the file spells
     explanation = explain(written, None if found is None else found.overlaps)
+    shared = tuple(_sharing(path, config))
+    explanation = replace(explanation, warnings=(*explanation.warnings, *shared))
     if settings.wants_table:
         _show(path, explanation)
         click.echo(f"\nThe policies' digest is {policies_digest(config.policies)}")
@@ -166,6 +169,25 @@ def _show(path: Path, explanation: Explanation) -> None:
         click.echo("\nWarnings")
     for warning in explanation.warnings:
         click.echo(f"  {plain(warning)}")
+
+
+def _sharing(path: Path, config: Config) -> Iterator[str]:
+    """Projects that reach the same containers, as far as the file tells: no secret is read."""
+    from janitor.cli.compose import endpoint
+    from janitor.config.document import read_document
+    from janitor.sweep.twins import sharing, warning
+
+    document = read_document(path)
+    accounts = {
+        name: endpoint(one, one.api_key.reference).account for name, one in config.projects.items()
+    }
+    for names in sharing(accounts):
+        places = [document.place(("projects", name), at_key=True) for name in names]
+        lines = [
+            f"{name} (line {at.line})" if at else name
+            for name, at in zip(names, places, strict=True)
+        ]
+        yield warning(lines)
 
 
 def _survey(config: Config) -> Survey:

@@ -196,12 +196,13 @@ async def _reach(
         concurrency=project.concurrency,
         trust_reported=project.trust_reported,
         discovers=project.discover,
+        account=target.account,
         reserve=reserve,
     )
 
 
-def endpoint(project: Project) -> Endpoint:
-    """Where a project's containers live, with its secret read anew.
+def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
+    """Where a project's containers live, with its secret read anew unless a stand-in is given.
 
     Raises:
         ConfigError: The secret cannot be read.
@@ -209,7 +210,7 @@ def endpoint(project: Project) -> Endpoint:
     azure = project.azure
     return Endpoint(
         project.name,
-        project.api_key.reveal() or "none",
+        api_key or project.api_key.reveal() or "none",
         base_url=project.base_url,
         organization=project.organization,
         project=project.project,

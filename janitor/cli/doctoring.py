@@ -57,6 +57,7 @@ def doctor_command(settings: Settings, *, privacy: bool, canary: bool, wait: tim
             _show_kept(settings, config, registry, findings)
         elif config is not None:
             findings += _looked(config, registry)
+            findings += _sharing(config)
             findings += asyncio.run(_asked(config, registry))
             findings += _tried(config, wait) if canary else []
     _show(settings, findings)
@@ -128,6 +129,20 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
         due_by = _due_by(config, registry, at)
         found += attempt("work", lambda: look_at_work(config, registry, at, due_by))
     return found + attempt("port", lambda: look_at_port(config))
+
+
+def _sharing(config: Config) -> list[Finding]:
+    """Projects whose values say that they reach the same containers, however they are spelled."""
+    from janitor.cli.compose import endpoint
+    from janitor.doctor.findings import doubtful
+    from janitor.sweep.twins import sharing, warning
+
+    accounts: dict[str, str] = {}
+    for name, project in config.projects.items():
+        with suppress(ConfigError):  # a secret that cannot be read is told where secrets are
+            accounts[name] = endpoint(project).account
+    todo = "remove one of them from `projects`, or give each its own key"
+    return [doubtful("projects", warning(names), todo) for names in sharing(accounts)]
 
 
 def _due_by(config: Config, registry: Registry, at: datetime) -> datetime | None:

@@ -122,12 +122,14 @@ def summarize(report: Report) -> None:
 def complain(report: Report) -> None:
     """Log what stopped a run, or a part of it."""
     from janitor.cli.showing import paused_messages
-    from janitor.sweep import approval, backlog
+    from janitor.sweep import approval, backlog, twins
 
     for stop in report.stops:
         log.error("%s", stop.message, extra={"run": report.run.id})
     for silence in (*report.silences, *report.lists):
         log.error("%s", silence, extra={"run": report.run.id})
+    for names in report.sharing:
+        log.warning("%s", twins.warning(names), extra={"run": report.run.id})
     for source, said in report.sources.items():
         log.error("%s", said, extra={"run": report.run.id, "source": source})
     for policy, tripped in report.backlog.tripped.items():

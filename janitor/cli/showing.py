@@ -154,12 +154,14 @@ def report(settings: Settings, done: Report) -> None:
         _report_table(done)
     else:
         emit(settings, report_document(done))
-    from janitor.sweep import approval, backlog
+    from janitor.sweep import approval, backlog, twins
 
     for stop in done.stops:
         click.echo(f"janitor: {plain(stop.message)}", err=True)
     for said in (*done.silences, *done.lists, *done.pruned.messages()):
         click.echo(f"janitor: {plain(said)}", err=True)
+    for names in done.sharing:
+        click.echo(f"janitor: {plain(twins.warning(names))}", err=True)
     for said in done.sources.values():
         click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
@@ -200,6 +202,7 @@ def report_document(done: Report) -> dict[str, Any]:
         "pauses": [pause_document(pause) for pause in done.pauses],
         "pruned": done.pruned.removed,
         "archive_copies": done.pruned.document(),
+        "same_containers": [list(names) for names in done.sharing],
         "approval": {
             "digest": done.run.policies_digest,
             "pending": done.unapproved is not None,

@@ -44,6 +44,13 @@ class Secret:
             case Keeper.CREDENTIAL:
                 return _from_file(_credentials() / self.name)
 
+    @property
+    def reference(self) -> str:
+        """Where the secret is kept, in one spelling: links and `..` of a file are resolved."""
+        if self.keeper is Keeper.FILE:
+            return f"{self.keeper}:{Path(self.name).resolve()}"
+        return str(self)
+
     def __str__(self) -> str:
         return f"{self.keeper.value}:{self.name}" if self.name else "none"
 

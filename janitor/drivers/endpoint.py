@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import httpx2
 import orjson
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,5 +53,38 @@ class Endpoint:
         )
         return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
+    @property
+    def account(self) -> str:
+        """16 hexadecimal digits, equal for endpoints whose ids name the same containers.
+
+        The address counts as the server sees it, however it is spelled. Another credential,
+        organization, project, query or header is another tenant.
+        """
+        parts = (
+            _address(self.azure_endpoint or self.base_url),
+            self.api_key,
+            self.organization or None,
+            self.project or None,
+            sorted(self.query.items()),
+            sorted((name.lower(), value.strip()) for name, value in self.headers.items()),
+        )
+        return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
+
     def __repr__(self) -> str:
         return f"Endpoint(name={self.name!r}, host={self.host!r})"
+
+
+def _address(url: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port and path of a base URL, each in one spelling."""
+    parsed = httpx2.URL(url)
+    host = parsed.host.rstrip(".")
+    port = parsed.port or DEFAULT_PORTS.get(parsed.scheme)
+    path = "/".join(part for part in parsed.path.split("/") if part)
+    return parsed.scheme, "localhost" if _is_loopback(host) else host, port, path
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -7,6 +7,7 @@ owner and still names the run, which is done with it: what stays due is not clai
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from sqlalchemy import update as updating
 from janitor.model import Key, State
 from janitor.registry.entries import Claimant, Cursor, Entry
 from janitor.registry.reading import KEY, beyond, due_statement
-from janitor.registry.rows import Values, entry_of, rows_of
+from janitor.registry.rows import Values, entry_of, key_of, rows_of
 from janitor.registry.store import PAGE, Store, bound, by_key
 from janitor.registry.tables import CLAIMED, THREAD, UNSETTLED
 
@@ -33,6 +34,16 @@ _PASS_BY = (
     .where(*by_key(), THREAD.c.claim_owner == bindparam("by_owner"))
     .values(claim_owner=None, claim_until=None)
 )
+_BRING_BACK = _PASS_BY.values(claim_run=bindparam("claim_run"))
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A row that was borrowed: as it was, the run that had it last, and whether it was ours."""
+
+    entry: Entry
+    run: str | None
+    was_ours: bool
 
 
 class Claiming(Store):
@@ -83,6 +94,36 @@ class Claiming(Store):
             now = self._database.now(connection)
             free = [row for row in rows if row["state"] in states and _is_free(row, by, now)]
             return self._take(connection, by, free)
+
+    def borrow(self, by: Claimant, keys: Iterable[Key]) -> dict[Key, Loan]:
+        """Claims these threads for a while, whatever this run has done with them.
+
+        For what is removed together with a claimed thread. What another janitor holds, and what
+        is no longer there, is left out; `bring_back` ends it.
+        """
+        with self._writing() as connection:
+            rows, now = self._rows(connection, keys), self._database.now(connection)
+            free = [row for row in rows.values() if _is_borrowable(row, by, now)]
+            loans = {
+                key_of(row): Loan(
+                    entry_of(row, self._untrusted), row["claim_run"], is_held(row, by, now)
+                )
+                for row in free
+                if row["state"] is not State.DELETED
+            }
+            self._take(connection, by, [row for row in free if key_of(row) in loans])
+            return loans
+
+    def bring_back(self, by: Claimant, loans: Iterable[Loan]) -> None:
+        """Ends what was borrowed: each claim is as it was before, where it is still `by`'s."""
+        back = [
+            bound(loan.entry.thread.key) | {"by_owner": by.owner, "claim_run": loan.run}
+            for loan in loans
+            if not loan.was_ours
+        ]
+        if back:
+            with self._writing() as connection:
+                connection.execute(_BRING_BACK, back)
 
     def _claim(self, by: Claimant, page: Select[tuple[object, ...]]) -> list[Entry]:
         with self._writing() as connection:
@@ -176,6 +217,10 @@ def intent_statement() -> Select[tuple[object, ...]]:
 def is_held(row: Values, by: Claimant, now: datetime) -> bool:
     """Whether a row is still this janitor's."""
     return bool(row["claim_owner"] == by.owner and row["claim_until"] > now)
+
+
+def _is_borrowable(row: Values, by: Claimant, now: datetime) -> bool:
+    return row["claim_owner"] in (None, by.owner) or bool(row["claim_until"] <= now)
 
 
 def _paged(

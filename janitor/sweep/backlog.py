@@ -45,7 +45,7 @@ class Backlog:
         self.moves[review.remover or policy] += 1
         self.moves[review.entry.policy or ""] -= 1
         if decision.reason is not None:
-            self.kept[decision.reason] += 1
+            self.kept[decision.why or ""] += 1
         for stage in decision.stages:
             self.stages[policy, stage] += 1
         if review.remover is not None and not is_paused:

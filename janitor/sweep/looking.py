@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from janitor.archive import Archive
@@ -33,6 +34,8 @@ class Looking:
     """What is being done with each thread at this moment; a failure is told with it."""
     selection: str = ""
     """A digest of which threads the policies mean, remembered with what is deleted."""
+    refusal: Callable[[Review], str | None] = lambda _: None
+    """Why the run does not remove a twin, whatever was decided about it: a limit, a stop."""
 
     async def _look_again(self, review: Review, stage: Stage) -> Review:
         """Everything that a removing call rests on, read anew right before it (I2)."""
@@ -43,7 +46,7 @@ class Looking:
         if is_paused(self.parts, entry, again.decision.policy):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
-            reason = str(again.decision.reason or "changed since it was decided")
+            reason = again.decision.why or "changed since it was decided"
             raise ChangedError(reason, review=again)
         if again.remover != review.remover:
             raise ChangedError("another policy governs it by now", review=again)
@@ -67,7 +70,7 @@ class Looking:
         heard = reviewer.spared(entry, _heard(review.thread, entry.thread), now)
         decision = reviewer.decide(heard, now)
         wanted = Stage.DELETE in decision.stages
-        return () if wanted else (str(decision.reason or "changed since it was decided"),)
+        return () if wanted else (decision.why or "changed since it was decided",)
 
     def _driver(self, review: Review) -> Driver:
         key = review.thread.key

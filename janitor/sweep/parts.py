@@ -22,6 +22,7 @@ class Project:
     """One project: a driver per kind that it serves.
 
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
+    Projects of the same `account` reach the same containers; `""` is shared with nobody.
     `discovers` says that what it lists is registered before a sweep.
     `reserve` waits for the turn of a method's next request, which that request then need not do.
     """
@@ -32,6 +33,7 @@ class Project:
     concurrency: int = 32
     trust_reported: bool = True
     discovers: bool = False
+    account: str = ""
     reserve: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 
@@ -68,6 +70,14 @@ class Parts:
     approved: Policies | None = None
     watch: ClockWatch = field(default_factory=ClockWatch)
     sources: tuple[str, ...] = ()
+
+    def twins_of(self, project: str) -> tuple[str, ...]:
+        """The other projects whose ids name the same containers, by name."""
+        own = self.projects.get(project)
+        if own is None or not own.account:
+            return ()
+        others = (one for one in self.projects.values() if one.name != project)
+        return tuple(sorted(one.name for one in others if one.account == own.account))
 
     def side_of(self, policy: str) -> Policies:
         """The policies that one belongs to: the configured ones, unless only the approved have it.

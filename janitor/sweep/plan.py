@@ -216,7 +216,7 @@ def _record(made: Plan, reviewer: Reviewer, found: Review | str, scope: Scope) -
         made.kept[found] += 1
         return
     if not found.decision.stages:
-        made.kept[str(found.decision.reason or "not_due")] += 1
+        made.kept[found.decision.why or "not_due"] += 1
     approved = reviewer.once_approved(found.thread, made.now)
     if approved is not None and approved.stages not in ((), found.decision.stages):
         found = replace(found, decision=replace(approved, reason=Reason.UNAPPROVED))
@@ -232,7 +232,7 @@ def _planned(review: Review) -> Planned:
         decision.policy,
         decision.due_at,
         decision.age_base,
-        decision.reason,
+        decision.why,
         thread.last_active_at,
         thread.newest_item,
         review.probed,

@@ -18,10 +18,11 @@ from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import DriverError, GoneError
-from janitor.model import Metadata, Mode, Probe, Stage, State, Thread
+from janitor.model import Metadata, Mode, Probe, Stage
 from janitor.registry import Entry
 from janitor.sweep.paused import PAUSED, is_paused
 from janitor.sweep.review import Review
+from janitor.sweep.twins import state_before
 from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
 
@@ -43,24 +44,30 @@ async def recover(worker: Worker, *, tried: bool = True) -> None:
 
 
 async def _attempt(worker: Worker, entry: Entry) -> None:
-    if not worker.may_call_about(entry):
-        return
-    if (reason := _why_not(worker, entry)) is not None:
-        worker.keep_unsettled(entry, reason)
-    else:
-        worker.actor.doing[entry.thread.key] = Stage.DELETE
-        await worker.settle_failures(entry, _recover(worker, entry))
-        worker.actor.doing.pop(entry.thread.key, None)
+    async with worker.turns.of(entry) as fresh:
+        if fresh is None or not worker.may_call_about(fresh):
+            return
+        if (reason := _why_not(worker, fresh)) is not None:
+            worker.keep_unsettled(fresh, reason)
+        else:
+            worker.actor.doing[fresh.thread.key] = Stage.DELETE
+            await worker.settle_failures(fresh, _recover(worker, fresh))
+            worker.actor.doing.pop(fresh.thread.key, None)
 
 
 def _why_not(worker: Worker, entry: Entry) -> str | None:
     """Why an intent waits: its project was stopped, its policy is in audit or paused by now."""
     if worker.standing.is_stopped(entry.thread.key.project):
         return "limit"
-    policy = entry.intent.policy if entry.intent is not None else ""
-    if is_paused(worker.parts, entry, policy):
+    policies = [(entry, entry.intent.policy if entry.intent is not None else "")]
+    policies += [
+        (twin.entry, twin.decision.policy or "")
+        for twin in worker.reviewer.twins(entry.thread, worker.parts.clock())
+    ]
+    if any(is_paused(worker.parts, one, policy) for one, policy in policies):
         return PAUSED
-    return "audit" if worker.parts.mode_of(policy) is Mode.AUDIT else None
+    audited = any(worker.parts.mode_of(policy) is Mode.AUDIT for _, policy in policies)
+    return "audit" if audited else None
 
 
 async def _recover(worker: Worker, entry: Entry) -> None:
@@ -93,7 +100,10 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
         case Left.SOME:
             _check_wanted(worker, review)
             await worker.actor.prove_object(review)
-            await worker.actor.remove(review)
+            async with worker.actor.together(review, is_begun=True) as whole:
+                if whole.twins:
+                    await worker.actor.intend(whole)
+                await worker.actor.remove(whole)
         case Left.NEW:
             raise UnsettledError("some items were deleted and new ones have come", name="torn")
         case never:
@@ -106,7 +116,7 @@ def _check_wanted(worker: Worker, review: Review) -> None:
     if worker.parts.mode_of(decision.policy or "") is Mode.AUDIT:
         raise ChangedError("audit")
     if decision.stage is not Stage.DELETE:
-        raise ChangedError(str(decision.reason or "changed since it was decided"))
+        raise ChangedError(decision.why or "changed since it was decided")
 
 
 class Left(Enum):
@@ -157,7 +167,8 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     response_id = await _delete_again(driver, review)
     if response_id is None:
         await _check_gone(driver, key.id)
-    await worker.actor.settle_deleted(review, reason="recovered", response_id=response_id)
+    async with worker.actor.together(review, is_gone=True) as whole:
+        await worker.actor.settle_deleted(whole, reason="recovered", response_id=response_id)
 
 
 async def _delete_again(driver: Driver, review: Review) -> str | None:
@@ -175,14 +186,8 @@ async def _check_gone(driver: Driver, id: str) -> None:
 
 def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
     """The thread as it was when its removal was decided; items gone since are our own doing."""
-    thread = replace(entry.thread, state=_state_before(entry.thread), upstream=upstream)
+    thread = replace(entry.thread, state=state_before(entry.thread), upstream=upstream)
     decision = worker.reviewer.decide(thread, worker.parts.clock())
     if decision.policy is None and entry.intent is not None:
         decision = replace(decision, policy=entry.intent.policy)
     return Review(entry, thread, entry.sightings, decision, probed=False)
-
-
-def _state_before(thread: Thread) -> State:
-    if thread.soft_deleted_at is not None:
-        return State.SOFT_DELETED
-    return State.ARCHIVED if thread.copy_is_current else State.ACTIVE

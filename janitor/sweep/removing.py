@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from janitor.archive import fingerprint
+from janitor.archive import ArchiveDamagedError, fingerprint
 from janitor.drivers import Look, StaleError, TornError, resting_on
-from janitor.errors import BusyError, DriverError
-from janitor.model import Copy, Decision, Record, Stage, State
+from janitor.errors import BusyError, ClaimLostError, DriverError
+from janitor.model import Copy, Decision, Key, Record, Stage, State, Veto
 from janitor.policy.retention import keep_until, terms_of
-from janitor.registry import Intent
+from janitor.registry import Entry, Intent, Settlement
 from janitor.sweep.looking import Looking, still_due
+from janitor.sweep.parts import Notice
 from janitor.sweep.paused import PAUSED
 from janitor.sweep.review import Review
 from janitor.sweep.settle import event, settlement
+from janitor.sweep.twins import as_sighted
 from janitor.sweep.undone import ChangedError, UnsettledError
 
 
@@ -32,18 +37,82 @@ class Removing(Looking):
         looked_at = self.parts.guard.now()
         again = await self._look_again(review, Stage.DELETE)
         await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
-        key, access = again.thread.key, self.parts.projects[again.thread.key.project].access
-        now, policy = self.parts.clock(), again.decision.policy or ""
-        if again.sightings != again.entry.sightings:
-            # Recovery must know which item was the newest when the removal was decided.
-            change = settlement(again, still_due(again))
-            await self.writer.settle(replace(change, keep_claim=True))
-        await self.writer.intend(Intent(key, self.run, now, policy, now, access))
+        async with self.together(again) as whole:
+            await self.intend(whole)
+            try:
+                await self.remove(whole, looked_at)
+            except (BusyError, ChangedError):
+                await self.withdraw(whole)
+                raise
+
+    @asynccontextmanager
+    async def together(
+        self, review: Review, *, is_begun: bool = False, is_gone: bool = False
+    ) -> AsyncIterator[Review]:
+        """The review with its `twins`: every other row of the container, claimed for as long.
+
+        Where the removal `is_begun` their copies are no longer compared with what is upstream;
+        where the container `is_gone` already, nobody is asked any more.
+
+        Raises:
+            ChangedError: One of them does not let the removal happen.
+            StoreError: The registry or the archive failed.
+        """
+        own, registry = review.thread.key, self.parts.registry
+        keys = [replace(own, project=name) for name in self.parts.twins_of(own.project)]
+        loans = await asyncio.to_thread(registry.borrow, self.writer.by, keys) if keys else {}
         try:
-            await self.remove(again, looked_at)
-        except (BusyError, ChangedError):
-            await self.withdraw(again)
+            twins = [self._twin(loan.entry, review) for loan in loans.values()]
+            if not is_gone:
+                await self._check_held_elsewhere(review, {*keys} - {*loans})
+                for twin in twins:
+                    await self._check_consent(review, twin, is_begun=is_begun)
+            yield replace(review, twins=tuple(twins))
+        finally:
+            if loans:
+                await asyncio.to_thread(registry.bring_back, self.writer.by, loans.values())
+
+    def _twin(self, entry: Entry, review: Review) -> Review:
+        twin = self._reviewer().as_twin(entry, review.thread, self.parts.clock())
+        return replace(twin, sightings=as_sighted(entry.sightings, review.sightings))
+
+    async def _check_held_elsewhere(self, review: Review, keys: Iterable[Key]) -> None:
+        for key in keys:
+            left = await asyncio.to_thread(self.parts.registry.get, key)
+            if left is not None and left.thread.state is not State.DELETED:
+                raise _vetoed(review, key, "another janitor works on it")
+
+    async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
+        """ChangedError unless a twin may go, too; what it archives is proven as our own is."""
+        key, reviewer = twin.thread.key, self._reviewer()
+        why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
+        if why is not None:
+            raise _vetoed(review, key, why)
+        try:
+            await (self.prove_object(twin) if is_begun else self._prove_copy(twin, just_made=False))
+        except (ChangedError, ArchiveDamagedError) as error:
+            raise _vetoed(review, key, str(error)) from error
+
+    async def intend(self, review: Review) -> None:
+        """Commit the intents of a removal, of every row that it takes with it."""
+        for one in (review, *review.twins):
+            is_missing = one.entry.thread.state is State.MISSING
+            if one.entry.intent is None and (one.sightings != one.entry.sightings or is_missing):
+                # Recovery must know which item was the newest when the removal was decided.
+                change = settlement(one, still_due(one))
+                await self.writer.settle(replace(change, keep_claim=True))
+        now = self.parts.clock()
+        try:
+            await self.writer.intend(*(self._intent(one, now) for one in (review, *review.twins)))
+        except ClaimLostError:
+            with suppress(ClaimLostError):
+                await self.withdraw(review)
             raise
+
+    def _intent(self, review: Review, now: datetime) -> Intent:
+        key = review.thread.key
+        access, policy = self.parts.projects[key.project].access, review.decision.policy or ""
+        return Intent(key, self.run, now, policy, now, access)
 
     async def remove(self, review: Review, looked_at: float | None = None) -> None:
         """Make the removing call of a committed intent and settle what the reply said.
@@ -101,7 +170,7 @@ class Removing(Looking):
         if not is_begun:
             again = await self._look_after(review, review.entry)
             if again.decision.stage is not Stage.DELETE or again.remover != review.remover:
-                return (str(again.decision.reason or "changed since it was decided"),)
+                return (again.decision.why or "changed since it was decided",)
             return await self._why_no_longer(again)
         probe = await self._driver(review).probe(review.thread.key.id)
         if probe.busy:
@@ -125,30 +194,36 @@ class Removing(Looking):
 
         The claim stays, unless the thread is given back to be worked `again` in this run.
         """
-        line = event(self.run, self.parts.clock(), review, "withdrawn", stage=Stage.DELETE)
-        change = settlement(review, still_due(review))
-        await self.writer.settle(
-            replace(change, events=(line,), keep_claim=not again, claim_again=again)
-        )
+        changes = []
+        for one in (review, *review.twins):
+            line = event(self.run, self.parts.clock(), one, "withdrawn", stage=Stage.DELETE)
+            change = settlement(one, still_due(one))
+            changes.append(replace(change, events=(line,), keep_claim=not again, claim_again=again))
+        await self.writer.settle(*changes)
 
     async def settle_deleted(
         self, review: Review, *, reason: str | None = None, response_id: str | None = None
     ) -> None:
-        """Turn the row into a tombstone, once the server said so about this very id."""
-        done = self._done(review, Stage.DELETE, "deleted")
+        """Turn the rows into tombstones, once the server said so about this very id."""
+        changes = {}
+        for one in (review, *review.twins):
+            done = self._done(one, Stage.DELETE, "deleted")
+            why = reason if one is review else f"removed as {review.thread.key.project}'s"
+            changes[replace(done, reason=why, response_id=response_id)] = self._tombstone(one)
+        await self.writer.settle(*(replace(said, events=(done,)) for done, said in changes.items()))
+        for done in changes:
+            self.parts.notify(Notice(done))
+
+    def _tombstone(self, review: Review) -> Settlement:
         then = Decision(policy=review.decision.policy)
-        change = replace(
-            settlement(review, then),
-            state=State.DELETED,
-            tombstone=True,
+        change = replace(settlement(review, then), state=State.DELETED, tombstone=True)
+        if review.thread.copy is None:
+            return change
+        return replace(
+            change,
+            archive_keep_until=keep_until(review.decision, self.parts.clock()),
+            archive_terms=terms_of(review.thread, review.decision, self.selection),
         )
-        if review.thread.copy is not None:
-            change = replace(
-                change,
-                archive_keep_until=keep_until(review.decision, self.parts.clock()),
-                archive_terms=terms_of(review.thread, review.decision, self.selection),
-            )
-        await self._settle(replace(done, reason=reason, response_id=response_id), change)
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """The archive object read again, and what is upstream compared with it (I1).
@@ -176,3 +251,7 @@ class Removing(Looking):
         """The ids of all items in an archive object. Blocks."""
         records = self._store().read(copy.path)
         return {part.id for part in records if isinstance(part, Record) and part.is_item}
+
+
+def _vetoed(review: Review, key: Key, why: str) -> ChangedError:
+    return ChangedError(str(Veto(key.project, why)), review=review)

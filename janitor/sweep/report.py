@@ -15,6 +15,7 @@ from janitor.sweep.breaker import Stop
 from janitor.sweep.paused import noted
 from janitor.sweep.pruned import Pruned
 from janitor.sweep.reviewed import APPLY
+from janitor.sweep.twins import sharing
 from janitor.sweep.work import Worker
 
 
@@ -28,6 +29,7 @@ class Report:
     `sources` are those that failed, each with what to do: what they feed was not removed.
     `pauses` are those in force, `past_pauses` those that kept something and have ended.
     `pruned` is what became of the archive's copies past their date.
+    `sharing` names the projects that reach the same containers, group by group.
     """
 
     run: RunRecord
@@ -42,6 +44,7 @@ class Report:
     pauses: tuple[Pause, ...] = ()
     past_pauses: tuple[Pause, ...] = ()
     pruned: Pruned = field(default_factory=Pruned)
+    sharing: tuple[tuple[str, ...], ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -90,6 +93,7 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     silences = worker.standing.silences()
     sources = _down(worker, run)
     standing = worker.parts.registry.pauses(worker.parts.clock())
+    accounts = {name: one.account for name, one in worker.parts.projects.items()}
     return Report(
         run,
         backlog,
@@ -101,6 +105,7 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
         pauses=standing,
         past_pauses=tuple(one for one in noted(run.stops) if one not in standing),
         pruned=worker.pruned,
+        sharing=tuple(sharing(accounts)),
     )
 
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from janitor.drivers import Driver
 from janitor.errors import BusyError
-from janitor.model import REMOVING, Decision, Hold, Probe, Reason, Stage, State, Thread
+from janitor.model import (
+    REMOVING,
+    Decision,
+    Hold,
+    Mode,
+    Probe,
+    Reason,
+    Stage,
+    State,
+    Thread,
+    Veto,
+)
 from janitor.policy import Policies, as_before, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import views_of
@@ -19,6 +30,8 @@ from janitor.sources import down
 from janitor.sweep.fed import held_back
 from janitor.sweep.judge import Judge
 from janitor.sweep.parts import Parts
+from janitor.sweep.paused import is_paused
+from janitor.sweep.twins import as_twin, kept_by, objection
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)
@@ -30,6 +43,7 @@ class Review:
     """A thread after a look; `probed` tells whether the server was asked.
 
     `remover` is the policy that a removal counts under, where one is due or may be found so.
+    `twins` are the rows of other projects that a removal takes with it.
     """
 
     entry: Entry
@@ -38,6 +52,7 @@ class Review:
     decision: Decision
     probed: bool
     remover: str | None = None
+    twins: tuple[Review, ...] = ()
 
     @property
     def is_revived(self) -> bool:
@@ -65,7 +80,7 @@ class Reviewer:
         decision = review.decision
         if review.thread.state is State.MISSING:
             return True
-        if decision.stages or decision.reason in UNKNOWN or review.sightings.baseline_at is None:
+        if decision.stages or _is_in_doubt(decision) or review.sightings.baseline_at is None:
             return True
         if review.thread.state is State.ARCHIVED and decision.due_at is None:
             return True
@@ -110,20 +125,62 @@ class Reviewer:
     def decide(self, thread: Thread, now: datetime) -> Decision:
         """Decide with the holds and ranks of this moment, and by the sources as they stand.
 
-        A copy whose thread waits for nothing else is compared again: no date announces new items.
+        What removes needs the consent of every other row of the container. A copy whose thread
+        waits for nothing else is compared again: no date announces new items.
         """
-        decision = held_back(thread, self._judge.decide(thread, now), self._down, now)
+        decision = self._with_consent(thread, self._alone(thread, now), now)
         if thread.state is not State.ARCHIVED or decision.review_at is not None:
             return decision
         asked = [copied_after(thread, side) for side in self._judge.sides]
         again = min((one for one in asked if one is not None), default=None)
         return decision if again is None else replace(decision, review_at=now + again)
 
+    def _alone(self, thread: Thread, now: datetime) -> Decision:
+        return held_back(thread, self._judge.decide(thread, now), self._down, now)
+
+    def _with_consent(self, thread: Thread, decision: Decision, now: datetime) -> Decision:
+        if REMOVING.isdisjoint(decision.stages):
+            return decision
+        for twin in self.twins(thread, now):
+            why = self.objection(decision.stages, twin)
+            if why is not None:
+                return kept_by(decision, Veto(twin.thread.key.project, why), now)
+        return decision
+
+    def twins(self, thread: Thread, now: datetime) -> Iterator[Review]:
+        """What is decided about each other row of the container, tombstones apart."""
+        for project in self._parts.twins_of(thread.key.project):
+            entry = self._parts.registry.get(replace(thread.key, project=project))
+            if entry is not None and entry.thread.state is not State.DELETED:
+                yield self.as_twin(entry, thread, now)
+
+    def as_twin(self, entry: Entry, seen: Thread, now: datetime) -> Review:
+        """A review of another project's row of a container of which `seen` is known."""
+        twin = as_twin(entry, seen)
+        thread = self.spared(entry, _settled_state(twin.thread), now)
+        decision = self._alone(thread, now)
+        return Review(
+            entry, thread, entry.sightings, decision, probed=False, remover=decision.policy
+        )
+
+    def objection(self, stages: tuple[Stage, ...], twin: Review) -> str | None:
+        """Why a twin does not let the removing one of `stages` happen, or `None`."""
+        if not self.serves(twin.entry):
+            return Reason.NOT_SERVED
+        policy = twin.decision.policy
+        if is_paused(self._parts, twin.entry, policy):
+            return "paused"
+        why = objection(stages, twin.thread, twin.decision)
+        if why is None and self._parts.mode_of(policy or "") is Mode.AUDIT:
+            return "audit"
+        return why
+
     def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
         """What the configured policies will decide by themselves; `None` where they already do."""
         if self._parts.approved is None:
             return None
-        return held_back(thread, self._judge.alone(thread, now), self._down, now)
+        alone = held_back(thread, self._judge.alone(thread, now), self._down, now)
+        return self._with_consent(thread, alone, now)
 
     def spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where its metadata says no longer what protected it when last seen."""
@@ -146,7 +203,7 @@ class Reviewer:
         if removes and Stage.ARCHIVE in decision.stages:
             copied = replace(thread, copy_is_current=True)
             return self.decide(_settled_state(copied), now).policy
-        return decision.policy if removes or decision.reason in UNKNOWN else None
+        return decision.policy if removes or _is_in_doubt(decision) else None
 
     def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
         old = entry.thread
@@ -162,6 +219,12 @@ class Reviewer:
             copy_is_current=_is_current(old, probe),
         )
         return _settled_state(thread), sightings
+
+
+def _is_in_doubt(decision: Decision) -> bool:
+    """Whether a look at the server may show that the thread is due after all."""
+    veto = decision.veto
+    return decision.reason in UNKNOWN or (veto is not None and veto.reason in UNKNOWN)
 
 
 def as_known(entry: Entry) -> Thread:

@@ -15,6 +15,9 @@ from janitor.sweep.settle import kept, setback, settlement
 from janitor.sweep.undone import ChangedError
 from janitor.sweep.writer import Writer
 
+HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT})
+"""Reasons that keep what is due: each time is a line of the audit."""
+
 
 class Settling:
     """Settles what one janitor saw and did in a run; its counts come from what was committed.
@@ -55,11 +58,11 @@ class Settling:
         self._tell(line)
 
     async def _settle_look(self, review: Review) -> None:
-        reason = str(review.decision.reason or "not_due")
+        reason = review.decision.why or "not_due"
         events: tuple[Event, ...] = ()
         if review.is_revived:
             events = (self._event(review.entry, "revived", None, None),)
-        elif review.decision.reason is Reason.SOURCE_DOWN:
+        elif review.decision.reason in HELD_BACK:
             events = (self._event(review.entry, "kept", Outcome.KEPT, reason),)
         change = settlement(review, review.decision)
         await self.writer.settle(replace(change, events=events))

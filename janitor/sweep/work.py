@@ -19,7 +19,7 @@ from janitor.errors import (
     LimitError,
     StoppedError,
 )
-from janitor.model import Outcome, Reason, State
+from janitor.model import Outcome, State
 from janitor.registry import Entry, Pause, RunRecord
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
@@ -31,8 +31,9 @@ from janitor.sweep.paused import PAUSED, note
 from janitor.sweep.pruned import Pruned
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import not_found
-from janitor.sweep.settling import Settling
+from janitor.sweep.settling import HELD_BACK, Settling
 from janitor.sweep.standing import Standing
+from janitor.sweep.twins import Turns
 from janitor.sweep.undone import ChangedError, UnsettledError
 
 Drifted = Callable[[Review], str | None]
@@ -55,7 +56,12 @@ class Worker(Settling):
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
-        self.actor = Actor(self.parts, run.id, self.writer, self.lease, self.doing, selected(parts))
+        self.actor = Actor(
+            *(self.parts, run.id, self.writer, self.lease, self.doing),
+            selection=selected(parts),
+            refusal=self._why_not_twin,
+        )
+        self.turns = Turns(self.parts)
         self.pruned = Pruned()
         limits = parts.policies.limits
         self.standing = Standing(parts.projects, limits)
@@ -117,6 +123,11 @@ class Worker(Settling):
 
     async def work(self, entry: Entry) -> None:
         """Look at one thread and do what follows; settle however that ends."""
+        async with self.turns.of(entry) as fresh:
+            if fresh is not None:
+                await self._work(fresh)
+
+    async def _work(self, entry: Entry) -> None:
         if not self.reviewer.serves(entry):
             self.keep_unsettled(entry, "not_served")
             return
@@ -188,7 +199,7 @@ class Worker(Settling):
             return
         if review.is_revived and self._drifted is None and not self.gate.is_audited(review):
             review = await self.actor.unmark(review)
-        is_held_back = review.decision.reason is Reason.SOURCE_DOWN
+        is_held_back = review.decision.reason in HELD_BACK
         if is_held_back and not review.decision.stages:
             await self._settle_look(review)
         elif self._drifted is not None and (reason := self._drifted(review)) is not None:
@@ -200,13 +211,16 @@ class Worker(Settling):
         else:
             await self.actor.carry_out(review)
             if is_held_back:
-                await self._note_kept(review, Reason.SOURCE_DOWN)
+                await self._note_kept(review, review.decision.why or "")
 
     def _why_not(self, review: Review, counted: str | None) -> str | None:
         """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
         if self.standing.is_stopped(review.thread.key.project):
             return "limit"
         return self.gate.after_look(review, counted, self.archive_error)
+
+    def _why_not_twin(self, twin: Review) -> str | None:
+        return self._why_not(twin, twin.remover)
 
     async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""

@@ -22,21 +22,21 @@ class Writer:
     """
 
     def __init__(self, registry: Registry, by: Claimant) -> None:
+        self.by = by
         self._intents = Batch[Intent](lambda said: registry.intend(said, by), _key)
         self._settlements = Batch[Settlement](lambda said: registry.settle(said, by), _key)
         self._passes = Batch[Key](lambda keys: registry.pass_by(by, keys), lambda key: key)
         self._lines = Batch[Event](lambda said: _recorded(registry, said), lambda line: line.key)
         self._given_back: set[Key] = set()
 
-    async def intend(self, intent: Intent) -> None:
-        """Commit the intent of a removing call."""
-        await self._intents.add(intent)
+    async def intend(self, *intents: Intent) -> None:
+        """Commit the intents of one removing call: one, or one for each row of its container."""
+        await self._intents.add(*intents)
 
-    async def settle(self, settlement: Settlement) -> None:
+    async def settle(self, *settlements: Settlement) -> None:
         """Commit what a look or an action changed."""
-        await self._settlements.add(settlement)
-        if not settlement.keep_claim:
-            self._given_back.add(settlement.key)
+        await self._settlements.add(*settlements)
+        self._given_back |= {said.key for said in settlements if not said.keep_claim}
 
     async def record(self, line: Event) -> None:
         """Commit a line of the audit that changes no thread."""
@@ -64,13 +64,17 @@ class Batch(Generic[T]):
         self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def add(self, value: T) -> None:
-        """Return when the value is committed; raise what the commit raised."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((value, done))
+    async def add(self, *values: T) -> None:
+        """Return when the values are committed, in one commit; raise what it raised of any."""
+        loop = asyncio.get_running_loop()
+        added = [(value, loop.create_future()) for value in values]
+        self._waiting += added
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
-        await done
+        ended = await asyncio.gather(*(done for _, done in added), return_exceptions=True)
+        for end in ended:
+            if end is not None:
+                raise end
 
     async def _drain(self) -> None:
         while self._waiting:

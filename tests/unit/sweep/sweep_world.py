@@ -192,6 +192,7 @@ class World:
                 endpoint.fingerprint,
                 concurrency=self.concurrency,
                 trust_reported=name not in self.distrusted,
+                account=endpoint.account,
                 reserve=reserve,
             )
 
