@@ -10,12 +10,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import cast
 
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
 from janitor.cli.uptime import uptime
 from janitor.config import Config, Project
 from janitor.drivers import (
+    Driver,
     Endpoint,
     FreshTransport,
     Guard,
@@ -25,14 +27,14 @@ from janitor.drivers import (
     read_only,
     screened,
 )
-from janitor.errors import ArchiveError, StoppedError
+from janitor.errors import ArchiveError, ConfigError, StoppedError
 from janitor.metrics import Metrics
 from janitor.pace import PacedTransport, ProjectPace, Urgency, verb_of
 from janitor.policy.screen import Screen
 from janitor.registry import Registry
 from janitor.sweep import Notice, Parts
 from janitor.sweep import Project as Reach
-from janitor.sweep.approval import promises_copies
+from janitor.sweep.approval import approved_beside, promises_copies
 from janitor.sweep.clocks import ClockWatch, Uptime
 
 BEAT = 0.2
@@ -141,6 +143,40 @@ async def parts(
         )
         if changing and archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
+
+
+def unasked_parts(config: Config, registry: Registry) -> Parts:
+    """What decisions from the registry's facts alone need: no driver is ever asked.
+
+    Raises:
+        LimitError: The policies approved last cannot be read.
+    """
+    nobody = cast("Driver", None)
+    reaches = {
+        name: Reach(
+            name,
+            dict.fromkeys(one.kinds, nobody),
+            "",
+            trust_reported=one.trust_reported,
+            account=_account(one),
+        )
+        for name, one in config.projects.items()
+    }
+    approved = approved_beside(registry, config.policies)
+    policies, sources = config.policies, tuple(config.sources)
+    return Parts(
+        *(registry, reaches, None, policies, utc_now, lambda _: None),
+        sources=sources,
+        approved=approved,
+    )
+
+
+def _account(project: Project) -> str:
+    """The project's account; where its secret cannot be read, as its reference tells it."""
+    try:
+        return endpoint(project).account
+    except ConfigError:
+        return endpoint(project, project.api_key.reference).account
 
 
 def _archive(

@@ -57,21 +57,17 @@ def explain_command(settings: Settings, *, id: str) -> None:
 
 
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
-    from janitor.policy import as_before, weigh
-    from janitor.sources import down
-    from janitor.sweep.approval import approved_beside
-    from janitor.sweep.fed import held_back
-    from janitor.sweep.judge import Judge
+    from janitor.cli.compose import unasked_parts
+    from janitor.policy import weigh
     from janitor.sweep.paused import is_covered
     from janitor.sweep.ranks import Ranking
+    from janitor.sweep.review import Reviewer
 
     at, holds = now(), registry.holds(now())
-    approved = approved_beside(registry, config.policies)
-    judge = Judge(registry, config.policies, approved, holds)
-    before = as_before(entry.thread, reported=entry.reported_before, upstream=None)
-    thread = judge.spared(before, entry.thread, at)
+    reviewer = Reviewer(unasked_parts(config, registry), holds)
+    thread = reviewer.spared(entry, entry.thread, at)
     ranks = Ranking(registry, config.policies).of(thread, at)
-    decision = held_back(thread, judge.decide(thread, at), down(registry, config.sources), at)
+    decision = reviewer.decide(thread, at)
     case = weigh(thread, config.policies, holds, ranks, at)
     acting = [due.policy for stage, due in case.pending() if stage in decision.stages]
     pauses = [p for p in registry.pauses(at) if is_covered([p], entry, decision.policy, *acting)]
@@ -83,7 +79,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
             "stage": decision.stage or "none",
             "stages": decision.stages,
             "policy": decision.policy,
-            "reason": _stopped_by(config, entry, decision, pauses) or decision.reason,
+            "reason": _stopped_by(config, entry, decision, pauses) or decision.why,
             "due_at": decision.due_at,
             "age_base": decision.age_base,
             "review_at": decision.review_at,

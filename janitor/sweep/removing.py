@@ -85,6 +85,8 @@ class Removing(Looking):
     async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
         """ChangedError unless a twin may go, too; what it archives is proven as our own is."""
         key, reviewer = twin.thread.key, self._reviewer()
+        if twin.entry.intent is not None and not is_begun:
+            raise _vetoed(review, key, "a removal of its own is not settled yet")
         why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
         if why is not None:
             raise _vetoed(review, key, why)

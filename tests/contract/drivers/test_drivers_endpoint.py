@@ -138,3 +138,40 @@ def test_a_fingerprint_changes_with_what_it_stands_for_and_hides_it() -> None:
     assert len(prints) == len(changes) + 1
     assert all(len(found) == 16 and found.isalnum() for found in prints)
     assert replace(ENDPOINT, name="other", timeout=1.0).fingerprint == ENDPOINT.fingerprint
+
+
+SPELLINGS = [
+    "https://API.example.test/v1",
+    "https://api.example.test:443/v1/",
+    "https://api.example.test.//v1",
+    "https://api.example.test/v1/../v1",
+]
+
+
+@pytest.mark.parametrize("base_url", SPELLINGS)
+def test_an_account_is_the_same_however_its_address_is_spelled(base_url: str) -> None:
+    plain = replace(ENDPOINT, base_url="https://api.example.test/v1")
+    assert replace(plain, base_url=base_url, name="other", timeout=1.0).account == plain.account
+
+
+def test_an_account_is_another_where_the_tenant_is() -> None:
+    changes: list[dict[str, object]] = [
+        {"api_key": "sk-other"},
+        {"base_url": "https://other.test/v1"},
+        {"base_url": "https://api.example.test/v2"},
+        {"base_url": "https://api.example.test:8443/v1"},
+        {"organization": "org-1"},
+        {"project": "proj-1"},
+        {"query": {"a": "b"}},
+        {"headers": {"a": "b"}},
+    ]
+    accounts = {replace(ENDPOINT, **one).account for one in changes}  # type: ignore[arg-type]
+    assert len({ENDPOINT.account, *accounts}) == len(changes) + 1
+    headers = [{"X-Tenant": "a"}, {"x-tenant": " a"}]
+    assert len({replace(ENDPOINT, headers=one).account for one in headers}) == 1
+
+
+def test_loopback_is_one_host_by_all_its_names() -> None:
+    hosts = ("localhost", "127.0.0.1", "127.0.0.2", "[::1]")
+    urls = [f"http://{host}:8080/v1" for host in hosts]
+    assert len({replace(ENDPOINT, base_url=url).account for url in urls}) == 1

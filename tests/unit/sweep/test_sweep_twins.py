@@ -291,3 +291,18 @@ def test_borrowed_rows_are_what_they_were(world: World) -> None:
     loans = world.registry.borrow(by, [twin])
     world.registry.bring_back(by, loans.values())
     assert world.registry.claim_keys(by, [twin])
+
+
+def test_a_removal_of_the_other_row_that_is_not_settled_keeps_the_container(world: World) -> None:
+    world.keys = {"main": "sk-main"}
+    key = world.add()
+    world.die_at("DELETE", f"{path_of(key)}/items/*", skip=1)
+    world.sweep_and_die()
+    twin = twin_of(world, key)
+    calls = len(world.changing_calls())
+    world.keys = {"main": "sk-main", "legal": "sk-main"}
+    world.registry.pause(Pause("policy:go", "look", "ops", world.now))
+    world.sweep()
+    assert world.state(key) is State.DELETING
+    assert world.state(twin) is State.ACTIVE
+    assert len(world.changing_calls()) == calls

@@ -1,4 +1,4 @@
-"""Two projects of one account: everybody who looks is told, and nothing is removed for one alone."""
+"""Two projects of one account: everybody is told, and nothing is removed for one alone."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ def add_project(world: World, key: str, url: str) -> int:
 
 def test_what_one_project_keeps_is_not_removed_for_the_other(world: World) -> None:
     line = add_project(world, "{env: JANITOR_WORLD_KEY}", f"{world.base_url}/")
-    [id] = world.fill(1)
-    assert world.run("import", "--id", id, "--kind", "conversation", "--project", "legal").code == 0
-    world.run("import", "--id", id, "--kind", "conversation", "--project", "main")
+    [one] = world.fill(1)
+    assert (
+        world.run("import", "--id", one, "--kind", "conversation", "--project", "legal").code == 0
+    )
+    world.run("import", "--id", one, "--kind", "conversation", "--project", "main")
 
     said = world.run("validate").out
     assert f"projects legal (line {line}) and main (line 5) reach the same containers" in said
@@ -43,8 +45,8 @@ def test_what_one_project_keeps_is_not_removed_for_the_other(world: World) -> No
     assert "projects legal and main reach the same containers" in swept.err
     assert "other_project legal: keep_forever 1" in swept.out
     assert world.changes == []
-    assert world.emulator.exists(id)
-    assert "other_project legal: keep_forever" in world.run("explain", id).out
+    assert world.emulator.exists(one)
+    assert "other_project legal: keep_forever" in world.run("explain", one).out
     document = world.run("--output", "json", "sweep").document
     assert document["same_containers"] == [["legal", "main"]]
 
