@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 Metadata = Mapping[str, str]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kind(StrEnum):
@@ -206,11 +205,12 @@ class Decision:
 class Probe:
     """What the server says of a container, without its text.
 
-    `last_active_at` is `None` where the API reports none (conversations). `newest_item` is `None`
-    for an empty container. `metadata` is empty for kinds that have none.
+    `created_at` is `None` where the server never set it, `last_active_at` also where the API
+    reports none (conversations). `newest_item` is `None` for an empty container. `metadata` is
+    empty for kinds that have none.
     """
 
-    created_at: datetime
+    created_at: datetime | None
     last_active_at: datetime | None
     metadata: Metadata
     newest_item: str | None

@@ -103,15 +103,34 @@ def _show(settings: Settings, begun: Import, order: Order, seconds: float, *, is
         click.echo(f"{tally.added} added, {tally.updated} updated, {tally.unchanged} unchanged.")
         rate = f"{tally.read} read, {tally.refused} refused in {seconds:.1f} s"
         click.echo(f"{rate}.")
+        show_earlier(tally.due_earlier)
+    _name_odd(begun, order)
     _name_rejects(begun, order)
 
 
 def _document(begun: Import, seconds: float, *, is_dry: bool) -> dict[str, Any]:
     tally = asdict(begun.tally)
     if is_dry:
-        tally |= dict.fromkeys(("added", "updated", "unchanged"))
+        tally |= dict.fromkeys(("added", "updated", "unchanged", "due_earlier"))
     resumed = None if begun.resumed is None else begun.resumed.line
-    return {**tally, "seconds": round(seconds, 3), "dry_run": is_dry, "resumed_behind": resumed}
+    told = {"seconds": round(seconds, 3), "dry_run": is_dry, "resumed_behind": resumed}
+    return {**tally, **told, "remarks": [asdict(one) for one in begun.remarks]}
+
+
+def show_earlier(number: int) -> None:
+    """Say how many threads fall due earlier by what an operator reported."""
+    if number:
+        click.echo(
+            f"{number} threads fall due earlier: they were dated by a first sight alone, and are "
+            "now dated earlier. See `janitor plan`."
+        )
+
+
+def _name_odd(begun: Import, order: Order) -> None:
+    for one in begun.remarks:
+        _say(f"{order.name}:{one.line}: {one.reason}")
+    if begun.tally.odd_times:
+        _say(f"lines with a time that is not taken as it was said: {begun.tally.odd_times}")
 
 
 def _name_rejects(begun: Import, order: Order) -> None:

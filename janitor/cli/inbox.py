@@ -39,6 +39,12 @@ def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
             f"{drained.refused} of {drained.judged} rows of the inbox were refused and are kept "
             f"for 30 days with the reason; the first: {plain(drained.reason)}"
         )
+    if drained.odd_times:
+        more = " and others" if drained.odd_times > len(drained.remarks) else ""
+        tell(
+            f"{drained.odd_times} of {drained.judged} rows of the inbox name a time that is not "
+            f"taken as it was said: {plain('; '.join(drained.remarks))}{more}"
+        )
 
 
 def catch_up(config: Config, registry: Registry) -> None:

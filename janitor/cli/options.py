@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 import click
@@ -37,11 +37,15 @@ class Moment(click.ParamType[datetime]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """Parse it; fails as a usage error."""
+        from janitor.times import is_set, parse
+
         try:
-            at = datetime.fromisoformat(str(value))
+            at = parse(value)
         except ValueError:
             self.fail(f"{value!r} is no time; write 2027-01-31T00:00:00Z", param, ctx)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        if not is_set(at):
+            self.fail(f"{value!r} lies before 1973 or after the year 9999", param, ctx)
+        return at
 
 
 DURATION = Duration()

@@ -79,7 +79,7 @@ def import_command(
             order = _order(file, form, projects, rejects, restart=restart)
             import_file(settings, registry, order)
         elif registry is not None and single is not None:
-            _show(settings, registry.register([single], now()))
+            _show(settings, registry.register([single], now()), single.remarks)
 
 
 def _order(
@@ -105,7 +105,7 @@ def _single(said: dict[str, str], projects: tuple[str, ...]) -> Registration:
     from janitor.sources import registration
 
     try:
-        return registration(said, projects)
+        return registration(said, projects, strict=True)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -117,8 +117,14 @@ def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
     return {f"metadata.{key}": value for key, _, value in pairs}
 
 
-def _show(settings: Settings, done: Registered) -> None:
+def _show(settings: Settings, done: Registered, remarks: tuple[str, ...]) -> None:
+    from janitor.cli.importing import show_earlier
+    from janitor.cli.inbox import complain
+
     if settings.wants_table:
         click.echo(f"{done.added} added, {done.updated} updated, {done.unchanged} unchanged.")
+        show_earlier(done.due_earlier)
+        for remark in remarks:
+            complain(remark)
     else:
-        emit(settings, {**asdict(done), "rejected": []})
+        emit(settings, {**asdict(done), "remarks": list(remarks), "rejected": []})

@@ -62,6 +62,11 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     )
     if made.not_probed:
         click.echo(f"{made.not_probed} were not asked about at the server; raise --probe.")
+    if made.due_earlier:
+        click.echo(
+            f"{made.due_earlier} threads fall due earlier than by their first sight, after what an "
+            "import or a source reported since the last sweep."
+        )
     if made.undrained:
         click.echo(f"{made.undrained} registrations wait in the inbox; a sweep takes them in.")
     for said in made.sources_down.values():

@@ -59,6 +59,8 @@ class Ended:
             **asdict(done.done),
             "refused": done.refused,
             "vanished": done.vanished,
+            "odd_times": done.odd_times,
+            "remarks": list(done.remarks),
             "watermark": done.watermark,
             "seconds": round(done.seconds, 3),
         }
@@ -204,6 +206,7 @@ def _attempt(registry: Registry, source: Source, context: Context, metrics: Metr
     except (AccessError, ConfigError, LimitError) as error:
         return Ended(source.name, error=error)
     counts = {**asdict(done.done), "refused": done.refused, "vanished": done.vanished}
+    del counts["due_earlier"]  # of the updated ones
     for result, number in counts.items():
         metrics.source_rows.labels(source.name, result).inc(number)
     return Ended(source.name, done)
@@ -221,9 +224,19 @@ def _tell(ended: Ended) -> None:
     if done.refused:
         said = f"{done.refused} rows were refused, such as {done.refusals[0]}"
         log.warning("source %s: %s", ended.source, said, extra={"source": ended.source})
+    if done.odd_times:
+        said = (
+            f"{done.odd_times} rows name a time not taken as it was said, such as {done.remarks[0]}"
+        )
+        log.warning("source %s: %s", ended.source, said, extra={"source": ended.source})
+    if done.done.due_earlier:
+        said = f"{done.done.due_earlier} threads fall due earlier than their first sight had it"
+        log.warning("source %s: %s", ended.source, said, extra={"source": ended.source})
 
 
 def _show(settings: Settings, ended: Sequence[Ended], *, dry_run: bool) -> None:
+    from janitor.cli.importing import show_earlier
+
     if settings.wants_table:
         rows = [one.row() for one in ended]
         title = "What a sync would do (nothing was written)" if dry_run else "Sources"
@@ -235,6 +248,8 @@ def _show(settings: Settings, ended: Sequence[Ended], *, dry_run: bool) -> None:
             click.echo(f"janitor: {plain(one.error)}", err=True)
         elif one.done is not None:
             _complain(one.done)
+            if settings.wants_table:
+                show_earlier(one.done.done.due_earlier)
 
 
 def _complain(done: Synced) -> None:
@@ -242,6 +257,11 @@ def _complain(done: Synced) -> None:
         click.echo(f"janitor: source {done.source}: {plain(line)}", err=True)
     if done.refused > SHOWN:
         click.echo(f"janitor: … {done.refused} rows were refused in all", err=True)
+    for line in done.remarks:
+        click.echo(f"janitor: source {done.source}: {plain(line)}", err=True)
+    if done.odd_times:
+        said = f"{done.odd_times} rows name a time that is not taken as it was said"
+        click.echo(f"janitor: source {done.source}: {said}", err=True)
 
 
 def _cell(value: object) -> str:

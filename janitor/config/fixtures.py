@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,35 +24,35 @@ from janitor.config.policy_forms import KindField
 from janitor.config.problems import Problem, refusals_of, refused, shape_problems
 from janitor.errors import Place
 from janitor.model import Copy, Hold, Key, Reason, State, Thread
+from janitor.times import FOREVER, known, parse, until
 
-FOREVER = datetime.max.replace(tzinfo=UTC)
 COPIED = frozenset({State.ARCHIVED, State.SOFT_DELETED})
 
 
 def _time(value: object) -> datetime:
-    if isinstance(value, str):
-        value = _from_text(value)
-    if isinstance(value, datetime):
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, date):
-        return datetime.combine(value, time(), UTC)
+    try:
+        if isinstance(value, str | date):
+            return parse(value)
+    except ValueError:
+        pass
     raise ValueError("write a time, for example 2026-01-31T00:00:00Z")
 
 
-def _from_text(value: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError("write a time, for example 2026-01-31T00:00:00Z") from None
+def _reported(value: object) -> datetime | None:
+    """A time as a registration takes it: one that was never set is unknown."""
+    return None if value is None else known(_time(value))
 
 
-def _time_or_forever(value: object) -> datetime:
-    return FOREVER if value == "forever" else _time(value)
+def _end(value: object) -> datetime | None:
+    if value is None or value == "forever":
+        return None if value is None else FOREVER
+    return until(_time(value))
 
 
-_TIME_SCHEMA = {"type": "string"}
-Time = Annotated[datetime, BeforeValidator(_time), WithJsonSchema(_TIME_SCHEMA)]
-TimeOrForever = Annotated[datetime, BeforeValidator(_time_or_forever), WithJsonSchema(_TIME_SCHEMA)]
+_TIME_SCHEMA = WithJsonSchema({"type": "string"})
+Time = Annotated[datetime, BeforeValidator(_time), _TIME_SCHEMA]
+ReportedTime = Annotated[datetime | None, BeforeValidator(_reported), _TIME_SCHEMA]
+EndTime = Annotated[datetime | None, BeforeValidator(_end), _TIME_SCHEMA]
 MetadataForm = dict[MetadataKey, MetadataText]
 
 
@@ -62,13 +62,13 @@ class ThreadForm(Form):
     id: Annotated[str, Field(min_length=1)] = "t"
     kind: KindField
     project: str = "main"
-    created_at: Time | None = None
-    last_active_at: Time | None = None
+    created_at: ReportedTime = None
+    last_active_at: ReportedTime = None
     items: Annotated[int, Field(ge=0)] | None = None
     metadata: MetadataForm | None = None
     state: Annotated[State, Field(strict=False)] = State.ACTIVE
     soft_deleted_at: Time | None = None
-    keep_until: TimeOrForever | None = None
+    keep_until: EndTime = None
     source: str | None = None
     vanished_at: Time | None = None
 

@@ -12,7 +12,7 @@ from janitor.config.durations import format_duration
 from janitor.config.fields import is_loopback
 from janitor.config.problems import Problem
 from janitor.config.service_forms import ScheduleForm, ServiceForm
-from janitor.model import EPOCH
+from janitor.times import EPOCH
 
 TOKENS_PER_NAME = 2
 TIMES_COMPARED = 100

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from janitor.config.durations import parse_duration
 from janitor.config.fields import Duration, Form, Name, SecretForm, branch
-from janitor.model import EPOCH
+from janitor.times import EPOCH
 
 ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from janitor.errors import RefusedError
+from janitor.times import of_second
 
 Body = dict[str, Any]
-
-LAST_SECOND = 253_402_300_799  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class Page:
 
 
 def check_container(body: Body, object: str, id: str, subject: str) -> None:
-    """The answer is this very container, and dated."""
+    """The answer is this very container, and says when it was created."""
     if body.get("object") != object or body.get("id") != id:
         raise RefusedError(f"{subject}: the server answered something else; kept")
     read_moment(body, "created_at", subject)
@@ -35,12 +34,15 @@ def check_deleted(body: Body, id: str, subject: str) -> None:
         raise RefusedError(f"{subject}: the server did not say that it deleted it; taken as kept")
 
 
-def read_moment(body: Body, field: str, subject: str) -> datetime:
-    """A time in whole Unix seconds, after 1970 and before the year 10000."""
+def read_moment(body: Body, field: str, subject: str) -> datetime | None:
+    """A time in whole Unix seconds; `None` where it was never set, as a 0 says."""
     value = body.get(field)
-    if type(value) is not int or not 0 < value <= LAST_SECOND:
-        raise RefusedError(f"{subject}: {field} is not a time in Unix seconds; kept")
-    return datetime.fromtimestamp(value, UTC)
+    try:
+        if type(value) is int:
+            return of_second(value)
+    except ValueError:
+        pass
+    raise RefusedError(f"{subject}: {field} is not a time in Unix seconds; kept")
 
 
 def read_page(body: Body, subject: str) -> Page:

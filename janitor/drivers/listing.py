@@ -18,10 +18,10 @@ NO_SUCH_PLACE = frozenset({400, 404})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A container that a list names, and when the server says that it was created."""
+    """A container that a list names, and when it was created (`None`: the server does not know)."""
 
     id: str
-    created_at: datetime
+    created_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,11 @@ class Driver(ContainerDriver):
 
     async def _activity(self, seen: Seen) -> Activity:
         runs = await self._page(seen.id, RUNS, {"order": "desc", "limit": PAGE})
-        dated = [seen.container, *runs.items, *([seen.newest] if seen.newest else [])]
+        inside = [*runs.items, *([seen.newest] if seen.newest else [])]
+        subject = self._subject(seen.id)
+        dates = [read_moment(body, "created_at", subject) for body in inside or [seen.container]]
         return Activity(
-            max(read_moment(body, "created_at", self._subject(seen.id)) for body in dated),
+            # One that is not dated may be the latest: then nobody knows.
+            max((at for at in dates if at is not None), default=None) if all(dates) else None,
             busy=any(run.get("status") not in ENDED for run in runs.items),
         )

@@ -12,9 +12,11 @@ from janitor.model import Probe
 class Sightings:
     """Where a thread's activity is known from; `None` means never.
 
-    `reported_at` comes from the application, `upstream_at` from the API. `baseline_at` is the
-    first look at the newest item, `changed_at` the last look that found a different one.
-    `alive_at`, the last look that found the thread at all, dates nothing and tells no two apart.
+    `reported_at` comes from whoever registered the thread or from an operator, `upstream_at` from
+    the API. `baseline_at` is the first look at the newest item, `changed_at` the last look that
+    found a different one. `touched_at` is the latest that an application said of a thread which
+    was registered before: it adds to what is known and replaces nothing. `alive_at`, the last look
+    that found the thread at all, dates nothing and tells no two apart.
     """
 
     reported_at: datetime | None = None
@@ -23,6 +25,7 @@ class Sightings:
     changed_at: datetime | None = None
     newest_item: str | None = None
     alive_at: datetime | None = field(default=None, compare=False)
+    touched_at: datetime | None = None
 
 
 def last_activity(
@@ -30,8 +33,8 @@ def last_activity(
 ) -> datetime | None:
     """The latest known activity, or `None` where nobody ever dated the thread.
 
-    The baseline dates a thread only where neither the application nor the API nor a later change
-    does; a creation time alone dates nothing, since it says nothing of what came after.
+    The baseline dates a thread only where neither a report nor the API nor a later change does. A
+    creation time or a touch alone dates nothing: neither says what came before the first look.
     """
     reported = seen.reported_at if trust_reported else None
     said = [at for at in (reported, seen.upstream_at, seen.changed_at) if at is not None]
@@ -39,7 +42,8 @@ def last_activity(
         said = [seen.baseline_at]
     if not said:
         return None
-    return max(said if created_at is None else [*said, created_at])
+    more = (created_at, seen.touched_at if trust_reported else None)
+    return max(said + [at for at in more if at is not None])
 
 
 def observe(seen: Sightings, probe: Probe, now: datetime) -> Sightings:

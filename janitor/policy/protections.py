@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from janitor.model import Hold, Reason, Thread
@@ -11,6 +11,7 @@ from janitor.policy.matching import Match, Views, match_hold
 from janitor.policy.rulebook import Matched
 from janitor.policy.rules import KeepLast, Policy
 from janitor.policy.schedule import NEVER, after, is_marked, undated
+from janitor.times import parse
 
 Ranks = Mapping[str, int]
 KEEP_UNTIL = "janitor_keep_until"
@@ -129,10 +130,9 @@ def longer(one: str, other: str) -> str:
 
 def _time(text: str) -> datetime:
     try:
-        at = datetime.fromisoformat(text)
+        return parse(text)
     except ValueError:
         return NEVER
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def is_kept(last: KeepLast, thread: Thread, views: Views | None, rank: int | None) -> bool:

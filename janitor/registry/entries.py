@@ -12,6 +12,8 @@ from janitor.policy.activity import Sightings
 from janitor.policy.retention import Terms
 
 Note = Mapping[str, str | int]
+NAMED = 20
+"""How many odd rows of the inbox a drain names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Registration:
 
     `metadata=None` was never read, `{}` was read and is empty. `source` names the table of the
     application's own that it was read from, and `speaks_of` the metadata keys that it knows of
-    (`None`: all), so that others stay as they are.
+    (`None`: all), so that others stay as they are. `remarks` tell of times that are not taken as
+    they were said: never set, or kept for ever since they cannot be read.
     """
 
     key: Key
@@ -30,21 +33,28 @@ class Registration:
     metadata: Metadata | None = None
     source: str | None = None
     speaks_of: frozenset[str] | None = None
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registration did, counted by what was handed in."""
+    """What a registration did, counted by what was handed in.
+
+    `due_earlier` are the updated ones whose activity was known from a first sight alone, and is now
+    dated earlier: they fall due earlier.
+    """
 
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    due_earlier: int = 0
 
     def __add__(self, other: Registered) -> Registered:
         return Registered(
             self.added + other.added,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
+            self.due_earlier + other.due_earlier,
         )
 
 
@@ -54,9 +64,9 @@ class Notice:
 
     `event` is `register`, `touch` or `deleted`.
 
-    It may add a thread, report activity, keep it longer and add metadata; it never overwrites or
-    shortens. `deleted`, by the application, asks for a look at a known thread and is itself never
-    believed.
+    It may add a thread, report activity, keep it longer and add metadata; it never overwrites, and
+    never shortens what is known or was seen. `deleted`, by the application, asks for a
+    look at a known thread and is itself never believed.
     """
 
     project: str
@@ -72,15 +82,25 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a drain came by; `reason` is why the first of the `refused` ones was."""
+    """What a drain came by; `reason` is why the first of the `refused` ones was.
+
+    `odd_times` counts the rows with a time that is not taken as it was said, and `remarks` names
+    the first of them.
+    """
 
     judged: int = 0
     refused: int = 0
     reason: str | None = None
+    odd_times: int = 0
+    remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Drained) -> Drained:
         return Drained(
-            self.judged + other.judged, self.refused + other.refused, self.reason or other.reason
+            self.judged + other.judged,
+            self.refused + other.refused,
+            self.reason or other.reason,
+            self.odd_times + other.odd_times,
+            (self.remarks + other.remarks)[:NAMED],
         )
 
 
@@ -113,6 +133,8 @@ class Entry:
     """A thread with what the registry alone knows of it.
 
     `reported_before` is what the application said before, where its last word was not decided on.
+    `dated_before` is the activity that counted until an operator's report replaced a baseline by
+    an earlier one, where that was not decided on.
     """
 
     thread: Thread
@@ -129,6 +151,7 @@ class Entry:
     missing_since: datetime | None = None
     archive_keep_until: datetime | None = None
     reported_before: Metadata | None = None
+    dated_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

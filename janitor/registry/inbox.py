@@ -22,8 +22,8 @@ from sqlalchemy import (
 from janitor.errors import ConfigError
 from janitor.model import LIVE, Key
 from janitor.policy.screen import Screen
-from janitor.registry.entries import Drained, Notice, Registration
-from janitor.registry.notices import LONGEST, judge
+from janitor.registry.entries import NAMED, Drained, Notice, Registration
+from janitor.registry.notices import LONGEST, Gone, judge
 from janitor.registry.registration import Registering
 from janitor.registry.rows import Values
 from janitor.registry.store import BATCH, batches, write
@@ -94,21 +94,23 @@ class Inbox(Registering):
             rows = connection.execute(page).mappings().all()
             verdicts = [judge(dict(row)) for row in rows]
             refused = [verdict for verdict in verdicts if isinstance(verdict, str)]
-            self._take_in(connection, [v for v in verdicts if not isinstance(v, str)], now)
+            said = [verdict for verdict in verdicts if isinstance(verdict, Registration)]
+            self._take_in(connection, said, now)
+            self._bring_up(connection, [v.key for v in verdicts if isinstance(v, Gone)], now)
             if rows and self.screen.is_open:
                 connection.execute(_DRAINED, _marks(rows, verdicts, now))
             elif rows:
                 connection.execute(_DRAINED_AND_EMPTIED, _marks(rows, verdicts, now))
-        return Drained(len(rows), len(refused), next(iter(refused), None))
+        odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in said if one.remarks]
+        why = next(iter(refused), None)
+        return Drained(len(rows), len(refused), why, len(odd), tuple(odd[:NAMED]))
 
     def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
         # A mere report of activity must not bring a known thread up for review.
         touches = [(s.key, s.last_active_at) for s in said if _is_touch(s)]
         known = self._rows(connection, (key for key, _ in touches))
-        gone = [s.key for s in said if _is_gone(s)]
-        new = [s for s in said if not (_is_gone(s) or (_is_touch(s) and s.key in known))]
-        self._register(connection, new, now, overwrite=False)
-        self._bring_up(connection, gone, now)
+        new = [s for s in said if not (_is_touch(s) and s.key in known)]
+        self._register(connection, new, now, adds_only=True)
         self._touch(connection, [(key, at) for key, at in touches if key in known and at])
 
     def _bring_up(self, connection: Connection, keys: Sequence[Key], now: datetime) -> None:
@@ -119,16 +121,12 @@ class Inbox(Registering):
         write(connection, ("review_at",), [r | {"review_at": now} for r in living])
 
 
-def _is_gone(said: Registration) -> bool:
-    return said == Registration(said.key)
-
-
 def _is_touch(said: Registration) -> bool:
-    return not _is_gone(said) and said == Registration(said.key, last_active_at=said.last_active_at)
+    return said == Registration(said.key, last_active_at=said.last_active_at)
 
 
 def _marks(
-    rows: Sequence[RowMapping], verdicts: Sequence[Registration | str], now: datetime
+    rows: Sequence[RowMapping], verdicts: Sequence[Registration | Gone | str], now: datetime
 ) -> list[Values]:
     return [
         {

@@ -7,19 +7,18 @@ reads. Rows come as text therefore, and one that cannot be read is refused and h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
 import orjson
 
 from janitor.model import Key, Kind, Metadata
 from janitor.registry.entries import Registration
 from janitor.registry.registration import RefusedRegistration, check
+from janitor.times import Heard, heard, heard_until
 
 VERSION = 1
 DELETED = "deleted"
 EVENTS = ("register", "touch", DELETED)
-FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-NO_END = ("infinity", "forever")
 LONGEST: Mapping[str, int] = {
     "v": 10,
     "project": 200,
@@ -36,34 +35,41 @@ LONGEST: Mapping[str, int] = {
 Said = Mapping[str, str | None]
 
 
-def judge(row: Said) -> Registration | str:
-    """The registration that a row stands for, or why it cannot be believed; quotes no value.
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The application says that it deleted this container itself."""
 
-    `deleted` is a registration that says nothing at all.
-    """
+    key: Key
+
+
+def judge(row: Said) -> Registration | Gone | str:
+    """What a row stands for, or why it cannot be believed; quotes no value."""
     try:
         said = _read(row)
-        check(said)
+        check(Registration(said.key) if isinstance(said, Gone) else said)
     except RefusedRegistration as error:
         return str(error)
     return said
 
 
-def _read(row: Said) -> Registration:
+def _read(row: Said) -> Registration | Gone:
     for name, longest in LONGEST.items():
-        if len(row[name] or "") > longest:
+        if len(row[name] or "") > longest and name != "keep_until":  # what is unreadable keeps
             raise RefusedRegistration(f"{name} is longer than {longest} characters")
     if row["v"] != str(VERSION) or row["event"] not in EVENTS:
         raise RefusedRegistration("unknown version or event")
     key = Key(row["project"] or "", _kind(row["kind"]), row["id"] or "")
     if row["event"] == DELETED:
-        return Registration(key)
+        return Gone(key)
+    created, active = _time(row, "created_at"), _time(row, "at")
+    kept = heard_until("keep_until", row["keep_until"])
     return Registration(
         key,
-        created_at=_time(row, "created_at"),
-        last_active_at=_time(row, "at"),
-        keep_until=FOREVER if row["keep_until"] in NO_END else _time(row, "keep_until"),
+        created_at=created.at,
+        last_active_at=active.at,
+        keep_until=kept.at,
         metadata=_metadata(row["metadata"]),
+        remarks=tuple(one.remark for one in (created, active, kept) if one.remark),
     )
 
 
@@ -74,14 +80,11 @@ def _kind(named: str | None) -> Kind:
         raise RefusedRegistration("unknown kind") from None
 
 
-def _time(row: Said, name: str) -> datetime | None:
-    if (text := row[name]) is None:
-        return None
+def _time(row: Said, name: str) -> Heard:
     try:
-        at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise RefusedRegistration(f"{name} is no time between the years 1 and 9999") from None
+        return heard(name, row[name])
+    except ValueError as error:
+        raise RefusedRegistration(str(error)) from None
 
 
 def _metadata(text: str | None) -> Metadata | None:

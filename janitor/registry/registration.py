@@ -13,8 +13,8 @@ from janitor.catalogue import is_id
 from janitor.errors import ConfigError
 from janitor.model import Key, State
 from janitor.registry.entries import Registered, Registration
-from janitor.registry.merging import fresh, merged
-from janitor.registry.rows import SAID, Values
+from janitor.registry.merging import fresh, merged, touched
+from janitor.registry.rows import SAID, Values, later
 from janitor.registry.store import Store, batches, write
 from janitor.registry.tables import THREAD
 
@@ -24,14 +24,15 @@ VALUE_LENGTH = 512
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no engine stores them
 
 _REPORTED = (
-    *("created_at", "reported_at", "last_active_at", "keep_until", "review_at"),
+    *("created_at", "reported_at", "touched_at", "last_active_at", "dated_before"),
+    *("keep_until", "review_at"),
     *("reported", "reported_before", "source", "vanished_at"),
 )
 _NEW = (
     *("project", "kind", "id", "state", "source", "created_at", "reported_at", "last_active_at"),
     *("keep_until", "review_at", "reported"),
 )
-_TOUCHED = ("reported_at", "last_active_at")
+_TOUCHED = ("touched_at", "last_active_at")
 
 
 class RefusedRegistration(ConfigError):  # noqa: N818  the caller's own word for it
@@ -76,7 +77,8 @@ class Registering(Store):
     def register(self, registrations: Iterable[Registration], now: datetime) -> Registered:
         """Adds threads and what was newly said of known ones; saying it again changes nothing.
 
-        Times never move backwards, `None` clears nothing and tombstones stay dead. What is new or
+        This is an operator's word: it may replace a mere baseline by an earlier time. Otherwise
+        times never move backwards, `None` clears nothing and tombstones stay dead. What is new or
         changed is up for review at `now`. Written in transactions of 500; RefusedRegistration
         before anything of its batch is written.
         """
@@ -100,11 +102,11 @@ class Registering(Store):
                 check(said)
             with self._reading() as connection:
                 known = self._rows(connection, (said.key for said in batch), SAID, locked=False)
-            done += _after(known, map(self._screened, batch), overwrite=True)[1]
+            done += self._judged(known, map(self._screened, batch), adds_only=False)[1]
         return done
 
     def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
-        """Reports activity of known threads and changes nothing else; how many rows changed."""
+        """An application's report of activity of known threads; how many rows changed."""
         changed = 0
         for batch in batches(keys_at):
             with self._writing() as connection:
@@ -117,15 +119,29 @@ class Registering(Store):
         batch: Iterable[Registration],
         now: datetime,
         *,
-        overwrite: bool = True,
+        adds_only: bool = False,
     ) -> Registered:
         batch = [self._screened(said) for said in batch]
         known = self._rows(connection, (said.key for said in batch), SAID)
         self._fence_screen(connection)
-        rows, done = _after(known, batch, overwrite=overwrite)
-        changed = {key: row for key, row in rows.items() if row != known.get(key)}
+        changed, done = self._judged(known, batch, adds_only=adds_only)
         self._enter(connection, known, changed, now)
         return done
+
+    def _judged(
+        self, known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
+    ) -> tuple[dict[Key, Values], Registered]:
+        """The rows that a batch adds or changes, dated anew, and what it did to all."""
+        rows, done = _after(known, batch, adds_only=adds_only)
+        changed = {key: row for key, row in rows.items() if row != known.get(key)}
+        earlier = 0
+        for row in changed.values():
+            before = row["last_active_at"]
+            self._date(row)
+            if before is not None and row["last_active_at"] < before:
+                row["dated_before"] = later(row["dated_before"], before)
+                earlier += 1
+        return changed, replace(done, due_earlier=earlier)
 
     def _screened(self, said: Registration) -> Registration:
         if said.metadata is None or self.screen.is_open:
@@ -140,7 +156,6 @@ class Registering(Store):
         now: datetime,
     ) -> None:
         for row in changed.values():
-            self._date(row)
             row["review_at"] = now
         new = [_complete(row, now) for key, row in changed.items() if key not in known]
         if new:
@@ -157,8 +172,8 @@ class Registering(Store):
             row = rows.get(key)
             if row is None or row["state"] is State.DELETED:
                 continue
-            if row["reported_at"] is None or row["reported_at"] < at:
-                row["reported_at"] = at
+            if change := touched(row, at):
+                row |= change
                 self._date(row)
                 changed[key] = row
         write(connection, _TOUCHED, list(changed.values()))
@@ -166,13 +181,13 @@ class Registering(Store):
 
 
 def _after(
-    known: Mapping[Key, Values], batch: Iterable[Registration], *, overwrite: bool
+    known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
 ) -> tuple[dict[Key, Values], Registered]:
     """The rows after a batch, and what it did to them."""
     rows, done = dict(known), Registered()
     for said in batch:
         before = rows.get(said.key)
-        after = fresh(said) if before is None else merged(before, said, overwrite=overwrite)
+        after = fresh(said) if before is None else merged(before, said, adds_only=adds_only)
         rows[said.key] = after
         done += Registered(before is None, before not in (None, after), before == after)
     return rows, done

@@ -18,8 +18,8 @@ Values = dict[str, Any]
 FORGOTTEN: Values = dict.fromkeys(
     (
         *("reported", "upstream", "items", "newest_item", "last_error", "soft_deleted_at"),
-        *("reported_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
-        *("last_active_at", "review_at", "due_at", "missing_since"),
+        *("reported_at", "touched_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
+        *("last_active_at", "dated_before", "review_at", "due_at", "missing_since"),
         *("reported_before", "spared_until", "spared_by", "source", "vanished_at"),
     )
 )
@@ -34,7 +34,8 @@ SAID = tuple(
     for name in (
         *("project", "kind", "id", "state", "source", "vanished_at", "created_at", "reported_at"),
         *("upstream_at", "baseline_at", "changed_at", "newest_item", "alive_at", "keep_until"),
-        *("reported", "upstream", "reported_before"),
+        *("reported", "upstream", "reported_before", "touched_at", "last_active_at"),
+        "dated_before",
     )
 )
 """All that a registration changes or is judged by; most change nothing, and no more is read."""
@@ -60,6 +61,7 @@ def sightings_of(row: Values) -> Sightings:
         row["changed_at"],
         row["newest_item"],
         row["alive_at"],
+        row["touched_at"],
     )
 
 
@@ -81,6 +83,7 @@ def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
         missing_since=row["missing_since"],
         archive_keep_until=row["archive_keep_until"],
         reported_before=row["reported_before"],
+        dated_before=row["dated_before"],
     )
 
 
@@ -180,6 +183,8 @@ def _facts(row: Values, said: Settlement) -> Values:
         changes |= {"spared_until": said.spared_until, "spared_by": said.spared_by}
     if said.decided and said.reported == row["reported"]:
         changes["reported_before"] = None
+    if said.decided and said.sightings and said.sightings.reported_at == row["reported_at"]:
+        changes["dated_before"] = None
     if said.upstream is not None:
         changes["upstream"] = dict(said.upstream)
     if said.archive_terms is not None:
@@ -193,6 +198,7 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
     return {
         # The application may have reported activity since the row was read.
         "reported_at": later(row["reported_at"], seen.reported_at),
+        "touched_at": later(row["touched_at"], seen.touched_at),
         "upstream_at": seen.upstream_at,
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,

@@ -153,7 +153,12 @@ def _facts() -> Schema:
 
 def _counts() -> Schema:
     refused = {"type": "array", "items": _ref("Reason")}
-    return {"accepted": {"type": "integer", "minimum": 0}, "refused": refused}
+    remarks = {
+        "type": "array",
+        "items": _ref("Reason"),
+        "description": "Times that are taken as never set: before 1973, or after the year 9999.",
+    }
+    return {"accepted": {"type": "integer", "minimum": 0}, "refused": refused, "remarks": remarks}
 
 
 def _names() -> Schema:

@@ -57,20 +57,27 @@ class Threads:
         projects, now = tuple(sorted(self.projects())), self.now()
         notices: list[Notice] = []
         refused: list[Answer] = []
+        remarks: list[Answer] = []
         for index, row in enumerate(rows):
             try:
-                notices.append(notice_of(row, projects, now))
+                notice, odd = notice_of(row, projects, now)
+                notices.append(notice)
+                remarks += [{"index": index, "id": notice.id, "reason": said} for said in odd]
             except (AskedWrongError, RefusedRegistration, ValueError) as error:
                 refused.append({"index": index, "id": _id(row), "reason": str(error)})
-        answer = {"accepted": len(notices), "refused": refused}
+        answer: Answer = {"accepted": len(notices), "refused": refused}
+        if remarks:
+            answer["remarks"] = remarks
         if refused and not notices:
             raise AskedWrongError(refused[0]["reason"], more=answer)
         self.append(notices)
         return answer
 
 
-def notice_of(said: object, projects: tuple[str, ...], now: datetime) -> Notice:
-    """The notice that one thread of a request stands for.
+def notice_of(
+    said: object, projects: tuple[str, ...], now: datetime
+) -> tuple[Notice, tuple[str, ...]]:
+    """The notice that one thread of a request stands for, and remarks on times never set.
 
     Raises:
         AskedWrongError: A value is malformed or of an unknown name; says which.
@@ -82,8 +89,8 @@ def notice_of(said: object, projects: tuple[str, ...], now: datetime) -> Notice:
         raise AskedWrongError("at and last_active_at are one: say one of them")
     active_at = row["last_active_at"] if row["at"] is None else row["at"]
     told = {name: row[name] for name in (*PLACE, "created_at", "keep_until", "metadata")}
-    known = registration({**told, "last_active_at": active_at}, projects)
-    return Notice(
+    known = registration({**told, "last_active_at": active_at}, projects, strict=True)
+    notice = Notice(
         known.key.project,
         known.key.kind.value,
         known.key.id,
@@ -93,6 +100,7 @@ def notice_of(said: object, projects: tuple[str, ...], now: datetime) -> Notice:
         known.metadata,
         known.keep_until,
     )
+    return notice, known.remarks
 
 
 def _fields(said: object) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from janitor.catalogue import is_id, kind_of
@@ -14,12 +13,11 @@ from janitor.model import Key, Kind, Metadata
 from janitor.registry import RefusedRegistration, Registration, check
 from janitor.sources.forms import CsvRows, Row, json_rows, object_of
 from janitor.sources.lines import Place, lines
+from janitor.times import FOREVER, heard, heard_until
 
 COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "keep_until")
 KNOWN = frozenset((*COLUMNS, "metadata"))
 PREFIX = "metadata."
-FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-EARLIEST = 100_000_000  # epoch seconds in 1973: a smaller number is a year, a date or a mistake
 SHOWN = 64
 
 
@@ -127,8 +125,13 @@ def _is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(PREFIX)
 
 
-def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registration:
+def registration(
+    row: Mapping[str, Any], projects: tuple[str, ...], *, strict: bool = False
+) -> Registration:
     """One thread from named values.
+
+    A `keep_until` that cannot be read keeps for ever; `strict` refuses it, where whoever says it
+    is there to hear so.
 
     Raises:
         ValueError: A value is missing, malformed or of an unknown name; says which.
@@ -142,12 +145,17 @@ def registration(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registrat
     if not is_id(named):
         raise ValueError("the id must be 1 to 200 of A-Z a-z 0-9 . _ : -")
     key = Key(_project(row.get("project"), projects), _kind(row.get("kind"), named), named)
+    created, active = (heard(name, row.get(name)) for name in ("created_at", "last_active_at"))
+    kept = heard_until("keep_until", row.get("keep_until"))
+    if strict and kept.at == FOREVER and kept.remark is not None:
+        raise ValueError("keep_until: no time; write 2026-01-31T00:00:00Z or forever")
     said = Registration(
         key,
-        created_at=_time(row, "created_at"),
-        last_active_at=_time(row, "last_active_at"),
-        keep_until=FOREVER if row.get("keep_until") == "forever" else _time(row, "keep_until"),
+        created_at=created.at,
+        last_active_at=active.at,
+        keep_until=kept.at,
         metadata=_metadata(row),
+        remarks=tuple(one.remark for one in (created, active, kept) if one.remark),
     )
     check(said)
     return said
@@ -174,26 +182,6 @@ def _kind(named: object, id: str) -> Kind:
 
 def _quoted(named: object) -> str:
     return repr(str(named)[:SHOWN])
-
-
-def _time(row: Mapping[str, Any], name: str) -> datetime | None:
-    """ISO 8601 or epoch seconds, UTC where no zone is named."""
-    value = row.get(name)
-    if value is None or value == "":
-        return None
-    try:
-        return _parsed(str(value))
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(f"{name}: no time; write 2026-01-31T00:00:00Z or epoch seconds") from None
-
-
-def _parsed(text: str) -> datetime:
-    if text.replace(".", "", 1).isdigit():
-        if (seconds := float(text)) < EARLIEST:
-            raise ValueError(text)
-        return datetime.fromtimestamp(seconds, UTC)
-    at = datetime.fromisoformat(text)
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _metadata(row: Mapping[str, Any]) -> Metadata | None:

@@ -142,6 +142,8 @@ class Foreign:
 
     def _open(self, stack: ExitStack) -> tuple[datetime, Connection]:
         connection = stack.enter_context(self._engine.connect())
+        if connection.dialect.name == "postgresql":
+            _read_all_times(connection)
         for statement in _settings(connection, self._sql.timeout):
             connection.exec_driver_sql(statement)
         self._watch(connection)
@@ -238,6 +240,35 @@ def _arguments(url: URL) -> dict[str, Any]:
     # A pooler in between may serve each transaction by another session: nothing is prepared.
     said = {"connect_timeout": CONNECT_SECONDS, "application_name": "janitor sync"}
     return {"prepare_threshold": None, **{k: v for k, v in said.items() if k not in url.query}}
+
+
+def _read_all_times(connection: Connection) -> None:
+    """Have times beyond Python's calendar come as text; the driver would fail with their page."""
+    import psycopg  # noqa: PLC0415  an extra
+    from psycopg import abc, adapt, pq  # noqa: PLC0415
+
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, psycopg.Connection):
+        return
+
+    def lenient(inner: type[abc.Loader]) -> type[abc.Loader]:
+        class Lenient(adapt.Loader):
+            def __init__(self, oid: int, context: abc.AdaptContext | None = None) -> None:
+                super().__init__(oid, context)
+                self._inner = inner(oid, context)
+
+            def load(self, data: abc.Buffer) -> object:
+                try:
+                    return self._inner.load(data)
+                except psycopg.DataError:
+                    return bytes(data).decode()
+
+        return Lenient
+
+    for name in ("timestamptz", "timestamp", "date"):
+        oid = raw.adapters.types[name].oid
+        if (inner := raw.adapters.get_loader(oid, pq.Format.TEXT)) is not None:
+            raw.adapters.register_loader(oid, lenient(inner))
 
 
 def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ remembered in the page's own transaction. An import that goes on from there lose
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -17,13 +18,25 @@ from janitor.sources.marks import Mark, Tally
 from janitor.sources.rejects import Rejects
 
 PAGE = 1000
+NAMED = 20
+"""How many odd lines an import names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A line that was taken, but not with every time as it says."""
+
+    line: int
+    id: str
+    reason: str
 
 
 class Import:
     """One import of one file; without a registry it only judges the lines.
 
     `name` is what its place is remembered under; `None`: it is not, as of a pipe. `resumed` is
-    where it goes on, `anew` why it does not; `size` is the file's, where it is known.
+    where it goes on, `anew` why it does not; `size` is the file's, where it is known. `remarks`
+    names the first lines with a time that is not taken as it was said.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class Import:
         self.anew = anew
         self.size = size
         self.tally = resumed.tally if resumed else Tally()
+        self.remarks: list[Remark] = []
         self.line = resumed.line if resumed else 0
 
     @property
@@ -71,8 +85,14 @@ class Import:
     def _take(self, page: Sequence[tuple[Said, Place]], now: datetime) -> None:
         refused = [said for said, _ in page if isinstance(said, Rejected)]
         good = [said for said, _ in page if isinstance(said, Registration)]
+        odd = [
+            Remark(place.line, said.key.id, ", ".join(said.remarks))
+            for said, place in page
+            if isinstance(said, Registration) and said.remarks
+        ]
         self.rejects.add(refused)
-        seen, place = self.tally.seeing(len(page), len(refused)), page[-1][1]
+        self.remarks += odd[: NAMED - len(self.remarks)]
+        seen, place = self.tally.seeing(len(page), len(refused), len(odd)), page[-1][1]
         self.tally = seen.counting(self._enter(good, place, seen, now))
         self.line = place.line
 

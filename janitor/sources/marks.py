@@ -15,17 +15,28 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the rows read so far."""
+    """What became of the rows read so far.
+
+    `due_earlier` of them made a thread fall due earlier than its first sight did, and `odd_times`
+    name a time that is not taken as it was said.
+    """
 
     read: int = 0
     added: int = 0
     updated: int = 0
     unchanged: int = 0
     refused: int = 0
+    due_earlier: int = 0
+    odd_times: int = 0
 
-    def seeing(self, read: int, refused: int) -> Tally:
+    def seeing(self, read: int, refused: int, odd_times: int) -> Tally:
         """With so many more rows."""
-        return replace(self, read=self.read + read, refused=self.refused + refused)
+        return replace(
+            self,
+            read=self.read + read,
+            refused=self.refused + refused,
+            odd_times=self.odd_times + odd_times,
+        )
 
     def counting(self, done: Registered) -> Tally:
         """With what the registry did of them."""
@@ -34,6 +45,7 @@ class Tally:
             added=self.added + done.added,
             updated=self.updated + done.updated,
             unchanged=self.unchanged + done.unchanged,
+            due_earlier=self.due_earlier + done.due_earlier,
         )
 
 

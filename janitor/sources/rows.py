@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -14,7 +14,7 @@ from uuid import UUID
 from janitor.errors import ConfigError
 from janitor.registry import Registration
 from janitor.sources.files import COLUMNS, PREFIX, registration
-from janitor.sources.watermarks import mark_of
+from janitor.times import parse
 
 TIMES = ("created_at", "last_active_at", "keep_until")
 
@@ -65,20 +65,12 @@ def _value(name: str, value: object) -> object:
     if value is None:
         return None
     if name in TIMES:
-        return _time(value)
+        return value
     if name == "metadata":
         return _whole(value)
     if name == "user" or name.startswith(PREFIX):
         return text_of(name, value)
     return str(value.value if isinstance(value, Enum) else value)
-
-
-def _time(value: object) -> object:
-    """A number of seconds or milliseconds, and a database's own times, as ISO 8601."""
-    if isinstance(value, str):
-        return value
-    mark = mark_of(value)
-    return str(value) if mark is None else mark.at.isoformat()
 
 
 def _whole(value: object) -> object:
@@ -106,8 +98,7 @@ def text_of(name: str, value: object) -> str:
         case bool():
             return "true" if value else "false"
         case datetime():
-            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-            return aware.astimezone(UTC).isoformat()
+            return parse(value).isoformat()
         case Decimal():
             return format(value, "f")
         case int() | float() | UUID() | date():

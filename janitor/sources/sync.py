@@ -42,13 +42,19 @@ class Context:
 
 @dataclass(slots=True)
 class Synced:
-    """What a reading did, in rows; `refusals` names the first that could not be registered."""
+    """What a reading did, in rows; `refusals` names the first that could not be registered.
+
+    `odd_times` counts the rows with a time that is not taken as it was said; `remarks` names the
+    first.
+    """
 
     source: str
     read: int = 0
     done: Registered = field(default_factory=Registered)
     refused: int = 0
     refusals: list[str] = field(default_factory=list)
+    odd_times: int = 0
+    remarks: list[str] = field(default_factory=list)
     vanished: int = 0
     is_full: bool = False
     watermark: datetime | None = None
@@ -178,7 +184,13 @@ class _Pass:
             except (ValueError, RefusedRegistration) as error:
                 self._refuse(row["id"], number, str(error))
             else:
+                self._note(said)
                 yield replace(said, source=self._source.name)
+
+    def _note(self, said: Registration) -> None:
+        self._done.odd_times += bool(said.remarks)
+        if said.remarks and len(self._done.remarks) < NAMED:
+            self._done.remarks.append(f"{said.key.id}: {', '.join(said.remarks)}")
 
     def _refuse(self, id: object, number: int, why: str) -> None:
         self._done.refused += 1

@@ -11,18 +11,16 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 from janitor.errors import ConfigError
-from janitor.model import EPOCH
+from janitor.times import EPOCH, SMALLEST, UNITS, Unit, parse, unit_of
 
-Form = Literal["aware", "naive", "date", "text", "seconds", "milliseconds", "microseconds"]
+Form = Literal["aware", "naive", "date", "text"] | Unit
 
-SMALLEST = 100_000_000  # seconds in 1973: a smaller number is a sequence, not a time
 DAY = 24 * 60 * 60
-SCALES: Mapping[Form, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 TEXT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
     r"(?:(?P<separator>[ T])(?P<minute>\d\d:\d\d)(?P<second>:\d\d)?(?:[.,]\d+)?"
@@ -74,8 +72,8 @@ class Mark:
                 return early.date()
             case "text":
                 return self._text(early)
-            case form:
-                return math.floor((early - EPOCH).total_seconds()) * SCALES[form]
+            case unit:
+                return math.floor((early - EPOCH).total_seconds()) * UNITS[unit]
 
     def _text(self, at: datetime) -> str:
         # Text is compared from the left: fractions and zones of later rows only add to it.
@@ -90,10 +88,9 @@ def mark_of(value: object) -> Mark | None:
     """The time that a column's value spells; `None` where it spells none."""
     match value:
         case datetime():
-            layout = Layout("aware" if value.tzinfo else "naive")
-            return Mark(value.astimezone(UTC) if value.tzinfo else _utc(value), layout)
+            return Mark(parse(value), Layout("aware" if value.tzinfo else "naive"))
         case date():
-            return Mark(datetime.combine(value, time(), UTC), Layout("date", unit=DAY))
+            return Mark(parse(value), Layout("date", unit=DAY))
         case int() | float() | Decimal() if not isinstance(value, bool):
             return _of_number(value)
         case str():
@@ -102,32 +99,30 @@ def mark_of(value: object) -> Mark | None:
             return None
 
 
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC)
-
-
 def _of_number(value: float | Decimal) -> Mark | None:
     if not math.isfinite(value) or value < SMALLEST:
-        return None
-    for form, scale in SCALES.items():
-        if value < SMALLEST * 1000 * scale:
-            micros = int(value * (1_000_000 // scale))
-            return Mark(EPOCH + timedelta(microseconds=micros), Layout(form))
-    return None
+        return None  # a sequence, not a time
+    unit = unit_of(value)
+    return None if unit is None else Mark(parse(value), Layout(unit))
 
 
 def _of_text(value: str) -> Mark | None:
     if (found := TEXT.fullmatch(value)) is None:
         return None
     try:
-        at = datetime.fromisoformat(value.replace(",", ".").replace(" ", "T", 1).replace(" ", ""))
+        at = parse(value)
     except ValueError:
         return None
-    offset = at.utcoffset() or timedelta()
     unit = 1 if found["second"] else 60 if found["separator"] else DAY
-    minutes = int(offset.total_seconds()) // 60
-    layout = Layout("text", found["separator"] or "", minutes, unit)
-    return Mark(_utc(at) - offset, layout)
+    layout = Layout("text", found["separator"] or "", _minutes(found["zone"] or ""), unit)
+    return Mark(at, layout)
+
+
+def _minutes(zone: str) -> int:
+    """How many minutes a zone that was read is ahead of UTC."""
+    digits = zone[1:].replace(":", "")
+    ahead = int(digits[:2] or 0) * 60 + int(digits[2:] or 0)
+    return -ahead if zone.startswith("-") else ahead
 
 
 def start_of(known: Mark, clock: datetime, overlap: timedelta) -> object:

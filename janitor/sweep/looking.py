@@ -54,7 +54,8 @@ class Looking:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """A later look, to which the items seen by `review` are known, recorded or not."""
-        seen = replace(review.sightings, reported_at=entry.sightings.reported_at)
+        said = entry.sightings
+        seen = replace(review.sightings, reported_at=said.reported_at, touched_at=said.touched_at)
         now = self.parts.clock()
         again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
         return replace(again, entry=entry)

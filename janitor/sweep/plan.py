@@ -79,7 +79,8 @@ class Plan:
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
     sources that failed when they were last read, with what to do; a plan reads none. `pruned` is
     what would become of the archive's copies past their date. `signature` is the registry's, over
-    the digest and the time.
+    the digest and the time. `due_earlier` counts the threads that fall due earlier since an import
+    or a source replaced the date of their first sight.
     """
 
     registry: str
@@ -98,6 +99,7 @@ class Plan:
     sources_down: Mapping[str, str] = field(default_factory=dict)
     pruned: Pruned = field(default_factory=Pruned)
     signature: str = ""
+    due_earlier: int = 0
 
     @property
     def digest(self) -> str:
@@ -127,6 +129,7 @@ class Plan:
             "sources_down": dict(self.sources_down),
             "pruned": self.pruned.foreseen,
             "archive_copies": self.pruned.document(),
+            "due_earlier": self.due_earlier,
         }
 
     def approval(self) -> dict[str, Any]:
@@ -177,7 +180,17 @@ def _on_facts(made: Plan, reviewer: Reviewer, entry: Entry, now: datetime) -> Re
         return None
     review = reviewer.on_facts(entry, now)
     made.backlog.add(review)
+    made.due_earlier += _falls_due_earlier(reviewer, review, now)
     return review
+
+
+def _falls_due_earlier(reviewer: Reviewer, review: Review, now: datetime) -> bool:
+    """Whether an operator's report made a thread fall due earlier, and nobody decided on it yet."""
+    before, due_at = review.entry.dated_before, review.decision.due_at
+    if before is None or due_at is None:
+        return False
+    then = reviewer.decide(replace(review.thread, last_active_at=before), now).due_at
+    return then is None or due_at < then
 
 
 async def _probe(

@@ -209,11 +209,12 @@ class Reviewer:
         old = entry.thread
         sightings = observe(entry.sightings, probe, now)
         trusted = self._parts.projects[old.key.project].trust_reported
+        created_at = probe.created_at or old.created_at
         thread = replace(
             old,
             state=State.ACTIVE if old.state is State.MISSING else old.state,
-            created_at=probe.created_at,
-            last_active_at=last_activity(probe.created_at, sightings, trust_reported=trusted),
+            created_at=created_at,
+            last_active_at=last_activity(created_at, sightings, trust_reported=trusted),
             newest_item=probe.newest_item,
             upstream=probe.metadata,
             copy_is_current=_is_current(old, probe),

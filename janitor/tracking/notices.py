@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from janitor.catalogue import is_id
 from janitor.model import Kind
+from janitor.times import known, parse
 from janitor.tracking.tags import clean
 
 VERSION = 1
@@ -66,7 +67,7 @@ def notice_of(line: bytes) -> Notice | None:
             project=said["project"],
             kind=Kind(said["kind"]),
             id=said["id"],
-            at=datetime.fromisoformat(said["at"]),
+            at=parse(said["at"]),
             event=Event(said["event"]),
             created_at=_time(said["created_at"]),
             metadata=said["metadata"],
@@ -76,14 +77,13 @@ def notice_of(line: bytes) -> Notice | None:
         return None
 
 
-def _time(said: str | None) -> datetime | None:
-    return None if said is None else datetime.fromisoformat(said)
+def _time(said: object) -> datetime | None:
+    return None if said is None else known(parse(said))
 
 
 def _is_sound(notice: Notice) -> bool:
     """Whether it may go to a database: an odd one must not hold up those behind it."""
-    times = [at for at in (notice.at, notice.created_at) if at is not None]
-    if any(at.tzinfo is None for at in times) or not is_id(notice.id) or not is_id(notice.project):
+    if not is_id(notice.id) or not is_id(notice.project):
         return False
     said = notice.metadata
     return said is None or (isinstance(said, dict) and clean(said) == (said, 0))

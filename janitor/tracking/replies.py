@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from janitor.catalogue import is_id
 from janitor.model import Kind
+from janitor.times import known, parse
 from janitor.tracking.calls import Act, Call
 
 LOOKED_AT = 1 << 20
@@ -68,11 +69,9 @@ def _named(id: object, created_at: object = None) -> Found | None:
 
 
 def _time(said: object) -> datetime | None:
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        return None
     try:
-        return datetime.fromtimestamp(said, UTC)
-    except (ValueError, OverflowError, OSError):
+        return known(parse(said)) if isinstance(said, int | float) else None
+    except ValueError:
         return None
 
 

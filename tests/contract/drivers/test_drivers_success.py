@@ -59,6 +59,23 @@ def test_an_empty_container_has_no_newest_item_and_is_as_old_as_itself(kind: Kin
     assert said.last_active_at == (at(CREATED) if CATALOGUE[kind].has_activity else None)
 
 
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("second", [0, -62135596800, 1, 94_694_399])
+def test_a_time_that_the_server_never_set_is_unknown(kind: Kind, second: int) -> None:
+    server = Server(kind)
+    assert server.container is not None
+    server.container |= {"created_at": second, "last_active_at": second}
+    server.items[-1]["created_at"] = second
+    said = probed(server)
+    assert (said.created_at, said.last_active_at) == (None, None)
+
+
+def test_a_thread_is_as_active_as_its_newest_message_or_nobody_knows() -> None:
+    server = Server(Kind.THREAD)
+    server.lists["runs"] = [thing("run_1", 0, status="completed")]
+    assert probed(server).last_active_at is None
+
+
 def test_a_run_is_activity_of_a_thread() -> None:
     server = Server(Kind.THREAD)
     server.lists["runs"] = [thing("run_1", CREATED + 900, status="completed")]

@@ -118,8 +118,6 @@ REFUSED = {
     "no time": ('{"id": "conv_1", "created_at": "soon"}', "created_at: no time"),
     "a year": ('{"id": "conv_1", "created_at": 2026}', "created_at: no time"),
     "a compact date": ('{"id": "conv_1", "created_at": "20260131"}', "created_at: no time"),
-    "a null of old": ('{"id": "conv_1", "created_at": 0}', "created_at: no time"),
-    "milliseconds": ('{"id": "conv_1", "created_at": 1767225600000}', "created_at: no time"),
     "metadata numbers": ('{"id": "conv_1", "metadata": {"n": 1}}', "must be strings"),
     "metadata list": ('{"id": "conv_1", "metadata": ["a"]}', "metadata: not a JSON object"),
     "metadata NUL": ('{"id": "conv_1", "metadata": {"n": "a\\u0000b"}}', "metadata 'n' must be"),

@@ -54,7 +54,15 @@ DOCUMENTS = {
     "sweep": {"schema"} | REPORT,
     "validate": {"schema", "file", "summary", "policies", "warnings"},
     "test tests.yaml": {"schema", "failed", "tests"},
-    "import --id conv_1": {"schema", "added", "updated", "unchanged", "rejected"},
+    "import --id conv_1": {
+        "schema",
+        "added",
+        "updated",
+        "unchanged",
+        "due_earlier",
+        "remarks",
+        "rejected",
+    },
     "init new.yaml": {"schema", "path"},
 }
 LINES = {
@@ -63,7 +71,7 @@ LINES = {
     "runs": RUN,
     "sweep": REPORT,
     "test tests.yaml": {"name", "place", "passed", "differences"},
-    "import --id conv_1": {"added", "updated", "unchanged", "rejected"},
+    "import --id conv_1": {"added", "updated", "unchanged", "due_earlier", "remarks", "rejected"},
 }
 
 

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from janitor.config import parse
-from janitor.config.fixtures import FOREVER, Fixture, load_fixtures
+from janitor.config.fixtures import Fixture, load_fixtures
 from janitor.config.trials import Difference, try_out
 from janitor.errors import ConfigError
 from janitor.model import Kind, State
+from janitor.times import FOREVER
 
 POLICIES = parse(
     {

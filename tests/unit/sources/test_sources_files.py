@@ -122,7 +122,6 @@ def test_no_value_of_a_field_breaks_the_reader(value: object) -> None:
         ({"id": "conv_1", "created_at": True}, "created_at: no time"),
         ({"id": "conv_1", "created_at": 2026}, "created_at: no time"),
         ({"id": "conv_1", "created_at": "20260131"}, "created_at: no time"),
-        ({"id": "conv_1", "created_at": 1767225600000}, "created_at: no time"),
         ({"id": "conv_1", "metadata": {"a": 1}}, "strings"),
         ({"id": "conv_1", "metadata": ["a"]}, "metadata"),
         ({"id": "conv_1", "metadata": {"a": "x" * 513}}, "512"),

@@ -11,6 +11,7 @@ import pytest
 
 from janitor.model import Key, Kind
 from janitor.sources.rows import reported, text_of
+from janitor.times import FOREVER
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = UUID("0190a1b2-0000-7000-8000-000000000001")
@@ -43,11 +44,42 @@ def test_a_date_is_its_midnight() -> None:
     assert of(created_at=date(2026, 3, 1)).created_at == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("name", ["created_at", "last_active_at", "keep_until"])
-@pytest.mark.parametrize("value", [True, 12, b"x", "soon", float("nan")])
+NO_TIMES = [True, 12, b"x", "soon", float("nan")]
+
+
+@pytest.mark.parametrize("name", ["created_at", "last_active_at"])
+@pytest.mark.parametrize("value", NO_TIMES)
 def test_what_is_no_time_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         of(**{name: value})
+
+
+@pytest.mark.parametrize("value", [*NO_TIMES, 20271231, "31.12.2027"])
+def test_an_end_of_keeping_that_cannot_be_read_keeps(value: object) -> None:
+    said = of(keep_until=value)
+    assert said.keep_until == FOREVER
+    assert said.remarks == ("keep_until cannot be read: kept for ever",)
+
+
+@pytest.mark.parametrize("name", ["created_at", "last_active_at"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(1, 1, 1),  # noqa: DTZ001
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=2))),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        date(1900, 1, 1),
+        0,
+        Decimal(-62135596800),
+        "0000-00-00 00:00:00",
+        "infinity",
+    ],
+)
+def test_a_time_that_was_never_set_is_not_said_and_is_named(name: str, value: object) -> None:
+    said = of(**{name: value})
+    assert getattr(said, name) is None
+    assert len(said.remarks) == 1
+    assert name in said.remarks[0]
 
 
 def test_ids_may_be_of_other_types() -> None:

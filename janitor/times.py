@@ -1,0 +1,184 @@
+"""How a time enters, whoever says it and however it is spelled. Pure.
+
+One parser, one floor and one ceiling serve imports, the inbox, HTTP, sources and the answers of
+servers. What lies outside the two was never set: databases and languages fill a time that nobody
+set with the year 1, the epoch or infinity, and such a time must not read as old.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FLOOR = datetime(1973, 1, 1, tzinfo=UTC)
+CEILING = datetime.max.replace(tzinfo=UTC)
+LOWEST = datetime.min.replace(tzinfo=UTC)
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""How `keep_until` says that it never ends."""
+
+FIRST_SECOND = int((FLOOR - EPOCH).total_seconds())
+SMALLEST = 100_000_000  # of seconds: a smaller number is a year, a date, a sequence or a mistake
+LAST_SECOND = 253_402_300_799  # the end of the year 9999
+Unit = Literal["seconds", "milliseconds", "microseconds"]
+UNITS: Mapping[Unit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_TEXT = re.compile(
+    r"(?P<year>[+-]?\d{4,6})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
+    r" ?(?P<zone>[Zz]|UTC|GMT|(?P<east>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d)(?::?\d\d)?)?)?"
+    r"(?: UTC| GMT)?)?(?P<before_christ> BC)?",
+)
+_LAST_YEAR = 9999
+
+
+def parse(value: object) -> datetime:
+    """A time in UTC: what lies beyond the calendar's ends is `LOWEST` or `CEILING`.
+
+    Read are ISO 8601 with a `T` or a blank and any spelling of the offset (UTC where there is
+    none), dates, epoch seconds, milliseconds and microseconds, `infinity`, and a database's own
+    values.
+
+    Raises:
+        ValueError: It is no time.
+    """
+    match value:
+        case datetime():
+            return _in_utc(value.replace(tzinfo=None), value.utcoffset() or timedelta())
+        case date():
+            return datetime.combine(value, time(), UTC)
+        case int() | float() | Decimal() if not isinstance(value, bool):
+            return _of_number(value)
+        case str():
+            return _of_text(value.strip())
+        case _:
+            raise ValueError("not a time")
+
+
+def is_set(at: datetime) -> bool:
+    """Whether a time that was read is one that somebody meant."""
+    return FLOOR <= at < CEILING
+
+
+def known(at: datetime) -> datetime | None:
+    """A time that was read; `None` where it was never set."""
+    return at if is_set(at) else None
+
+
+def until(at: datetime) -> datetime | None:
+    """The end of a protection: for ever above the ceiling, `None` where it was never set."""
+    return min(at, FOREVER) if at >= FLOOR else None
+
+
+def of_second(seconds: int) -> datetime | None:
+    """A server's time in whole Unix seconds; `None` where it was never set.
+
+    Raises:
+        ValueError: It lies beyond the year 9999.
+    """
+    if seconds > LAST_SECOND:
+        raise ValueError(f"{seconds} is beyond the year 9999")
+    return datetime.fromtimestamp(seconds, UTC) if seconds >= FIRST_SECOND else None
+
+
+def unit_of(number: float | Decimal) -> Unit | None:
+    """What a number since the epoch counts; `None` beyond the year 9999 in each unit.
+
+    A number that fits as seconds is seconds: the later of two readings never makes old.
+    """
+    return next((unit for unit, scale in UNITS.items() if number <= LAST_SECOND * scale), None)
+
+
+def _of_number(number: float | Decimal) -> datetime:
+    if Decimal(number).is_nan():
+        raise ValueError("not a time")
+    if number <= 0:
+        return LOWEST
+    if number < SMALLEST:
+        raise ValueError("too small for seconds since 1970")
+    if (unit := unit_of(number)) is None:
+        return CEILING
+    return EPOCH + timedelta(microseconds=math.floor(number * (1_000_000 // UNITS[unit])))
+
+
+def _of_text(text: str) -> datetime:
+    if _INFINITE.fullmatch(text):
+        return LOWEST if text.startswith("-") else CEILING
+    if _NUMBER.fullmatch(text):
+        return _of_number(Decimal(text))
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        at = datetime.fromisoformat(text)  # compact forms and weeks
+        return _in_utc(at.replace(tzinfo=None), at.utcoffset() or timedelta())
+    year = int(found["year"])
+    if year <= 0 or found["before_christ"]:
+        return LOWEST
+    if year > _LAST_YEAR:
+        return CEILING
+    day = date(year, int(found["month"]), int(found["day"]))
+    hour, minute, second = (int(found[name] or 0) for name in ("hour", "minute", "second"))
+    fraction = int(f"{found['fraction'] or 0:0<6}"[:6])
+    local = datetime.combine(day, time(hour, minute, second, fraction))
+    return _in_utc(local, _offset(found))
+
+
+def _offset(found: re.Match[str]) -> timedelta:
+    if found["east"] is None:
+        return timedelta()
+    hours, minutes = int(found["hours"]), int(found["minutes"] or 0)
+    if hours >= 24 or minutes >= 60:  # noqa: PLR2004  of a day, of an hour
+        raise ValueError("no offset")
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return ahead if found["east"] == "+" else -ahead
+
+
+def _in_utc(local: datetime, offset: timedelta) -> datetime:
+    try:
+        return (local - offset).replace(tzinfo=UTC)
+    except OverflowError:
+        return LOWEST if offset > timedelta() else CEILING
+
+
+class Heard(NamedTuple):
+    """What a word about a time comes to, and the remark where that is not what it says."""
+
+    at: datetime | None = None
+    remark: str | None = None
+
+
+def heard(name: str, value: object) -> Heard:
+    """When something happened, as somebody says; an absent or empty value says nothing.
+
+    Raises:
+        ValueError: It is no time; names the field, never the value.
+    """
+    if value is None or value == "":
+        return Heard()
+    try:
+        at = parse(value)
+    except ValueError:
+        raise ValueError(f"{name}: no time; write 2026-01-31T00:00:00Z or epoch seconds") from None
+    if is_set(at):
+        return Heard(at)
+    where = "before 1973" if at < FLOOR else "after the year 9999"
+    return Heard(None, f"{name} lies {where}: taken as never set")
+
+
+def heard_until(name: str, value: object) -> Heard:
+    """Until when to keep something, as somebody says; what cannot be read keeps for ever."""
+    if value is None or value == "":
+        return Heard()
+    if value == "forever":
+        return Heard(FOREVER)
+    try:
+        at = parse(value)
+    except ValueError:
+        return Heard(FOREVER, f"{name} cannot be read: kept for ever")
+    end = until(at)
+    return Heard(end, None if end else f"{name} lies before 1973: taken as never set")
