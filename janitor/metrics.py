@@ -70,6 +70,12 @@ class Metrics:
             ["policy"],
             registry=r,
         )
+        self.failing = Gauge(
+            "janitor_failing_threads",
+            "Due and not done by the last sweep, since the last attempt failed.",
+            ["project"],
+            registry=r,
+        )
         self.unmatched = Gauge(
             "janitor_unmatched_threads",
             "Looked at by the last sweep and matched by no policy: kept.",

@@ -15,6 +15,7 @@ import click
 from janitor.errors import ConfigError
 
 WIDTH = 180  # of tables that no terminal bounds
+WHOLE = frozenset({"id", "key"})  # columns that a person copies from: never folded
 OUTPUTS = ("table", "json", "jsonl")
 DEFAULT_CONFIGS = (Path("config/janitor.yaml"), Path("/etc/janitor/janitor.yaml"))
 
@@ -91,7 +92,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
     grid = Table(box=None, pad_edge=False)
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         grid.add_row(*(Text(plain(cell)) for cell in row))
     console = Console(width=None if is_terminal(sys.stdout) else WIDTH, highlight=False)

@@ -11,7 +11,7 @@ import click
 
 from janitor.cli.context import Settings, emit, plain, table
 from janitor.cli.looking import cell, opened, row_of
-from janitor.cli.showing import now, pause_document
+from janitor.cli.showing import moment, now, pause_document
 from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ def _until(at: datetime) -> datetime | str:
 def _show(document: Mapping[str, Any]) -> None:
     facts = {name: value for name, value in document.items() if name not in APART}
     table("What is known", ("fact", "value"), [(n, cell(v)) for n, v in facts.items()])
+    if document["attempts"]:
+        _failure(document)
     decision = document["decision"].items()
     table("\nWhat is decided now", ("", ""), [(n, cell(v)) for n, v in decision])
     _rows("\nPolicies that match", ("policy", *STAGES), document["policies"])
@@ -173,6 +175,15 @@ def _show(document: Mapping[str, Any]) -> None:
     _rows("\nHolds", HOLD_FIELDS, document["holds"])
     fields = ("at", "name", "stage", "outcome", "policy", "reason", "run")
     _rows("\nWhat happened", fields, document["history"])
+
+
+def _failure(document: Mapping[str, Any]) -> None:
+    """How the last attempt ended, and when the next one may be made."""
+    how = "found somebody at work" if document["last_outcome"] == "busy" else "failed"
+    number, rest = document["attempts"], document["review_at"]
+    times = "" if number == 1 else f" ({number} in a row)"
+    again = "" if rest is None else f" It is retried from {moment(rest)} UTC on."
+    click.echo(plain(f"Its last attempt {how}{times}: {document['last_error']}.{again}"))
 
 
 def _rows(title: str, fields: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -68,6 +68,11 @@ def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
     table("Registry", fields, shown)
     if next(rows, None) is not None:
         click.echo("… and more; --output jsonl lists all")
+    if failed and shown:
+        click.echo(
+            "Each is retried by the first sweep after its review_at. Next: mend the cause, then "
+            "janitor sweep. One thread's history: janitor explain ID"
+        )
 
 
 @click.command("runs")
@@ -182,6 +187,8 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "archive": thread.copy.path if thread.copy else None,
         "attempts": entry.attempts,
         "last_error": entry.last_error,
+        "last_outcome": entry.last_outcome,
+        "next": f"janitor explain {thread.key.id}" if entry.attempts else None,
     }
 
 

@@ -96,6 +96,8 @@ def _reported(metrics: Metrics, report: Report) -> None:
     metrics.unmatched.set(backlog.kept["unmatched"])
     metrics.future_dated.set(backlog.kept["future_dated"])
     metrics.show(metrics.due, backlog.stages)
+    failing = {(failed.project,): failed.threads for failed in report.failures}
+    metrics.show(metrics.failing, failing)
     metrics.show(metrics.silent_rules, {(rule,): 1 for rule in backlog.silent_rules})
     tripped = [(over.limit, policy) for policy, over in backlog.tripped.items()]
     tripped += [(stop.limit, "") for stop in report.stops]

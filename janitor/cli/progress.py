@@ -136,7 +136,7 @@ def complain(report: Report) -> None:
         log.error("%s", backlog.message(tripped), extra={"run": report.run.id, "policy": policy})
     for said in paused_messages(report):
         log.warning("%s", said, extra={"run": report.run.id})
-    for said in report.pruned.messages():
+    for said in (*report.undone, *report.pruned.messages()):
         log.error("%s", said, extra={"run": report.run.id})
     if (waiting := report.unapproved) is not None:
         said = approval.message(waiting.digest, waiting.threads)

@@ -50,6 +50,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     table(f"What a sweep would do at {_time(made.now)}", columns, rows[:SHOWN])
     if len(rows) > SHOWN:
         click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
+    _failing(document["failing"])
     _kept(made.kept)
     _limits(made)
     _waiting(made)
@@ -116,6 +117,19 @@ def _row(decision: Planned) -> tuple[object, ...]:
     return (key.kind, key.id, stages, decision.policy, active, due, decision.reason or "due")
 
 
+def _failing(rows: Sequence[dict[str, Any]]) -> None:
+    """What is due as well, but rests after a failed attempt."""
+    if not rows:
+        return
+    columns = ("kind", "id", "stage", "policy", "attempts", "retried", "last error")
+    fields = ("kind", "id", "stage", "policy", "attempts", "retried_at", "last_error")
+    shown = [[moment(row[name]) for name in fields] for row in rows[:SHOWN]]
+    click.echo()
+    table("Due, but backing off after a failed attempt", columns, shown)
+    if len(rows) > SHOWN:
+        click.echo(f"… and {len(rows) - SHOWN} more; `janitor list --failed` shows all")
+
+
 def _kept(kept: dict[str, int]) -> None:
     if kept:
         said = ", ".join(f"{reason} {number}" for reason, number in sorted(kept.items()))
@@ -143,7 +157,7 @@ def _next(made: Plan, file: Path | None) -> str:
     if made.mode == "audit":
         return "Mode is audit: set `mode: enforce` in the configuration to act."
     if not any(decision.stages for decision in made.decisions):
-        return "Nothing is due."
+        return "Nothing else is due." if made.failing else "Nothing is due."
     if made.hypothetical:
         return "A plan with --at only shows."
     if file is not None:
@@ -168,6 +182,8 @@ def report(settings: Settings, done: Report) -> None:
     for names in done.sharing:
         click.echo(f"janitor: {plain(twins.warning(names))}", err=True)
     for said in done.sources.values():
+        click.echo(f"janitor: {plain(said)}", err=True)
+    for said in done.undone:
         click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
         click.echo(f"janitor: {backlog.message(tripped)}", err=True)
@@ -203,6 +219,11 @@ def report_document(done: Report) -> dict[str, Any]:
         "kept": dict(done.kept),
         "limits": sorted(done.backlog.tripped),
         "stopped": [stop.limit for stop in done.stops],
+        "stops": [stop.note() for stop in done.stops],
+        "cut_short": done.cut_short,
+        "failures": [
+            {**asdict(failed), "next": "janitor list --failed"} for failed in done.failures
+        ],
         "sources_down": sorted(done.sources),
         "pauses": [pause_document(pause) for pause in done.pauses],
         "pruned": done.pruned.removed,

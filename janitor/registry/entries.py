@@ -132,6 +132,8 @@ class Intent:
 class Entry:
     """A thread with what the registry alone knows of it.
 
+    `attempts` counts those that failed in a row, `last_outcome` says whether the last one did so or
+    found somebody at work (`None`: neither), and `last_error` why.
     `reported_before` is what the application said before, where its last word was not decided on.
     `dated_before` is the activity that counted until an operator's report replaced a baseline by
     an earlier one, where that was not decided on.
@@ -144,6 +146,7 @@ class Entry:
     due_at: datetime | None = None
     attempts: int = 0
     last_error: str | None = None
+    last_outcome: Outcome | None = None
     intent: Intent | None = None
     registered_at: datetime | None = None
     deleted_at: datetime | None = None
@@ -192,9 +195,10 @@ class Event:
 class Settlement:
     """Everything that one look at a thread changes, written in one transaction.
 
-    `None` leaves a fact as it is. `failure` counts an attempt, success (`failure=None`) clears
-    the count. `tombstone` drops metadata, labels and sightings (the row then only says that and
-    when it was deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
+    `None` leaves a fact as it is. `failure` counts an attempt (`is_busy`: somebody was at work);
+    `failure=None` clears the count unless `keep_failure`: what is still due is no success.
+    `tombstone` drops metadata, labels and sightings (the row then only says that and when it was
+    deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
     with it, and its run is done with the thread unless it may `claim_again`. `missing` only notes
     that the server did not know the id; the state changes when the sweep confirms it at its end.
     `reported` is what was decided on: where it is still the application's last word, what it said
@@ -218,6 +222,8 @@ class Settlement:
     policy: str | None = None
     due_at: datetime | None = None
     failure: str | None = None
+    is_busy: bool = False
+    keep_failure: bool = False
     tombstone: bool = False
     keep_intent: bool = False
     decided: bool = False

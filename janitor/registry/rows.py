@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import CursorResult
 
-from janitor.model import Copy, Key, State, Thread
+from janitor.model import Copy, Key, Outcome, State, Thread
 from janitor.policy.activity import Sightings, last_activity
 from janitor.policy.retention import KeptCopy, Terms
 from janitor.registry.entries import Entry, Intent, Settlement
@@ -17,7 +17,8 @@ Values = dict[str, Any]
 
 FORGOTTEN: Values = dict.fromkeys(
     (
-        *("reported", "upstream", "items", "newest_item", "last_error", "soft_deleted_at"),
+        *("reported", "upstream", "items", "newest_item", "last_error", "last_outcome"),
+        "soft_deleted_at",
         *("reported_at", "touched_at", "upstream_at", "baseline_at", "changed_at", "keep_until"),
         *("last_active_at", "dated_before", "review_at", "due_at", "missing_since"),
         *("reported_before", "spared_until", "spared_by", "source", "vanished_at"),
@@ -27,6 +28,7 @@ NO_INTENT: Values = dict.fromkeys(
     ("intent_run", "intent_at", "intent_policy", "intent_alive_at", "intent_access")
 )
 NO_CLAIM: Values = dict.fromkeys(("claim_owner", "claim_until"))
+NO_FAILURE: Values = {"attempts": 0, "last_error": None, "last_outcome": None}
 
 
 SAID = tuple(
@@ -76,6 +78,7 @@ def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
         due_at=row["due_at"],
         attempts=row["attempts"],
         last_error=row["last_error"],
+        last_outcome=row["last_outcome"],
         intent=_intent_of(row, key),
         registered_at=row["registered_at"],
         deleted_at=row["deleted_at"],
@@ -263,9 +266,11 @@ def kept_copy_of(row: Values) -> KeptCopy:
 
 
 def _outcome(row: Values, said: Settlement) -> Values:
-    if said.failure is None:
-        return {"attempts": 0, "last_error": None}
-    return {"attempts": row["attempts"] + 1, "last_error": said.failure}
+    if said.failure is not None:
+        outcome = Outcome.BUSY if said.is_busy else Outcome.FAILED
+        attempts = row["attempts"] + 1
+        return {"attempts": attempts, "last_error": said.failure, "last_outcome": outcome}
+    return {} if said.keep_failure else dict(NO_FAILURE)
 
 
 def _decision(said: Settlement) -> Values:

@@ -13,7 +13,7 @@ from janitor.registry.tables import METADATA
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0006"
+REVISION = "0007"
 VERSION_TABLE = "janitor_schema"
 MIGRATIONS = Path(__file__).with_name("migrations")
 

@@ -108,8 +108,9 @@ class Sweeping(Claiming):
             for entry in entries:
                 row = rows.get(entry.thread.key)
                 if row is not None and row["attempts"] == entry.attempts + 1:
-                    before = {"attempts": entry.attempts, "last_error": entry.last_error}
-                    after[entry.thread.key] = row | before | {"review_at": entry.review_at}
+                    names = ("attempts", "last_error", "last_outcome", "review_at")
+                    before = {name: getattr(entry, name) for name in names}
+                    after[entry.thread.key] = row | before
             self._apply(connection, rows, after)
         return len(after)
 

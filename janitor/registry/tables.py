@@ -42,7 +42,7 @@ class ThreadRow(Row, table=True):
 
     `copy_older` are the paths of older objects of its series that may still be there,
     `archive_terms` what a tombstone still has to know of its copy, and `prune_run` the run that is
-    removing it.
+    removing it. The last of `attempts` in a row ended as `last_outcome` says, `failed` or `busy`.
     """
 
     __tablename__ = "thread"
@@ -109,6 +109,7 @@ class ThreadRow(Row, table=True):
     claim_until: datetime | None = None
     attempts: int = 0
     last_error: str | None = None
+    last_outcome: Outcome | None = Field(default=None, sa_type=by_value(Outcome))
     intent_run: str | None = None
     intent_at: datetime | None = None
     intent_policy: str | None = None

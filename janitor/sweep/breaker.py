@@ -41,7 +41,10 @@ class Stop:
 def everywhere_stopped(archive_error: ArchiveError | None, trouble: str | None) -> Iterator[Stop]:
     """What stops all projects alike: an archive that fails, and `trouble` with the clock."""
     if archive_error is not None:
-        message = f"{archive_error}. Policies that archive are paused; nothing was removed"
+        message = (
+            f"{archive_error}. Policies that archive are paused; nothing was removed under them. "
+            "Mend that, then run: janitor sweep"
+        )
         yield Stop("", "archive", message, archive_error.exit_code)
     if trouble is not None:
         yield Stop("", "clock_step", trouble, LimitError.exit_code)
@@ -112,13 +115,13 @@ class Breaker:
         """Take in what the other janitors of the run have counted by now."""
         self._others = others
 
-    def failed(self) -> None:
-        """A call failed in a way that says nothing of the thread."""
+    def failed(self, cause: str = "") -> None:
+        """A call failed in a way that says nothing of the thread; `cause` says how."""
         self._streak += 1
         if self._streak >= self._limits.max_errors:
             message = (
-                f"project {self._project}: {self._streak} calls in a row failed; stopped. Nothing "
-                "of it is touched until they succeed: check the endpoint, then run the sweep again"
+                f"project {self._project}: {self._streak} calls in a row failed; stopped, nothing "
+                f"more of it is touched. The last one: {cause}. Mend that, then run: janitor sweep"
             )
             self._trip("max_errors", message, 4)
 

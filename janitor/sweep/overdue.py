@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 
-from janitor.model import LIVE, Mode, State
+from janitor.model import LIVE, Key, Mode, Outcome, Stage, State
 from janitor.registry import Entry
 from janitor.sweep.approval import under_approval
 from janitor.sweep.backlog import due_entries
 from janitor.sweep.parts import Parts
 from janitor.sweep.review import Reviewer
+from janitor.sweep.settle import backoff
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A thread that is due and whose last attempt failed; it rests until its `review_at`."""
+
+    entry: Entry
+    stage: Stage
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many threads of a project are failing, why the last one did, and when one is retried."""
+
+    project: str
+    threads: int
+    cause: str
+    retried_at: datetime | None
+
+    @property
+    def message(self) -> str:
+        """What failed, why, and what to do."""
+        number = "1 thread is" if self.threads == 1 else f"{self.threads} threads are"
+        again = "" if self.retried_at is None else f" Retried from {_moment(self.retried_at)} on."
+        return (
+            f"project {self.project}: {number} due and failed; {self.cause}.{again} "
+            "See: janitor list --failed"
+        )
 
 
 def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
@@ -29,6 +60,59 @@ def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
             known = oldest.get(policy)
             oldest[policy] = at if known is None else min(known, at)
     return oldest
+
+
+def failing(parts: Parts, now: datetime, policy: str | None = None) -> Iterator[Failing]:
+    """Every thread that is due under an enforced policy, not paused, and failed when last tried.
+
+    `policy` names the only one to look at. `parts` are those that a sweep goes by. Found by an
+    index; asks no server and changes nothing.
+    """
+    reviewer, pauses = Reviewer(parts, parts.registry.holds(now)), parts.registry.pauses(now)
+    for entry in parts.registry.select(failed=True):
+        if entry.last_outcome is not Outcome.FAILED or entry.thread.state not in LIVE:
+            continue
+        stage, name = _undone(reviewer, entry, now)
+        is_wanted = policy in (None, name) and _is_enforced(parts, name)
+        is_paused = any(pause.covers(entry.thread.key.project, name) for pause in pauses)
+        if stage is not None and is_wanted and not is_paused:
+            yield Failing(entry, stage, name)
+
+
+def _undone(reviewer: Reviewer, entry: Entry, now: datetime) -> tuple[Stage | None, str]:
+    if not reviewer.serves(entry):
+        return None, ""
+    if entry.thread.state is State.DELETING:
+        return Stage.DELETE, entry.intent.policy if entry.intent is not None else ""
+    decision = reviewer.on_facts(entry, now).decision
+    return decision.stage, decision.policy or ""
+
+
+def by_project(
+    found: Iterator[Failing], among: Collection[Key] | None = None
+) -> tuple[Failures, ...]:
+    """What is failing, counted by project; only threads `among` the given ones, if any are."""
+    entries: dict[str, list[Entry]] = {}
+    for one in found:
+        key = one.entry.thread.key
+        if among is None or key in among:
+            entries.setdefault(key.project, []).append(one.entry)
+    return tuple(_counted(project, them) for project, them in sorted(entries.items()))
+
+
+def _counted(project: str, entries: list[Entry]) -> Failures:
+    last = max(entries, key=_tried_at)
+    times = [entry.review_at for entry in entries if entry.review_at is not None]
+    return Failures(project, len(entries), last.last_error or "", min(times, default=None))
+
+
+def _tried_at(entry: Entry) -> datetime:
+    rest = backoff(entry.attempts - 1)
+    return datetime.min.replace(tzinfo=UTC) if entry.review_at is None else entry.review_at - rest
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _is_enforced(parts: Parts, policy: str) -> bool:

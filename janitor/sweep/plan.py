@@ -25,11 +25,13 @@ from janitor.registry import Entry
 from janitor.sources import down
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
+from janitor.sweep.overdue import Failing, failing
 from janitor.sweep.parts import Parts
 from janitor.sweep.prune import foresee_pruning
 from janitor.sweep.pruned import Pruned
 from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
 from janitor.sweep.review import Review, Reviewer
+from janitor.sweep.settle import is_resting
 from janitor.sweep.silence import Silence
 
 CHUNK = 100
@@ -80,7 +82,8 @@ class Plan:
     sources that failed when they were last read, with what to do; a plan reads none. `pruned` is
     what would become of the archive's copies past their date. `signature` is the registry's, over
     the digest and the time. `due_earlier` counts the threads that fall due earlier since an import
-    or a source replaced the date of their first sight.
+    or a source replaced the date of their first sight. `failing` are due as well: their last
+    attempt failed, and a sweep leaves them alone until they are retried.
     """
 
     registry: str
@@ -100,6 +103,7 @@ class Plan:
     pruned: Pruned = field(default_factory=Pruned)
     signature: str = ""
     due_earlier: int = 0
+    failing: list[Failing] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -130,6 +134,7 @@ class Plan:
             "pruned": self.pruned.foreseen,
             "archive_copies": self.pruned.document(),
             "due_earlier": self.due_earlier,
+            "failing": [_failing(one) for one in self.failing],
         }
 
     def approval(self) -> dict[str, Any]:
@@ -152,6 +157,7 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     made.sources_down = down(registry, parts.sources)
     parts, made.unapproved = foresee(parts, now)
     made.pending = parts.approved is not None
+    made.failing = [one for one in failing(parts, now) if is_resting(one.entry, now)]
     holds = registry.holds(now)
     reviewer = Reviewer(parts, holds)
     outdated, silence = is_outdated(parts), Silence(parts.policies, holds, now)
@@ -250,6 +256,20 @@ def _planned(review: Review) -> Planned:
         thread.newest_item,
         review.probed,
     )
+
+
+def _failing(one: Failing) -> dict[str, Any]:
+    entry = one.entry
+    return {
+        **asdict(entry.thread.key),
+        "state": entry.thread.state,
+        "stage": one.stage,
+        "policy": one.policy,
+        "due_at": entry.due_at,
+        "attempts": entry.attempts,
+        "last_error": entry.last_error,
+        "retried_at": entry.review_at,
+    }
 
 
 def _limits(backlog: Backlog) -> dict[str, Any]:

@@ -22,11 +22,13 @@ from janitor.model import Metadata, Mode, Probe, Stage
 from janitor.registry import Entry
 from janitor.sweep.paused import PAUSED, is_paused
 from janitor.sweep.review import Review
+from janitor.sweep.settle import is_resting
 from janitor.sweep.twins import state_before
 from janitor.sweep.undone import ChangedError, UnsettledError
 from janitor.sweep.work import Worker
 
 PAGE = 100
+BACKOFF = "backoff"
 
 
 async def recover(worker: Worker, *, tried: bool = True) -> None:
@@ -45,9 +47,9 @@ async def recover(worker: Worker, *, tried: bool = True) -> None:
 
 async def _attempt(worker: Worker, entry: Entry) -> None:
     async with worker.turns.of(entry) as fresh:
-        if fresh is None or not worker.may_call_about(fresh):
+        if fresh is None:
             return
-        if (reason := _why_not(worker, fresh)) is not None:
+        if (reason := _why_it_waits(worker, fresh)) is not None:
             worker.keep_unsettled(fresh, reason)
         else:
             worker.actor.doing[fresh.thread.key] = Stage.DELETE
@@ -55,8 +57,10 @@ async def _attempt(worker: Worker, entry: Entry) -> None:
             worker.actor.doing.pop(fresh.thread.key, None)
 
 
-def _why_not(worker: Worker, entry: Entry) -> str | None:
-    """Why an intent waits: its project was stopped, its policy is in audit or paused by now."""
+def _why_it_waits(worker: Worker, entry: Entry) -> str | None:
+    """Why nobody may ask about a half-done removal now; `None` where one may."""
+    if not worker.reviewer.serves(entry):
+        return "not_served"
     if worker.standing.is_stopped(entry.thread.key.project):
         return "limit"
     policies = [(entry, entry.intent.policy if entry.intent is not None else "")]
@@ -87,6 +91,7 @@ async def _settle(worker: Worker, entry: Entry, driver: Driver) -> None:
     try:
         probe = await driver.probe(entry.thread.key.id)
         worker.parts.watch.check()
+        await worker.inquest.answered(entry)
         await _go_on(worker, entry, driver, probe)
     except GoneError:
         await _prove_gone(worker, entry, driver)
@@ -99,6 +104,9 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
             await worker.actor.withdraw(review, again=True)
         case Left.SOME:
             _check_wanted(worker, review)
+            if is_resting(entry, worker.parts.clock()):  # it was read, and nothing is sent
+                worker.keep_unsettled(entry, BACKOFF)
+                return
             await worker.actor.prove_object(review)
             async with worker.actor.together(review, is_begun=True) as whole:
                 if whole.twins:

@@ -12,6 +12,7 @@ from janitor.registry.runs import SWEEPS
 from janitor.sources import down
 from janitor.sweep.backlog import Backlog
 from janitor.sweep.breaker import Stop
+from janitor.sweep.overdue import Failures, by_project, failing
 from janitor.sweep.paused import noted
 from janitor.sweep.pruned import Pruned
 from janitor.sweep.reviewed import APPLY
@@ -30,6 +31,8 @@ class Report:
     `pauses` are those in force, `past_pauses` those that kept something and have ended.
     `pruned` is what became of the archive's copies past their date.
     `sharing` names the projects that reach the same containers, group by group.
+    `cut_short` says why it ended before it had looked at everything, where it did.
+    `failures` tell by project what is due and failed when it was last tried, in this run or before.
     """
 
     run: RunRecord
@@ -45,6 +48,14 @@ class Report:
     past_pauses: tuple[Pause, ...] = ()
     pruned: Pruned = field(default_factory=Pruned)
     sharing: tuple[tuple[str, ...], ...] = ()
+    failures: tuple[Failures, ...] = ()
+    cut_short: str | None = None
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """What was left undone though nothing stopped it, a sentence for each."""
+        cut = () if self.cut_short is None else (f"not all was looked at: {self.cut_short}",)
+        return (*cut, *(failed.message for failed in self.failures))
 
     @property
     def exit_code(self) -> int:
@@ -53,7 +64,8 @@ class Report:
         if self.backlog.tripped:
             codes.add(4)
         codes.update(self.pruned.exit_codes)
-        failed = self._failed or self.sources or self.lists or self.pruned.failed
+        undone = self._failed or self.failures or self.pruned.failed
+        failed = undone or self.sources or self.lists
         if not codes and (failed or self.kept.get("drift")):
             return 1
         return min(codes, default=0)
@@ -79,10 +91,20 @@ async def close(worker: Worker, run: RunRecord, backlog: Backlog, *, complete: b
     whole = complete and not worker.standing.unanswered()
     is_limited = bool(backlog.tripped) or worker.pruned.is_limited
     result = _result(worker.stops(), is_limited=is_limited, complete=whole)
+    _note_stops(worker, run.id)
     if worker.parts.watch.trouble is not None:
         registry.set_policies_digest("")  # what was decided by a wrong clock is decided anew
     closed = registry.close_run(run.id, result, now)
     return report(worker, closed, backlog)
+
+
+def _note_stops(worker: Worker, run: str) -> None:
+    """Keep in the run's record what nobody has written down yet: why, for whoever looks later."""
+    record = worker.parts.registry.run(run)
+    noted = {(one["project"], one["limit"]) for one in record.stops} if record is not None else ()
+    for stop in worker.stops():
+        if (stop.project, stop.limit) not in noted:
+            worker.parts.registry.note_stop(run, stop.note())
 
 
 def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
@@ -94,6 +116,7 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     sources = _down(worker, run)
     standing = worker.parts.registry.pauses(worker.parts.clock())
     accounts = {name: one.account for name, one in worker.parts.projects.items()}
+    failures = _failures(worker, run)
     return Report(
         run,
         backlog,
@@ -106,7 +129,15 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
         past_pauses=tuple(one for one in noted(run.stops) if one not in standing),
         pruned=worker.pruned,
         sharing=tuple(sharing(accounts)),
+        failures=failures,
+        cut_short=worker.cut_short if run.result is RunResult.PARTIAL else None,
     )
+
+
+def _failures(worker: Worker, run: RunRecord) -> tuple[Failures, ...]:
+    """What is due and failed: after a sweep all of it, after anything else what failed in it."""
+    found = failing(worker.parts, worker.parts.clock(), worker.gate.only)
+    return by_project(found, None if run.command in SWEEPS else worker.failed)
 
 
 def _down(worker: Worker, run: RunRecord) -> Mapping[str, str]:

@@ -18,8 +18,16 @@ def backoff(attempts: int) -> timedelta:
     return min(FIRST_BACKOFF * (1 << min(attempts, 16)), LONGEST_BACKOFF)
 
 
+def is_resting(entry: Entry, now: datetime) -> bool:
+    """Whether the last attempt failed, and the next one is not due yet."""
+    return entry.attempts > 0 and entry.review_at is not None and entry.review_at > now
+
+
 def settlement(review: Review, decision: Decision) -> Settlement:
-    """The facts of a look, and what follows from them."""
+    """The facts of a look, and what follows from them.
+
+    While a stage is still due, nothing has succeeded: earlier failures stay on record.
+    """
     thread = review.thread
     return Settlement(
         thread.key,
@@ -37,6 +45,7 @@ def settlement(review: Review, decision: Decision) -> Settlement:
         spared_by=thread.spared_by,
         reported=thread.reported,
         seen_review_at=review.entry.review_at,
+        keep_failure=bool(decision.stages),
     )
 
 
@@ -55,7 +64,8 @@ def setback(entry: Entry, now: datetime, failure: str) -> Settlement:
 
 def kept(entry: Entry, now: datetime) -> Settlement:
     """A thread that is no longer what was decided about, found so without a look."""
-    return Settlement(entry.thread.key, now, policy=entry.policy, due_at=entry.due_at)
+    key, policy, due_at = entry.thread.key, entry.policy, entry.due_at
+    return Settlement(key, now, policy=policy, due_at=due_at, keep_failure=True)
 
 
 def not_found(entry: Entry, line: Event) -> Settlement:

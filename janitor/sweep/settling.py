@@ -23,6 +23,7 @@ class Settling:
     """Settles what one janitor saw and did in a run; its counts come from what was committed.
 
     `doing` is what is being done with each thread at this moment; a failure is told with it.
+    `failed` are the threads of which an attempt failed in this run.
     """
 
     def __init__(self, parts: Parts, run: str) -> None:
@@ -34,6 +35,7 @@ class Settling:
         self.doing: dict[Key, Stage] = {}
         self.outcomes: Counter[tuple[str, str, str]] = Counter()
         self.kept: Counter[str] = Counter()
+        self.failed: set[Key] = set()
 
     def drift(self, key: Key, stage: Stage, policy: str | None) -> None:
         """Record a planned thread that the registry no longer holds, or not as it was. Blocks."""
@@ -88,10 +90,13 @@ class Settling:
         keep_intent: bool = False,
         copy_is_current: bool | None = None,
     ) -> None:
-        line = self._event(entry, name or str(outcome), outcome, type(error).__name__)
+        line = self._event(entry, name or str(outcome), outcome, str(error))
+        if outcome is Outcome.FAILED:
+            self.failed.add(entry.thread.key)
         await self._commit(
             replace(
                 setback(entry, self.parts.clock(), str(error)),
+                is_busy=outcome is Outcome.BUSY,
                 keep_intent=keep_intent,
                 copy_is_current=copy_is_current,
                 events=(line,),

@@ -15,7 +15,7 @@ SEVERAL = 2
 
 
 class Standing:
-    """A breaker for each project, and the threads that failed in the streak before it.
+    """A breaker for each project, and the threads that failed since one was last seen alive.
 
     What stops a project is shared by all janitors of the run: `fresh_stop` gives each stop of our
     own once, `heed` takes in those of others.
@@ -46,8 +46,7 @@ class Standing:
         self._breakers[project].answered()
 
     def missed(self, project: str) -> None:
-        """The server did not know a thread."""
-        self._streaks[project].clear()
+        """The server did not know a thread; under a wrong key it knows none, so failures stay."""
         self._breakers[project].missed()
 
     def failed(self, entry: Entry, why: JanitorError) -> None:
@@ -55,7 +54,7 @@ class Standing:
         project = entry.thread.key.project
         self._streaks[project].append(entry)
         self._last[project] = str(why)
-        self._breakers[project].failed()
+        self._breakers[project].failed(str(why))
 
     def unauthorised(self, project: str, message: str) -> None:
         """The project's credential was refused."""
@@ -93,17 +92,13 @@ class Standing:
         return tuple(
             f"project {name}: {len(self._streaks[name])} threads were asked for and none was "
             f"answered; the last one: {self._last[name]}. Nothing is held against them: check the "
-            "endpoint, then run the sweep again"
+            "endpoint, then run: janitor sweep"
             for name in self.unanswered()
             if not self.is_stopped(name)
         )
 
     def blameless(self) -> list[Entry]:
-        """Threads that a whole project failed, as they were: it failed, not they.
-
-        What is half removed is not among them: it rests no longer for it, and has to be seen.
-        """
-        stopped = {stop.project for stop in self.stops() if stop.limit == "max_errors"}
+        """Threads that failed with their whole project, as they were before."""
+        stopped = {stop.project for stop in self.stops() if not stop.looks_on}
         failing = stopped.union(self.unanswered())
-        failed = (entry for project in failing for entry in self._streaks[project])
-        return [entry for entry in failed if entry.intent is None]
+        return [entry for project in failing for entry in self._streaks[project]]

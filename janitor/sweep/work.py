@@ -76,6 +76,18 @@ class Worker(Settling):
         late = self.parts.clock() >= self._deadline or self.parts.watch.trouble is not None
         return late or self.stop.is_set() or self.lease.is_over
 
+    @property
+    def cut_short(self) -> str | None:
+        """Why nothing new may be begun, in words, where it is no stop of a project or of all."""
+        if self.lease.is_over:
+            return "the lease of this janitor ran out; the next sweep goes on from there"
+        if self.stop.is_set():
+            return "it was asked to stop; the next sweep goes on from there"
+        if self.parts.clock() >= self._deadline:
+            longest = self.parts.policies.limits.max_duration
+            return f"limits.max_duration ({longest}) is over; the next sweep goes on from there"
+        return None
+
     def stops(self) -> tuple[Stop, ...]:
         """What was stopped and why: projects, the archive as a whole, or everything."""
         everywhere = everywhere_stopped(self.archive_error, self.parts.watch.trouble)

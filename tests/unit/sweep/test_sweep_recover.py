@@ -220,6 +220,10 @@ def test_a_locked_half_deleted_conversation_waits(world: World) -> None:
     assert world.state(key) is State.DELETING
     assert world.entry(key).intent is not None
     world.server.lock(key.id, locked=False)
+    world.server.clear_log()
+    world.sweep()
+    assert world.changing_calls() == [], "it rests after a failed attempt"
+    world.advance(DAY)
     world.sweep()
     assert world.state(key) is State.DELETED
     assert world.objects() == [copy]
@@ -240,6 +244,7 @@ def test_a_half_deleted_conversation_whose_copy_is_damaged_is_kept(world: World)
     assert world.server.items(key.id) == left
     assert world.state(key) is State.DELETING
     copy.write_bytes(whole)
+    world.advance(DAY)
     world.sweep()
     assert world.state(key) is State.DELETED
 
