@@ -54,8 +54,8 @@ def _registry(config: Config, registry: Registry | None) -> Iterator[Kept]:
     yield Kept(
         "registry, tombstones",
         "of what was deleted its id, kind, times, policies and run; no metadata, but the names of "
-        "keys that the application alone set",
-        f"{format_duration(config.tombstones_keep_for)}, and longer while the archive holds a copy",
+        "keys that the application alone set; it stays while the archive holds a copy",
+        format_duration(config.tombstones_keep_for),
         {} if registry is None else {"threads": dead},
     )
     yield _inbox(config, registry)
@@ -103,18 +103,15 @@ def _archive(config: Config, registry: Registry | None) -> Iterator[Kept]:
         keep_for = rule.archive.keep_for if rule.archive else None
         yield Kept(
             f"archive, by policy {rule.name}",
-            "containers and all their items as the API sent them, metadata and text included",
-            "for ever" if keep_for is None else _until_pruned(format_duration(keep_for)),
+            "containers and all their items as the API sent them, metadata and text included; "
+            "past that time the next sweep removes them, unless a hold forbids it",
+            "for ever" if keep_for is None else f"{format_duration(keep_for)} after the deletion",
         )
     if archiving or numbers.get("copies"):
         where = f"archive {config.archive.path}"
         yield Kept(
             where,
             "copies in all, those made for holds too",
-            "as said by policy; for ever where no policy asked for the copy",
+            "as said by policy, for ever where none asked for the copy",
             numbers,
         )
-
-
-def _until_pruned(keep_for: str) -> str:
-    return f"{keep_for} after the deletion, then removed by the next sweep unless a hold forbids it"

@@ -177,7 +177,7 @@ SCENARIOS = (
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
     Scenario("tag", DELETE, ONE, command=("tag",), is_whole=True, is_swept=True),
-    Scenario("prune", DELETE, ONE, prepare=copy_past_its_date, is_whole=True),
+    Scenario("prune", DELETE, ONE, prepare=copy_past_its_date),
     Scenario(
         "prune on demand", DELETE, ONE, ("archive", "prune"), copy_past_its_date, is_swept=True
     ),

@@ -174,7 +174,7 @@ class Stage:
 
     def let_copy_end(self) -> None:
         """Let the time be over for which the copy is kept."""
-        at = NOW - timedelta(days=400)
+        at = NOW - timedelta(days=380)
         said = f"'{at:%Y-%m-%d %H:%M:%S}'"
         self._set(f"archive_keep_until = {said}, deleted_at = {said}")
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from seams import Point
 
 SEED = 20260601
-SETTLED = "registry/sweeping.py:settle "
+BEGUN = (" GET ", "registry/copies.py:note_prune ")
+SETTLED = ("registry/sweeping.py:settle ", "registry/copies.py:settle_prune ")
 
 
 def chosen(
@@ -17,9 +18,10 @@ def chosen(
 ) -> list[Point]:
     """Each name's first and last occurrence and one in between, at every moment.
 
-    Without `is_whole` only from the first request to the last settlement, and those of the archive
-    only where the registry is `on_file`: the archive does not know of the registry's engine.
-    Unless `is_literal`, dying right after an effect stands for dying before the next.
+    Without `is_whole` only from the first request, or the count of copies past their date, to the
+    last settlement, and those of the archive only where the registry is `on_file`: the archive does
+    not know of the registry's engine. Unless `is_literal`, dying right after an effect stands for
+    dying before the next.
     """
     span = points if is_whole else _about_the_thread(points, on_file=on_file)
     alike: dict[tuple[str, str], list[Point]] = defaultdict(list)
@@ -42,7 +44,11 @@ def _ends_and_one(group: Sequence[Point]) -> set[Point]:
 
 
 def _about_the_thread(points: Sequence[Point], *, on_file: bool) -> Sequence[Point]:
-    begins = next(n for n, point in enumerate(points) if " GET " in point.name)
-    ends = max(n for n, point in enumerate(points) if SETTLED in point.name)
+    begins = next(n for n, point in enumerate(points) if _is_any(BEGUN, point))
+    ends = max(n for n, point in enumerate(points) if _is_any(SETTLED, point))
     about = points[begins : ends + 1]
     return [point for point in about if on_file or not point.name.startswith("archive/")]
+
+
+def _is_any(names: Sequence[str], point: Point) -> bool:
+    return any(name in point.name for name in names)

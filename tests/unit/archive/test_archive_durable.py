@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from archive_exports import archive_in, export, put
+from archive_exports import KEY, archive_in, export, put
+
+from janitor.errors import ArchiveError
 
 
 class Journal:
@@ -69,3 +71,33 @@ def test_a_removal_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     journal = Journal(monkeypatch)
     asyncio.run(archive.remove(copy.path))
     assert journal.lines == [("fsync", str((tmp_path / copy.path).parent))]
+
+
+def test_a_removal_is_durable_and_looked_at_and_so_is_that_of_one_who_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archive_in(tmp_path)
+    copy = put(archive, export())
+    directory = str((tmp_path / copy.path).parent)
+    journal, unlink = Journal(monkeypatch), os.unlink
+
+    def told(name: str, *, dir_fd: int) -> None:
+        unlink(name, dir_fd=dir_fd)
+        journal.lines.append(("unlink", name))
+
+    monkeypatch.setattr(os, "unlink", told)
+    asyncio.run(archive.prune(KEY, (copy.path,)))
+    assert journal.lines == [("unlink", Path(copy.path).name), ("fsync", directory)]
+    asyncio.run(archive.prune(KEY, (copy.path,)))
+    assert journal.lines[2:] == [("fsync", directory)]
+    assert not archive.stands(KEY, (copy.path,))
+
+
+def test_what_is_still_there_after_its_removal_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archive_in(tmp_path)
+    copy = put(archive, export())
+    monkeypatch.setattr(os, "unlink", lambda *_, **__: None)
+    with pytest.raises(ArchiveError, match="there after its removal"):
+        asyncio.run(archive.prune(KEY, (copy.path,)))

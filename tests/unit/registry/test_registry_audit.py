@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from janitor.errors import ConfigError, StoreError
 from janitor.model import Copy, Hold, Key, Kind, Outcome, Stage
+from janitor.policy.retention import KeptCopy
 from janitor.registry import (
     Event,
     Gone,
@@ -200,6 +202,33 @@ def test_copies_are_remembered_until_they_are_pruned(registry: Registry) -> None
     assert entry is not None
     assert entry.thread.copy is None
     assert registry.expire_tombstones(NOW + 9 * DAY) == 1
+
+
+def test_what_lives_again_has_no_copy_to_be_removed(registry: Registry) -> None:
+    copy = Copy("p", "d", "s", 1, None, 9, NOW)
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, copy=copy, archive_keep_until=NOW)])
+    assert registry.copies_past(NOW) == []
+    past = KeptCopy(KEY, ("p",), NOW, NOW)
+    assert registry.intend_prune("r", [past]) == frozenset()
+    assert registry.settle_prune([Gone(past, event("r"))]) == frozenset()
+    entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.copy == copy
+
+
+def test_what_is_no_longer_named_is_not_removed(registry: Registry) -> None:
+    copy = Copy("p", "d", "s", 1, None, 9, NOW)
+    registry.register([Registration(KEY)], NOW)
+    registry.settle([Settlement(KEY, NOW, copy=copy, archive_keep_until=NOW)])
+    registry.settle([Settlement(KEY, None, tombstone=True, events=(event("r"),))])
+    [past] = registry.copies_past(NOW)
+    other = replace(past, paths=("q",))
+    assert registry.intend_prune("r", [other]) == frozenset()
+    assert registry.intend_prune("r", [past]) == {KEY}
+    assert [one.run for one in registry.copies_past(NOW)] == ["r"]
+    assert registry.settle_prune((), [past]) == frozenset()
+    assert [one.run for one in registry.copies_past(NOW)] == [None]
 
 
 def test_a_copy_that_is_kept_for_ever_keeps_its_tombstone(registry: Registry) -> None:

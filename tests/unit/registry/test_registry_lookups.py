@@ -13,8 +13,10 @@ from sqlalchemy import Select, delete
 
 from janitor.model import LIVE, Copy, Key, Kind, State
 from janitor.policy.activity import Sightings
+from janitor.policy.retention import KeptCopy
 from janitor.registry import Cursor, Event, Gone, Intent, Registration, Registry, Settlement
 from janitor.registry.claiming import claimable
+from janitor.registry.copies import past_statement
 from janitor.registry.reading import due_statement, rank_statement
 from janitor.registry.tables import COUNT, LABEL, THREAD
 
@@ -54,6 +56,16 @@ def test_claims_are_served_by_the_index_of_what_is_due(registry: Registry) -> No
     plan = steps(registry, due.with_for_update(skip_locked=True))
     assert "ix_thread_review" in plan
     assert not SORTS.search(plan)
+
+
+@pytest.mark.parametrize("after", [None, KeptCopy(KEY, ("p",), NOW, NOW)])
+def test_copies_past_their_date_are_served_by_an_index(
+    registry: Registry, after: KeptCopy | None
+) -> None:
+    plan = steps(registry, past_statement(NOW, after, 10, None))
+    assert "ix_thread_prunable" in plan
+    assert not SORTS.search(plan)
+    assert not SCANS.search(plan)
 
 
 def test_ranks_are_served_by_an_index(registry: Registry) -> None:
