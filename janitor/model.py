@@ -64,6 +64,8 @@ class Reason(StrEnum):
     NOT_SERVED = "not_served"
     SOURCE_DOWN = "source_down"
     OTHER_PROJECT = "other_project"
+    UNANSWERED = "unanswered"
+    NOT_PROBED = "not_probed"
 
 
 class Outcome(StrEnum):
@@ -215,6 +217,18 @@ class Probe:
     metadata: Metadata
     newest_item: str | None
     busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What the container alone says: that it is there, since when, and its metadata.
+
+    `created_at` is `None` where it says a time that means "never set". `metadata` is empty for
+    kinds that have none.
+    """
+
+    created_at: datetime | None
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def _survey_document(config: Config, found: Survey) -> Mapping[str, object]:
     return {
         "threads": dict(found.threads),
         "unmatched": found.unmatched,
-        "silent_rules": found.silent_rules,
+        "unmatched_rules": found.silent_rules,
         "approval": {
             "digest": policies_digest(config.policies),
             "pending": bool(found.unapproved),

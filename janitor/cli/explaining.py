@@ -59,15 +59,16 @@ def explain_command(settings: Settings, *, id: str) -> None:
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
     from janitor.cli.compose import unasked_parts
     from janitor.policy import weigh
+    from janitor.sweep.heads import Heads
     from janitor.sweep.paused import is_covered
     from janitor.sweep.ranks import Ranking
     from janitor.sweep.review import Reviewer
 
     at, holds = now(), registry.holds(now())
-    reviewer = Reviewer(unasked_parts(config, registry), holds)
+    reviewer = Reviewer(unasked_parts(config, registry), holds, Heads.unheard(at))
     thread = reviewer.spared(entry, entry.thread, at)
-    ranks = Ranking(registry, config.policies).of(thread, at)
-    decision = reviewer.decide(thread, at)
+    ranks = Ranking(registry, config.policies, holds).of(thread, at)
+    decision = reviewer.allowed(thread, at)
     case = weigh(thread, config.policies, holds, ranks, at)
     acting = [due.policy for stage, due in case.pending() if stage in decision.stages]
     pauses = [p for p in registry.pauses(at) if is_covered([p], entry, decision.policy, *acting)]
@@ -85,7 +86,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
             "review_at": decision.review_at,
         },
         "policies": _policies(case),
-        "kept_by": [*_paused_by(pauses), *_kept_by(case)],
+        "kept_by": [*_paused_by(pauses), *_waiting_for(decision), *_kept_by(case)],
         "pauses": [pause_document(pause) for pause in pauses],
         "holds": _holds(registry, case, config),
         "history": [asdict(event) for event in registry.history(thread.key)],
@@ -107,6 +108,15 @@ def _stopped_by(
 
 def _paused_by(pauses: Sequence[Pause]) -> list[dict[str, Any]]:
     return [{"reason": "paused", "by": one.scope, "until": one.until} for one in pauses]
+
+
+def _waiting_for(decision: Decision) -> list[dict[str, Any]]:
+    """What keeps a thread until the others of its `keep_last` group have been asked for."""
+    from janitor.model import Reason
+
+    if decision.reason is not Reason.NOT_PROBED:
+        return []
+    return [{"reason": decision.reason, "by": decision.policy, "until": "never"}]
 
 
 def _kept_by(case: Case) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class Difference:
 
 def try_out(fixture: Fixture, policies: Policies) -> tuple[Difference, ...]:
     """Every difference between what a fixture expects and what the policies decide."""
-    ranks = ranks_of(fixture.threads, policies, fixture.now)
+    ranks = ranks_of(fixture.threads, policies, fixture.now, fixture.holds)
     found: list[Difference] = []
     for thread in fixture.threads:
         if expected := fixture.expected.get(thread.key.id):

@@ -28,7 +28,7 @@ from janitor.drivers.listing import Listing, read_listing, unlisted
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
 from janitor.errors import BusyError, DriverError, GoneError, RefusedError
-from janitor.model import Kind, Metadata, Probe, Record
+from janitor.model import Kind, Metadata, Presence, Probe, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,24 @@ class ContainerDriver:
         newest = page.items[0] if page.items else None
         seen = Seen(id, container, newest)
         activity = await self._activity(seen) if self.trait.has_activity else Activity()
-        subject = self._subject(id)
+        said = self._presence(id, container)
         return Probe(
-            created_at=read_moment(container, "created_at", subject),
+            created_at=said.created_at,
             last_active_at=activity.last_active_at,
-            metadata=read_metadata(container, subject) if self.trait.has_metadata else {},
+            metadata=said.metadata,
             newest_item=None if newest is None else newest["id"],
             busy=activity.busy,
+        )
+
+    async def presence(self, id: str) -> Presence:
+        """See `Driver.presence`."""
+        return self._presence(id, await self._container(id))
+
+    def _presence(self, id: str, container: Body) -> Presence:
+        subject = self._subject(id)
+        return Presence(
+            read_moment(container, "created_at", subject),
+            read_metadata(container, subject) if self.trait.has_metadata else {},
         )
 
     async def export(self, id: str) -> AsyncIterator[Record]:

@@ -7,7 +7,7 @@ from typing import NoReturn, Protocol
 
 from janitor.drivers.listing import Listing
 from janitor.errors import BusyError
-from janitor.model import Kind, Metadata, Probe, Record
+from janitor.model import Kind, Metadata, Presence, Probe, Record
 
 StillWanted = Callable[[], Awaitable[bool]]
 IsKnown = Callable[[str], Awaitable[bool]]
@@ -36,6 +36,10 @@ class Driver(Protocol):
 
         Raises `GoneError` only where the server says that it does not know the container itself.
         """
+        ...
+
+    async def presence(self, id: str) -> Presence:
+        """What the container alone says, in one call; raises as `probe` does."""
         ...
 
     def export(self, id: str) -> AsyncIterator[Record]:
@@ -99,6 +103,9 @@ class _ReadOnly:
 
     async def probe(self, id: str) -> Probe:
         return await self._driver.probe(id)
+
+    async def presence(self, id: str) -> Presence:
+        return await self._driver.presence(id)
 
     def export(self, id: str) -> AsyncIterator[Record]:
         return self._driver.export(id)

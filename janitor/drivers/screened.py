@@ -1,4 +1,4 @@
-"""A driver whose probes tell of metadata only what is stored of it.
+"""A driver that tells of metadata only what is stored of it.
 
 What is decided in memory right after a probe and what is decided later from the row must agree.
 """
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from janitor.drivers.driver import Driver, IsKnown, StillWanted
 from janitor.drivers.listing import Listing
-from janitor.model import Kind, Metadata, Probe, Record
+from janitor.model import Kind, Metadata, Presence, Probe, Record
 from janitor.policy.screen import Screen
 
 
@@ -31,6 +31,10 @@ class _Screened:
     async def probe(self, id: str) -> Probe:
         probe = await self._driver.probe(id)
         return replace(probe, metadata=self._screen.metadata(probe.metadata))
+
+    async def presence(self, id: str) -> Presence:
+        presence = await self._driver.presence(id)
+        return replace(presence, metadata=self._screen.metadata(presence.metadata))
 
     def export(self, id: str) -> AsyncIterator[Record]:
         return self._driver.export(id)

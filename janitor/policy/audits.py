@@ -9,12 +9,14 @@ from janitor.policy.matching import Match, match_hold, views_of
 from janitor.policy.rulebook import Standing, rulebook
 from janitor.policy.rules import Policies
 
+MATCHES = frozenset({Standing.SPEAKS, Standing.PROTECTS})
+
 
 class Coverage:
     """Shown every thread, it knows the policies, `except`s and holds that matched none of them.
 
     A default policy counts by its own `match`, whatever else speaks. What only unread metadata
-    might match has matched nothing yet.
+    might match has matched nothing yet, and is no typo either (`doubtful`).
     """
 
     def __init__(self, policies: Policies, holds: Sequence[Hold]) -> None:
@@ -32,10 +34,9 @@ class Coverage:
             return
         views = views_of(thread)
         for rule in (*self._rulebook.near(views), *self._rulebook.defaults):
-            standing = rule.standing(thread.key, views)
-            if standing in (Standing.SPEAKS, Standing.PROTECTS):
+            if rule.standing(thread.key, views) in MATCHES:
                 self._silent.discard(f"policy:{rule.policy.name}")
-            if rule.is_excepted(thread.key, views):
+            if rule.exception(thread.key, views) is Match.YES:
                 self._silent.discard(f"except:{rule.policy.name}")
         for name in self._silent & self._holds.keys():
             if match_hold(self._holds[name], thread, views) is Match.YES:
@@ -45,3 +46,15 @@ class Coverage:
     def silent(self) -> tuple[str, ...]:
         """The rules that matched nothing so far, as `policy:NAME`, `except:NAME`, `hold:NAME`."""
         return tuple(sorted(self._silent))
+
+    def doubtful(self, thread: Thread) -> frozenset[str]:
+        """The rules that may match a thread of unread metadata, by the same names."""
+        views, found = views_of(thread), set[str]()
+        for rule in (*self._rulebook.near(views), *self._rulebook.defaults):
+            if rule.standing(thread.key, views) is Standing.UNKNOWN:
+                found.add(f"policy:{rule.policy.name}")
+            if rule.exception(thread.key, views) is Match.UNKNOWN:
+                found.add(f"except:{rule.policy.name}")
+        held = self._holds.items()
+        found |= {n for n, hold in held if match_hold(hold, thread, views) is Match.UNKNOWN}
+        return frozenset(found)

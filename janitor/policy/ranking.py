@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from janitor.model import Key, State, Thread
+from janitor.model import REMOVING, Hold, Key, State, Thread
 from janitor.policy.matching import Views, views_of
 from janitor.policy.protections import has_group
 from janitor.policy.rulebook import rulebook
 from janitor.policy.rules import KeepLast, Policies
+from janitor.policy.schedule import ceiling_of
+from janitor.policy.weighing import weigh
 
 Group = tuple[str, str | None]
 RANKED = frozenset({State.ACTIVE, State.ARCHIVED})
 
 
 def ranks_of(
-    threads: Iterable[Thread], policies: Policies, now: datetime
+    threads: Iterable[Thread], policies: Policies, now: datetime, holds: Sequence[Hold] = ()
 ) -> dict[Key, dict[str, int]]:
     """The `Ranks` of each thread that has any, given every thread of the groups.
 
     A group is the threads that a policy matches, active or archived, with the same value of
     `per`; the most recently active is 0, equals go by id. A thread of unknown or future activity
-    or without the group key takes no place.
+    or without the group key takes no place, nor does one that is removed all the same. All that
+    are given are taken to be alive.
     """
-    groups: dict[Group, list[tuple[datetime, Key]]] = defaultdict(list)
+    groups: dict[Group, list[tuple[datetime, Thread]]] = defaultdict(list)
     for thread in threads:
         active_at = thread.last_active_at
         if thread.state in RANKED and active_at is not None and active_at <= now:
             for group in groups_of(thread, policies):
-                groups[group].append((active_at, thread.key))
+                groups[group].append((active_at, thread))
     ranks: dict[Key, dict[str, int]] = defaultdict(dict)
     for (policy, _), members in groups.items():
-        by_id = sorted(members, key=lambda member: (member[1].id, member[1]))
-        for rank, (_, key) in enumerate(sorted(by_id, key=lambda one: one[0], reverse=True)):
-            ranks[key][policy] = rank
+        by_id = sorted(members, key=lambda member: (member[1].key.id, member[1].key))
+        rank = 0
+        for _, thread in sorted(by_id, key=lambda one: one[0], reverse=True):
+            ranks[thread.key][policy] = rank
+            rank += not is_removed_anyway(thread, policies, holds, now)
     return dict(ranks)
+
+
+def is_removed_anyway(
+    thread: Thread, policies: Policies, holds: Sequence[Hold], now: datetime
+) -> bool:
+    """Whether a thread is to be removed now though it is among the last of all its groups."""
+    if ceiling_of(thread, policies.lifetime) > now:
+        return False  # nothing else stands above `keep_last`
+    first = {one.name: 0 for one in policies.rules if one.keep_last is not None}
+    case = weigh(thread, policies, holds, first, now)
+    return any(stage in REMOVING and due.at <= now for stage, due in case.pending())
 
 
 def groups_of(thread: Thread, policies: Policies) -> list[Group]:

@@ -63,10 +63,10 @@ class Rule:
         spoken = found is Match.YES and near is Match.NO
         return Standing.SPEAKS if spoken else Standing.PROTECTS
 
-    def is_excepted(self, key: Key, views: Views | None) -> bool:
+    def exception(self, key: Key, views: Views | None) -> Match:
         """Whether the thread would match, but for the `except`."""
-        meant = self.match.match(key, views, protecting=True) is Match.YES
-        return meant and self._excepted(key, views)[0] is Match.YES
+        meant = self.match.match(key, views, protecting=True)
+        return min(meant, self._excepted(key, views)[0])
 
     def _excepted(self, key: Key, views: Views | None) -> tuple[Match, Match]:
         if self.excepts is None:

@@ -17,6 +17,7 @@ from janitor.registry.entries import (
     RunRecord,
     RunResult,
     Settlement,
+    Witnessed,
 )
 from janitor.registry.feeding import Fed, Taken
 from janitor.registry.holds import HoldRecord
@@ -54,6 +55,7 @@ __all__ = [
     "Settlement",
     "Taken",
     "Upgrade",
+    "Witnessed",
     "check",
     "upgrade",
 ]

@@ -35,6 +35,7 @@ _PASS_BY = (
     .values(claim_owner=None, claim_until=None)
 )
 _BRING_BACK = _PASS_BY.values(claim_run=bindparam("claim_run"))
+_PUT_OFF = _PASS_BY.values(claim_run=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,12 @@ class Claiming(Store):
         """
         with self._writing() as connection:
             connection.execute(_PASS_BY, [bound(key) | {"by_owner": by.owner} for key in keys])
+        return frozenset()
+
+    def put_off(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
+        """Gives these back unsettled, to be claimed once more in this run; returns none of them."""
+        with self._writing() as connection:
+            connection.execute(_PUT_OFF, [bound(key) | {"by_owner": by.owner} for key in keys])
         return frozenset()
 
     def release(self, by: Claimant) -> int:

@@ -240,6 +240,15 @@ class Settlement:
     events: tuple[Event, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A thread that was seen alive, by its container alone and for the sake of another thread."""
+
+    key: Key
+    at: datetime
+    created_at: datetime | None = None
+
+
 class RunResult(StrEnum):
     """How a run ended."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from janitor.model import LIVE, Key, Kind, Outcome, Stage, State
 from janitor.registry.store import Store
-from janitor.registry.tables import COUNT, TOTAL
+from janitor.registry.tables import COUNT, THREAD, TOTAL
 
 
 class Holding(Store):
@@ -48,7 +48,7 @@ class Holding(Store):
             self._set_meta(connection, "archive_url", url)
 
     def silent_rules(self, digest: str) -> tuple[str, ...] | None:
-        """The rules that matched no thread when last looked; `None` under other rules."""
+        """The rules that no thread certainly matched when last looked; `None` under others."""
         found = orjson.loads(self._meta("silent_rules") or "null")
         return None if found is None or found["digest"] != digest else tuple(found["rules"])
 
@@ -57,6 +57,14 @@ class Holding(Store):
         said = orjson.dumps({"digest": digest, "rules": list(rules)}).decode()
         with self._writing_alone() as connection:
             self._set_meta(connection, "silent_rules", said)
+
+    def unread(self) -> frozenset[tuple[str, Kind]]:
+        """Each project and kind with a living thread whose metadata nobody has read; a scan."""
+        sides = (THREAD.c.reported.is_(None), THREAD.c.upstream.is_(None))
+        herds = select(THREAD.c.project, THREAD.c.kind).distinct()
+        living = herds.where(*sides, THREAD.c.state.in_(sorted(LIVE)))
+        with self._reading() as connection:
+            return frozenset((project, kind) for project, kind in connection.execute(living))
 
     def population(self) -> Mapping[str, int]:
         """Live rows of each governing policy; rows that no policy governs are left out."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, func, literal, select, text, tuple_
 
-from janitor.model import LIVE, Key, State, Thread
+from janitor.model import LIVE, Key, State
 from janitor.registry.entries import Cursor, Entry
 from janitor.registry.rows import entry_of, rows_of
 from janitor.registry.store import PAGE, Store
@@ -46,7 +46,10 @@ def due_statement(
 
 
 def rank_statement(
-    per: str | None, value: str | None, after: tuple[datetime, Key] | None
+    per: str | None,
+    value: str | None,
+    after: tuple[datetime, Key] | None,
+    limit: int = PAGE,
 ) -> Select[tuple[object, ...]]:
     """A page of a keep_last group, the most recently active first."""
     statement = select(THREAD).where(text(RANKED))
@@ -62,7 +65,7 @@ def rank_statement(
             THREAD.c.last_active_at <= at, (THREAD.c.last_active_at < at) | tied
         )
     order = (THREAD.c.last_active_at.desc(), THREAD.c.id, THREAD.c.project, THREAD.c.kind)
-    return statement.order_by(*order).limit(PAGE)
+    return statement.order_by(*order).limit(limit)
 
 
 class Reading(Store):
@@ -172,24 +175,27 @@ class Reading(Store):
             rows = connection.execute(statement.order_by(*_LABEL_KEY).limit(PAGE))
             return [Key(*row) for row in rows]
 
-    def group(self, per: str | None = None, value: str | None = None) -> Iterator[Thread]:
+    def group(
+        self, per: str | None = None, value: str | None = None, *, page_size: int = PAGE
+    ) -> Iterator[Entry]:
         """The active and archived threads of a keep_last group, last activity first, then id.
 
         `per` is a metadata key and `value` what either side says of it; no `per`: all threads.
-        Unknown activity takes no place and is left out. Streams, so stop after enough.
+        Unknown activity takes no place and is left out. Streams, so stop after enough; the first
+        page has `page_size` rows.
         """
         if per is not None and value is not None:
             value = self._asked({per: value})[per]
         after: tuple[datetime, Key] | None = None
-        while page := self._ranked(rank_statement(per, value, after)):
-            yield from (thread for _, thread in page)
-            at, thread = page[-1]
-            after = (at, thread.key)
+        while page := self._ranked(rank_statement(per, value, after, page_size)):
+            yield from (entry for _, entry in page)
+            at, entry = page[-1]
+            after, page_size = (at, entry.thread.key), PAGE
 
-    def _ranked(self, statement: Select[tuple[object, ...]]) -> list[tuple[datetime, Thread]]:
+    def _ranked(self, statement: Select[tuple[object, ...]]) -> list[tuple[datetime, Entry]]:
         with self._reading() as connection:
             rows = rows_of(connection.execute(statement))
-            return [(r["last_active_at"], entry_of(r, self._untrusted).thread) for r in rows]
+            return [(r["last_active_at"], entry_of(r, self._untrusted)) for r in rows]
 
     def reviewable(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
         """A page of all live entries by key, for a pass that decides every one anew."""

@@ -206,7 +206,8 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,
         "newest_item": seen.newest_item,
-        "alive_at": seen.alive_at,
+        # Another thread's sake may have had it asked for since.
+        "alive_at": later(row["alive_at"], seen.alive_at),
     }
 
 

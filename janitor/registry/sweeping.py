@@ -11,10 +11,13 @@ from sqlalchemy import Connection, delete, insert
 from janitor.errors import StoreError
 from janitor.model import Key, State
 from janitor.registry.claiming import REVIEWED, Claiming, is_held
-from janitor.registry.entries import Claimant, Entry, Event, Intent, Settlement
-from janitor.registry.rows import Values, settled
+from janitor.registry.entries import Claimant, Entry, Event, Intent, Settlement, Witnessed
+from janitor.registry.rows import Values, later, settled
 from janitor.registry.store import add, changed, counted, write
 from janitor.registry.tables import EVENT, THREAD
+
+PLACED = frozenset({State.ACTIVE, State.ARCHIVED})
+"""The states of those that may have a place in a `keep_last` group."""
 
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
 
@@ -66,6 +69,47 @@ class Sweeping(Claiming):
             self._apply(connection, rows, after)
             record_events(connection, [event for said in kept for event in said.events])
             return lost
+
+    def witness(self, seen: Sequence[Witnessed]) -> frozenset[Key]:
+        """Writes who was seen alive for the sake of others; whoever holds their claims keeps them.
+
+        Such a look dates nothing and decides nothing. Returns none: no claim is asked for.
+        """
+        with self._writing() as connection:
+            rows = self._rows(connection, (one.key for one in seen))
+            after: dict[Key, Values] = {}
+            for one in seen:
+                row = after.get(one.key) or rows.get(one.key)
+                if row is not None and row["state"] in PLACED:
+                    after[one.key] = row | {
+                        "alive_at": later(row["alive_at"], one.at),
+                        "created_at": row["created_at"] or one.created_at,
+                        "missing_since": None,
+                    }
+            for row in after.values():
+                self._date(row)
+            self._apply(connection, rows, after)
+        return frozenset()
+
+    def note(self, settlements: Sequence[Settlement]) -> frozenset[Key]:
+        """Writes what asking for the sake of others came by: not found, or no answer.
+
+        Only where the thread still may have a place in a group; whoever holds its claim keeps it.
+        Returns none: no claim is asked for.
+        """
+        with self._writing() as connection:
+            rows = self._rows(connection, (said.key for said in settlements))
+            after: dict[Key, Values] = {}
+            lines: list[Event] = []
+            for said in settlements:
+                row = after.get(said.key) or rows.get(said.key)
+                if row is not None and row["state"] in PLACED:
+                    unclaimed = replace(said, keep_claim=True, keep_intent=True)
+                    after[said.key] = settled(row, unclaimed)
+                    lines += said.events
+            self._apply(connection, rows, after)
+            record_events(connection, lines)
+        return frozenset()
 
     def _let_upstream_in(self, said: Settlement) -> Settlement:
         if said.upstream is None or self.screen.is_open:

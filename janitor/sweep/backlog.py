@@ -70,12 +70,13 @@ def count(
     """Count what is due and judge it against the limits, before the first action."""
     backlog, silence = Backlog(), Silence(parts.policies, parts.registry.holds(now), now)
     for entry in entries:
-        silence.see(entry)
+        silence.see(entry.thread)
         if reviewer.serves(entry):
             review = reviewer.on_facts(entry, now)
             backlog.add(review, is_paused=is_paused_by(pauses, review))
     judge(parts, backlog, now)
-    backlog.silent_rules = silence.record(parts.registry, rules_digest(parts))
+    governing = parts.registry.population()
+    backlog.silent_rules = silence.record(parts.registry, rules_digest(parts), governing)
     return backlog
 
 
@@ -84,8 +85,9 @@ def judge(parts: Parts, backlog: Backlog, now: datetime) -> None:
     population = parts.registry.population()
     last = parts.registry.last_completed(now)
     since = now - last if last else None
-    sides = (parts.policies,) if parts.approved is None else (parts.policies, parts.approved)
-    for name in dict.fromkeys([*(rule.name for side in sides for rule in side.rules), *APART]):
+    for name in dict.fromkeys(
+        [*(rule.name for side in parts.sides for rule in side.rules), *APART]
+    ):
         living = population.get(name, 0) + backlog.moves[name]
         number = backlog.due[name]
         over = tripped(parts.side_of(name), name, due=number, population=living, since_last=since)

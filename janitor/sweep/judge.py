@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from janitor.model import Decision, Hold, Thread
+from janitor.model import REMOVING, Decision, Hold, Key, Thread
 from janitor.policy import Policies, decide, decide_unapproved, first_to_remove, spared, tightened
-from janitor.registry import Registry
-from janitor.sweep.ranks import Ranking
+from janitor.registry import Entry, Registry
+from janitor.sweep.heads import Heads
+from janitor.sweep.ranks import Counts, Ranking, was_found
+
+
+@dataclass(frozen=True, slots=True)
+class Rankings:
+    """A ranking by each side's policies, the configured ones first."""
+
+    sides: tuple[Ranking, ...]
+
+    @property
+    def configured(self) -> Ranking:
+        """Places by the configured policies."""
+        return self.sides[0]
+
+    @property
+    def approved(self) -> Ranking:
+        """Places by the policies approved last."""
+        return self.sides[-1]
 
 
 class Judge:
-    """Knows holds and ranks; without `approved` the configured policies decide alone."""
+    """Knows holds and ranks; without `approved` the configured policies decide alone.
+
+    Unless `heads` tell who was seen alive, every member of a group that nothing speaks against is
+    taken to be.
+    """
 
     def __init__(
         self,
@@ -20,12 +43,24 @@ class Judge:
         policies: Policies,
         approved: Policies | None,
         holds: Sequence[Hold],
+        heads: Heads | None = None,
     ) -> None:
         self._policies = policies
         self._approved = approved
         self._holds = holds
-        self._ranking = Ranking(registry, policies)
-        self._approved_ranking = Ranking(registry, approved or policies)
+        self._heads = heads
+
+        def by(counts: Counts, *, remembers: bool = False) -> Rankings:
+            each = (
+                Ranking(registry, one, holds, counts, remembers=remembers) for one in self.sides
+            )
+            return Rankings(tuple(each))
+
+        self._known = by(was_found, remembers=True)
+        if heads is not None:
+            self._seen = by(heads.is_alive)
+            self._open = by(heads.is_open)
+            self._possible = by(heads.may_be_alive)
 
     @property
     def sides(self) -> tuple[Policies, ...]:
@@ -34,27 +69,52 @@ class Judge:
 
     def decide(self, thread: Thread, now: datetime) -> Decision:
         """Decide with the holds and ranks of this moment; removed is only what all sides remove."""
-        if self._approved is None:
-            return self.alone(thread, now)
-        return decide_unapproved(
-            thread,
-            self._approved,
-            self._policies,
-            self._holds,
-            approved_ranks=self._approved_ranking.of(thread, now),
-            proposed_ranks=self._ranking.of(thread, now),
-            now=now,
-        )
+        return self._decided(thread, now, self._known)
 
     def alone(self, thread: Thread, now: datetime) -> Decision:
         """What the configured policies decide by themselves, as they will once approved."""
-        ranks = self._ranking.of(thread, now)
-        return decide(thread, self._policies, self._holds, ranks, now)
+        return self._alone(thread, now, self._known)
+
+    def allowed(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
+        """The same, where a place is taken by nobody but those whom the run has seen alive.
+
+        Where it is an answer that is missing which keeps the thread, it is kept for that reason and
+        stays due. `alone` asks the configured policies by themselves.
+        """
+        by = self._alone if alone else self._decided
+        known = by(thread, now, self._known)
+        if self._heads is None or not removes(known):
+            return known
+        seen = by(thread, now, self._seen)
+        if removes(seen) or not removes(by(thread, now, self._possible)):
+            return seen
+        reason, due_at, base = self._heads.reason, known.due_at, known.age_base
+        return replace(seen, reason=reason, due_at=due_at, age_base=base, review_at=now)
+
+    def unasked(self, thread: Thread, now: datetime, *, alone: bool = False) -> list[Entry]:
+        """Whom to ask next before the thread may leave its groups; nobody where it stays anyhow.
+
+        Those are the most recently active who are not known to be gone, `count` of each group.
+        """
+        if self._heads is None:
+            return []
+        found: dict[Key, Entry] = {}
+        for ranking in self._open.sides[: 1 if alone else len(self.sides)]:
+            for policy, before in ranking.before(thread, now).items():
+                if not ranking.is_full(policy, before):
+                    return []
+                found |= {one.thread.key: one for one in before if self._heads.is_unasked(one)}
+        return list(found.values())
+
+    def leaders(self, thread: Thread, now: datetime) -> list[Entry]:
+        """Those at the top of the thread's groups that nobody has seen or asked for yet."""
+        found = (one for ranking in self._known.sides for one in ranking.leaders(thread, now))
+        heads = self._heads
+        return [] if heads is None else [one for one in found if heads.is_unasked(one)]
 
     def spared(self, before: Thread, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where any side protected it until its metadata was edited."""
-        rankings = (self._ranking, self._approved_ranking)
-        for policies, ranking in zip(self.sides, rankings, strict=False):
+        for policies, ranking in zip(self.sides, self._known.sides, strict=True):
             ranks_before, ranks = ranking.of(before, now), ranking.of(thread, now)
             thread = spared(
                 before,
@@ -77,9 +137,31 @@ class Judge:
             self._approved,
             self._policies,
             self._holds,
-            old_ranks=self._approved_ranking.of(thread, now),
-            new_ranks=self._ranking.of(thread, now),
+            old_ranks=self._known.approved.of(thread, now),
+            new_ranks=self._known.configured.of(thread, now),
             now=now,
         ):
             return None
         return first_to_remove(thread, self._policies, now) or ""
+
+    def _decided(self, thread: Thread, now: datetime, by: Rankings) -> Decision:
+        if self._approved is None:
+            return self._alone(thread, now, by)
+        return decide_unapproved(
+            thread,
+            self._approved,
+            self._policies,
+            self._holds,
+            approved_ranks=by.approved.of(thread, now),
+            proposed_ranks=by.configured.of(thread, now),
+            now=now,
+        )
+
+    def _alone(self, thread: Thread, now: datetime, by: Rankings) -> Decision:
+        ranks = by.configured.of(thread, now)
+        return decide(thread, self._policies, self._holds, ranks, now)
+
+
+def removes(decision: Decision) -> bool:
+    """Whether anything would be removed now."""
+    return not REMOVING.isdisjoint(decision.stages)

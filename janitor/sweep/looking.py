@@ -11,6 +11,7 @@ from janitor.drivers import Driver
 from janitor.errors import ArchiveError
 from janitor.model import Decision, Key, Outcome, Stage, State, Thread
 from janitor.registry import Entry, Event, Settlement
+from janitor.sweep.heads import Heads
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import PAUSED, is_paused
@@ -30,6 +31,7 @@ class Looking:
     run: str
     writer: Writer
     lease: Lease
+    heads: Heads
     doing: dict[Key, Stage] = field(default_factory=dict)
     """What is being done with each thread at this moment; a failure is told with it."""
     selection: str = ""
@@ -69,7 +71,7 @@ class Looking:
             return (PAUSED,)
         reviewer, now = self._reviewer(), self.parts.clock()
         heard = reviewer.spared(entry, _heard(review.thread, entry.thread), now)
-        decision = reviewer.decide(heard, now)
+        decision = reviewer.allowed(heard, now)
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (decision.why or "changed since it was decided",)
 
@@ -78,7 +80,8 @@ class Looking:
         return self.parts.projects[key.project].drivers[key.kind]
 
     def _reviewer(self) -> Reviewer:
-        return Reviewer(self.parts, self.parts.registry.holds(self.parts.clock()))
+        holds = self.parts.registry.holds(self.parts.clock())
+        return Reviewer(self.parts, holds, self.heads)
 
     def _store(self) -> Archive:
         if self.parts.archive is None:

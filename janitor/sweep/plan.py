@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -19,16 +19,18 @@ import orjson
 
 from janitor.catalogue import CATALOGUE
 from janitor.errors import BusyError, DriverError, GoneError
-from janitor.model import Key, Kind, Reason, Stage
+from janitor.model import Key, Kind, Reason, Stage, Thread
 from janitor.policy import policies_digest
 from janitor.registry import Entry
 from janitor.sources import down
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
+from janitor.sweep.heads import Answer, Heads
 from janitor.sweep.overdue import Failing, failing
 from janitor.sweep.parts import Parts
 from janitor.sweep.prune import foresee_pruning
 from janitor.sweep.pruned import Pruned
+from janitor.sweep.ranks import as_seen
 from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import is_resting
@@ -79,10 +81,11 @@ class Plan:
 
     `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
-    sources that failed when they were last read, with what to do; a plan reads none. `pruned` is
-    what would become of the archive's copies past their date. `signature` is the registry's, over
-    the digest and the time. `due_earlier` counts the threads that fall due earlier since an import
-    or a source replaced the date of their first sight. `failing` are due as well: their last
+    sources that failed when they were last read, with what to do; a plan reads none. `heads` are
+    read for nothing but the sake of others in their `keep_last` groups, each by one call. `pruned`
+    is what would become of the archive's copies past their date. `signature` is the registry's,
+    over the digest and the time. `due_earlier` counts the threads that fall due earlier since an
+    import or a source replaced the date of their first sight. `failing` are due as well: their last
     attempt failed, and a sweep leaves them alone until they are retried.
     """
 
@@ -95,6 +98,7 @@ class Plan:
     kept: Counter[str] = field(default_factory=Counter)
     backlog: Backlog = field(default_factory=Backlog)
     not_probed: int = 0
+    heads: int = 0
     undrained: int = 0
     clock_trouble: str | None = None
     pending: bool = False
@@ -126,9 +130,9 @@ class Plan:
             "decisions": [planned.row() for planned in self.decisions],
             "kept": dict(self.kept),
             "limits": _limits(self.backlog) | {"clock_step": self.clock_trouble},
-            "cost": cost(self.decisions),
+            "cost": cost(self.decisions, self.heads),
             "not_probed": self.not_probed,
-            "silent_rules": list(self.backlog.silent_rules),
+            "unmatched_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
             "sources_down": dict(self.sources_down),
             "pruned": self.pruned.foreseen,
@@ -158,20 +162,17 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     parts, made.unapproved = foresee(parts, now)
     made.pending = parts.approved is not None
     made.failing = [one for one in failing(parts, now) if is_resting(one.entry, now)]
-    holds = registry.holds(now)
-    reviewer = Reviewer(parts, holds)
-    outdated, silence = is_outdated(parts), Silence(parts.policies, holds, now)
+    outdated, silence = is_outdated(parts), Silence(parts.policies, registry.holds(now), now)
     whole = outdated or made.pending  # what waits for approval is up for review much later
     entries = living_entries(registry) if whole else due_entries(registry, now)
-    left = 0 if scope.offline else scope.probes
+    planner = _Planner(made, parts, scope, silence)
     while chunk := list(islice(entries, CHUNK)):
-        for entry in chunk:
-            silence.see(entry)
-        reviews = [_on_facts(made, reviewer, entry, now) for entry in chunk]
-        left -= await _probe(made, reviewer, [r for r in reviews if r], left, scope)
+        await planner.take_in(chunk)
+    await planner.end()
     judge(parts, made.backlog, now)
     recorded = None if outdated else registry.silent_rules(rules_digest(parts))
-    made.backlog.silent_rules = silence.since(recorded)
+    governing = () if outdated else registry.population()  # else rows tell of other rules
+    made.backlog.silent_rules = silence.told(registry, recorded, governing)
     made.pruned = await asyncio.to_thread(foresee_pruning, parts, now)
     if not hypothetical:
         parts.watch.compare(registry.recall(CLOCK))
@@ -180,67 +181,116 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     return made
 
 
-def _on_facts(made: Plan, reviewer: Reviewer, entry: Entry, now: datetime) -> Review | None:
-    if not reviewer.serves(entry):
-        made.kept["not_served"] += 1
-        return None
-    review = reviewer.on_facts(entry, now)
-    made.backlog.add(review)
-    made.due_earlier += _falls_due_earlier(reviewer, review, now)
-    return review
+class _Planner:
+    """Looks at threads as a sweep does and records what it would do, as long as probes are left."""
 
+    def __init__(self, made: Plan, parts: Parts, scope: Scope, silence: Silence) -> None:
+        self._made = made
+        self._scope = scope
+        self._silence = silence
+        self._left = 0 if scope.offline else scope.probes
+        self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED)
+        self._reviewer = Reviewer(parts, parts.registry.holds(made.now), self._heads)
+        self._waiting: list[Review] = []
 
-def _falls_due_earlier(reviewer: Reviewer, review: Review, now: datetime) -> bool:
-    """Whether an operator's report made a thread fall due earlier, and nobody decided on it yet."""
-    before, due_at = review.entry.dated_before, review.decision.due_at
-    if before is None or due_at is None:
-        return False
-    then = reviewer.decide(replace(review.thread, last_active_at=before), now).due_at
-    return then is None or due_at < then
+    async def take_in(self, entries: Sequence[Entry]) -> None:
+        """Decide about these from facts, ask the server about those that need it; count all."""
+        for entry in entries:
+            self._silence.see(entry.thread)
+        reviews = [one for one in map(self._on_facts, entries) if one is not None]
+        wanted = [review for review in reviews if self._needs_probe(review)]
+        asked = wanted[: self._left]
+        self._left -= len(asked)
+        self._made.not_probed += len(wanted) - len(asked)
+        probed = await asyncio.gather(*(self._look(review) for review in asked))
+        known = {id(review): answer for review, answer in zip(asked, probed, strict=True)}
+        for review in reviews:
+            found = known.get(id(review), review)
+            if isinstance(found, str):
+                self._made.kept[found] += 1
+            elif await asyncio.to_thread(self._reviewer.is_put_off, found, self._made.now):
+                self._waiting.append(found)
+            else:
+                await self._record(found)
 
+    async def end(self) -> None:
+        """Decide about those that waited for others of their groups to be looked at."""
+        for review in self._waiting:
+            await self._record(review)
 
-async def _probe(
-    made: Plan, reviewer: Reviewer, reviews: list[Review], left: int, scope: Scope
-) -> int:
-    """Ask the server about those that need it, as long as probes are left; count all."""
-    wanted = [review for review in reviews if _needs_probe(reviewer, review, made.now)]
-    asked = wanted[: max(left, 0)]
-    made.not_probed += len(wanted) - len(asked)
-    probed = await asyncio.gather(*(_ask(reviewer, review, made.now) for review in asked))
-    known = {id(review): answer for review, answer in zip(asked, probed, strict=True)}
-    for review in reviews:
-        _record(made, reviewer, known.get(id(review), review), scope)
-    return len(asked)
+    def _on_facts(self, entry: Entry) -> Review | None:
+        if not self._reviewer.serves(entry):
+            self._made.kept["not_served"] += 1
+            return None
+        review = self._reviewer.on_facts(entry, self._made.now)
+        self._made.backlog.add(review)
+        self._made.due_earlier += self._falls_due_earlier(review)
+        return review
 
+    def _falls_due_earlier(self, review: Review) -> bool:
+        """Whether an operator's report made it fall due earlier, and nobody decided on it yet."""
+        before, due_at = review.entry.dated_before, review.decision.due_at
+        if before is None or due_at is None:
+            return False
+        thread = replace(review.thread, last_active_at=before)
+        then = self._reviewer.decide(thread, self._made.now).due_at
+        return then is None or due_at < then
 
-def _needs_probe(reviewer: Reviewer, review: Review, now: datetime) -> bool:
-    """As a sweep has it; what waits for approval is asked about as if it had been given."""
-    approved = reviewer.once_approved(review.thread, now)
-    return reviewer.needs_probe(review) or bool(approved and approved.stages)
+    def _needs_probe(self, review: Review) -> bool:
+        """As a sweep has it; what waits for approval is asked about as if it had been given."""
+        approved = self._reviewer.alone(review.thread, self._made.now)
+        return self._reviewer.needs_probe(review) or bool(approved and approved.stages)
 
+    async def _look(self, review: Review) -> Review | str:
+        key = review.entry.thread.key
+        try:
+            found = await self._reviewer.look(review.entry, self._made.now)
+        except GoneError:
+            self._heads.hear(key, Answer.GONE)
+            return "missing"
+        except BusyError:
+            self._heads.hear(key, Answer.ALIVE)
+            return "busy"
+        except DriverError:
+            self._heads.hear(key, Answer.FAILED)
+            return "failed"
+        self._silence.see(found.thread)
+        self._heads.hear(key, self._place(review.entry, found.thread))
+        return found
 
-async def _ask(reviewer: Reviewer, review: Review, now: datetime) -> Review | str:
-    try:
-        return await reviewer.on_probe(review.entry, now)
-    except GoneError:
-        return "missing"
-    except BusyError:
-        return "busy"
-    except DriverError:
-        return "failed"
+    async def _ask_head(self, head: Entry) -> Answer:
+        key = head.thread.key
+        if not self._reviewer.serves(head):
+            return Answer.UNHEARD
+        self._made.heads += 1
+        if self._left <= 0:
+            self._made.not_probed += 1
+            return Answer.UNPROBED
+        self._left -= 1
+        try:
+            presence = await self._reviewer.driver(head).presence(key.id)
+        except GoneError:
+            return Answer.GONE
+        except BusyError:
+            return Answer.ALIVE
+        except DriverError:
+            return Answer.FAILED
+        return self._place(head, as_seen(head, presence))
 
+    def _place(self, head: Entry, seen: Thread) -> Answer:
+        is_placed = self._reviewer.is_still_placed(head, seen, self._made.now)
+        return Answer.ALIVE if is_placed else Answer.ELSEWHERE
 
-def _record(made: Plan, reviewer: Reviewer, found: Review | str, scope: Scope) -> None:
-    if isinstance(found, str):
-        made.kept[found] += 1
-        return
-    if not found.decision.stages:
-        made.kept[found.decision.why or "not_due"] += 1
-    approved = reviewer.once_approved(found.thread, made.now)
-    if approved is not None and approved.stages not in ((), found.decision.stages):
-        found = replace(found, decision=replace(approved, reason=Reason.UNAPPROVED))
-    if found.decision.stages or scope.everything:
-        made.decisions.append(_planned(found))
+    async def _record(self, looked_at: Review) -> None:
+        made, now = self._made, self._made.now
+        found = await self._reviewer.conclude(looked_at, now)
+        if not found.decision.stages:
+            made.kept[found.decision.why or "not_due"] += 1
+        approved = await self._reviewer.once_approved(found.thread, now)
+        if approved is not None and approved.stages not in ((), found.decision.stages):
+            found = replace(found, decision=replace(approved, reason=Reason.UNAPPROVED))
+        if found.decision.stages or self._scope.everything:
+            made.decisions.append(_planned(found))
 
 
 def _planned(review: Review) -> Planned:
@@ -277,11 +327,14 @@ def _limits(backlog: Backlog) -> dict[str, Any]:
     return {"tripped": bool(over), "policies": over}
 
 
-def cost(decisions: list[Planned]) -> dict[str, float]:
-    """Calls that the decisions need at least, and seconds at the published quota."""
+def cost(decisions: list[Planned], heads: int = 0) -> dict[str, float]:
+    """Calls that the decisions need at least, and seconds at the published quota.
+
+    `heads` are read once each, since decisions rest on their being alive.
+    """
     removals = [d for d in decisions if Stage.DELETE in d.stages]
     copies = sum(Stage.ARCHIVE in d.stages for d in decisions)
-    reads = 2 * len(decisions) + 2 * copies + 4 * len(removals)
+    reads = 2 * len(decisions) + 2 * copies + 4 * len(removals) + heads
     deletes = len(removals) + sum(CATALOGUE[Kind(d.key.kind)].items_first for d in removals)
     seconds = max(deletes / DELETES_PER_SECOND, reads / READS_PER_SECOND)
     return {"deletes": deletes, "reads": reads, "seconds": round(seconds, 1)}

@@ -98,7 +98,7 @@ async def _settle(worker: Worker, entry: Entry, driver: Driver) -> None:
 
 
 async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> None:
-    review = _review(worker, entry, probe.metadata)
+    review = await _review(worker, entry, probe.metadata)
     match await _left(worker, entry, driver, probe):
         case Left.ALL:
             await worker.actor.withdraw(review, again=True)
@@ -162,7 +162,7 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     ):
         message = "not found, but asked with another credential or endpoint than saw it alive"
         raise UnsettledError(message)
-    review = _review(worker, entry, entry.thread.upstream)
+    review = await _review(worker, entry, entry.thread.upstream)
     try:
         _check_wanted(worker, review)
     except ChangedError as error:
@@ -192,10 +192,13 @@ async def _check_gone(driver: Driver, id: str) -> None:
         raise UnsettledError("the server says both that it exists and that it does not")
 
 
-def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
+async def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
     """The thread as it was when its removal was decided; items gone since are our own doing."""
     thread = replace(entry.thread, state=state_before(entry.thread), upstream=upstream)
-    decision = worker.reviewer.decide(thread, worker.parts.clock())
-    if decision.policy is None and entry.intent is not None:
-        decision = replace(decision, policy=entry.intent.policy)
-    return Review(entry, thread, entry.sightings, decision, probed=False)
+    now = worker.parts.clock()
+    decision = worker.reviewer.decide(thread, now)
+    known = Review(entry, thread, entry.sightings, decision, probed=False)
+    review = await worker.reviewer.conclude(known, now)
+    if review.decision.policy is None and entry.intent is not None:
+        return replace(review, decision=replace(review.decision, policy=entry.intent.policy))
+    return review

@@ -20,6 +20,8 @@ from janitor.sweep.review import Review, Reviewer, as_known
 from janitor.sweep.silence import Silence
 
 PAGE = 1000
+RULES = "2"
+"""Another one has every row decided anew, and what matches nothing found out anew."""
 
 
 def rules_digest(parts: Parts) -> str:
@@ -34,7 +36,7 @@ def rules_digest(parts: Parts) -> str:
     ]
     digest = hashlib.sha256(orjson.dumps(held)).hexdigest() if held else ""
     approved = policies_digest(parts.approved) if parts.approved is not None else ""
-    return ":".join([policies_digest(parts.policies), approved, digest, *distrusted])
+    return ":".join([RULES, policies_digest(parts.policies), approved, digest, *distrusted])
 
 
 def is_outdated(parts: Parts) -> bool:
@@ -103,7 +105,7 @@ def _decide_all(parts: Parts, now: datetime) -> None:
         after = page[-1].thread.key
         reviews = [reviewer.on_facts(entry, now) for entry in page]
         for entry in page:
-            silence.see(entry)
+            silence.see(entry.thread)
         registry.reschedule([_rescheduled(review, now) for review in reviews])
         silence.record(registry, digest)
         registry.set_redecide_cursor(digest, after)

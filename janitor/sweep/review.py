@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from janitor.drivers import Driver
 from janitor.errors import BusyError
 from janitor.model import (
-    REMOVING,
     Decision,
     Hold,
+    Key,
     Mode,
     Probe,
     Reason,
@@ -28,9 +29,11 @@ from janitor.policy.rulebook import rulebook
 from janitor.registry import Entry
 from janitor.sources import down
 from janitor.sweep.fed import held_back
-from janitor.sweep.judge import Judge
+from janitor.sweep.heads import Heads
+from janitor.sweep.judge import Judge, removes
 from janitor.sweep.parts import Parts
 from janitor.sweep.paused import is_paused
+from janitor.sweep.ranks import is_still_placed
 from janitor.sweep.twins import as_twin, kept_by, objection
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
@@ -60,12 +63,21 @@ class Review:
         return self.entry.thread.state is State.SOFT_DELETED and self.thread.state in WOKEN
 
 
-class Reviewer:
-    """Decides about threads from the registry's facts and, where needed, from the server's."""
+Decide = Callable[[Thread, datetime], Decision]
+Twins = Callable[[Thread, datetime], Iterator[Review]]
 
-    def __init__(self, parts: Parts, holds: Sequence[Hold]) -> None:
+
+class Reviewer:
+    """Decides about threads from the registry's facts and, where needed, from the server's.
+
+    With `heads` no thread leaves a `keep_last` group unless others were seen alive in the run.
+    """
+
+    def __init__(self, parts: Parts, holds: Sequence[Hold], heads: Heads | None = None) -> None:
         self._parts = parts
-        self._judge = Judge(parts.registry, parts.policies, parts.approved, holds)
+        self._holds = holds
+        self._heads = heads
+        self._judge = Judge(parts.registry, parts.policies, parts.approved, holds, heads)
         self._down = down(parts.registry, parts.sources)
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
@@ -84,17 +96,23 @@ class Reviewer:
             return True
         if review.thread.state is State.ARCHIVED and decision.due_at is None:
             return True
+        if review.entry.missing_since is not None:
+            return True
         if review.entry.reported_before is not None:  # the server may have been told, too
             return True
         return self._counts_items(review.thread)
 
     async def on_probe(self, entry: Entry, now: datetime) -> Review:
-        """Ask the server, then decide.
+        """Ask the server, and for the heads of its groups where it would leave them; then decide.
 
         Raises:
             DriverError: The call failed; `BusyError` also where the probe says busy.
             AccessError: The credential was refused.
         """
+        return await self.conclude(await self.look(entry, now), now)
+
+    async def look(self, entry: Entry, now: datetime) -> Review:
+        """Ask the server about the thread alone, then decide; raises as `on_probe` does."""
         driver = self.driver(entry)
         probe = await driver.probe(entry.thread.key.id)
         if probe.busy:
@@ -106,6 +124,59 @@ class Reviewer:
         decision = await asyncio.to_thread(self.decide, thread, now)
         remover = await asyncio.to_thread(self._remover, thread, decision, now)
         return Review(entry, thread, sightings, decision, probed=True, remover=remover)
+
+    async def conclude(self, review: Review, now: datetime) -> Review:
+        """The review, once the heads were asked that must be alive before the thread may go."""
+        if self._heads is None or not removes(review.decision):
+            return review
+        thread = review.thread
+        decision = await self._with_heads(thread, now)
+        if removes(decision):
+            return replace(review, decision=decision)
+        remover = await asyncio.to_thread(self._remover, thread, decision, now)
+        return replace(review, decision=decision, remover=remover)
+
+    async def _with_heads(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
+        decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
+        while self._is_open(decision):
+            unasked = await asyncio.to_thread(self._unasked, thread, now, alone=alone)
+            if self._heads is None or not unasked:
+                break
+            await self._heads.ask(unasked)
+            decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
+        return decision
+
+    def _is_open(self, decision: Decision) -> bool:
+        """Whether it is answers about heads that are wanting, here or for a twin."""
+        reason = None if self._heads is None else self._heads.reason
+        said = (decision.reason, None if decision.veto is None else decision.veto.reason)
+        return reason is not None and reason in said
+
+    def _unasked(self, thread: Thread, now: datetime, *, alone: bool) -> list[Entry]:
+        """Whom to ask next, for the thread's own groups and for those of its twins."""
+        found: dict[Key, Entry] = {}
+        for one in (thread, *(twin.thread for twin in self.twins(thread, now))):
+            if self._is_open(self._judge.allowed(one, now, alone=alone)):
+                unasked = self._judge.unasked(one, now, alone=alone)
+                found |= {head.thread.key: head for head in unasked}
+        return list(found.values())
+
+    def is_put_off(self, review: Review, now: datetime) -> bool:
+        """Whether the thread may leave its groups, but a leader of them is to be looked at itself.
+
+        Asked for before that, it would be asked for twice.
+        """
+        if not self._is_open(self.allowed(review.thread, now)):
+            return False
+        return any(self._is_ahead(one, now) for one in self._judge.leaders(review.thread, now))
+
+    def _is_ahead(self, leader: Entry, now: datetime) -> bool:
+        is_due = leader.review_at is not None and leader.review_at <= now
+        return is_due and self.serves(leader) and self.needs_probe(self.on_facts(leader, now))
+
+    def is_still_placed(self, head: Entry, seen: Thread, now: datetime) -> bool:
+        """Whether a head, as it was seen, is still in the groups that the registry has it in."""
+        return is_still_placed(head, seen, self._parts.sides, self._holds, now)
 
     def driver(self, entry: Entry) -> Driver:
         """The driver that serves the thread.
@@ -128,20 +199,35 @@ class Reviewer:
         What removes needs the consent of every other row of the container. A copy whose thread
         waits for nothing else is compared again: no date announces new items.
         """
-        decision = self._with_consent(thread, self._alone(thread, now), now)
+        decision = self._alone(thread, now, self._judge.decide)
+        return self._settled(thread, self._with_consent(thread, decision, self.twins, now), now)
+
+    def allowed(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
+        """The same by what the run has seen of others so far; nobody is asked.
+
+        Removed is only what no place in a `keep_last` group would keep. `alone` goes by the
+        configured policies, as they will decide once they are approved.
+        """
+        by = partial(self._judge.allowed, alone=alone)
+        decision = self._alone(thread, now, by)
+        return self._settled(thread, self._with_consent(thread, decision, self._seen, now), now)
+
+    def _settled(self, thread: Thread, decision: Decision, now: datetime) -> Decision:
         if thread.state is not State.ARCHIVED or decision.review_at is not None:
             return decision
         asked = [copied_after(thread, side) for side in self._judge.sides]
         again = min((one for one in asked if one is not None), default=None)
         return decision if again is None else replace(decision, review_at=now + again)
 
-    def _alone(self, thread: Thread, now: datetime) -> Decision:
-        return held_back(thread, self._judge.decide(thread, now), self._down, now)
+    def _alone(self, thread: Thread, now: datetime, by: Decide) -> Decision:
+        return held_back(thread, by(thread, now), self._down, now)
 
-    def _with_consent(self, thread: Thread, decision: Decision, now: datetime) -> Decision:
-        if REMOVING.isdisjoint(decision.stages):
+    def _with_consent(
+        self, thread: Thread, decision: Decision, twins: Twins, now: datetime
+    ) -> Decision:
+        if not removes(decision):
             return decision
-        for twin in self.twins(thread, now):
+        for twin in twins(thread, now):
             why = self.objection(decision.stages, twin)
             if why is not None:
                 return kept_by(decision, Veto(twin.thread.key.project, why), now)
@@ -149,16 +235,31 @@ class Reviewer:
 
     def twins(self, thread: Thread, now: datetime) -> Iterator[Review]:
         """What is decided about each other row of the container, tombstones apart."""
+        for entry in self._twin_entries(thread):
+            yield self._as_twin(entry, thread, now, self._judge.decide)
+
+    def _seen(self, thread: Thread, now: datetime) -> Iterator[Review]:
+        """The same by what the run has seen of others so far."""
+        for entry in self._twin_entries(thread):
+            yield self.as_twin(entry, thread, now)
+
+    def _twin_entries(self, thread: Thread) -> Iterator[Entry]:
         for project in self._parts.twins_of(thread.key.project):
             entry = self._parts.registry.get(replace(thread.key, project=project))
             if entry is not None and entry.thread.state is not State.DELETED:
-                yield self.as_twin(entry, thread, now)
+                yield entry
 
     def as_twin(self, entry: Entry, seen: Thread, now: datetime) -> Review:
-        """A review of another project's row of a container of which `seen` is known."""
+        """A review of another project's row of a container of which `seen` is known.
+
+        It goes by what the run has seen of others so far.
+        """
+        return self._as_twin(entry, seen, now, self._judge.allowed)
+
+    def _as_twin(self, entry: Entry, seen: Thread, now: datetime, by: Decide) -> Review:
         twin = as_twin(entry, seen)
         thread = self.spared(entry, _settled_state(twin.thread), now)
-        decision = self._alone(thread, now)
+        decision = self._alone(thread, now, by)
         return Review(
             entry, thread, entry.sightings, decision, probed=False, remover=decision.policy
         )
@@ -175,12 +276,19 @@ class Reviewer:
             return "audit"
         return why
 
-    def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
+    def alone(self, thread: Thread, now: datetime) -> Decision | None:
         """What the configured policies will decide by themselves; `None` where they already do."""
         if self._parts.approved is None:
             return None
-        alone = held_back(thread, self._judge.alone(thread, now), self._down, now)
-        return self._with_consent(thread, alone, now)
+        alone = self._alone(thread, now, self._judge.alone)
+        return self._with_consent(thread, alone, self.twins, now)
+
+    async def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
+        """The same, once the heads were asked that must be alive before the thread may go."""
+        expected = await asyncio.to_thread(self.alone, thread, now)
+        if expected is None or not removes(expected):
+            return expected
+        return await self._with_heads(thread, now, alone=True)
 
     def spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where its metadata says no longer what protected it when last seen."""
@@ -199,11 +307,11 @@ class Reviewer:
         if decision.reason is Reason.UNKNOWN_METADATA:
             thread = replace(thread, upstream={})
             return self._remover(thread, self.decide(thread, now), now)
-        removes = not REMOVING.isdisjoint(decision.stages)
-        if removes and Stage.ARCHIVE in decision.stages:
+        is_removed = removes(decision)
+        if is_removed and Stage.ARCHIVE in decision.stages:
             copied = replace(thread, copy_is_current=True)
             return self.decide(_settled_state(copied), now).policy
-        return decision.policy if removes or _is_in_doubt(decision) else None
+        return decision.policy if is_removed or _is_in_doubt(decision) else None
 
     def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
         old = entry.thread

@@ -15,7 +15,7 @@ from janitor.sweep.settle import kept, setback, settlement
 from janitor.sweep.undone import ChangedError
 from janitor.sweep.writer import Writer
 
-HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT})
+HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT, Reason.UNANSWERED})
 """Reasons that keep what is due: each time is a line of the audit."""
 
 

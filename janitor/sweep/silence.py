@@ -1,13 +1,18 @@
-"""Which rules match no thread, without a scan: what a full pass found, less what was seen since."""
+"""Which rules match no thread, without a scan: what a full pass found, less what was seen since.
+
+What may match metadata that nobody has read is not named, and named as soon as all is read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from janitor.model import Hold
+from janitor.model import Hold, Key, Thread
 from janitor.policy import Coverage, Policies
-from janitor.registry import Entry, Registry
+from janitor.registry import Registry
+
+NOBODY = "-"
 
 
 class Silence:
@@ -17,19 +22,34 @@ class Silence:
         in_force = [hold for hold in holds if hold.is_in_force(now)]
         self._coverage = Coverage(policies, in_force)
 
-    def see(self, entry: Entry) -> None:
-        """Take one thread into account."""
-        self._coverage.see(entry.thread)
+    def see(self, thread: Thread) -> None:
+        """Take one thread into account, as the registry or the server knows it."""
+        self._coverage.see(thread)
 
-    def since(self, recorded: Iterable[str] | None) -> tuple[str, ...]:
-        """The rules still silent, given those that were at the last record (`None`: no record)."""
-        silent = self._coverage.silent
-        return silent if recorded is None else tuple(sorted({*recorded} & {*silent}))
+    def told(
+        self, registry: Registry, recorded: Iterable[str] | None, governing: Iterable[str] = ()
+    ) -> tuple[str, ...]:
+        """The rules to name, given those that were silent at the last record (`None`: no record).
 
-    def record(self, registry: Registry, digest: str) -> tuple[str, ...]:
-        """Write down what is silent under the rules of that digest, where it has changed."""
+        `governing` are policies of which rows are known, as they were last decided.
+        """
+        return self._certain(registry, self._since(recorded, governing))
+
+    def record(
+        self, registry: Registry, digest: str, governing: Iterable[str] = ()
+    ) -> tuple[str, ...]:
+        """Write down what is silent under the rules of that digest; returns the rules to name."""
         recorded = registry.silent_rules(digest)
-        silent = self.since(recorded)
-        if recorded is None or set(recorded) != set(silent):
-            registry.set_silent_rules(digest, silent)
-        return silent
+        silent = self._since(recorded, governing)
+        if recorded is None or {*recorded} != silent:
+            registry.set_silent_rules(digest, sorted(silent))
+        return self._certain(registry, silent)
+
+    def _since(self, recorded: Iterable[str] | None, governing: Iterable[str]) -> set[str]:
+        silent = {*self._coverage.silent} - {f"policy:{name}" for name in governing}
+        return silent if recorded is None else silent & {*recorded}
+
+    def _certain(self, registry: Registry, silent: set[str]) -> tuple[str, ...]:
+        for project, kind in registry.unread() if silent else ():
+            silent = silent - self._coverage.doubtful(Thread(Key(project, kind, NOBODY)))
+        return tuple(sorted(silent))

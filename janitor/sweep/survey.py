@@ -47,7 +47,7 @@ def survey(registry: Registry, policies: Policies, now: datetime) -> Survey:
     overlaps: Counter[tuple[str, str]] = Counter()
     silence, unmatched = Silence(policies, registry.holds(now), now), 0
     for entry in living_entries(registry):
-        silence.see(entry)
+        silence.see(entry.thread)
         speaking, pairs = _speaking(entry.thread, policies)
         unmatched += not speaking
         threads.update(speaking)
@@ -55,7 +55,7 @@ def survey(registry: Registry, policies: Policies, now: datetime) -> Survey:
         if (policy := judge.tightened_by(as_known(entry), now)) is not None:
             tightened[policy] += 1
     waiting = None if approved is None else tightened
-    return Survey(threads, unmatched, overlaps, silence.since(None), waiting)
+    return Survey(threads, unmatched, overlaps, silence.told(registry, None), waiting)
 
 
 def _speaking(thread: Thread, policies: Policies) -> tuple[list[str], list[tuple[str, str]]]:

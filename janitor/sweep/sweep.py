@@ -25,10 +25,11 @@ from janitor.sweep.parts import Parts
 from janitor.sweep.paused import noted
 from janitor.sweep.prune import prune
 from janitor.sweep.recover import recover
-from janitor.sweep.redecide import redecide
+from janitor.sweep.redecide import redecide, rules_digest
 from janitor.sweep.report import Report, close, close_dead, report
 from janitor.sweep.review import Reviewer
 from janitor.sweep.rounds import Round
+from janitor.sweep.silence import Silence
 from janitor.sweep.work import Worker
 
 PAGE = 200
@@ -147,10 +148,14 @@ class _Share:
         worker.counted_at = run.started_at
         worker.gate.forbidden, worker.gate.is_counted = frozenset(backlog.tripped), True
         worker.gate.pauses, worker.gate.only = tuple(noted(self._fresh().stops)), orders.policy
+        holds = self._registry.holds(run.started_at)
+        worker.silence = Silence(worker.parts.policies, holds, run.started_at)
+        self._rules = rules_digest(worker.parts)
 
     async def work(self) -> Report:
         """Work until the run is closed or this janitor has to leave it."""
         worker, registry = self._worker, self._registry
+        worker.waits_for_heads = self._orders.limit is None
         while True:
             around = Round(registry, self._orders.policy)
             complete = await worker.work_all(
@@ -160,12 +165,20 @@ class _Share:
                 await recover(worker)
             around.end(whole=complete and self._orders.limit is None and not self._is_stopped())
             worker.lease.check()
+            worker.waits_for_heads = False  # all that is due was looked at once
+            self._note_silence()
             async with _held(lambda: registry.opening(PATIENCE), worker.stop):
                 done = await self._leave(complete=complete)
             if done is not None:
                 return done
             # Others are at work; what they leave behind is free when their lease is over.
             await asyncio.sleep(worker.lease.pause)
+
+    def _note_silence(self) -> None:
+        """Take what was read of metadata into account: it may match what else nothing does."""
+        silence = self._worker.silence
+        if silence is not None and self._registry.silent_rules(self._rules) is not None:
+            self._backlog.silent_rules = silence.record(self._registry, self._rules)
 
     async def _leave(self, *, complete: bool) -> Report | None:
         """Close the run where it is done, or leave it to others; `None` where neither may be."""

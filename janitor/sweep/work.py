@@ -19,19 +19,22 @@ from janitor.errors import (
     LimitError,
     StoppedError,
 )
-from janitor.model import Outcome, State
-from janitor.registry import Entry, Pause, RunRecord
+from janitor.model import Outcome, Presence, Reason, State
+from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
 from janitor.sweep.canaries import Inquest
 from janitor.sweep.gate import Gate
+from janitor.sweep.heads import Answer, Heads
 from janitor.sweep.lease import Lease
 from janitor.sweep.parts import Parts, selected
 from janitor.sweep.paused import PAUSED, note
 from janitor.sweep.pruned import Pruned
+from janitor.sweep.ranks import as_seen
 from janitor.sweep.review import Review, Reviewer
-from janitor.sweep.settle import not_found
+from janitor.sweep.settle import not_found, setback
 from janitor.sweep.settling import HELD_BACK, Settling
+from janitor.sweep.silence import Silence
 from janitor.sweep.standing import Standing
 from janitor.sweep.twins import Turns
 from janitor.sweep.undone import ChangedError, UnsettledError
@@ -56,8 +59,11 @@ class Worker(Settling):
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
+        self.heads = Heads(run.started_at, self._ask_head)
+        self.waits_for_heads = False
+        self.silence: Silence | None = None
         self.actor = Actor(
-            *(self.parts, run.id, self.writer, self.lease, self.doing),
+            *(self.parts, run.id, self.writer, self.lease, self.heads, self.doing),
             selection=selected(parts),
             refusal=self._why_not_twin,
         )
@@ -68,7 +74,7 @@ class Worker(Settling):
         self.inquest = Inquest(self.parts, self.claimant, self.standing)
         self.archive_error = parts.archive_error
         self._deadline = run.started_at + limits.max_duration
-        self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()))
+        self.reviewer = Reviewer(self.parts, parts.registry.holds(parts.clock()), self.heads)
 
     @property
     def is_over(self) -> bool:
@@ -120,11 +126,15 @@ class Worker(Settling):
             # The claim is kept till the end: the run is not done with this one.
             self._was_cut_short = True
             self.keep_unsettled(entry, "stopped")
-        if (stop := self.standing.fresh_stop(entry.thread.key.project)) is not None:
-            await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
+        await self._note_stop(entry.thread.key.project)
         if self.kept[PAUSED] > self._paused_before:
             self._paused_before = self.kept[PAUSED]
             await asyncio.to_thread(self.note, self.parts.registry.pauses(self.parts.clock()))
+
+    async def _note_stop(self, project: str) -> None:
+        """Tell the other janitors of the run where this one has stopped a project."""
+        if (stop := self.standing.fresh_stop(project)) is not None:
+            await asyncio.to_thread(self.parts.registry.note_stop, self.run, stop.note())
 
     def note(self, pauses: Iterable[Pause]) -> None:
         """Write down in the run's record, once each, what was paused while it went on. Blocks."""
@@ -140,6 +150,8 @@ class Worker(Settling):
                 await self._work(fresh)
 
     async def _work(self, entry: Entry) -> None:
+        if self.heads.is_settled(entry.thread.key):
+            return  # it was asked for in this run, as a head, and the end of that is settled
         if not self.reviewer.serves(entry):
             self.keep_unsettled(entry, "not_served")
             return
@@ -149,6 +161,8 @@ class Worker(Settling):
             review = await asyncio.to_thread(self.reviewer.on_facts, entry, now)
             if (reason := await asyncio.to_thread(self.gate.before_look, review)) is not None:
                 await self._refuse(review, reason)
+            elif self.waits_for_heads and await self._is_put_off(review, now):
+                await self.writer.put_off(entry.thread.key)
             else:
                 told = replace(entry, policy=review.decision.policy, due_at=review.decision.due_at)
                 await self.settle_failures(told, self._look_and_follow(review))
@@ -199,11 +213,34 @@ class Worker(Settling):
         if self.reviewer.needs_probe(review):
             if review.decision.stage is not None:
                 self.actor.doing[key] = review.decision.stage
-            review = await self.reviewer.on_probe(review.entry, self.parts.clock())
+            review = await self._look(review.entry, self.parts.clock())
             self.actor.doing.pop(key, None)
             self.parts.watch.check()
             await self.inquest.answered(review.entry)
         await self._follow(review, counted)
+
+    async def _is_put_off(self, review: Review, now: datetime) -> bool:
+        return await asyncio.to_thread(self.reviewer.is_put_off, review, now)
+
+    async def _look(self, entry: Entry, now: datetime) -> Review:
+        """Ask about a thread for its own sake; whoever waits for it as a head hears the answer."""
+        with self.heads.awaiting(entry.thread.key) as tell:
+            try:
+                review = await self.reviewer.look(entry, now)
+            except GoneError:
+                tell(Answer.GONE)
+                raise
+            except BusyError:
+                tell(Answer.ALIVE)
+                raise
+            except DriverError:
+                tell(Answer.FAILED)
+                raise
+            if self.silence is not None:
+                self.silence.see(review.thread)
+            is_placed = self.reviewer.is_still_placed(entry, review.thread, now)
+            tell(Answer.ALIVE if is_placed else Answer.ELSEWHERE)
+        return await self.reviewer.conclude(review, now)
 
     async def _follow(self, review: Review, counted: str | None) -> None:
         if review.is_revived and self.standing.is_stopped(review.thread.key.project):
@@ -212,7 +249,8 @@ class Worker(Settling):
         if review.is_revived and self._drifted is None and not self.gate.is_audited(review):
             review = await self.actor.unmark(review)
         is_held_back = review.decision.reason in HELD_BACK
-        if is_held_back and not review.decision.stages:
+        is_unanswered = review.decision.reason is Reason.UNANSWERED
+        if is_held_back and not review.decision.stages and not is_unanswered:
             await self._settle_look(review)
         elif self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
@@ -236,8 +274,72 @@ class Worker(Settling):
 
     async def _missed(self, entry: Entry) -> None:
         """The server does not know it: noted now, believed only when the sweep has ended well."""
+        self.heads.hear(entry.thread.key, Answer.GONE)
         is_missing = entry.thread.state is State.MISSING
         if not is_missing and entry.intent is None:  # what we were removing ourselves is no news
             await self.inquest.missed(entry.thread.key)
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
         await self._commit(not_found(entry, line))
+
+    async def _ask_head(self, head: Entry) -> Answer:
+        """Ask whether a head is there; the answer counts as any other, whoever works on it.
+
+        Raises:
+            StoppedError, LimitError, ClaimLostError, StoreError: Nothing may go on.
+        """
+        key = head.thread.key
+        if not self.reviewer.serves(head):
+            return Answer.UNHEARD
+        await self.inquest.over(key.project)
+        if not self.may_call_about(head):
+            return Answer.UNHEARD
+        try:
+            presence = await self.reviewer.driver(head).presence(key.id)
+        except GoneError:
+            await self._note_head_gone(head)
+            return Answer.GONE
+        except BusyError:
+            presence = None
+        except AccessError as error:
+            self.standing.unauthorised(key.project, str(error))
+            return Answer.UNHEARD
+        except DriverError as error:
+            await self._note_head_failed(head, error)
+            return Answer.FAILED
+        finally:
+            await self._note_stop(key.project)
+        return await self._witness_head(head, presence)
+
+    async def _witness_head(self, head: Entry, presence: Presence | None) -> Answer:
+        self.parts.watch.check()
+        await self.inquest.answered(head)
+        now = self.parts.clock()
+        seen = head.thread if presence is None else as_seen(head, presence)
+        if not self.reviewer.is_still_placed(head, seen, now):
+            return Answer.ELSEWHERE
+        self.lease.check()
+        created_at = None if presence is None else presence.created_at
+        await self.writer.witness(Witnessed(head.thread.key, now, created_at))
+        return Answer.ALIVE
+
+    async def _note_head_gone(self, head: Entry) -> None:
+        await self.inquest.missed(head.thread.key)
+        line = self._head_event(head, "missing", Outcome.MISSING, "not found")
+        await self._note_head(not_found(head, line))
+
+    async def _note_head_failed(self, head: Entry, error: DriverError) -> None:
+        self.standing.failed(head, error)
+        line = self._head_event(head, "failed", Outcome.FAILED, type(error).__name__)
+        await self._note_head(replace(setback(head, line.at, str(error)), events=(line,)))
+
+    def _head_event(self, head: Entry, name: str, outcome: Outcome, reason: str) -> Event:
+        at, key = self.parts.clock(), head.thread.key
+        return Event(self.run, at, key, name, outcome=outcome, policy=head.policy, reason=reason)
+
+    async def _note_head(self, change: Settlement) -> None:
+        if self.parts.watch.trouble is not None:
+            return  # the dates that it would set are wrong
+        self.lease.check()
+        await self.writer.note(change)
+        for line in change.events:
+            self._tell(line)

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from janitor.errors import ClaimLostError
 from janitor.model import Key
-from janitor.registry import Claimant, Event, Intent, Registry, Settlement
+from janitor.registry import Claimant, Event, Intent, Registry, Settlement, Witnessed
 
 T = TypeVar("T")
 
@@ -26,7 +26,10 @@ class Writer:
         self._intents = Batch[Intent](lambda said: registry.intend(said, by), _key)
         self._settlements = Batch[Settlement](lambda said: registry.settle(said, by), _key)
         self._passes = Batch[Key](lambda keys: registry.pass_by(by, keys), lambda key: key)
+        self._later = Batch[Key](lambda keys: registry.put_off(by, keys), lambda key: key)
         self._lines = Batch[Event](lambda said: _recorded(registry, said), lambda line: line.key)
+        self._witnessed = Batch[Witnessed](registry.witness, lambda seen: seen.key)
+        self._notes = Batch[Settlement](registry.note, _key)
         self._given_back: set[Key] = set()
 
     async def intend(self, *intents: Intent) -> None:
@@ -41,6 +44,19 @@ class Writer:
     async def record(self, line: Event) -> None:
         """Commit a line of the audit that changes no thread."""
         await self._lines.add(line)
+
+    async def witness(self, seen: Witnessed) -> None:
+        """Commit that a thread, whoever works on it, was seen alive."""
+        await self._witnessed.add(seen)
+
+    async def note(self, settlement: Settlement) -> None:
+        """Commit that a thread, whoever works on it, was not found or did not answer."""
+        await self._notes.add(settlement)
+
+    async def put_off(self, key: Key) -> None:
+        """End the claim, and leave the thread to be claimed once more in this run."""
+        await self._later.add(key)
+        self._given_back.add(key)
 
     async def give_back(self, key: Key) -> None:
         """End the claim where no settlement did: the thread stays as it is."""

@@ -83,7 +83,7 @@ def test_an_id_that_is_not_registered_is_held_from_the_moment_it_is(world: World
 def test_a_hold_that_matches_nothing_is_told_by_plan_and_metric(world: World) -> None:
     world.fill(1)
     add(world, "--metadata", "user=nobody")
-    assert "hold:case" in world.run("--output", "json", "plan").document["silent_rules"]
+    assert "hold:case" in world.run("--output", "json", "plan").document["unmatched_rules"]
     textfile = world.directory / "janitor.prom"
     assert world.run("sweep", "--metrics-textfile", str(textfile)).code == 0
     said = textfile.read_text()

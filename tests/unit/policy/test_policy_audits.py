@@ -58,6 +58,28 @@ def test_unread_metadata_has_matched_nothing() -> None:
     assert silent(coverage) == ["except:trial", "hold:matter", "policy:law", "policy:trial"]
 
 
+def test_what_may_match_unread_metadata_is_in_doubt() -> None:
+    coverage = Coverage(policies(TRIAL, LAW, REST), HOLDS)
+    doubtful = coverage.doubtful(thread(reported=None, id="other"))
+    assert doubtful == {"except:trial", "hold:matter", "policy:law", "policy:trial"}
+    assert coverage.doubtful(thread(reported={"plan": "trial"}, id="other")) == frozenset()
+
+
+def test_kind_and_project_are_never_in_doubt() -> None:
+    elsewhere = Selector(projects=frozenset({"b"}), metadata=LAW.match.metadata)
+    law = replace(LAW, match=elsewhere)
+    trial = replace(TRIAL, excepts=replace(elsewhere, kinds=frozenset({Kind.CHATKIT_THREAD})))
+    coverage = Coverage(policies(trial, law), ())
+    assert coverage.doubtful(thread(reported=None)) == {"policy:trial"}
+
+
+def test_an_except_may_match_unread_metadata_where_its_policy_matches_by_kind() -> None:
+    chats = Policy("chats", Selector(kinds=frozenset({Kind.THREAD})), metadata(pinned="true"))
+    coverage = Coverage(policies(chats), ())
+    assert "except:chats" in coverage.doubtful(thread(reported=None, kind=Kind.THREAD))
+    assert coverage.doubtful(thread(reported=None)) == frozenset()
+
+
 def test_a_protecting_rule_matches_one_side() -> None:
     coverage = Coverage(policies(LAW), ())
     coverage.see(thread(reported={"department": "legal"}, upstream={"department": "sales"}))

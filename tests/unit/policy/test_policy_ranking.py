@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from policy_facts import NOW, metadata, policies, thread
+from policy_facts import NOW, lifetime, metadata, policies, thread
 
-from janitor.model import State, Thread
+from janitor.model import Hold, State, Thread
 from janitor.policy import Policy, ranks_of
 from janitor.policy.rules import KeepLast
 
@@ -59,3 +59,16 @@ def test_unknown_and_future_activity_and_other_states_take_no_place() -> None:
 
 def test_policies_without_keep_last_rank_nobody() -> None:
     assert ranks_of([thread()], policies(Policy("k", keep_forever=True)), NOW) == {}
+
+
+def test_what_the_ceiling_removes_takes_no_place() -> None:
+    given = policies(ALL, life=lifetime(most=50))
+    old, young = thread(1, id="old", created=60), thread(2, id="young", created=40)
+    assert ranks_of([old, young], given, NOW) == {old.key: {"all": 0}, young.key: {"all": 0}}
+
+
+def test_what_is_held_above_the_ceiling_keeps_its_place() -> None:
+    given = policies(ALL, life=lifetime(most=50))
+    old, young = thread(1, id="old", created=60), thread(2, id="young", created=40)
+    held = (Hold("case", ids=frozenset({"old"})),)
+    assert ranks_of([old, young], given, NOW, held)[young.key] == {"all": 1}

@@ -114,9 +114,9 @@ def test_a_group_comes_by_last_activity_then_id(registry: Registry) -> None:
     said = [active("c", 1), active("b", 2), active("a", 2), active("d", None), active("e", 0, "v")]
     registry.register(said, NOW)
     registry.settle([Settlement(Key("main", Kind.THREAD, "c"), NOW, upstream={"user": "w"})])
-    assert [thread.key.id for thread in registry.group("user", "u")] == ["c", "a", "b"]
-    assert [thread.key.id for thread in registry.group("user", "w")] == ["c"]
-    assert [thread.key.id for thread in islice(registry.group(), 2)] == ["e", "c"]
+    assert [one.thread.key.id for one in registry.group("user", "u")] == ["c", "a", "b"]
+    assert [one.thread.key.id for one in registry.group("user", "w")] == ["c"]
+    assert [one.thread.key.id for one in islice(registry.group(), 2)] == ["e", "c"]
 
 
 def test_a_group_of_ties_streams_over_pages(registry: Registry) -> None:
@@ -124,7 +124,7 @@ def test_a_group_of_ties_streams_over_pages(registry: Registry) -> None:
     registry.register(
         (Registration(Key("main", Kind.THREAD, name), NOW, NOW) for name in reversed(ids)), NOW
     )
-    assert [thread.key.id for thread in registry.group()] == ids
+    assert [one.thread.key.id for one in registry.group()] == ids
 
 
 def test_distrusted_projects_are_dated_without_reports(registry: Registry, url: str) -> None:
@@ -135,11 +135,11 @@ def test_distrusted_projects_are_dated_without_reports(registry: Registry, url: 
         entry = other.get(KEY)
         assert entry is not None
         assert entry.thread.last_active_at == NOW - 5 * DAY
-        assert [t.last_active_at for t in other.group()] == [NOW - 5 * DAY]
+        assert [one.thread.last_active_at for one in other.group()] == [NOW - 5 * DAY]
     with Registry.open(url, untrusted=None) as pausing:  # knows no configuration, changes no date
-        assert [t.last_active_at for t in pausing.group()] == [NOW - 5 * DAY]
+        assert [one.thread.last_active_at for one in pausing.group()] == [NOW - 5 * DAY]
     with Registry.open(url) as other:
-        assert [t.last_active_at for t in other.group()] == [NOW]
+        assert [one.thread.last_active_at for one in other.group()] == [NOW]
 
 
 def recounted(registry: Registry) -> tuple[Counter[object], Counter[object], int]:

@@ -107,8 +107,10 @@ def test_values_are_looked_for_as_a_person_knows_them(url: str) -> None:
         )
         assert not list(registry.select(metadata={"user_id": "bob"}))
         assert registry.count_labelled({"user_id": RAW[0], "plan": "trial"}) == 3
-        assert {one.key.id for one in registry.group("user_id", RAW[0])} == set("abd")
-        assert {one.key.id for one in registry.group("user_id", STORED["user_id"])} == set("abd")
+        assert {one.thread.key.id for one in registry.group("user_id", RAW[0])} == set("abd")
+        assert {one.thread.key.id for one in registry.group("user_id", STORED["user_id"])} == set(
+            "abd"
+        )
         (hold,) = registry.holds(NOW)
         assert hold.metadata == {"user_id": STORED["user_id"]}
 
