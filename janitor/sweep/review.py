@@ -138,12 +138,13 @@ class Reviewer:
 
     async def _with_heads(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
         decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
-        while self._is_open(decision):
+        asked = True
+        while self._heads is not None and asked and self._is_open(decision):
             unasked = await asyncio.to_thread(self._unasked, thread, now, alone=alone)
-            if self._heads is None or not unasked:
-                break
             await self._heads.ask(unasked)
+            # Nobody left to ask may mean that others have heard meanwhile: decided once more.
             decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
+            asked = bool(unasked)
         return decision
 
     def _is_open(self, decision: Decision) -> bool:
