@@ -329,7 +329,8 @@ class Worker(Settling):
 
     async def _note_head_failed(self, head: Entry, error: DriverError) -> None:
         self.standing.failed(head, error)
-        line = self._head_event(head, "failed", Outcome.FAILED, type(error).__name__)
+        self.failed.add(head.thread.key)
+        line = self._head_event(head, "failed", Outcome.FAILED, str(error))
         await self._note_head(replace(setback(head, line.at, str(error)), events=(line,)))
 
     def _head_event(self, head: Entry, name: str, outcome: Outcome, reason: str) -> Event:
