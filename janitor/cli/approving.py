@@ -44,7 +44,9 @@ def approve_command(settings: Settings, *, digest: str, reason: str) -> None:
     _require_reason(reason)
     password = config.registry.password.reveal() or None
     url = config.registry.url
-    with Registry.open(url, password=password, untrusted=None, screen=config.screen) as registry:
+    with Registry.open(
+        url, password=password, create=False, untrusted=None, screen=config.screen
+    ) as registry:
         _require(registry, digest.lower(), configured)
         waiting = registry.unapproved()
         approve(registry, config.policies, actor, reason, at)

@@ -65,8 +65,11 @@ class Time:
     sleep: Callable[[float], Awaitable[None]] | None = None
 
 
-def open_registry(config: Config, *, read_only: bool = False) -> Registry:
-    """The registry that a configuration names; made and migrated unless it is only read.
+def open_registry(config: Config, *, read_only: bool = False, create: bool = False) -> Registry:
+    """The registry that a configuration names, migrated unless it is only read.
+
+    Only what fills it, or sweeps, is to `create` it: what is asked of a registry that is not there
+    would else be answered by an empty one.
 
     Raises:
         ConfigError: It is no registry, is of another version, or may not be written.
@@ -77,6 +80,7 @@ def open_registry(config: Config, *, read_only: bool = False) -> Registry:
         config.registry.url,
         password=config.registry.password.reveal() or None,
         read_only=read_only,
+        create=create,
         untrusted=distrusted,
         screen=config.screen,
         lease=timedelta(seconds=float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS))),

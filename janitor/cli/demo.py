@@ -106,7 +106,7 @@ def _hold(scene: Scene) -> None:
     from janitor.config import load
     from janitor.model import Hold
 
-    with open_registry(load(Path("janitor.yaml"))) as registry:
+    with open_registry(load(Path("janitor.yaml")), create=True) as registry:
         hold = Hold("case-17", "an investigation", ids=frozenset({scene.held}))
         registry.add_hold(hold, actor="demo", now=scene.now)
 

@@ -57,7 +57,7 @@ def discover_now(settings: Settings, *, dry_run: bool) -> int:
 
     config = load(settings.config_path())
     lists = Lists(lambda key: emit_lines([_lacking(key)]) if settings.output == "jsonl" else None)
-    with open_registry(config, read_only=dry_run) as registry:
+    with open_registry(config, read_only=dry_run, create=True) as registry:
         stopped_by = asyncio.run(_walk_all(config, registry, lists, dry_run=dry_run))
     _show(settings, lists, dry_run=dry_run)
     return 128 + stopped_by if stopped_by else lists.exit_code

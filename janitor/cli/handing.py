@@ -44,7 +44,7 @@ def hand_over(settings: Settings, made: Plan, name: str, max_age: timedelta) -> 
     config, at = load(settings.config_path(), environment=False), now()
     password = config.registry.password.reveal() or None
     with Registry.open(
-        config.registry.url, password=password, untrusted=None, screen=None
+        config.registry.url, password=password, create=False, untrusted=None, screen=None
     ) as registry:
         check(Here(registry, config.policies, at), made, name, max_age)
         said = compact(made)

@@ -68,6 +68,7 @@ def _writer(config: Config) -> Registry:
     return Registry.open(
         config.registry.url,
         password=config.registry.password.reveal() or None,
+        create=False,
         untrusted=None,
         screen=config.screen,
         busy_timeout=PATIENCE,

@@ -56,6 +56,7 @@ def _read(said: str | None) -> Totals:
 
 def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     """Set the gauges that the registry knows without a scan, as they are at this moment."""
+    registry.check_in_place()
     metrics.load_threads(registry.states())
     metrics.inbox_rows.set(registry.undrained())
     metrics.inbox_refused.set(registry.refused())

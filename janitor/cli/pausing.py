@@ -104,10 +104,10 @@ def _opened(settings: Settings, url: str | None) -> Registry:
     from janitor.registry import Registry
 
     if url:
-        return Registry.open(url, untrusted=None, screen=None)
+        return Registry.open(url, create=False, untrusted=None, screen=None)
     where = load_registry(settings.config_path())
     password = where.password.reveal() or None
-    return Registry.open(where.url, password=password, untrusted=None, screen=None)
+    return Registry.open(where.url, password=password, create=False, untrusted=None, screen=None)
 
 
 def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:

@@ -72,7 +72,7 @@ def import_command(
     config = load(settings.config_path(), environment=False)
     projects = tuple(config.projects)
     single = None if file is not None else _single(said, projects)
-    with nullcontext() if dry_run else open_registry(config) as registry:
+    with nullcontext() if dry_run else open_registry(config, create=True) as registry:
         if registry is not None:
             take_in(registry, now(), complain)
         if file is not None:

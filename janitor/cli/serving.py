@@ -57,7 +57,7 @@ def serve_command(settings: Settings) -> None:
     config, metrics = load(path), Metrics()
     _require_tokens(config)
     with ExitStack() as stack:
-        registry = stack.enter_context(open_registry(config))
+        registry = stack.enter_context(open_registry(config, create=True))
         live = Live(path, config, registry, metrics)
         job = Job(live.sweep, live.reload, live.errand)
         service = Service(job, live.schedule(), config.service.stop_timeout)
@@ -206,6 +206,7 @@ class Live:
     def ready(self) -> str | None:
         """What keeps the service from doing its work, or `None`."""
         try:
+            self._registry.check_in_place()
             self._registry.undrained()
         except JanitorError as error:
             return f"the registry: {error}"

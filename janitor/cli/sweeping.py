@@ -128,7 +128,15 @@ def sweep_command(
         lists = await discover_due(parts, stop)
         return replace(await sweep(parts, orders, stop), lists=lists)
 
-    run(settings, wait, metrics_textfile, work, shared=orders.is_shared, reads_sources=True)
+    run(
+        settings,
+        wait,
+        metrics_textfile,
+        work,
+        shared=orders.is_shared,
+        reads_sources=True,
+        create=True,
+    )
 
 
 def _require_policy(parts: Parts, name: str | None) -> None:
@@ -192,6 +200,7 @@ def run(
     shared: bool = False,
     urgency: Urgency | None = None,
     reads_sources: bool = False,
+    create: bool = False,
 ) -> None:
     """Compose the parts, hold the run lock, do the work, show it, and exit as it ended."""
     from janitor.cli import measuring, showing
@@ -209,7 +218,7 @@ def run(
     metrics.reloaded.set(1)
     if textfile is not None:
         require_writable(textfile)
-    with open_registry(config) as registry, turn(registry, wait, shared=shared):
+    with open_registry(config, create=create) as registry, turn(registry, wait, shared=shared):
         take_in(registry, showing.now())
         counted = measuring.Counted(metrics, registry)
         if reads_sources:

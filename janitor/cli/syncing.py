@@ -115,7 +115,7 @@ def sync_command(
         raise click.UsageError("--accept-vanished needs --source, and is no dry run")
     config = load(settings.config_path(), environment=False)
     sources, metrics = _chosen(config, names), Metrics()
-    with open_registry(config, read_only=dry_run) as registry:
+    with open_registry(config, read_only=dry_run, create=True) as registry:
         with nullcontext() if dry_run else registry.syncing(wait), _bar() as advance:
             if not dry_run:
                 take_in(registry, now(), complain)

@@ -25,16 +25,22 @@ class StaleError(BusyError):
     """What a removal rests on was looked at too long ago: nothing was sent."""
 
 
+async def _certified() -> None:
+    """Nobody has anything against it."""
+
+
 class Guard:
     """Whether changing requests may leave at this moment; whoever works the run says so.
 
     `now` gives seconds of a clock that goes on while the machine sleeps. `dated` is told the
-    `Date` header of every answer.
+    `Date` header of every answer. `certify` raises a JanitorError where nothing that was decided
+    holds any more; it is asked last.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: time.clock_gettime(_CLOCK)) -> None:
         self.may_change: Callable[[], bool] = lambda: True
         self.dated: Callable[[str | None], None] = lambda _: None
+        self.certify: Callable[[], Awaitable[None]] = _certified
         self.now = now
 
 
@@ -122,8 +128,9 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._guard = guard
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request, or raise `httpx2.ConnectError` or `StaleError`."""
+        """Send the request, or raise `httpx2.ConnectError`, `StaleError` or what certifies."""
         if request.method != "GET":
+            await self._guard.certify()
             self._check(request)
         response = await self._inner.handle_async_request(request)
         self._guard.dated(response.headers.get("date"))

@@ -33,6 +33,18 @@ class Database(Protocol):
     def explained(self) -> AbstractContextManager[None]:
         """Turns the engine's failure into a JanitorError that says what to do."""
 
+    def pin(self) -> None:
+        """Remember which database this is; from now on `check_in_place` compares with it."""
+
+    def check_in_place(self) -> None:
+        """StoreError where the database that was pinned is no longer what its name means."""
+
+    def afresh(self) -> AbstractContextManager[Connection]:
+        """A connection that sees what a new process would see."""
+
+    def close(self) -> None:
+        """Gives files and connections back."""
+
     def looking(self) -> AbstractContextManager[Connection | None]:
         """A transaction in which nothing can be written; `None` where there is nothing to see."""
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import URL, Connection, func, select, text
@@ -66,6 +66,21 @@ class Postgresql:
             yield
         except DBAPIError as error:
             raise explanation(error, self.name) from None
+
+    def pin(self) -> None:
+        """A server tells databases apart by their name alone: the registry's own id must do."""
+
+    def check_in_place(self) -> None:
+        """The registry's own id tells it."""
+
+    def afresh(self) -> AbstractContextManager[Connection]:
+        """A connection that remembers nothing, as none of them does."""
+        return self.engine.connect()
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        with self.explained():
+            self.engine.dispose()
 
     @contextmanager
     def looking(self) -> Iterator[Connection | None]:

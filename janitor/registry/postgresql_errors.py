@@ -15,6 +15,13 @@ _MEANS: dict[str, Meaning] = {
     "28": (ConfigError, "refused this user or password: check registry.url and registry.password"),
     "3D": (ConfigError, "does not exist: create the database, or correct registry.url"),
     "3F": (ConfigError, "has no such schema: create it, or correct registry.url"),
+    "42P01": (
+        StoreError,
+        (
+            "holds no registry now: its tables are gone, or another database has its name. Nothing "
+            "is removed until that is mended: put the database back, or restart this process"
+        ),
+    ),
     "42501": (ConfigError, "must not be used by this user: grant what it needs"),
     "53100": (
         StoreError,

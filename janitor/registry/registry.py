@@ -35,9 +35,9 @@ from janitor.registry.runs import Running
 from janitor.registry.schema import migrate, require_current, revision
 from janitor.registry.screening import Screening
 from janitor.registry.sqlite import Sqlite
-from janitor.registry.store import PAGE, read_meta, write
+from janitor.registry.store import ID, PAGE, read_meta, write
 from janitor.registry.sweeping import Sweeping
-from janitor.registry.tables import META, THREAD
+from janitor.registry.tables import THREAD
 
 BUSY_TIMEOUT = timedelta(seconds=30)
 WAIT = timedelta(seconds=30)
@@ -69,14 +69,8 @@ class Registry(
     (not a registry, not writable, of another version).
     """
 
-    id: str
     lease: timedelta | None
     """How long a claim stands unless it is renewed; `None`: as long as the run's lock is held."""
-
-    @property
-    def name(self) -> str:
-        """How messages call the database: its file or its address, without a password."""
-        return self._database.name
 
     @classmethod
     def open(
@@ -85,12 +79,15 @@ class Registry(
         *,
         password: str | None = None,
         read_only: bool = False,
+        create: bool = True,
         untrusted: frozenset[str] | None = frozenset(),
         screen: Screen | None = OPEN,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         lease: timedelta = LEASE,
     ) -> Registry:
-        """Opens the registry at an address; creates and migrates its tables unless `read_only`.
+        """Opens the registry at an address; migrates its tables unless `read_only`.
+
+        Where there is none it is made, unless `read_only` or not to `create`: then ConfigError.
 
         The address is `sqlite:///path`, whose file a reader leaves as it is, or
         `postgresql+psycopg://user@host/database`. `untrusted` names the projects whose reported
@@ -99,7 +96,9 @@ class Registry(
         `busy_timeout` for another's turn. On PostgreSQL claims stand for `lease` and are to be
         renewed.
         """
-        database = database_at(url, password, busy_timeout, lease, read_only=read_only)
+        database = database_at(
+            url, password, busy_timeout, lease, read_only=read_only, create=create
+        )
         registry = cls(database, untrusted or frozenset())
         registry.lease = lease if database.has_leases else None
         try:
@@ -107,8 +106,9 @@ class Registry(
                 registry._check()
                 registry._require_screen(screen)
             else:
-                registry._migrate(trust_as_recorded=untrusted is None)
+                registry._migrate(trust_as_recorded=untrusted is None, create=create)
                 registry._take_screen(screen)
+            database.pin()
         except BaseException:
             registry.close()
             raise
@@ -119,15 +119,16 @@ class Registry(
             require_current(revision(connection, self.name), self.name)
             self.id = _known_id(connection)
 
-    def _migrate(self, *, trust_as_recorded: bool) -> None:
+    def _migrate(self, *, trust_as_recorded: bool, create: bool) -> None:
         # Looked at without writing first: another program's database must stay as it is.
         with self._database.looking() as connection:
-            if connection is not None:
-                revision(connection, self.name)
+            found = None if connection is None else revision(connection, self.name)
+        if found is None and not create:
+            require_current(found, self.name)
         with self._writing_alone() as connection:
             migrate(connection, self.name)
-            if connection.scalar(_ID) is None:
-                self._set_meta(connection, "id", uuid4().hex)
+            if read_meta(connection, ID) is None:
+                self._set_meta(connection, ID, uuid4().hex)
             if not read_meta(connection, KEY_OF_PLANS):
                 self._set_meta(connection, KEY_OF_PLANS, token_hex(32))
             self.id = _known_id(connection)
@@ -190,8 +191,7 @@ class Registry(
 
     def close(self) -> None:
         """Gives files and connections back; the registry is not usable afterwards."""
-        with self._database.explained():
-            self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Registry:
         return self
@@ -205,24 +205,30 @@ class Registry(
         self.close()
 
 
-_ID = select(META.c.value).where(META.c.key == "id")
-
-
 def _known_id(connection: Connection) -> str:
-    return str(connection.scalar(_ID))
+    return str(read_meta(connection, ID))
 
 
 def database_at(
-    url: str, password: str | None, wait: timedelta, lease: timedelta, *, read_only: bool
+    url: str,
+    password: str | None,
+    wait: timedelta,
+    lease: timedelta,
+    *,
+    read_only: bool,
+    create: bool = True,
 ) -> Database:
-    """The engine that an address names; ConfigError where there is none."""
+    """The engine that an address names; ConfigError where there is none.
+
+    A file is made where there is none, unless `read_only` or not to `create`.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigError("registry.url cannot be read: write sqlite:///janitor.db") from None
     match parsed.get_backend_name():
         case "sqlite":
-            return Sqlite(parsed, read_only=read_only, busy_timeout=wait)
+            return Sqlite(parsed, read_only=read_only, busy_timeout=wait, create=create)
         case "postgresql":
             # Imported here: who keeps the registry in a file needs no driver of PostgreSQL.
             from janitor.registry.postgresql import Postgresql  # noqa: PLC0415

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 from janitor.errors import StoreError
 from janitor.model import Key, Outcome
 from janitor.registry.entries import Event, Note, RunRecord, RunResult
-from janitor.registry.store import PAGE, Store, read_meta
+from janitor.registry.place import WHAT_NOW
+from janitor.registry.store import ID, PAGE, Store, read_meta
 from janitor.registry.tables import EVENT, RUN, TOTAL
 
 # A run that a limit stopped is complete: otherwise waiting alone would lift the limit.
@@ -27,8 +28,29 @@ _LAST = "last_closed_run"
 class Running(Store):
     """Runs and what happened in them."""
 
+    def check_in_place(self, run: str | None = None) -> None:
+        """Whether what the address means now is still the registry that was opened.
+
+        It asks as a new process would. `run` is one that must be in it, by default the one that was
+        opened last here: where it is not, an older state has been restored.
+
+        Raises:
+            StoreError: It is not, and what to do.
+        """
+        database, last = self._database, run or self._last_run
+        database.check_in_place()
+        with database.explained(), database.afresh() as connection:
+            found = read_meta(connection, ID)
+            if found != self.id:
+                what = "another registry" if found else "no registry"
+                raise StoreError(f"{self.name} holds {what} now, not the one in use. {WHAT_NOW}")
+            if last is not None and not _has_run(connection, last):
+                message = f"{self.name} was set back while it was in use: it knows no run {last}"
+                raise StoreError(f"{message}. {WHAT_NOW}")
+
     def open_run(self, command: str, mode: str, policies_digest: str, now: datetime) -> RunRecord:
-        """Opens a run under a new id."""
+        """Opens a run under a new id; StoreError where this is another registry by now."""
+        self.check_in_place()
         run = RunRecord(uuid4().hex, command, now, mode, policies_digest)
         row = {
             "id": run.id,
@@ -39,6 +61,7 @@ class Running(Store):
         }
         with self._writing_alone() as connection:
             connection.execute(insert(RUN), row)
+        self._last_run = run.id
         return run
 
     def open_sweep(self) -> RunRecord | None:
@@ -184,6 +207,11 @@ class Running(Store):
             last = read_meta(connection, _LAST)
             at_end = None if previous is None else f"{run} {previous}"
             return None if last == at_end else (last or run).split()[0]
+
+
+def _has_run(connection: Connection, run: str) -> bool:
+    """Whether the registry has a run of that id."""
+    return connection.scalar(select(RUN.c.number).where(RUN.c.id == run)) is not None
 
 
 def _closed() -> Select[tuple[object, ...]]:

@@ -10,17 +10,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, event
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
 from janitor.errors import ConfigError, JanitorError, StoreError
 from janitor.registry.database import WRITES, Lock, new_engine
 from janitor.registry.lock import RunLock
+from janitor.registry.place import Place, truncated
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _CHECKPOINT_PAGES = 4000  # 16 MiB: fewer pages are copied twice, recovery stays under a second
 _CACHE_KIB = 8192
+BESIDE = ("-wal", "-shm")
 _PRIMARY = 0xFF  # SQLite's extended result codes keep the primary one in the low byte
 
 _MEANS: dict[int, tuple[type[JanitorError], str]] = {
@@ -57,13 +59,21 @@ class Sqlite:
 
     has_leases = False
 
-    def __init__(self, url: URL, *, read_only: bool, busy_timeout: timedelta) -> None:
+    def __init__(
+        self, url: URL, *, read_only: bool, busy_timeout: timedelta, create: bool = True
+    ) -> None:
         if url.database in (None, "", ":memory:"):
             raise ConfigError("registry.url names no file: write sqlite:///janitor.db")
         self.path = Path(str(url.database))
         self.name = str(self.path)
-        if read_only:
+        self._place: Place | None = None
+        self._anchor: sqlite3.Connection | None = None
+        self._fresh = reader(self.path)
+        self._stamp: tuple[int, int] | None = None
+        self._is_writer = not read_only
+        if read_only or not create:
             self._require_file()
+        if read_only:
             self.engine = reader(self.path)
         else:
             prepare_file(self.path)
@@ -71,7 +81,45 @@ class Sqlite:
 
     def _require_file(self) -> None:
         if not self.path.is_file():
-            raise ConfigError(f"{self.name} does not exist: fill it with `janitor import` first")
+            raise ConfigError(
+                f"{self.name} does not exist: if it was moved or deleted, put it back; if there "
+                "was none yet, fill it with `janitor import` first"
+            )
+
+    def pin(self) -> None:
+        """Remember which files these are; a writer keeps them open from now on."""
+        if self._is_writer:
+            self._anchor = connection_to(self.path)
+            self._anchor.execute("PRAGMA schema_version").fetchall()  # opens what lies beside, too
+        self._place = Place(self.path, BESIDE if self._is_writer else ())
+
+    def check_in_place(self) -> None:
+        """StoreError where the pinned files are no longer what lies there."""
+        if self._place is not None and self._place.check():
+            with self.explained(), self.afresh() as connection:
+                pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+                page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+            if self._place.is_shorter_than(pages * page):
+                raise truncated(self.path)
+
+    @contextmanager
+    def afresh(self) -> Iterator[Connection]:
+        """A connection that sees what a new process would see.
+
+        What a kept connection has in its cache is that as long as nobody wrote to the file itself.
+        """
+        stamp = self._place.stamp() if self._place is not None else None
+        engine = self.engine if stamp is not None and stamp == self._stamp else self._fresh
+        with engine.connect() as connection:
+            yield connection
+        self._stamp = stamp
+
+    def close(self) -> None:
+        """Gives files and connections back."""
+        with self.explained():
+            self.engine.dispose()
+            if self._anchor is not None:
+                self._anchor.close()
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -85,6 +133,8 @@ class Sqlite:
     def looking(self) -> Iterator[Connection | None]:
         """A transaction in which nothing can be written; `None` where there is nothing to see."""
         if not self.path.stat().st_size:
+            if Path(f"{self.path}-wal").exists():
+                raise truncated(self.path)
             yield None
             return
         engine = reader(self.path)
@@ -135,6 +185,8 @@ class Sqlite:
 
 def _explanation(error: DBAPIError, path: Path) -> JanitorError:
     code = getattr(error.orig, "sqlite_errorcode", None)
+    if path.exists() and not path.stat().st_size:
+        return truncated(path)
     if code is None:
         return StoreError(f"{path}: the registry failed: {type(error.orig).__name__}")
     kind, message = _MEANS.get(code & _PRIMARY, (StoreError, ""))
@@ -144,10 +196,16 @@ def _explanation(error: DBAPIError, path: Path) -> JanitorError:
 
 def writer(path: Path, busy_timeout: timedelta) -> Engine:
     """An engine that writes durably and leaves no trace of what it overwrites."""
-    engine = new_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
+    engine = new_engine("sqlite://", creator=lambda: connection_to(path), poolclass=QueuePool)
     event.listen(engine, "connect", _settings(busy_timeout))
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def connection_to(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there; none is made where none is."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def reader(path: Path) -> Engine:

@@ -36,6 +36,7 @@ from janitor.registry.tables import LABEL, META, THREAD
 T = TypeVar("T")
 
 SCREEN = "screen"
+ID = "id"
 
 BATCH = 500
 PAGE = 1000
@@ -69,13 +70,21 @@ def bound(key: Key) -> Values:
 
 
 class Store:
-    """One database; safe to be used from several threads."""
+    """One database; safe to be used from several threads. `id` tells it from all others."""
+
+    id: str
 
     def __init__(self, database: Database, untrusted: frozenset[str]) -> None:
         self._database = database
         self._untrusted = untrusted
         self._screen: Screen | None = OPEN
         self._turn = Lock()
+        self._last_run: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call the database: its file or its address, without a password."""
+        return self._database.name
 
     @property
     def screen(self) -> Screen:
@@ -111,12 +120,14 @@ class Store:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         database = self._database
+        database.check_in_place()
         with database.explained(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         # Threads take turns here: SQLite's own waiting polls, and a turn is short.
+        self._database.check_in_place()
         with self._turn, self._database.explained(), self._engine.connect() as plain:
             connection = plain.execution_options(**{WRITES: True})
             with connection.begin():

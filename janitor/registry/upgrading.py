@@ -35,7 +35,7 @@ def upgrade(url: str, *, password: str | None = None, wait: timedelta = WAIT) ->
             # Opened by a program that knows no configuration, it trusts as it did before.
             Registry.open(url, password=password, untrusted=None, screen=None).close()
     finally:
-        database.engine.dispose()
+        database.close()
     return Upgrade(database.name, found, REVISION)
 
 

@@ -55,6 +55,7 @@ class Service:
         self._turn = threading.Lock()  # sweeps and errands do not run side by side
         self._beat_at = time.monotonic()
         self._notify = Notify()
+        self._trouble: str | None = None  # of errands, which come every other second
         errand = self._errand if job.errand is not None else None
         self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped, errand)
 
@@ -114,13 +115,17 @@ class Service:
                 self._turn.release()
 
     def _work(self, what: str, work: Callable[[threading.Event], None]) -> None:
+        trouble = None
         try:
             if not self._stopping.is_set():
                 work(self._stopping)
         except JanitorError as error:
-            log.error("the %s failed: %s", what, error)  # noqa: TRY400 - no traceback for such
+            trouble = str(error)
+            if work is self._job.sweep or trouble != self._trouble:
+                log.error("the %s failed: %s", what, error)  # noqa: TRY400 - no traceback for such
         except Exception:
             log.exception("the %s met a fault of the janitor's own", what)
+        self._trouble = trouble
 
     def _on_stop(self, signum: int, _frame: object) -> None:
         if self._stopping.is_set():

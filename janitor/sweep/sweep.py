@@ -62,6 +62,7 @@ async def sweep(parts: Parts, orders: Orders, stop: threading.Event) -> Report:
         ClaimLostError: This janitor's lease ran out; others go on.
     """
     registry = parts.registry
+    await asyncio.to_thread(registry.check_in_place)
     async with AsyncExitStack() as stack:
         async with _held(lambda: registry.opening(PATIENCE), stop):
             run, parts = _joined(parts) or _open(under_approval(parts))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from janitor.archive import ArchiveDamagedError
 from janitor.errors import (
@@ -53,6 +54,7 @@ class Worker(Settling):
         self._drifted = drifted
         self.lease = Lease(parts.registry.lease, lambda: parts.registry.renew(self.claimant))
         parts.guard.may_change = lambda: not self.lease.is_over and parts.watch.trouble is None
+        parts.guard.certify = partial(asyncio.to_thread, parts.registry.check_in_place, run.id)
         self.stop = stop
         self._was_cut_short = False
         self.gate = Gate(parts)

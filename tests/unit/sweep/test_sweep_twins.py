@@ -181,16 +181,17 @@ def test_a_soft_delete_needs_the_consent_of_all_and_then_both_go(world: World) -
 
 
 def test_a_removal_waits_for_the_copy_that_the_other_row_archives(world: World) -> None:
-    world.policies = enforced(GO, COPIED)
+    # The row that is not archived comes first, by the name of its project.
+    world.policies = enforced(replace(COPIED, name="copied", match=MAIN), GO_TOO)
     key = world.add()
     twin = twin_of(world, key)
     world.sweep()
     world.sweep()
     assert world.state(key) is world.state(twin) is State.DELETED
-    copy = world.entry(twin).thread.copy
+    copy = world.entry(key).thread.copy
     assert copy is not None
     assert copy.items == 3
-    assert world.entry(key).thread.copy is None
+    assert world.entry(twin).thread.copy is None
 
 
 def test_a_copy_of_the_other_row_that_is_damaged_keeps_it(world: World) -> None:
@@ -206,9 +207,11 @@ def test_a_copy_of_the_other_row_that_is_damaged_keeps_it(world: World) -> None:
     assert world.server.deletes[key.id] == 0
 
 
-def test_a_hold_on_the_other_row_between_items_stops_the_rest(world: World) -> None:
-    key = world.add(items=120)
-    twin = twin_of(world, key, metadata={"matter": "42"})
+@pytest.mark.parametrize("held", ["main", "legal"])
+def test_a_hold_on_either_row_between_items_stops_the_rest(world: World, held: str) -> None:
+    metadata = {name: {"matter": "42"} if name == held else {} for name in ("main", "legal")}
+    key = world.add(items=120, metadata=metadata["main"])
+    twin = twin_of(world, key, metadata=metadata["legal"])
     hold = Hold("matter", "letter", metadata={"matter": "42"})
     world.on("DELETE", f"{path_of(key)}/items/*", lambda: world.registry.add_hold(hold, NOW))
     world.sweep()
