@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, select
 
 from janitor.model import Key, Kind, State
 from janitor.registry.entries import Registration
 from janitor.registry.reading import KEY, beyond
+from janitor.registry.rows import later
 from janitor.registry.store import PAGE, Store
 from janitor.registry.tables import THREAD
 
 _SAID = (
     *KEY,
-    *(THREAD.c[n] for n in ("created_at", "reported_at", "keep_until", "reported")),
+    *(THREAD.c[n] for n in ("created_at", "reported_at", "touched_at", "keep_until", "reported")),
 )
 
 
@@ -47,4 +48,11 @@ class Exporting(Store):
     def _said(self, statement: Select[Any]) -> list[Registration]:
         with self._reading() as connection:
             rows = connection.execute(statement)
-            return [Registration(Key(*row[:3]), *row[3:]) for row in rows]
+            return [_registration(row) for row in rows]
+
+
+def _registration(row: Row[Any]) -> Registration:
+    # A touch alone dates nothing, and as an operator's word it would.
+    active_at = None if row.reported_at is None else later(row.reported_at, row.touched_at)
+    key = Key(row.project, row.kind, row.id)
+    return Registration(key, row.created_at, active_at, row.keep_until, row.reported)

@@ -101,6 +101,16 @@ def test_a_touch_outlives_an_operators_earlier_word(registry: Registry) -> None:
     assert active_at(registry) == NOW - 5 * DAY
 
 
+def test_a_touch_goes_out_with_a_report_and_never_alone(registry: Registry) -> None:
+    touch = Notice("main", "conversation", "conv_1", NOW + DAY, "touch")
+    registry.register([Registration(KEY)], NOW)
+    registry.append([touch])
+    registry.drain(NOW)
+    assert [one.last_active_at for one in registry.registrations()] == [None]
+    registry.register([Registration(KEY, last_active_at=NOW)], NOW)
+    assert [one.last_active_at for one in registry.registrations()] == [NOW + DAY]
+
+
 times = st.integers(-400, 40).map(lambda days: NOW + days * DAY)
 maybe = st.none() | times
 words = st.builds(

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from operated import NOW, Operated
 
 from janitor.model import Key, Kind, State
+from janitor.policy.activity import Sightings
 from janitor.registry import Registration, RunResult, Settlement
 from janitor.service.threads import FIELDS, MOST
+from janitor.times import FOREVER
 from janitor.tracking.counters import COUNTERS
 from janitor.tracking.inboxes import HttpInbox
 from janitor.tracking.notices import Event
@@ -168,6 +170,44 @@ def test_what_is_told_only_ever_lengthens(operated: Operated) -> None:
     found = operated.drained()["conv_1"].thread
     assert found.keep_until == datetime(2027, 1, 1, tzinfo=UTC)
     assert found.last_active_at == datetime(2026, 5, 1, 8, tzinfo=UTC)
+
+
+def test_a_time_that_was_never_set_is_taken_as_not_said_and_named(operated: Operated) -> None:
+    zero = thread(at="0001-01-01T00:00:00Z", created_at=0, metadata={})
+    for body in (zero, {"threads": [zero, thread()]}):
+        status, answer = operated.tell(body)
+        assert (status, answer["refused"]) == (202, [])
+        assert [(one["index"], one["id"]) for one in answer["remarks"]] == [(0, "conv_1")] * 2
+        assert "created_at lies before 1973" in answer["remarks"][0]["reason"]
+    found = operated.drained()["conv_1"].thread
+    assert (found.created_at, found.last_active_at) == (None, NOW)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_an_end_of_keeping_is_for_ever_above_the_ceiling_and_refused_where_unreadable(
+    operated: Operated, method: str
+) -> None:
+    path = "/main/conversation/conv_1" if method == "PATCH" else ""
+    for value, status in (("12026-01-01", 202), ("31.12.2027", 422), (20271231, 422)):
+        said = {"keep_until": value} if path else thread(keep_until=value)
+        assert operated.tell(said, method, path)[0] == status
+    assert operated.drained()["conv_1"].thread.keep_until == FOREVER
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_word_dated_before_the_first_sight_takes_nothing_away(
+    operated: Operated, method: str
+) -> None:
+    operated.registry.register([Registration(KEY)], NOW - 9 * DAY)
+    sight = Sightings(None, None, NOW, None, "item", NOW)
+    operated.registry.settle([Settlement(KEY, NOW, sightings=sight, decided=True)])
+    path = "/main/conversation/conv_1" if method == "PATCH" else ""
+    early = {"at": "2020-01-01", "created_at": "2020-01-01", "metadata": {"plan": "x"}}
+    said = early if path else thread(**early)
+    assert operated.tell(said, method, path)[0] == 202
+    found = operated.drained()["conv_1"].thread
+    assert (found.created_at, found.last_active_at) == (None, NOW)
+    assert found.reported == {"plan": "x"}
 
 
 def test_tracking_delivers_here_and_drops_what_is_refused(operated: Operated) -> None:

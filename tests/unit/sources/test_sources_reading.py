@@ -11,9 +11,11 @@ from application import CHATS, QUERY, expiring, ids, of_address, of_file, read, 
 from postgres import Server
 
 from janitor.errors import AccessError, ConfigError, StoppedError
-from janitor.model import Kind
-from janitor.registry import Registry
+from janitor.model import Key, Kind
+from janitor.policy.activity import Sightings
+from janitor.registry import Registration, Registry, Settlement
 from janitor.sources import down, memories
+from janitor.times import FOREVER
 
 NOW = datetime.now(UTC)
 INSERT = "INSERT INTO chats VALUES (?, '2026-01-01', 'trial', ?)"
@@ -71,6 +73,65 @@ def test_postgresql_is_read_incrementally_by_any_type(
     second = read(registry, source)
     assert (first.read, first.done.added) == (2, 2)
     assert (second.read, second.done.added, second.done.unchanged) == (3, 2, 1)
+
+
+ODD = {
+    "a": "'0001-01-01 00:00:00+00'",
+    "b": "'-infinity'",
+    "c": "'infinity'",
+    "d": "'12026-01-01 00:00:00+00'",
+    "e": "'0044-03-15 00:00:00+00 BC'",
+    "f": "'1970-01-01 00:00:00+00'",
+}
+
+
+@pytest.mark.parametrize("type", ["timestamptz", "timestamp", "date", "text"])
+def test_times_that_no_calendar_holds_concern_their_rows_alone(
+    type: str, postgres: Server, app: str, registry: Registry
+) -> None:
+    postgres.execute(f"CREATE TABLE chats (id text, at {type}, kept {type})", app)
+    said = "VALUES " + ", ".join(f"('{name}', {at}, {at})" for name, at in ODD.items())
+    postgres.execute(f"INSERT INTO chats {said}", app)
+    query = "SELECT id, 'thread' AS kind, at AS last_active_at, kept AS keep_until FROM chats"
+    source = of_address(postgres.url(app).replace("+psycopg", ""), query, None)
+    done = read(registry, source)
+    assert (done.done.added, done.refused, done.odd_times) == (len(ODD), 0, len(ODD))
+    assert done.remarks[0].startswith("a: last_active_at lies before 1973")
+    found = {entry.thread.key.id: entry.thread for entry in registry.select()}
+    assert {one.last_active_at for one in found.values()} == {None}
+    kept = {name: one.keep_until for name, one in found.items()}
+    assert kept == dict.fromkeys(ODD) | {"c": FOREVER, "d": FOREVER}
+
+
+def test_sequelize_writes_times_into_sqlite(tmp_path: Path, registry: Registry) -> None:
+    path, at = tmp_path / "app.db", "2026-06-19 09:54:44.033 +00:00"
+    write(
+        path,
+        CHATS.format(type="TEXT"),
+        "INSERT INTO chats VALUES (?, ?, 'x', ?)",
+        rows=[("a", at, at)],
+    )
+    done = read(registry, of_file(path))
+    assert (done.done.added, done.odd_times) == (1, 0)
+    assert done.watermark == datetime(2026, 6, 19, 9, 54, 44, 33000, tzinfo=UTC)
+    (entry,) = registry.select()
+    assert entry.thread.created_at == done.watermark
+
+
+def test_a_source_may_replace_a_first_sight_and_it_is_counted(
+    tmp_path: Path, registry: Registry
+) -> None:
+    key = Key("main", Kind.THREAD, "a")
+    registry.register([Registration(key)], OLD)
+    sight = Sightings(None, None, NOW, None, "item", NOW)
+    registry.settle([Settlement(key, NOW, sightings=sight, decided=True)])
+    path = tmp_path / "app.db"
+    write(path, CHATS.format(type="TEXT"), INSERT, rows=[("a", str(OLD))])
+    query = "SELECT id, 'thread' AS kind, updated_at AS last_active_at FROM chats"
+    source = of_file(path, query, None)
+    assert read(registry, source, changing=False).done.due_earlier == 1
+    assert read(registry, source).done.due_earlier == 1
+    assert read(registry, source).done.due_earlier == 0
 
 
 def test_a_row_becomes_a_thread_of_the_source(tmp_path: Path, registry: Registry) -> None:
