@@ -24,6 +24,7 @@ class Driver(ContainerDriver):
     noun = "agent.session"
     beta = "agents=v1"
     follows_last_id = False
+    tells_error = True
     parts = ("turns", "subagents", "artifacts", "traces", EVENTS)
 
     async def _activity(self, seen: Seen) -> Activity:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx2
-import orjson
 from openai import AsyncOpenAI
 
+from janitor.drivers.answers import Body, ContradictionError, read_json
 from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.failures import failure
 from janitor.errors import JanitorError, RefusedError
 
-# A whole number of 19 digits or more may not fit 64 bits, where the parser rounds without a word.
-WIDE_NUMBER = re.compile(rb"[\s:,\[]-?[1-9][0-9]{18}")
+SUCCESS = frozenset({200, 201})
 REQUEST_ID = re.compile(r"[!-~]{1,200}")
 
-Body = dict[str, Any]
 Query = Mapping[str, object]
 
 
@@ -91,42 +87,26 @@ class Api:
 
 
 def read_reply(response: httpx2.Response, subject: str) -> Reply:
-    """The answer to a call that the server calls a success; `RefusedError` unless an object."""
+    """The object in the answer to a call that the server calls a success.
+
+    Raises `RefusedError` unless the status is 200 or 201 and the body is one JSON object that can
+    only be read in one way. "Accepted" (202) or a part (206) proves nothing.
+    """
     status = response.status_code
+    if status not in SUCCESS:
+        raise RefusedError(
+            f"{subject}: HTTP {status} does not say that the call was carried out; kept",
+            status=status,
+        )
     try:
-        body = _parsed(response.content)
-    except (ValueError, RecursionError):
+        body = read_json(response.content)
+    except ContradictionError as error:
+        raise RefusedError(f"{subject}: HTTP {status} with {error}; kept", status=status) from None
+    except ValueError:
         raise RefusedError(
             f"{subject}: HTTP {status} whose body is not JSON; kept", status=status
         ) from None
-    if not _is_exact(response.content, body):
-        raise RefusedError(
-            f"{subject}: a number too wide to be copied exactly; kept", status=status
-        )
     if not isinstance(body, dict):
         raise RefusedError(f"{subject}: HTTP {status} without an object; kept", status=status)
     request_id = response.headers.get("x-request-id", "")
     return Reply(body, request_id if REQUEST_ID.fullmatch(request_id) else None)
-
-
-def _parsed(content: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        if b"\\ud" not in content.lower():
-            raise
-    # Half of a surrogate pair, which models do emit and only the standard library reads.
-    return json.loads(content, parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-def _is_exact(content: bytes, body: object) -> bool:
-    if WIDE_NUMBER.search(content) is None:
-        return True
-    try:
-        return bool(json.loads(content) == body)
-    except (ValueError, RecursionError):
-        return False

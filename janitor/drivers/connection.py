@@ -15,6 +15,7 @@ from janitor.drivers.api import Api
 from janitor.drivers.containers import ContainerDriver
 from janitor.drivers.driver import Driver
 from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.packing import ACCEPTED, Unpacker
 from janitor.errors import AccessError, RefusedError
 from janitor.model import Kind
 
@@ -38,7 +39,8 @@ class Outbound(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request and read the whole answer, over the proxy that its address asks for.
 
-        Raises `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
+        Raises `httpx2.DecodingError` where the body is not what its length or checksum say. Raises
+        `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
         a server that sends a byte now and then must not hold a call for ever. Raises
         `RefusedError` where it is larger than `largest`: it must not fill the memory either.
         """
@@ -52,16 +54,19 @@ class Outbound(httpx2.AsyncBaseTransport):
             raise httpx2.ReadTimeout("the answer takes too long", request=request) from error
 
     async def _read(self, response: httpx2.Response) -> httpx2.Response:
-        """The same answer with its whole body, unpacked."""
-        content = bytearray()
+        """The same answer with its whole body, unpacked; its length and checksum confirm it."""
+        content, unpacker = bytearray(), Unpacker(response.headers)
         try:
-            async for block in response.aiter_bytes():
-                content += block
-                if len(content) > self._largest:
-                    raise RefusedError(
-                        f"the server answered more than {self._largest >> 20} MiB at once; kept",
-                        status=response.status_code,
-                    )
+            async for block in response.aiter_raw():
+                for part in unpacker.unpack(block):
+                    content += part
+                    if len(content) > self._largest:
+                        raise RefusedError(
+                            f"the server answered more than {self._largest >> 20} MiB at once; "
+                            "kept",
+                            status=response.status_code,
+                        )
+            unpacker.finish()
         finally:
             await response.aclose()
         headers = [pair for pair in response.headers.raw if pair[0].lower() not in PACKING]
@@ -108,7 +113,10 @@ async def connect(
             f"projects.{endpoint.name}"
         )
     http = httpx2.AsyncClient(
-        transport=transport or Outbound(concurrency), follow_redirects=False, trust_env=False
+        transport=transport or Outbound(concurrency),
+        headers={"accept-encoding": ACCEPTED},
+        follow_redirects=False,
+        trust_env=False,
     )
     async with _client(endpoint, http) as client:
         api = Api(client, endpoint)

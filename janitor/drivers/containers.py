@@ -55,7 +55,9 @@ class ContainerDriver:
     `follows_last_id` says whether the next page of a list follows the list's `last_id`
     (`ConversationCursorPage` in the SDK) or its last item's id (`CursorPage`). `parts` are the
     lists that belong to a container besides its items. `answers_item_delete_with_container` says
-    that such a reply has no word about the item, whose absence a listing must prove.
+    that such a reply has no word about the item, whose absence a listing must prove. `item_noun`
+    is the API's word for an item, where it confirms an item's deletion. `tells_error` says that
+    the container itself has a field `error`, which is no failure of the call.
     """
 
     kind: ClassVar[Kind]
@@ -64,6 +66,8 @@ class ContainerDriver:
     follows_last_id: ClassVar[bool]
     parts: ClassVar[tuple[str, ...]] = ()
     answers_item_delete_with_container: ClassVar[bool] = False
+    item_noun: ClassVar[str] = ""
+    tells_error: ClassVar[bool] = False
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -122,7 +126,11 @@ class ContainerDriver:
             promised = self.trait.listable
             raise unlisted(error, subject, after, promised=promised) from error
         page = read_page(reply.body, subject)
-        return read_listing(page, self.noun, subject, follows_last_id=self.follows_last_id)
+
+        def check(body: Body) -> None:
+            check_container(body, self.noun, body["id"], subject, tells_error=self.tells_error)
+
+        return read_listing(page, check, subject, follows_last_id=self.follows_last_id)
 
     async def delete(
         self,
@@ -144,7 +152,7 @@ class ContainerDriver:
                 raise
             message = f"{error}; {len(gone)} items are gone already"
             raise TornError(message, status=error.status) from error
-        check_deleted(reply.body, id, self._subject(id))
+        check_deleted(reply.body, self.noun, id, self._subject(id))
         return reply.request_id
 
     async def delete_item(self, id: str, item_id: str) -> None:
@@ -173,7 +181,7 @@ class ContainerDriver:
         reply = await self._api.post(
             self._path(id), {"metadata": wanted}, subject=subject, headers=self._headers
         )
-        check_container(reply.body, self.noun, id, subject)
+        self._check_container(reply.body, id)
         if read_metadata(reply.body, subject) != wanted:
             raise RefusedError(f"{subject}: the server did not take the metadata as written")
         return wanted
@@ -187,10 +195,12 @@ class ContainerDriver:
             yield self._record(id, body, is_item=False)
 
     async def _container(self, id: str) -> Body:
-        subject = self._subject(id)
         reply = await self._get(self._path(id), id, {})
-        check_container(reply.body, self.noun, id, subject)
+        self._check_container(reply.body, id)
         return reply.body
+
+    def _check_container(self, body: Body, id: str) -> None:
+        check_container(body, self.noun, id, self._subject(id), tells_error=self.tells_error)
 
     async def _newest_page(self, id: str, part: str) -> Page:
         return await self._page(id, part, {"order": "desc", "limit": 1})
@@ -250,9 +260,9 @@ class ContainerDriver:
         path = f"{self._path(id)}/{self.trait.items_path}/{quote(item_id, safe='')}"
         reply = await self._delete(path, id)
         if self.answers_item_delete_with_container:
-            check_container(reply.body, self.noun, id, subject)
+            self._check_container(reply.body, id)
         else:
-            check_deleted(reply.body, item_id, subject)
+            check_deleted(reply.body, self.item_noun, item_id, subject)
 
     async def _ask(self, id: str, still_wanted: StillWanted | None) -> None:
         if still_wanted is not None and not await still_wanted():

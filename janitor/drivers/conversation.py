@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from janitor.catalogue import is_id
-from janitor.drivers.answers import check_container, read_page
+from janitor.drivers.answers import check_container, check_item, read_page
 from janitor.drivers.containers import ContainerDriver
 from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind
@@ -51,8 +51,7 @@ class Driver(ContainerDriver):
             reply = await self._get(f"{path}/{quote(item_id, safe='')}", id, {})
         except GoneError:
             return await self._lists(id, item_id)
-        if reply.body.get("id") != item_id:
-            raise RefusedError(f"{self._subject(id)}: the server answered something else")
+        check_item(reply.body, item_id, self._subject(id))
         return True
 
     async def _lists(self, id: str, item_id: str) -> bool:

@@ -10,9 +10,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
-import orjson
 from openai import APIConnectionError, APIStatusError
 
+from janitor.drivers.answers import LIVING, read_json
 from janitor.drivers.endpoint import Endpoint
 from janitor.errors import (
     AccessError,
@@ -26,6 +26,7 @@ from janitor.errors import (
 ACTIVE_RUN = re.compile(r"\bactive run\b|\brun\b.*\bactive\b", re.IGNORECASE | re.DOTALL)
 SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 PASSING = frozenset({408, 429})
+SUCCESS_FIELDS = LIVING | {"id", "deleted"}
 LONGEST_WAIT = timedelta(days=365)
 
 
@@ -72,11 +73,12 @@ def failure(
 def read_fault(response: httpx2.Response) -> Fault:
     """The status, and what the body says where it is an API error."""
     try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
+        body = read_json(response.content)
+    except ValueError:
         body = None
     error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
+    # What shows a container or a deletion beside its error contradicts itself: no API's error.
+    if not isinstance(error, dict) or SUCCESS_FIELDS & body.keys():
         return Fault(response.status_code, response.headers)
     return Fault(
         response.status_code,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from janitor.catalogue import is_id
-from janitor.drivers.answers import Body, Page, check_container, read_moment
+from janitor.drivers.answers import Body, Page, read_moment
 from janitor.drivers.pages import cursor_of
 from janitor.errors import DriverError, GoneError, RefusedError
 
@@ -44,25 +45,25 @@ class LostPlaceError(RefusedError):
     """The server no longer knows the container behind which a list was to go on."""
 
 
-def read_listing(page: Page, object: str, subject: str, *, follows_last_id: bool) -> Listing:
+def read_listing(
+    page: Page, check: Callable[[Body], None], subject: str, *, follows_last_id: bool
+) -> Listing:
     """A page whose every item is a dated container of this kind, none of them twice.
 
-    Raises `RefusedError` where it is not, or where it goes on without saying where.
+    `check` refuses what is no container of the kind. Raises `RefusedError` where one is
+    none, or where the page goes on without saying where.
     """
     named = [item["id"] for item in page.items]
     if len(set(named)) != len(named):
         raise RefusedError(f"{subject}: a page that names one twice; the list is not believed")
-    listed = [_listed(item, object, subject) for item in page.items]
+    for item in page.items:
+        check(item)
+    listed = [Listed(item["id"], read_moment(item, "created_at", subject)) for item in page.items]
     fit = tuple(one for one in listed if is_id(one.id))
     after = cursor_of(page, subject, follows_last_id=follows_last_id) if page.has_more else None
     if after is not None and not is_id(after):
         raise RefusedError(f"{subject}: a list that goes on behind what is no id; incomplete")
     return Listing(fit, after, len(listed) - len(fit))
-
-
-def _listed(item: Body, object: str, subject: str) -> Listed:
-    check_container(item, object, item["id"], subject)
-    return Listed(item["id"], read_moment(item, "created_at", subject))
 
 
 def unlisted(error: DriverError, subject: str, after: str | None, *, promised: bool) -> DriverError:

@@ -17,6 +17,7 @@ class Driver(ContainerDriver):
 
     kind = Kind.THREAD
     noun = "thread"
+    item_noun = "thread.message"
     beta = "assistants=v2"
     follows_last_id = False
     parts = (RUNS,)

@@ -22,7 +22,9 @@ class How(StrEnum):
     `empty_object`, `null`, `html` and `wrong_id` are successes that cannot be believed. `locked`
     is how each kind says that it is in use. `acknowledged` says that it deleted and did not.
     `repeated` names the last object of a page twice, `not_utf8` sends a byte that is no text,
-    `huge` adds `padding` bytes to the object, `dressed` sends the true answer under `headers`.
+    `huge` adds `padding` bytes to the object, `dressed` sends the true answer under `headers` and
+    `status`. `duplicate_keys` says each thing twice, and not the same; `with_error` puts an error
+    into the true answer; `cut_gzip` packs it and drops the checksum at the end.
     """
 
     STATUS = "status"
@@ -44,6 +46,9 @@ class How(StrEnum):
     NOT_UTF8 = "not_utf8"
     HUGE = "huge"
     DRESSED = "dressed"
+    DUPLICATE_KEYS = "duplicate_keys"
+    WITH_ERROR = "with_error"
+    CUT_GZIP = "cut_gzip"
 
 
 @dataclass(frozen=True, slots=True)

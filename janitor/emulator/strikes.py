@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
@@ -14,6 +15,7 @@ from janitor.emulator.site import TABLE, Answer, Asked
 from janitor.emulator.state import OBJECT, Kind, deleted
 
 HTML = "<html><head><title>404 Not Found</title></head><body>nginx</body></html>"
+GZIP_TRAILER = 8
 
 Perform = Callable[[Asked], Answer]
 
@@ -31,7 +33,8 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
             return _acknowledged(asked, perform)
         case How.DRESSED:
             true = _believed(fault, asked, perform)
-            return replace(true, headers={**true.headers, **fault.headers})
+            status = fault.status or true.status
+            return replace(true, status=status, headers={**true.headers, **fault.headers})
         case (
             How.TRUNCATED
             | How.CUT_BODY
@@ -41,6 +44,9 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
             | How.REPEATED
             | How.NOT_UTF8
             | How.HUGE
+            | How.DUPLICATE_KEYS
+            | How.WITH_ERROR
+            | How.CUT_GZIP
         ):
             return _changed(how, fault, _believed(fault, asked, perform))
         case How.RESET | How.HANG | How.DELAY:
@@ -122,15 +128,25 @@ def _changed(how: How, fault: Fault, true: Answer) -> Answer:
         return true
     content: Json = true.content
     match how:
-        case How.CUT_BODY:
-            whole = orjson.dumps(content)
-            return replace(true, content=whole[: len(whole) // 2])
-        case How.NOT_UTF8:
-            return replace(true, content=orjson.dumps(content)[:-1] + b',"byte":"\xff"}')
+        case How.CUT_BODY | How.NOT_UTF8 | How.DUPLICATE_KEYS:
+            return replace(true, content=_respelled(how, content))
         case How.TRUNCATED:
             return replace(true, content=_halved(content))
+        case How.CUT_GZIP:
+            packed = gzip.compress(orjson.dumps(content))[:-GZIP_TRAILER]
+            return Answer(true.status, packed, {**true.headers, "content-encoding": "gzip"})
         case _:
             return replace(true, content=content | _instead_of(how, fault, content))
+
+
+def _respelled(how: How, content: Json) -> bytes:
+    """The JSON of the true answer, spoilt."""
+    whole = orjson.dumps(content)
+    if how is How.CUT_BODY:
+        return whole[: len(whole) // 2]
+    if how is How.NOT_UTF8:
+        return whole[:-1] + b',"byte":"\xff"}'
+    return orjson.dumps(dict.fromkeys(content))[:-1] + b"," + whole[1:]
 
 
 def _instead_of(how: How, fault: Fault, content: Json) -> Json:
@@ -141,6 +157,7 @@ def _instead_of(how: How, fault: Fault, content: Json) -> Json:
         How.DELETED_FALSE: {"deleted": False},
         How.WRONG_ID: {"id": f"{content.get('id')}0"},
         How.REPEATED: {"data": [*data, *data[-1:]]},
+        How.WITH_ERROR: {"error": {"message": "Something.", "type": "server_error"}},
         How.HUGE: {"padding": "x" * fault.padding},
     }
     return fields[how]

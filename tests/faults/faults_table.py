@@ -29,6 +29,8 @@ ROWS = """
   busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
 400 405 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+202 206 twofold and-error gzip-cut
+  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
 reset silence
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
 cut no-text huge

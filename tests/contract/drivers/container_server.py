@@ -82,12 +82,13 @@ class Server:
 
     def _deleted(self, request: httpx2.Request, part: str) -> httpx2.Response:
         named, reply = request.url.path.rsplit("/", 1)[-1], self.container
+        noun = self.noun if part == "container" else driver_class(self.kind).item_noun
         if part == "container":
             self.container = None
         else:
             self.items[:] = [item for item in self.items if item["id"] != named]
         if part == "container" or not driver_class(self.kind).answers_item_delete_with_container:
-            reply = {"id": named, "object": f"{self.noun}.deleted", "deleted": True}
+            reply = {"id": named, "object": f"{noun}.deleted", "deleted": True}
         return httpx2.Response(200, json=reply, headers={"x-request-id": "req_7"})
 
     def _part(self, request: httpx2.Request) -> str:

@@ -10,6 +10,7 @@ from container_server import (
     VERB_NAMES,
     VERBS,
     Act,
+    Answer,
     Json,
     Server,
     delete,
@@ -20,6 +21,7 @@ from container_server import (
 )
 
 from janitor.catalogue import CATALOGUE
+from janitor.drivers.connection import driver_class
 from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind
 
@@ -30,7 +32,7 @@ ITEMS_DELETABLE = [kind for kind in Kind if CATALOGUE[kind].items_deletable]
 
 
 def deleted(**fields: object) -> Json:
-    return {"id": ID, "object": "deleted", "deleted": True} | fields
+    return {"id": ID, "deleted": True} | fields
 
 
 BAD: dict[str, httpx2.Response] = {
@@ -48,6 +50,169 @@ BAD: dict[str, httpx2.Response] = {
         200, headers={"content-encoding": "gzip"}, stream=httpx2.ByteStream(b"no gzip at all")
     ),
 }
+
+
+def twisted(twist: Callable[[bytes], bytes]) -> Callable[[httpx2.Response], httpx2.Response]:
+    return lambda honest: httpx2.Response(honest.status_code, content=twist(honest.content))
+
+
+def first(said: bytes) -> Callable[[httpx2.Response], httpx2.Response]:
+    """The honest answer with a member before all others."""
+    return twisted(lambda content: b"{" + said + b"," + content[1:])
+
+
+def last(said: bytes) -> Callable[[httpx2.Response], httpx2.Response]:
+    return twisted(lambda content: content[:-1] + b"," + said + b"}")
+
+
+def as_status(status: int) -> Callable[[httpx2.Response], httpx2.Response]:
+    return lambda honest: httpx2.Response(status, content=honest.content)
+
+
+CONTRADICTIONS: dict[str, Callable[[httpx2.Response], httpx2.Response]] = {
+    **{f"{status}": as_status(status) for status in (202, 203, 204, 205, 206, 207, 226, 299)},
+    "another object first": first(b'"object":"other"'),
+    "the same object twice": twisted(lambda content: content + content),
+    "another id first": first(b'"object":null'),
+    "an escaped key": first(b'"\\u006fbject":"other"'),
+    "twice below": first(b'"extra":{"a":1,"a":1}'),
+    "twice in a list": first(b'"extra":[[{"a":1,"b":[{"c":1,"c":2}]}]]'),
+    "an error": first(b'"error":{"message":"no","type":"server_error"}'),
+    "an error after it": last(b'"error":{"code":"x"}'),
+    "an error that is true": last(b'"error":true'),
+    "an error that is false": last(b'"error":false'),
+    "errors": last(b'"error":[]'),
+    "deleted or not": twisted(
+        lambda content: (
+            content.replace(b'"deleted":true', b'"deleted":false,"deleted":true')
+            if b'"deleted"' in content
+            else b'{"deleted":true,' + content[1:]
+        )
+    ),
+    "bom": twisted(lambda content: b"\xef\xbb\xbf" + content),
+    "utf-16": twisted(lambda content: content.decode().encode("utf-16")),
+    "text after it": twisted(lambda content: content + b" null"),
+    "nul after it": twisted(lambda content: content + b"\0"),
+    "nan": first(b'"extra":NaN'),
+    "infinity": first(b'"extra":-Infinity'),
+    "too large": first(b'"extra":1e999'),
+    "too wide": first(b'"extra":' + b"9" * 20),
+    "comment": twisted(lambda content: content + b"//"),
+}
+
+
+def twisting(server: Server, twist: Callable[[httpx2.Response], httpx2.Response]) -> Answer:
+    return lambda request: twist(server.honest(request))
+
+
+def calls_of(kind: Kind, verb: Act) -> set[tuple[str, str]]:
+    server = Server(kind)
+    run(kind, server, verb)
+    return set(server.calls)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("twist", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_an_answer_that_contradicts_itself_is_refused_in_every_call(
+    kind: Kind, twist: Callable[[httpx2.Response], httpx2.Response]
+) -> None:
+    verbs = [verb for of, verb in VERBS if of is kind and verb.__name__ != "export"]
+    for verb in verbs:
+        for call in calls_of(kind, verb):
+            server = Server(kind)
+            server.answers[call] = twisting(server, twist)
+            with pytest.raises(RefusedError):
+                run(kind, server, verb)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("status", [200, 201])
+def test_ok_and_created_are_believed(kind: Kind, status: int) -> None:
+    server = Server(kind)
+    server.answers["DELETE", "container"] = lambda request: as_status(status)(
+        server.honest(request)
+    )
+    run(kind, server, delete)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({"object": driver_class(kind).noun} for kind in Kind),
+        {"object": "response.deleted"},
+        {"object": "Conversation.Deleted"},
+        {"object": "deleted"},
+        {"object": ""},
+        {"object": ["conversation.deleted"]},
+        {"created_at": CREATED},
+        {"metadata": {}},
+        {"data": []},
+        {"error": "no"},
+    ],
+)
+def test_a_deletion_of_something_else_or_of_what_is_shown_is_refused(
+    kind: Kind, said: Json
+) -> None:
+    server = Server(kind)
+    body = deleted(object=f"{server.noun}.deleted") | said
+    server.answers["DELETE", "container"] = lambda _: httpx2.Response(200, json=body)
+    with pytest.raises(RefusedError):
+        run(kind, server, delete)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_kind_has_a_deletion_of_its_own(kind: Kind) -> None:
+    for other in set(Kind) - {kind}:
+        server = Server(kind)
+        body = deleted(object=f"{driver_class(other).noun}.deleted")
+        server.answers["DELETE", "container"] = fresh(httpx2.Response(200, json=body))
+        with pytest.raises(RefusedError):
+            run(kind, server, delete)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_whole_container_that_is_called_deleted_is_no_deletion(kind: Kind) -> None:
+    server = Server(kind)
+    body = {**(server.container or {}), "deleted": True}
+    server.answers["DELETE", "container"] = lambda _: httpx2.Response(200, json=body)
+    with pytest.raises(RefusedError):
+        run(kind, server, delete)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_deletion_without_an_object_is_believed(kind: Kind) -> None:
+    server = Server(kind)
+    body = {"id": ID, "deleted": True, "object": None, "error": None}
+    server.answers["DELETE", "container"] = lambda _: httpx2.Response(200, json=body)
+    run(kind, server, delete)
+
+
+def test_a_session_tells_how_it_failed() -> None:
+    """Its own `error` is a text; the envelope of a failed call is an object."""
+    server = Server(Kind.AGENT_SESSION)
+    assert server.container is not None
+    server.container["error"] = "The sandbox did not start."
+    run(Kind.AGENT_SESSION, server, probe)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"id":"box_1","error":{"message":"m","type":"invalid_request_error"}}',
+        b'{"deleted":true,"error":{"message":"m","type":"invalid_request_error"}}',
+        b'{"metadata":{},"error":{"message":"m","type":"invalid_request_error"}}',
+        b'{"error":null,"error":{"message":"m","type":"invalid_request_error"}}',
+        b'{"error":{"message":"m","type":"t","type":"invalid_request_error"}}',
+        b'\xef\xbb\xbf{"error":{"message":"m","type":"invalid_request_error"}}',
+        b'{"error":{"message":"m","type":"invalid_request_error"}} {}',
+    ],
+)
+def test_a_not_found_that_contradicts_itself_is_none(kind: Kind, content: bytes) -> None:
+    for verb in (probe, delete):
+        with pytest.raises(RefusedError):
+            run(kind, lambda _: httpx2.Response(404, content=content), verb)
 
 
 def fresh(response: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Response]:

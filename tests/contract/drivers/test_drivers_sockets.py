@@ -16,14 +16,19 @@ Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(peer: Peer) -> AsyncIterator[Endpoint]:
-    """A loopback server that hands each request to `peer` and then closes the connection."""
+async def listening(peer: Peer, asked: bytearray | None = None) -> AsyncIterator[Endpoint]:
+    """A loopback server that hands each request to `peer` and then closes the connection.
+
+    The heads of the requests are added to `asked`.
+    """
 
     served: set[asyncio.Task[object] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         served.add(asyncio.current_task())
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.extend(head)
         await peer(reader, writer)
         writer.close()
 
