@@ -14,6 +14,8 @@ JanitorError
     ├── BusyError        somebody works on it: later
     ├── TransientError   the same call may succeed: later
     └── RefusedError     the answer cannot be believed, or the call was refused
+        ├── UnsupportedError the server does not have this call: choose another policy for it
+        └── IncompleteError  a list that cannot be read to its end: mend the server
 """
 
 from __future__ import annotations
@@ -134,3 +136,11 @@ class TransientError(DriverError):
 
 class RefusedError(DriverError):
     """The call was refused, or its answer cannot be believed (bad success, incomplete export)."""
+
+
+class UnsupportedError(RefusedError):
+    """The server does not have a changing call, so that nothing was changed by it."""
+
+
+class IncompleteError(RefusedError):
+    """A list of the server's ends early or never, so that nothing may be copied or removed."""

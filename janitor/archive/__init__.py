@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +25,9 @@ from janitor.archive.disk import Disk
 from janitor.archive.draft import Draft, inspect
 from janitor.archive.fingerprint import Fingerprint, fingerprint
 from janitor.archive.form import Header, MalformedError, Trailer, read
+from janitor.catalogue import CATALOGUE
 from janitor.errors import ArchiveError, ConfigError
-from janitor.model import Copy, Key, Record
+from janitor.model import Copy, Key, Kind, Record
 
 __all__ = [
     "Archive",
@@ -122,6 +124,40 @@ class Archive:
         _, found = inspect(self._disk, copy.path)
         if replace(found, archived_at=copy.archived_at) != copy:
             raise self._disk.damaged(copy.path, "it is not the object that was proven")
+
+    async def holds_all_of(
+        self, copy: Copy, newest_item: str | None, records: AsyncIterator[Record]
+    ) -> bool:
+        """Whether a proven object has everything of an export, unchanged, and items besides.
+
+        The container must say the same, and so must every item that is left and every other
+        record. The export must end with `newest_item` (`None`: no item is left), and is not begun where
+        the object lacks that. Raises what the export raises, `ArchiveDamagedError` where the object is not the one
+        that was proven, and `ArchiveError`.
+        """
+        kind = _named(copy.path).kind
+        items, lines = await aside(self._contents, copy.path, kind)
+        if newest_item is not None and newest_item not in items:
+            return False
+        await self.prove(copy)
+        found = Fingerprint(CATALOGUE[kind].volatile)
+        async for record in records:
+            found.add(record)
+            if sha256(found.line).digest() not in lines:
+                return False
+        is_whole = found.container is not None and found.newest_item == newest_item
+        return is_whole and found.count < copy.items
+
+    def _contents(self, path: str, kind: Kind) -> tuple[frozenset[str], frozenset[bytes]]:
+        """The ids of an object's items, and a digest of what each of its records says."""
+        found = Fingerprint(CATALOGUE[kind].volatile)
+        items, lines = set(), set()
+        for part in self.read(path):
+            if isinstance(part, Record):
+                found.add(part)
+                lines.add(sha256(found.line).digest())
+                items |= {part.id} if part.is_item else set()
+        return frozenset(items), frozenset(lines)
 
     def read(self, path: str) -> Iterator[Header | Record | Trailer]:
         """The header, the records and the trailer of the object at `path`, streamed.

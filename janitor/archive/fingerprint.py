@@ -37,7 +37,8 @@ _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
 class Fingerprint:
     """Digest, number of items and newest item of an export that is added record by record.
 
-    `volatile` are the fields of the container and of non-items that take no part.
+    `volatile` are the fields of the container and of non-items that take no part. `line` is what
+    the record added last counts as: two that say the same have the same one.
     """
 
     def __init__(self, volatile: Collection[str]) -> None:
@@ -45,6 +46,7 @@ class Fingerprint:
         self.count = 0
         self.newest_item: str | None = None
         self.container: str | None = None
+        self.line = b""
         self._others = False
         self._hash = hashlib.sha256()
 
@@ -72,10 +74,10 @@ class Fingerprint:
         mark = self._next_mark(record)
         try:
             content = canonical(body if record.is_item else self._steady(body))
-            line = b"%b %b %b\n" % (mark, canonical(record.id), content)
+            self.line = b"%b %b %b\n" % (mark, canonical(record.id), content)
         except ValueError as error:
             raise self._refused(record, "is nested too deeply") from error
-        self._hash.update(line)
+        self._hash.update(self.line)
         return body
 
     def _next_mark(self, record: Record) -> bytes:

@@ -113,7 +113,7 @@ async def parts(
     archive: Archive | None = None
     archive_error: ArchiveError | None = None
     is_past = bool(registry.copies_past(time.now(), limit=1))
-    if copying or is_past or (changing and promises_copies(registry, config.policies)):
+    if copying or is_past or promises_copies(registry, config.policies):
         archive, archive_error = _archive(config, registry, changing=changing)
     sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
     since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
@@ -186,7 +186,10 @@ def _account(project: Project) -> str:
 def _archive(
     config: Config, registry: Registry, *, changing: bool
 ) -> tuple[Archive | None, ArchiveError | None]:
-    """The archive, or why it does not serve; one that held copies before must still hold them."""
+    """The archive, or why it does not serve; one that held copies before must still hold them.
+
+    Without `changing` it is only read, and not begun.
+    """
     url = config.archive.url
     try:
         return Archive.open(url, create=changing, known=registry.archive_url() == url), None

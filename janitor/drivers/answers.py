@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from janitor.errors import RefusedError
+from janitor.errors import IncompleteError, RefusedError
 from janitor.times import of_second
 
 Body = dict[str, Any]
@@ -139,6 +139,10 @@ def read_page(body: Body, subject: str) -> Page:
         raise RefusedError(f"{subject}: a list that does not say whether it ends; incomplete, kept")
     if not all(isinstance(item, dict) and _is_name(item.get("id")) for item in items):
         raise RefusedError(f"{subject}: a list with an item that has no id; incomplete, kept")
+    if has_more and not items:
+        raise IncompleteError(
+            f"{subject}: the server's list never ends: an empty page says that more follows; kept"
+        )
     return Page(items, has_more, last_id if _is_name(last_id) else None)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -27,8 +29,34 @@ from janitor.drivers.emptying import empty
 from janitor.drivers.listing import Listing, read_listing, unlisted
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
-from janitor.errors import BusyError, DriverError, GoneError, RefusedError
+from janitor.errors import (
+    BusyError,
+    DriverError,
+    GoneError,
+    IncompleteError,
+    RefusedError,
+    UnsupportedError,
+)
 from janitor.model import Kind, Metadata, Presence, Probe, Record
+
+NO_CALL = frozenset({405, 501})
+"""How a server answers a call that it does not have, and that it can therefore not have made."""
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "items": (
+            "`delete: {items: keep}` deletes the conversation alone, and its items stay if the "
+            "server keeps them"
+        ),
+        "delete": (
+            "leave `delete` out of the policies that match them: here nothing can remove them"
+        ),
+        "metadata": (
+            "`soft_delete: {mark: registry}` marks a thread in the registry alone, and `tag` is "
+            "not possible"
+        ),
+    }
+)
+"""What to do where a server does not have a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +174,14 @@ class ContainerDriver:
             if items_first and self.trait.items_first:
                 await self._empty(id, still_wanted, is_known, gone)
             await self._ask(id, still_wanted)
-            reply = await self._delete(self._path(id), id)
-        except BusyError as error:
+            with self._changing(id, f"delete {self._plural}", REMEDIES["delete"]):
+                reply = await self._delete(self._path(id), id)
+        except (BusyError, UnsupportedError, IncompleteError) as error:
             if not gone:
                 raise
             message = f"{error}; {len(gone)} items are gone already"
-            raise TornError(message, status=error.status) from error
+            torn = TornError if isinstance(error, BusyError) else RefusedError
+            raise torn(message, status=error.status) from error
         check_deleted(reply.body, self.noun, id, self._subject(id))
         return reply.request_id
 
@@ -178,9 +208,10 @@ class ContainerDriver:
         wanted = merged(current, changes, subject)
         if wanted == current:
             return current
-        reply = await self._api.post(
-            self._path(id), {"metadata": wanted}, subject=subject, headers=self._headers
-        )
+        with self._changing(id, "change metadata", REMEDIES["metadata"]):
+            reply = await self._api.post(
+                self._path(id), {"metadata": wanted}, subject=subject, headers=self._headers
+            )
         self._check_container(reply.body, id)
         if read_metadata(reply.body, subject) != wanted:
             raise RefusedError(f"{subject}: the server did not take the metadata as written")
@@ -195,7 +226,8 @@ class ContainerDriver:
             yield self._record(id, body, is_item=False)
 
     async def _container(self, id: str) -> Body:
-        reply = await self._get(self._path(id), id, {})
+        with self._reading(id, f"show {self._plural}"):
+            reply = await self._get(self._path(id), id, {})
         self._check_container(reply.body, id)
         return reply.body
 
@@ -217,7 +249,8 @@ class ContainerDriver:
             ) from error
 
     async def _bare_page(self, id: str, part: str, query: Query) -> Page:
-        reply = await self._get(f"{self._path(id)}/{part}", id, query)
+        with self._reading(id, f"list the {part} of {self._plural}"):
+            reply = await self._get(f"{self._path(id)}/{part}", id, query)
         return read_page(reply.body, self._subject(id))
 
     def _walk(self, id: str, part: str, *, optional: bool = False) -> AsyncIterator[Body]:
@@ -258,7 +291,8 @@ class ContainerDriver:
         if item_id.strip(".") == "":
             raise RefusedError(f"{subject}: an item id that no path can carry; kept")
         path = f"{self._path(id)}/{self.trait.items_path}/{quote(item_id, safe='')}"
-        reply = await self._delete(path, id)
+        with self._changing(id, "delete items", REMEDIES["items"]):
+            reply = await self._delete(path, id)
         if self.answers_item_delete_with_container:
             self._check_container(reply.body, id)
         else:
@@ -267,6 +301,22 @@ class ContainerDriver:
     async def _ask(self, id: str, still_wanted: StillWanted | None) -> None:
         if still_wanted is not None and not await still_wanted():
             raise BusyError(f"{self._subject(id)}: no longer to be deleted; kept")
+
+    @property
+    def _plural(self) -> str:
+        return f"{self.kind.value.replace('_', ' ')}s"
+
+    @contextmanager
+    def _changing(self, id: str, what: str, remedy: str) -> Iterator[None]:
+        """Name a changing call that the server does not have."""
+        with _named(f"{self._subject(id)}: this server cannot {what}; {remedy}", UnsupportedError):
+            yield
+
+    @contextmanager
+    def _reading(self, id: str, what: str) -> Iterator[None]:
+        """Name a reading call that the server does not have; without it nothing is known."""
+        with _named(f"{self._subject(id)}: this server cannot {what}; kept", RefusedError):
+            yield
 
     async def _get(self, path: str, id: str, query: Query) -> Reply:
         subject = self._subject(id)
@@ -293,6 +343,16 @@ class ContainerDriver:
             raise RefusedError(
                 f"{self._subject(id)}: an object nested too deeply to be written again; kept"
             ) from None
+
+
+@contextmanager
+def _named(message: str, raised: type[RefusedError]) -> Iterator[None]:
+    try:
+        yield
+    except DriverError as error:
+        if error.status not in NO_CALL:
+            raise
+        raise raised(f"{message} (HTTP {error.status})", status=error.status) from error
 
 
 def _oldest_first(after: str | None) -> Query:

@@ -72,8 +72,9 @@ class Driver(Protocol):
         listed at the start is deleted first, proven by an empty listing. `is_known` is asked about
         the newest of them before any is deleted, and `still_wanted` before each page of item
         deletes and before the container's own; a no stops the deletion, as does an item that
-        arrived since. Raises `BusyError` only where nothing was removed and
-        `TornError` where some items were; after any other error items may be gone as well.
+        arrived since. Raises `BusyError`, `UnsupportedError` and
+        `IncompleteError` only where nothing was removed and `TornError` where some items were;
+        after any other error items may be gone as well.
         """
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from janitor.catalogue import PAGE
 from janitor.drivers.answers import Page
-from janitor.errors import BusyError, GoneError, RefusedError
+from janitor.errors import BusyError, GoneError, RefusedError, UnsupportedError
 
 AT_ONCE = 8
 
@@ -35,7 +35,7 @@ async def empty(
         await _delete_all(known[start : start + PAGE], gone, delete)
     left = await newest()
     _refuse_newcomers(left, ids, subject)
-    if left.items or left.has_more:
+    if left.items:
         raise RefusedError(f"{subject}: the server still lists items that it deleted; kept")
 
 
@@ -57,6 +57,6 @@ async def _delete_all(
             for found in results
             if isinstance(found, BaseException) and not isinstance(found, GoneError)
         ]
-        # "Busy" says that nothing was removed, which no lost answer beside it does.
-        for found in sorted(failed, key=lambda one: isinstance(one, BusyError)):
+        # These say that nothing was removed, which no lost answer beside them does.
+        for found in sorted(failed, key=lambda one: isinstance(one, BusyError | UnsupportedError)):
             raise found

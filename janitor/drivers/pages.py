@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from janitor.drivers.answers import Body, Page
-from janitor.errors import RefusedError
+from janitor.errors import IncompleteError
 
 MOST_PAGES = 10_000
 
@@ -16,7 +16,7 @@ async def walk(fetch: Fetch, *, follows_last_id: bool, subject: str) -> AsyncIte
     """Every item of a list, in the server's order.
 
     `fetch` gives the page after an id (`None`: the first). `follows_last_id` says whether the
-    list's own `last_id` leads on, or the id of its last item. Raises `RefusedError` where the
+    list's own `last_id` leads on, or the id of its last item. Raises `IncompleteError` where the
     list loops, breaks off or never ends.
     """
     seen: set[str] = set()
@@ -29,18 +29,25 @@ async def walk(fetch: Fetch, *, follows_last_id: bool, subject: str) -> AsyncIte
         if not page.has_more:
             return
         after = cursor_of(page, subject, follows_last_id=follows_last_id)
-    raise RefusedError(f"{subject}: a list of more than {MOST_PAGES} pages; incomplete, kept")
+    raise IncompleteError(
+        f"{subject}: the server's list never ends: {MOST_PAGES} pages, and more to follow; kept"
+    )
 
 
 def _note(id: str, seen: set[str], subject: str) -> None:
     if id in seen:
-        raise RefusedError(f"{subject}: a list that names an item twice; incomplete, kept")
+        raise IncompleteError(
+            f"{subject}: the server's list never ends: it comes by an item twice; kept"
+        )
     seen.add(id)
 
 
 def cursor_of(page: Page, subject: str, *, follows_last_id: bool) -> str:
-    """Where the page that says that there is more leads on; `RefusedError` where nowhere."""
+    """Where the page that says that there is more leads on; `IncompleteError` where nowhere."""
     last = page.items[-1]["id"] if page.items else None
     if last is None or (follows_last_id and page.last_id != last):
-        raise RefusedError(f"{subject}: a list that goes on without saying where; incomplete, kept")
+        raise IncompleteError(
+            f"{subject}: the server's list ends early: it says that more follows, and not where; "
+            "kept"
+        )
     return str(last)

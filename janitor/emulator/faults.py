@@ -24,7 +24,9 @@ class How(StrEnum):
     `repeated` names the last object of a page twice, `not_utf8` sends a byte that is no text,
     `huge` adds `padding` bytes to the object, `dressed` sends the true answer under `headers` and
     `status`. `duplicate_keys` says each thing twice, and not the same; `with_error` puts an error
-    into the true answer; `cut_gzip` packs it and drops the checksum at the end.
+    into the true answer; `cut_gzip` packs it and drops the checksum at the end. `ends_early` calls
+    the first page of a list that begins with the oldest its last, `never_ends` says of every page
+    that more follows.
     """
 
     STATUS = "status"
@@ -49,6 +51,8 @@ class How(StrEnum):
     DUPLICATE_KEYS = "duplicate_keys"
     WITH_ERROR = "with_error"
     CUT_GZIP = "cut_gzip"
+    ENDS_EARLY = "ends_early"
+    NEVER_ENDS = "never_ends"
 
 
 @dataclass(frozen=True, slots=True)

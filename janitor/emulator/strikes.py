@@ -26,9 +26,8 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
         case How.STATUS | How.EMPTY_OBJECT | How.NULL | How.HTML | How.LOCKED:
             _carried_out(fault, asked, perform)
             return _instead(how, fault, asked)
-        case How.IGNORE_AFTER:
-            query = {name: value for name, value in asked.query.items() if name != "after"}
-            return perform(replace(asked, query=query))
+        case How.IGNORE_AFTER | How.ENDS_EARLY:
+            return _mispaged(how, asked, perform)
         case How.ACKNOWLEDGED:
             return _acknowledged(asked, perform)
         case How.DRESSED:
@@ -46,6 +45,7 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
             | How.HUGE
             | How.DUPLICATE_KEYS
             | How.WITH_ERROR
+            | How.NEVER_ENDS
             | How.CUT_GZIP
         ):
             return _changed(how, fault, _believed(fault, asked, perform))
@@ -53,6 +53,17 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
             return _carried_out(fault, asked, perform)
         case _:
             assert_never(how)
+
+
+def _mispaged(how: How, asked: Asked, perform: Perform) -> Answer:
+    """The first page for ever; or a list, asked for oldest first, as if nothing followed."""
+    if how is How.IGNORE_AFTER:
+        query = {name: value for name, value in asked.query.items() if name != "after"}
+        return perform(replace(asked, query=query))
+    true = perform(asked)
+    if asked.query.get("order") != "asc" or not isinstance(true.content, dict):
+        return true
+    return replace(true, content=true.content | {"has_more": False})
 
 
 def _carried_out(fault: Fault, asked: Asked, perform: Perform) -> Answer:
@@ -157,6 +168,7 @@ def _instead_of(how: How, fault: Fault, content: Json) -> Json:
         How.DELETED_FALSE: {"deleted": False},
         How.WRONG_ID: {"id": f"{content.get('id')}0"},
         How.REPEATED: {"data": [*data, *data[-1:]]},
+        How.NEVER_ENDS: {"has_more": True},
         How.WITH_ERROR: {"error": {"message": "Something.", "type": "server_error"}},
         How.HUGE: {"padding": "x" * fault.padding},
     }

@@ -55,6 +55,7 @@ class Actor(Removing):
         copy = await self._store().put(key, review.thread.created_at, records, now)
         after = replace(review, thread=_with_copy(review.thread, copy))
         is_last = review.decision.stages[-1] is Stage.ARCHIVE
+        await self._check_newest(review, copy.newest_item)
         if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
             await self._check_unchanged(review, copy)
         older: tuple[str, ...] | None = None

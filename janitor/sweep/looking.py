@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from janitor.archive import Archive
 from janitor.drivers import Driver
-from janitor.errors import ArchiveError
+from janitor.errors import ArchiveError, IncompleteError
 from janitor.model import Decision, Key, Outcome, Stage, State, Thread
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.heads import Heads
@@ -20,6 +20,7 @@ from janitor.sweep.settle import event
 from janitor.sweep.undone import ChangedError
 from janitor.sweep.writer import Writer
 
+TORN = "items of its copy are gone upstream and nothing has come since; it goes on by the copy"
 WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
 
@@ -61,6 +62,34 @@ class Looking:
         now = self.parts.clock()
         again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
         return replace(again, entry=entry)
+
+    async def _check_newest(self, review: Review, listed: str | None) -> None:
+        """A list that was just read to its end must end with the item that the server calls newest.
+
+        Raises:
+            ChangedError: The container has changed since, or it may have.
+            IncompleteError: It has not, and an earlier look found the same item newest: the
+                server's list leaves items out.
+        """
+        newest = review.thread.newest_item
+        if listed == newest:
+            return
+        again = await self._look_after(review, review.entry)
+        known = review.entry.sightings
+        if newest == again.thread.newest_item == known.newest_item and known.baseline_at:
+            key = review.thread.key
+            raise IncompleteError(
+                f"{key.kind} {key.id} in project {key.project}: the server's list of items ends "
+                f"early: it ends with {listed or 'none'}, and asked for the newest item the server "
+                f"has answered {newest or 'none'} more than once; neither copied nor removed"
+            )
+        if again.thread.newest_item != listed:
+            raise ChangedError("changed while it was copied", review=again)
+
+    async def note_torn(self, review: Review) -> None:
+        """Record that a container has fewer items than its proven copy, and nothing new."""
+        line = event(self.run, self.parts.clock(), review, "torn")
+        await self.writer.record(replace(line, reason=TORN))
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not go on, if so: a hold or any other word since."""

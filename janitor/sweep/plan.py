@@ -17,8 +17,9 @@ from typing import Any
 
 import orjson
 
+from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
-from janitor.errors import BusyError, DriverError, GoneError
+from janitor.errors import ArchiveError, BusyError, DriverError, GoneError
 from janitor.model import Key, Kind, Reason, Stage, Thread
 from janitor.policy import policies_digest
 from janitor.registry import Entry
@@ -251,9 +252,12 @@ class _Planner:
         except BusyError:
             self._heads.hear(key, Answer.ALIVE)
             return "busy"
-        except DriverError:
+        except (DriverError, ArchiveDamagedError):
             self._heads.hear(key, Answer.FAILED)
             return "failed"
+        except ArchiveError:
+            self._heads.hear(key, Answer.FAILED)
+            return "archive_down"
         self._silence.see(found.thread)
         self._heads.hear(key, self._place(review.entry, found.thread))
         return found

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from janitor.archive import ArchiveDamagedError, fingerprint
+from janitor.catalogue import CATALOGUE
 from janitor.drivers import Look, StaleError, TornError, resting_on
-from janitor.errors import BusyError, ClaimLostError, DriverError
+from janitor.errors import (
+    BusyError,
+    ClaimLostError,
+    DriverError,
+    IncompleteError,
+    UnsupportedError,
+)
 from janitor.model import Copy, Decision, Key, Record, Stage, State, Veto
 from janitor.policy.retention import keep_until, terms_of
 from janitor.registry import Entry, Intent, Settlement
@@ -41,7 +48,7 @@ class Removing(Looking):
             await self.intend(whole)
             try:
                 await self.remove(whole, looked_at)
-            except (BusyError, ChangedError):
+            except (BusyError, ChangedError, UnsupportedError, IncompleteError):
                 await self.withdraw(whole)
                 raise
 
@@ -127,6 +134,8 @@ class Removing(Looking):
             UnsettledError: The call may have worked, wholly or in part; the intent stays.
             ChangedError, BusyError: This call removed nothing, since it is no longer wanted or
                 somebody is at work; the intent is the caller's to withdraw.
+            UnsupportedError, IncompleteError: Likewise, since the server does not have the call,
+                or a list of what is to be removed cannot be read to its end.
         """
         refusals: list[str] = []
 
@@ -136,7 +145,7 @@ class Removing(Looking):
             return not refusals
 
         async def is_known(item: str) -> bool:
-            if not await asyncio.to_thread(self._knows, review, item):
+            if not await self._is_known(review, item, is_begun=looked_at is None):
                 refusals.append("an item arrived since everything was looked at")
             return not refusals
 
@@ -148,24 +157,22 @@ class Removing(Looking):
         at, guard = looked_at or -math.inf, self.parts.guard
         look = Look(guard, at, look_again, is_begun=looked_at is None)
         self.lease.check()
-        try:
-            with resting_on(look):
-                response_id = await self._driver(review).delete(
-                    review.thread.key.id,
-                    items_first=review.decision.items_first,
-                    still_wanted=still_wanted,
-                    is_known=is_known,
-                )
-        except TornError as error:
-            is_paused = PAUSED in refusals
-            raise UnsettledError(str(error), name="torn", is_paused=is_paused) from error
-        except BusyError as error:
-            if refusals or isinstance(error, StaleError):
-                raise ChangedError(*refusals[:1] or [str(error)]) from error
-            raise
-        except DriverError as error:
-            raise UnsettledError(f"the removal has no answer to believe: {error}") from error
+        with _as_outcome(refusals), resting_on(look):
+            response_id = await self._driver(review).delete(
+                review.thread.key.id,
+                items_first=review.decision.items_first,
+                still_wanted=still_wanted,
+                is_known=is_known,
+            )
         await self.settle_deleted(review, response_id=response_id)
+
+    async def _is_known(self, review: Review, item: str, *, is_begun: bool) -> bool:
+        """Whether a list that ends with `item` is the one that the removal was decided about."""
+        if is_begun:  # the newest item may be gone already
+            return await asyncio.to_thread(self._knows, review, item)
+        with suppress(ChangedError):
+            await self._check_newest(review, item)
+        return item == review.thread.newest_item
 
     async def _what_changed(self, review: Review, *, is_begun: bool) -> tuple[str, ...]:
         """Why a removal may not go on, everything read anew; what we removed is no change."""
@@ -240,9 +247,22 @@ class Removing(Looking):
         if just_made:
             return
         upstream = await fingerprint(key.kind, self._driver(review).export(key.id))
-        if upstream.digest != copy.digest:
+        await self._check_newest(review, upstream.newest_item)
+        if upstream.digest != copy.digest and not await self._is_torn(review, copy):
             stale = replace(review, thread=replace(review.thread, copy_is_current=False))
             raise ChangedError("the copy no longer equals what is upstream", review=stale)
+
+    async def _is_torn(self, review: Review, copy: Copy) -> bool:
+        """Whether items are gone that the copy has, and nothing else; recorded where it is so."""
+        key = review.thread.key
+        if not CATALOGUE[key.kind].items_first:
+            return False
+        records = self._driver(review).export(key.id)
+        if not await self._store().holds_all_of(copy, review.thread.newest_item, records):
+            return False
+        if not review.is_torn:  # its newest item is still there: no look has told it yet
+            await self.note_torn(review)
+        return True
 
     async def prove_object(self, review: Review) -> None:
         """Read the thread's archive object again, where it has one."""
@@ -257,3 +277,21 @@ class Removing(Looking):
 
 def _vetoed(review: Review, key: Key, why: str) -> ChangedError:
     return ChangedError(str(Veto(key.project, why)), review=review)
+
+
+@contextmanager
+def _as_outcome(refusals: Sequence[str]) -> Iterator[None]:
+    """Tell how a removing call failed by what became of the thread; `refusals` stopped it."""
+    try:
+        yield
+    except TornError as error:
+        is_paused = PAUSED in refusals
+        raise UnsettledError(str(error), name="torn", is_paused=is_paused) from error
+    except BusyError as error:
+        if refusals or isinstance(error, StaleError):
+            raise ChangedError(*refusals[:1] or [str(error)]) from error
+        raise
+    except (UnsupportedError, IncompleteError):
+        raise
+    except DriverError as error:
+        raise UnsettledError(f"the removal has no answer to believe: {error}") from error

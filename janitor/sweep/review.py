@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from janitor.archive import ArchiveDamagedError
+from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import BusyError
 from janitor.model import (
@@ -47,6 +49,7 @@ class Review:
 
     `remover` is the policy that a removal counts under, where one is due or may be found so.
     `twins` are the rows of other projects that a removal takes with it.
+    `is_torn` says that items of its proven copy are gone upstream and nothing has come or changed.
     """
 
     entry: Entry
@@ -56,6 +59,7 @@ class Review:
     probed: bool
     remover: str | None = None
     twins: tuple[Review, ...] = ()
+    is_torn: bool = False
 
     @property
     def is_revived(self) -> bool:
@@ -117,13 +121,15 @@ class Reviewer:
         probe = await driver.probe(entry.thread.key.id)
         if probe.busy:
             raise BusyError(f"{entry.thread.key.kind} {entry.thread.key.id}: in use; kept")
-        thread, sightings = self._merge(entry, probe, now)
+        is_torn = await self._is_torn(entry, probe, driver)
+        thread, sightings = self._merge(entry, probe, now, is_torn=is_torn)
         if self._counts_items(thread):
             thread = replace(thread, items=await _count(driver, entry, probe))
         thread = await asyncio.to_thread(self.spared, entry, thread, now)
         decision = await asyncio.to_thread(self.decide, thread, now)
         remover = await asyncio.to_thread(self._remover, thread, decision, now)
-        return Review(entry, thread, sightings, decision, probed=True, remover=remover)
+        review = Review(entry, thread, sightings, decision, probed=True, remover=remover)
+        return replace(review, is_torn=is_torn)
 
     async def conclude(self, review: Review, now: datetime) -> Review:
         """The review, once the heads were asked that must be alive before the thread may go."""
@@ -314,9 +320,34 @@ class Reviewer:
             return self.decide(_settled_state(copied), now).policy
         return decision.policy if is_removed or _is_in_doubt(decision) else None
 
-    def _merge(self, entry: Entry, probe: Probe, now: datetime) -> tuple[Thread, Sightings]:
-        old = entry.thread
-        sightings = observe(entry.sightings, probe, now)
+    async def _is_torn(self, entry: Entry, probe: Probe, driver: Driver) -> bool:
+        """Whether all that is left upstream is in the proven copy, which has more.
+
+        A registry that was restored from before its removal began does not know that the missing
+        items are its own doing: they are no activity. Whatever is new or changed is.
+        """
+        key, copy = entry.thread.key, entry.thread.copy
+        if copy is None or not entry.thread.copy_is_current:
+            return False
+        if copy.newest_item == probe.newest_item or not CATALOGUE[key.kind].items_first:
+            return False
+        if self._parts.archive is None:
+            if self._parts.archive_error is not None:  # nothing is known before it answers
+                raise self._parts.archive_error
+            return False
+        records = driver.export(key.id)
+        try:
+            return await self._parts.archive.holds_all_of(copy, probe.newest_item, records)
+        except ArchiveDamagedError:
+            return False  # it proves nothing: what is upstream counts
+
+    def _merge(
+        self, entry: Entry, probe: Probe, now: datetime, *, is_torn: bool
+    ) -> tuple[Thread, Sightings]:
+        old, known = entry.thread, entry.sightings
+        if is_torn:  # the newest item left is an older one of the copy
+            known = replace(known, newest_item=probe.newest_item)
+        sightings = observe(known, probe, now)
         trusted = self._parts.projects[old.key.project].trust_reported
         created_at = probe.created_at or old.created_at
         thread = replace(
@@ -326,7 +357,7 @@ class Reviewer:
             last_active_at=last_activity(created_at, sightings, trust_reported=trusted),
             newest_item=probe.newest_item,
             upstream=probe.metadata,
-            copy_is_current=_is_current(old, probe),
+            copy_is_current=is_torn or _is_current(old, probe),
         )
         return _settled_state(thread), sightings
 

@@ -17,8 +17,10 @@ from janitor.errors import (
     ClaimLostError,
     DriverError,
     GoneError,
+    IncompleteError,
     LimitError,
     StoppedError,
+    UnsupportedError,
 )
 from janitor.model import Outcome, Presence, Reason, State
 from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
@@ -39,6 +41,8 @@ from janitor.sweep.silence import Silence
 from janitor.sweep.standing import Standing
 from janitor.sweep.twins import Turns
 from janitor.sweep.undone import ChangedError, UnsettledError
+
+OF_ONE = (UnsupportedError, IncompleteError)
 
 Drifted = Callable[[Review], str | None]
 """Why a thread is no longer what a reviewed plan says of it, or `None`."""
@@ -194,7 +198,7 @@ class Worker(Settling):
         except UnsettledError as error:
             await self._left_open(entry, error)
         except DriverError as error:
-            self.standing.failed(entry, error)
+            self._count_failure(entry, error)
             await self._set_back(entry, Outcome.FAILED, error)
         except ArchiveDamagedError as error:
             await self._set_back(entry, Outcome.FAILED, error, copy_is_current=False)
@@ -207,8 +211,13 @@ class Worker(Settling):
         if error.is_paused:
             await self._settle_halted(entry)
             return
-        self.standing.failed(entry, error)
+        self._count_failure(entry, error)
         await self._set_back(entry, Outcome.FAILED, error, name=error.name, keep_intent=True)
+
+    def _count_failure(self, entry: Entry, error: DriverError) -> None:
+        """A failure tells of the project, unless the server did answer, about this thread alone."""
+        if not isinstance(error.__cause__ if isinstance(error, UnsettledError) else error, OF_ONE):
+            self.standing.failed(entry, error)
 
     async def _look_and_follow(self, review: Review) -> None:
         key, counted = review.thread.key, review.remover
@@ -219,6 +228,11 @@ class Worker(Settling):
             self.actor.doing.pop(key, None)
             self.parts.watch.check()
             await self.inquest.answered(review.entry)
+            if (
+                review.is_torn
+                and review.sightings.newest_item != review.entry.sightings.newest_item
+            ):
+                await self.actor.note_torn(review)
         await self._follow(review, counted)
 
     async def _is_put_off(self, review: Review, now: datetime) -> bool:

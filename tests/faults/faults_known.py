@@ -42,6 +42,7 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "429-long": answered(429, retry_after="7200"),
     "500": answered(500),
     "500-late": {**answered(500), "applied": True},
+    "501": answered(501, ""),
     "502": answered(502, HTML, content_type="text/html"),
     "503": answered(503, retry_after="1"),
     "504": answered(504, ""),
@@ -74,6 +75,8 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "no-after": {"how": How.IGNORE_AFTER},
     "twice": {"how": How.REPEATED},
     "half": {"how": How.TRUNCATED},
+    "short": {"how": How.ENDS_EARLY},
+    "never": {"how": How.NEVER_ENDS},
 }
 
 

@@ -27,7 +27,9 @@ ROWS = """
   fail fail fail fail fail fail fail done fail open open open open fail fail fail fail
 409 locked
   busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
-400 405 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
+405 501
+  fail fail fail fail fail fail fail fail fail open fail open fail fail fail fail fail
+400 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
 202 206 twofold and-error gzip-cut
   fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
@@ -45,20 +47,24 @@ not-deleted
   .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    .
 lie
   .    .    .    .    .    .    .    .    .    .    open .    done .    .    .    .
-no-last-id
-  .    fail fail .    fail fail fail .    .    open .    open .    .    fail .    .
+no-last-id never
+  .    fail fail .    fail fail fail .    .    fail .    open .    .    fail .    .
 no-after
-  .    .    .    .    fail fail .    .    .    open .    .    .    .    fail .    .
+  .    .    .    .    fail fail .    .    .    fail .    .    .    .    fail .    .
 twice
-  .    fail .    .    fail fail .    .    .    open .    .    .    .    fail .    .
+  .    fail .    .    fail fail .    .    .    fail .    .    .    .    fail .    .
 half
-  .    kept .    .    kept kept .    .    .    done .    done .    .    kept .    .
+  .    kept .    .    kept kept .    .    .    kept .    done .    .    kept .    .
+short
+  .    kept .    .    kept .    .    .    .    fail .    .    .    .    fail .    .
 """
 
 EXCEPTIONS: dict[tuple[Kind, str, str], str] = {
     # The items are gone by then: an in-use conversation cannot be taken as untouched.
     (Kind.CONVERSATION, "delete", "409"): "torn",
     (Kind.CONVERSATION, "delete", "locked"): "torn",
+    (Kind.CONVERSATION, "delete", "405"): "open",
+    (Kind.CONVERSATION, "delete", "501"): "open",
 }
 
 COLUMNS = tuple(HEADER.split())

@@ -5,7 +5,21 @@ from email.utils import format_datetime
 
 import httpx2
 import pytest
-from container_server import ENDPOINT, ID, NOT_FOUND, VERB_NAMES, VERBS, Act, Json, Server, run
+from container_server import (
+    ENDPOINT,
+    ID,
+    NOT_FOUND,
+    VERB_NAMES,
+    VERBS,
+    Act,
+    Answer,
+    Json,
+    Server,
+    delete,
+    delete_item,
+    run,
+    write_metadata,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +32,7 @@ from janitor.errors import (
     LockedError,
     RefusedError,
     TransientError,
+    UnsupportedError,
 )
 from janitor.model import Kind
 
@@ -93,7 +108,7 @@ def test_a_failure_says_what_to_do_next_and_quotes_nothing(
     kind: Kind, verb: Act, response: httpx2.Response, error: type[JanitorError]
 ) -> None:
     raised = fails_with(kind, verb, response)
-    assert type(raised) is error
+    assert isinstance(raised, error)
     message = str(raised)
     assert QUOTED not in message
     assert ENDPOINT.api_key not in message
@@ -237,3 +252,80 @@ def test_a_list_that_is_missing_from_a_living_container_is_no_gone_container(kin
     for verb in (verb for of, verb in VERBS if of is kind and verb.__name__ in {"probe", "export"}):
         with pytest.raises(RefusedError):
             run(kind, server, verb)
+
+
+ITEMS = (
+    "this server cannot delete items; `delete: {items: keep}` deletes the conversation alone, and "
+    "its items stay if the server keeps them"
+)
+
+
+def lacking(status: int) -> Answer:
+    return lambda _: httpx2.Response(status, json={"detail": QUOTED})
+
+
+@pytest.mark.parametrize("status", [405, 501])
+@pytest.mark.parametrize(
+    ("kind", "call", "verb", "words"),
+    [
+        (Kind.CONVERSATION, ("DELETE", "item"), delete, ITEMS),
+        (Kind.CONVERSATION, ("DELETE", "item"), delete_item, ITEMS),
+        *(
+            (kind, ("DELETE", "container"), delete, f"this server cannot delete {kinds}; leave")
+            for kind, kinds in (
+                (Kind.CHATKIT_THREAD, "chatkit threads"),
+                (Kind.AGENT_SESSION, "agent sessions"),
+                (Kind.THREAD, "threads"),
+            )
+        ),
+        *(
+            (kind, ("POST", "container"), write_metadata, "cannot change metadata; `soft_delete: {")
+            for kind in Kind
+            if kind is not Kind.CHATKIT_THREAD
+        ),
+    ],
+)
+def test_a_changing_call_that_the_server_does_not_have_is_named_with_its_remedy(
+    status: int, kind: Kind, call: tuple[str, str], verb: Act, words: str
+) -> None:
+    server = Server(kind)
+    server.answers[call] = lacking(status)
+    with pytest.raises(UnsupportedError) as caught:
+        run(kind, server, verb)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(f"(HTTP {status})")
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [405, 501])
+@pytest.mark.parametrize("kind", Kind)
+def test_a_reading_call_that_the_server_does_not_have_is_named(kind: Kind, status: int) -> None:
+    verb = VERBS[0][1]
+    server = Server(kind)
+    server.answers["GET", "container"] = lacking(status)
+    with pytest.raises(RefusedError, match="this server cannot show"):
+        run(kind, server, verb)
+    server = Server(kind)
+    server.answers["GET", server.trait.items_path] = lacking(status)
+    with pytest.raises(
+        RefusedError, match=f"this server cannot list the {server.trait.items_path}"
+    ):
+        run(kind, server, verb)
+
+
+def test_items_that_are_gone_are_told_where_the_container_cannot_be_deleted() -> None:
+    """Only what removed nothing may be taken as not made."""
+    server = Server(Kind.CONVERSATION)
+    server.answers["DELETE", "container"] = lacking(501)
+    with pytest.raises(RefusedError, match="3 items are gone already") as caught:
+        run(Kind.CONVERSATION, server, delete)
+    assert not isinstance(caught.value, UnsupportedError)
+
+
+def test_a_lost_answer_beside_a_call_that_is_not_there_is_told_first() -> None:
+    server = Server(Kind.CONVERSATION)
+    server.answers["DELETE", "item"] = lambda request: httpx2.Response(
+        502 if request.url.path.endswith("item_1") else 501
+    )
+    with pytest.raises(TransientError):
+        run(Kind.CONVERSATION, server, delete)
