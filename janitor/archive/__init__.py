@@ -131,9 +131,9 @@ class Archive:
         """Whether a proven object has everything of an export, unchanged, and items besides.
 
         The container must say the same, and so must every item that is left and every other
-        record. The export must end with `newest_item` (`None`: no item is left), and is not begun where
-        the object lacks that. Raises what the export raises, `ArchiveDamagedError` where the object is not the one
-        that was proven, and `ArchiveError`.
+        record. The export must end with `newest_item` (`None`: no item is left), and is not begun
+        where the object lacks that. Raises what the export raises, `ArchiveDamagedError` where the
+        object is not the one that was proven, and `ArchiveError`.
         """
         kind = _named(copy.path).kind
         items, lines = await aside(self._contents, copy.path, kind)
