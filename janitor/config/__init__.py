@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from janitor.config.build import build, registry_settings
 from janitor.config.checks import problems_together
-from janitor.config.document import DocumentPath, read_document
+from janitor.config.document import Document, DocumentPath, read_document
 from janitor.config.examine import draft
 from janitor.config.forms import FileForm, RegistryForm
 from janitor.config.problems import Problem, refusal, refusals_of, refused
@@ -29,7 +29,7 @@ from janitor.config.settings import (
     Source,
     SqlSettings,
 )
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, Place
 
 NAMING_VARIABLES = (
     ("registry", "hash_key", "env"),
@@ -81,7 +81,16 @@ def load(path: Path, *, environment: bool = True, screened: bool = True) -> Conf
         raise refused(str(path), refusals)
     absolute = path.absolute()
     config = parse(document.value, directory=absolute.parent, path=absolute)
+    config = replace(config, places=dict(_places(document)))
     return _screened(config) if screened else config
+
+
+def _places(document: Document) -> Iterator[tuple[tuple[str, str], Place]]:
+    """Where each key of each policy stands in an accepted file."""
+    for index, policy in enumerate(document.value["policies"]):
+        for key in policy:
+            if (place := document.place(("policies", index, key), at_key=True)) is not None:
+                yield (policy["name"], key), place
 
 
 def _screened(config: Config) -> Config:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
 from janitor.config.settings import Config, Project, RegistrySettings, Source
+from janitor.errors import Place
 from janitor.policy.expiry import VANISHED
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
@@ -16,8 +17,9 @@ from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, S
 DAILY = timedelta(days=1)
 BASE = {AgeFrom.LAST_ACTIVITY: "the last activity", AgeFrom.CREATED: "creation"}
 RESERVED = "janitor_"
+NOWHERE: Mapping[tuple[str, str], Place] = {}
 ABOVE_CEILING = (
-    "holds and the grace after them, `keep: forever`, `delete: never`, unknown metadata, a date in "
+    "holds, `keep: forever`, `delete: never` and the grace after them; unknown metadata, a date in "
     "the future, and use at that moment"
 )
 
@@ -35,22 +37,27 @@ def explain(config: Config, overlaps: Mapping[tuple[str, str], int] | None = Non
     """Explain a configuration from the file alone, or with the `overlaps` of a registry."""
     policies = config.policies
     told = {rule.name: tuple(_policy(rule, policies)) for rule in policies.rules}
-    return Explanation(tuple(_summary(config)), told, tuple(warnings(policies, overlaps)))
+    return Explanation(
+        tuple(_summary(config)), told, tuple(warnings(policies, overlaps, config.places))
+    )
 
 
 def warnings(
-    policies: Policies, overlaps: Mapping[tuple[str, str], int] | None = None
+    policies: Policies,
+    overlaps: Mapping[tuple[str, str], int] | None = None,
+    places: Mapping[tuple[str, str], Place] = NOWHERE,
 ) -> Iterator[str]:
     """What looks like a mistake.
 
     `overlaps` counts, for (a policy that does not delete, one that does), the threads that both
     match and the second would delete; without it overlapping selectors are told apart by what
-    they say.
+    they say. `places` says where a policy's keys stand in the file.
     """
     if not policies.rules:
         yield "there are no policies: every thread is left untouched"
     for rule in policies.rules:
         yield from _own_warnings(rule, policies)
+        yield from _above_ceiling(rule, policies.lifetime, places)
     for one in policies.rules:
         for other in policies.rules:
             if one is not other and _seems_to_protect(one, other):
@@ -167,7 +174,7 @@ def _lives(rule: Policy, lifetime: Lifetime) -> Iterator[str]:
         yield f"text lives upstream until {format_duration(after)} after {since}"
     if rule.archive:
         yield f"text lives in the archive until {_archived_until(rule.archive, after, since)}"
-        if lifetime.max and rule.archive.keep_for:
+        if lifetime.max and rule.archive.keep_for and not (rule.keep_forever or _is_never(rule)):
             total = format_duration(lifetime.max + rule.archive.keep_for)
             sums = f"{format_duration(lifetime.max)} + {format_duration(rule.archive.keep_for)}"
             yield f"at the latest that is {sums} = {total} after creation, by lifetime.max"
@@ -246,6 +253,25 @@ def _own_warnings(rule: Policy, policies: Policies) -> Iterator[str]:
         for key in selector.metadata:
             if key.startswith(RESERVED):
                 yield f"{rule.name} names {key}, but janitor_ keys never match"
+
+
+def _above_ceiling(
+    rule: Policy, lifetime: Lifetime, places: Mapping[tuple[str, str], Place]
+) -> Iterator[str]:
+    """What a policy says that stands above the ceiling."""
+    said = {"keep": rule.keep_forever, "delete": _is_never(rule)}
+    for key in (key for key, is_said in said.items() if is_said and lifetime.max):
+        place = places.get((rule.name, key))
+        word = "`keep: forever`" if key == "keep" else "`delete: never`"
+        yield (
+            f"{f'{place} ' if place else ''}{rule.name}: {word} stands above lifetime.max: what it "
+            f"matches is not deleted at {format_duration(lifetime.max or DAILY)}, nor ever while "
+            "it says so"
+        )
+
+
+def _is_never(rule: Policy) -> bool:
+    return rule.delete is not None and rule.delete.after is None
 
 
 def _seems_to_protect(one: Policy, other: Policy) -> bool:

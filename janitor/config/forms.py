@@ -170,7 +170,10 @@ class TombstonesForm(Form):
 
 
 class LifetimeForm(Form):
-    """A floor and a ceiling of a thread's age since its creation."""
+    """A floor and a ceiling of a thread's age since its creation.
+
+    Above the ceiling stand holds, `keep: forever` and `delete: never`.
+    """
 
     min: Duration | None = None
     max: Duration | None = None

@@ -10,7 +10,7 @@ from typing import Literal
 
 from janitor.config.rates import Rate
 from janitor.config.secrets import NO_SECRET, Secret
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, Place
 from janitor.model import Kind
 from janitor.policy.rules import Policies
 from janitor.policy.screen import Screen
@@ -164,7 +164,8 @@ class Source:
 class Config:
     """An accepted configuration. `directory` is what relative paths were resolved against.
 
-    `policies` compare with metadata as `screen` lets it into the registry.
+    `policies` compare with metadata as `screen` lets it into the registry. `places` says where each
+    policy's keys stand, by its name and the key.
     """
 
     registry: RegistrySettings
@@ -178,3 +179,4 @@ class Config:
     service: ServiceSettings = field(default_factory=ServiceSettings)
     sources: Mapping[str, Source] = field(default_factory=dict)
     screen: Screen = field(default_factory=Screen)
+    places: Mapping[tuple[str, str], Place] = field(default_factory=dict)

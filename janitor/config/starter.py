@@ -54,7 +54,7 @@ tombstones: {keep_for: 400d}       # default
 mode: audit
 
 # Since creation, under every policy: min, a floor for every stage; max, a ceiling, which is a
-# promise to delete.
+# promise to delete. Above it stand holds, `keep: forever` and `delete: never`.
 lifetime: {min: null, max: null}   # default: neither
 
 holds: {release_grace: 7d}         # default; how long a released hold still protects

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from janitor.config import parse
+from janitor.config import load, parse
 from janitor.config.explain import explain, may_overlap, warnings
 from janitor.policy.rules import Selector
 from janitor.policy.rules import Test as MetadataTest
@@ -148,3 +149,42 @@ def test_selectors_that_share_a_key_may_shut_each_other_out(
     selectors = Selector(metadata={"k": one}), Selector(metadata={"k": other})
     assert may_overlap(*selectors) is expected
     assert may_overlap(*reversed(selectors)) is expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "word"),
+    [("keep: forever", 12, "`keep: forever`"), ("delete: never", 12, "`delete: never`")],
+)
+def test_the_ceiling_names_what_stands_above_it_and_who_says_so(
+    tmp_path: Path, lines: str, line: int, word: str
+) -> None:
+    file = tmp_path / "janitor.yaml"
+    file.write_text(CLASHING.format(lines=lines), encoding="utf-8")
+    told = explain(load(file))
+    [promise] = [one for one in told.summary if "due for deletion" in one]
+    assert "400d after creation" in promise
+    assert "whatever" not in promise
+    for above in ("holds", "`keep: forever`", "`delete: never`", "unknown metadata"):
+        assert above in promise
+    [warned] = [one for one in told.warnings if "lifetime.max" in one]
+    assert warned.startswith(f"{file}:{line}:5 legal: {word} stands above lifetime.max")
+
+
+def test_without_a_ceiling_nothing_stands_above_it() -> None:
+    assert "lifetime.max" not in said({**TRIAL, "delete": "never"})[1]
+
+
+CLASHING = """\
+version: 1
+registry: {{url: "sqlite:///janitor.db"}}
+projects: {{main: {{api_key: ""}}}}
+lifetime: {{max: 400d}}
+policies:
+  - name: trial
+    match: {{metadata: {{plan: trial}}}}
+    delete: {{after: 30d}}
+
+  - name: legal
+    match: {{metadata: {{department: legal}}}}
+    {lines}
+"""

@@ -14,6 +14,7 @@ from janitor.policy import Policies, Policy, Ranks, decide, next_review, weigh
 from janitor.policy.matching import Match, match_hold, views_of
 from janitor.policy.protections import hold_ends_at
 from janitor.policy.rulebook import Standing, rulebook
+from janitor.policy.rules import Lifetime
 from janitor.policy.schedule import NEVER, Due, Times
 
 GIVEN = (a_thread(), some_policies(), some_holds, some_ranks)
@@ -82,6 +83,33 @@ def test_what_is_held_protected_or_unknown_is_never_removed(
 
     assert not REMOVING.intersection(decision.stages)
     assert decision.reason is not None
+
+
+@given(*GIVEN)
+def test_the_ceiling_deletes_all_but_what_is_said_to_stand_above_it(
+    thread: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks
+) -> None:
+    """What `validate` promises: `janitor.config.explain.ABOVE_CEILING` has the same list."""
+    policies = replace(given, lifetime=Lifetime(max=days(0.5)))
+    thread = replace(thread, created_at=NOW - days(0.5))
+    views = views_of(thread)
+    matched = rulebook(policies).matched(thread.key, views)
+    above = (
+        any(
+            match_hold(hold, thread, views) is not Match.NO
+            and hold_ends_at(hold, policies.release_grace) > NOW
+            for hold in holds
+        ),
+        any(policy.keep_forever for policy in matched.protecting),
+        any(one.delete is not None and one.delete.after is None for one in matched.protecting),
+        bool(matched.unknown),
+        thread.last_active_at is not None and thread.last_active_at > NOW,
+        thread.spared_until is not None and thread.spared_until > NOW,
+    )
+
+    decision = decide(thread, policies, holds, ranks, NOW)
+
+    assert (Stage.DELETE in decision.stages) == (not any(above))
 
 
 @given(*GIVEN)
