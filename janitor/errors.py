@@ -15,7 +15,8 @@ JanitorError
     ├── TransientError   the same call may succeed: later
     └── RefusedError     the answer cannot be believed, or the call was refused
         ├── UnsupportedError the server does not have this call: choose another policy for it
-        └── IncompleteError  a list that cannot be read to its end: mend the server
+        ├── IncompleteError  a list that cannot be read to its end: mend the server
+        └── BareGoneError    a 404 about the container that is not in the API's form
 """
 
 from __future__ import annotations
@@ -144,3 +145,7 @@ class UnsupportedError(RefusedError):
 
 class IncompleteError(RefusedError):
     """A list of the server's ends early or never, so that nothing may be copied or removed."""
+
+
+class BareGoneError(RefusedError):
+    """The container was asked for and answered 404 in a form of its own: it may be a gateway's."""

@@ -33,6 +33,13 @@ class State(StrEnum):
 LIVE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED, State.DELETING})
 
 
+class NotFound(StrEnum):
+    """How a server says that it does not know an id: in the API's form, or as any JSON object."""
+
+    OPENAI = "openai"
+    ANY_JSON = "any_json"
+
+
 class Stage(StrEnum):
     """What may be done with a thread, in the order in which it is done."""
 

@@ -238,6 +238,7 @@ async def _reach(
         target.fingerprint,
         concurrency=project.concurrency,
         trust_reported=project.trust_reported,
+        not_found=project.not_found,
         discovers=project.discover,
         account=target.account,
         reserve=reserve,
@@ -262,4 +263,5 @@ def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
         azure_endpoint=azure.endpoint if azure else None,
         azure_api_version=azure.api_version if azure else None,
         timeout=project.timeout.total_seconds(),
+        not_found=project.not_found,
     )

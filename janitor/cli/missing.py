@@ -103,7 +103,9 @@ def _table(rows: Iterator[dict[str, Any]]) -> None:
 @click.option("--actor", help="Who accepts it. Default: the user of the system.")
 @PROJECT
 @KIND
-@click.option("--id", "ids", multiple=True, help="Only this thread; may be given again.")
+@click.option(
+    "--id", "ids", multiple=True, help="Only this thread, missing or deleting; may be given again."
+)
 @click.option(
     "--without-canary",
     is_flag=True,
@@ -128,6 +130,9 @@ def accept_command(
 
     What answers again is active again. What a hold names keeps its row. Another thread of the
     same project and kind has to answer, which proves the key; else nothing is accepted (exit 4).
+    With --id you vouch for threads that are `missing`, or `deleting` where no answer ever ends
+    that: they are asked for once more, any 404 will do, and no other thread has to answer. One
+    that the server still has, or gives no answer about, stays as it is (exit 1, access 3).
     A tombstone says that it was missing, never that it was deleted; archive copies are kept as
     after a deletion. Nothing is changed at the server.
 

@@ -220,6 +220,10 @@ def report_document(done: Report) -> dict[str, Any]:
         "limits": sorted(done.backlog.tripped),
         "stopped": [stop.limit for stop in done.stops],
         "stops": [stop.note() for stop in done.stops],
+        "answers": [
+            {**asdict(answer.key), "said": answer.said, "failed": answer.failed}
+            for answer in done.answers
+        ],
         "cut_short": done.cut_short,
         "failures": [
             {**asdict(failed), "next": "janitor list --failed"} for failed in done.failures
@@ -237,6 +241,21 @@ def report_document(done: Report) -> dict[str, Any]:
     }
 
 
+def _answers(done: Report) -> None:
+    """What became of each thread that a person spoke of; where all was accepted, of a few."""
+    from janitor.sweep.accept import ACCEPTED, COMMAND
+
+    if done.run.command != COMMAND:
+        return
+    told = sorted(done.answers, key=lambda answer: (answer.said == ACCEPTED, answer.key))
+    for answer in told[:SHOWN]:
+        click.echo(plain(f"{answer.key.project} {answer.key.kind} {answer.key.id}: {answer.said}"))
+    if len(told) > SHOWN:
+        click.echo(f"… and {len(told) - SHOWN} more; --output json shows all")
+    if not told:
+        click.echo("No thread is missing there, or noted so: `janitor missing list`")
+
+
 def _report_table(done: Report) -> None:
     title = f"Run {done.run.id}: {done.run.result} ({done.run.mode})"
     rows = [(*names, number) for names, number in sorted(done.outcomes.items())]
@@ -245,6 +264,7 @@ def _report_table(done: Report) -> None:
     else:
         did = "no thread was touched" if done.pruned.removed else "nothing was done"
         click.echo(f"{title}; {did}.")
+    _answers(done)
     _kept(dict(done.kept))
     pruned(replace(done.pruned, due=0), "were removed")
 

@@ -134,6 +134,7 @@ def _project(name: str, form: ProjectForm, directory: Path) -> Project:
         headers=dict(form.headers),
         kinds=frozenset(Kind if form.kinds is None else form.kinds),
         trust_reported=form.trust_reported,
+        not_found=form.not_found,
         discover=form.discover,
         timeout=form.timeout,
         concurrency=form.concurrency,

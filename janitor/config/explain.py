@@ -10,6 +10,7 @@ from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
 from janitor.config.settings import Config, Project, RegistrySettings, Source
 from janitor.errors import Place
+from janitor.model import NotFound
 from janitor.policy.expiry import VANISHED
 from janitor.policy.limits import allowed_share
 from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
@@ -70,7 +71,9 @@ def _summary(config: Config) -> Iterator[str]:
     yield f"mode {mode}: {doing}"
     yield f"registry {config.registry.path or config.registry.url}{_kept(config.registry)}"
     yield f"archive {config.archive.path}"
-    yield from (_pace(project) for project in config.projects.values())
+    for project in config.projects.values():
+        yield _pace(project)
+        yield from _not_found(project)
     yield from _lifetime(config.policies.lifetime)
     yield from (_vanishing(source) for source in config.sources.values())
     if config.policies.expire:
@@ -105,6 +108,14 @@ def _pace(project: Project) -> str:
     verbs = (("deletes", rate.delete), ("reads", rate.read), ("writes", rate.write))
     told = ", ".join(f"{verb} {format_rate(one)}" for verb, one in verbs)
     return f"project {project.name}: {told}"
+
+
+def _not_found(project: Project) -> Iterator[str]:
+    if project.not_found is NotFound.ANY_JSON:
+        yield (
+            f"project {project.name}: a 404 in any JSON counts as not found while another thread "
+            "of the same kind answers; a gateway's page never does"
+        )
 
 
 def _lifetime(lifetime: Lifetime) -> Iterator[str]:

@@ -33,7 +33,7 @@ from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyFor
 from janitor.config.service_forms import ScheduleForm, ServiceForm
 from janitor.config.source_forms import SourceForm
 from janitor.config.unbuilt import unbuilt_scheme
-from janitor.model import Mode
+from janitor.model import Mode, NotFound
 from janitor.policy.matching import RESERVED
 
 POSTGRESQL = "postgresql+psycopg"
@@ -149,6 +149,7 @@ class ProjectForm(Form):
     headers: PublicPairs = Field(default={})
     kinds: Annotated[list[KindField], Field(min_length=1)] | None = None
     trust_reported: bool = True
+    not_found: Annotated[NotFound, Field(strict=False)] = NotFound.OPENAI
     discover: bool = False
     timeout: Duration = parse_duration("20s")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 32

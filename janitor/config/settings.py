@@ -11,7 +11,7 @@ from typing import Literal
 from janitor.config.rates import Rate
 from janitor.config.secrets import NO_SECRET, Secret
 from janitor.errors import ConfigError, Place
-from janitor.model import Kind
+from janitor.model import Kind, NotFound
 from janitor.policy.rules import Policies
 from janitor.policy.screen import Screen
 
@@ -51,6 +51,7 @@ class Project:
     headers: Mapping[str, str] = field(default_factory=dict)
     kinds: frozenset[Kind] = frozenset(Kind)
     trust_reported: bool = True
+    not_found: NotFound = NotFound.OPENAI
     discover: bool = False
     timeout: timedelta = timedelta(seconds=20)
     concurrency: int = 32

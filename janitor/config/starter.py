@@ -31,6 +31,7 @@ projects:
     headers: {}                    # default; added to every request, never a credential
     kinds: [conversation, chatkit_thread, agent_session, thread]   # default: all
     trust_reported: true           # default; false: times that the application reports don't count
+    not_found: openai              # default; any_json: a 404 of this server in any JSON counts, too
     discover: false                # default; true: registers what the server lists, once a day
     timeout: 20s                   # default, of one request
     concurrency: 32                # default; requests in flight at once

@@ -30,6 +30,7 @@ from janitor.drivers.listing import Listing, read_listing, unlisted
 from janitor.drivers.metadata import merged, read_metadata
 from janitor.drivers.pages import walk
 from janitor.errors import (
+    BareGoneError,
     BusyError,
     DriverError,
     GoneError,
@@ -241,7 +242,7 @@ class ContainerDriver:
         """A page of what a known container holds; a 404 here is no word about the container."""
         try:
             return await self._bare_page(id, part, query)
-        except GoneError as error:
+        except (GoneError, BareGoneError) as error:
             await self._container(id)
             raise RefusedError(
                 f"{self._subject(id)}: the server knows it but not its {part}; kept",

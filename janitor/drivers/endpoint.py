@@ -10,6 +10,8 @@ from ipaddress import ip_address
 import httpx2
 import orjson
 
+from janitor.model import NotFound
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -20,7 +22,8 @@ class Endpoint:
     `name` is the project's name in the configuration, `project` the vendor's own project id.
     `query` and `headers` go with every request. With `azure_endpoint` and `azure_api_version`
     the server is Azure OpenAI and `base_url` is not used. `timeout` is in seconds and bounds each
-    connect, read and write. Its `repr` names the project and the host, never a secret.
+    connect, read and write. `not_found` is the form of its 404. Its `repr` names project and host,
+    never a secret.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Endpoint:
     azure_endpoint: str | None = None
     azure_api_version: str | None = None
     timeout: float = 20.0
+    not_found: NotFound = NotFound.OPENAI
 
     @property
     def host(self) -> str:

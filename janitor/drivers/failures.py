@@ -16,23 +16,37 @@ from janitor.drivers.answers import LIVING, read_json
 from janitor.drivers.endpoint import Endpoint
 from janitor.errors import (
     AccessError,
+    BareGoneError,
     BusyError,
     DriverError,
     GoneError,
     RefusedError,
     TransientError,
 )
+from janitor.model import NotFound
 
 ACTIVE_RUN = re.compile(r"\bactive run\b|\brun\b.*\bactive\b", re.IGNORECASE | re.DOTALL)
 SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 PASSING = frozenset({408, 429})
 SUCCESS_FIELDS = LIVING | {"id", "deleted"}
 LONGEST_WAIT = timedelta(days=365)
+GATEWAYS = frozenset(
+    {
+        "no route matched with those values",  # Kong
+        "not found",  # Amazon API Gateway
+        "resource not found",  # Azure API Management
+        "no matching route",
+    }
+)
+"""What gateways say as `message` of a request that they do not pass on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An answer that is no success; `proper` when its body is an API error and not a gateway's."""
+    """An answer that is no success; `proper` when its body is an API error and not a gateway's.
+
+    `own` when its body is a JSON object that an application may have written, in a form of its own.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -40,6 +54,7 @@ class Fault:
     type: str = ""
     message: str = ""
     proper: bool = False
+    own: bool = False
 
     def __str__(self) -> str:
         named = [token for token in (self.type, self.code) if SAFE_TOKEN.fullmatch(token)]
@@ -77,9 +92,10 @@ def read_fault(response: httpx2.Response) -> Fault:
     except ValueError:
         body = None
     error = body.get("error") if isinstance(body, dict) else None
+    own = _is_own(body, response.headers)
     # What shows a container or a deletion beside its error contradicts itself: no API's error.
     if not isinstance(error, dict) or SUCCESS_FIELDS & body.keys():
-        return Fault(response.status_code, response.headers)
+        return Fault(response.status_code, response.headers, own=own)
     return Fault(
         response.status_code,
         response.headers,
@@ -87,6 +103,7 @@ def read_fault(response: httpx2.Response) -> Fault:
         type=_text(error, "type"),
         message=_text(error, "message"),
         proper=bool(_text(error, "type") and _text(error, "message")),
+        own=own,
     )
 
 
@@ -118,13 +135,27 @@ def _from_fault(
 
 def _not_found(fault: Fault, endpoint: Endpoint, subject: str) -> DriverError:
     status = fault.status
-    if fault.proper:
+    if fault.proper or (fault.own and endpoint.not_found is NotFound.ANY_JSON):
         return GoneError(f"{subject}: the server does not know it ({fault})", status=status)
-    return RefusedError(
+    own = (
+        " If that is how this server says that it does not know an id: "
+        f"projects.{endpoint.name}.not_found: any_json"
+    )
+    return BareGoneError(
         f"{subject}: a 404 that is not the API's; kept. Check base_url of project "
-        f"{endpoint.name} and what stands in front of {endpoint.host}",
+        f"{endpoint.name} and what stands in front of {endpoint.host}.{own if fault.own else ''}",
         status=status,
     )
+
+
+def _is_own(body: object, headers: Mapping[str, str]) -> bool:
+    """Whether a body is an application's JSON object, as far as can be told from a gateway's."""
+    if not isinstance(body, dict) or not body or "json" not in headers.get("content-type", ""):
+        return False
+    said = body.get("message")
+    by_route = isinstance(said, str) and said.strip(" .").lower() in GATEWAYS
+    by_gateway = by_route or "fault" in body or {"timestamp", "path", "status"} <= body.keys()
+    return not by_gateway and not SUCCESS_FIELDS & body.keys()
 
 
 def _of_this_call(fault: Fault, subject: str, now: datetime) -> DriverError:

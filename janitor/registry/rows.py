@@ -294,6 +294,9 @@ def _state(row: Values, said: Settlement) -> Values:
         changes["soft_deleted_at"] = None
     if state is State.DELETED:
         changes["deleted_at"] = at
-        changes["deleted_run"] = row["intent_run"] or (last.run if last else None)
+        # Where a person says that it is gone, no run of ours has deleted it.
+        vouched = last is not None and last.outcome is Outcome.MISSING
+        intended = None if vouched else row["intent_run"]
+        changes["deleted_run"] = intended or (last.run if last else None)
     changes["missing_since"] = (row["missing_since"] or at) if state is State.MISSING else None
     return changes

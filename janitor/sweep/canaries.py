@@ -17,7 +17,7 @@ import orjson
 
 from janitor.drivers import Driver
 from janitor.errors import AccessError, BusyError, DriverError, StoppedError
-from janitor.model import Key
+from janitor.model import Key, NotFound
 from janitor.registry import Claimant, Entry, Registry
 from janitor.registry.missing import Herd
 from janitor.sweep.access import Accesses
@@ -136,7 +136,8 @@ class Inquest:
     async def _is_believed(self, herd: Herd) -> bool:
         project = herd[0]
         stop = self._standing.breaker(project).stop
-        if stop is None and self._accesses.is_proven(project):
+        is_own = self._parts.projects[project].not_found is NotFound.ANY_JSON
+        if stop is None and self._accesses.is_proven(project) and not is_own:
             return True
         if stop is not None and not stop.looks_on:
             return False

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from janitor.archive import Archive
 from janitor.drivers import Driver, Guard
 from janitor.errors import ArchiveError
-from janitor.model import Kind, Mode
+from janitor.model import Kind, Mode, NotFound
 from janitor.policy import Policies
 from janitor.policy.retention import selection
 from janitor.registry import Event, Registry
@@ -24,6 +24,8 @@ class Project:
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
     Projects of the same `account` reach the same containers; `""` is shared with nobody.
     `discovers` says that what it lists is registered before a sweep.
+    `not_found` is the form of its server's 404: any other than the API's is believed only beside a
+    thread that is seen alive.
     `reserve` waits for the turn of a method's next request, which that request then need not do.
     """
 
@@ -32,6 +34,7 @@ class Project:
     access: str
     concurrency: int = 32
     trust_reported: bool = True
+    not_found: NotFound = NotFound.OPENAI
     discovers: bool = False
     account: str = ""
     reserve: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()

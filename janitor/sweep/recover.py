@@ -17,8 +17,8 @@ from typing import assert_never
 from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
-from janitor.errors import DriverError, GoneError
-from janitor.model import Metadata, Mode, Probe, Stage
+from janitor.errors import BareGoneError, DriverError, GoneError
+from janitor.model import Metadata, Mode, NotFound, Probe, Stage
 from janitor.registry import Entry
 from janitor.sweep.paused import PAUSED, is_paused
 from janitor.sweep.review import Review
@@ -83,6 +83,8 @@ async def _recover(worker: Worker, entry: Entry) -> None:
         message = f"some items were deleted, the rest is kept: {error}"
         is_paused = str(error) == PAUSED
         raise UnsettledError(message, name="torn", is_paused=is_paused) from error
+    except BareGoneError as error:
+        raise UnsettledError(f"{error} {_vouched(entry)}") from error
     except (DriverError, ArchiveDamagedError) as error:
         raise UnsettledError(f"recovery has no answer to believe: {error}") from error
 
@@ -155,13 +157,11 @@ async def _left(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> L
 async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     """I4: DELETE and a read after it both say not found, where it was last seen alive."""
     key, intent = entry.thread.key, entry.intent
-    access = worker.parts.projects[key.project].access
-    herd = (key.project, key.kind)
-    if intent is None or (
-        intent.access != access and not await worker.inquest.canaries.answer(herd)
-    ):
-        message = "not found, but asked with another credential or endpoint than saw it alive"
-        raise UnsettledError(message)
+    project, herd = worker.parts.projects[key.project], (key.project, key.kind)
+    is_own = project.not_found is NotFound.ANY_JSON
+    is_proof = intent is not None and intent.access == project.access and not is_own
+    if intent is None or not (is_proof or await worker.inquest.canaries.answer(herd)):
+        raise UnsettledError(_unproven(entry, is_own=is_own))
     review = await _review(worker, entry, entry.thread.upstream)
     try:
         _check_wanted(worker, review)
@@ -175,8 +175,26 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     response_id = await _delete_again(driver, review)
     if response_id is None:
         await _check_gone(driver, key.id)
+        # A form that a gateway might use is believed only as long as the server itself answers.
+        if is_own and not await worker.inquest.canaries.answer(herd):
+            raise UnsettledError(_unproven(entry, is_own=True))
     async with worker.actor.together(review, is_gone=True) as whole:
         await worker.actor.settle_deleted(whole, reason="recovered", response_id=response_id)
+
+
+def _unproven(entry: Entry, *, is_own: bool) -> str:
+    key = entry.thread.key
+    why = (
+        f"not found, but no other {key.kind} of project {key.project} answers beside it"
+        if is_own
+        else "not found, but asked with another credential or endpoint than saw it alive"
+    )
+    return f"{why}. {_vouched(entry)}"
+
+
+def _vouched(entry: Entry) -> str:
+    """What a person may do who knows better than any answer."""
+    return f"If it is gone for good: janitor missing accept --id {entry.thread.key.id} --reason R"
 
 
 async def _delete_again(driver: Driver, review: Review) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from janitor.model import Outcome
+from janitor.model import Key, Outcome
 from janitor.registry import Pause, Proposal, Registry, RunRecord, RunResult
 from janitor.registry.runs import SWEEPS
 from janitor.sources import down
@@ -21,6 +21,15 @@ from janitor.sweep.work import Worker
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one thread that a person spoke of, in words."""
+
+    key: Key
+    said: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped.
 
@@ -31,6 +40,7 @@ class Report:
     `pauses` are those in force, `past_pauses` those that kept something and have ended.
     `pruned` is what became of the archive's copies past their date.
     `sharing` names the projects that reach the same containers, group by group.
+    `answers` say of each thread that a person accepts as gone what became of that.
     `cut_short` says why it ended before it had looked at everything, where it did.
     `failures` tell by project what is due and failed when it was last tried, in this run or before.
     """
@@ -50,6 +60,7 @@ class Report:
     sharing: tuple[tuple[str, ...], ...] = ()
     failures: tuple[Failures, ...] = ()
     cut_short: str | None = None
+    answers: tuple[Answer, ...] = ()
 
     @property
     def undone(self) -> tuple[str, ...]:
@@ -64,7 +75,8 @@ class Report:
         if self.backlog.tripped:
             codes.add(4)
         codes.update(self.pruned.exit_codes)
-        undone = self._failed or self.failures or self.pruned.failed
+        refused = any(answer.failed for answer in self.answers)
+        undone = refused or self._failed or self.failures or self.pruned.failed
         failed = undone or self.sources or self.lists
         if not codes and (failed or self.kept.get("drift")):
             return 1

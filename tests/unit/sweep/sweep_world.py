@@ -28,7 +28,7 @@ from janitor.drivers import (
 )
 from janitor.emulator import Emulator
 from janitor.metrics import Metrics
-from janitor.model import Key, Kind, Mode, Outcome, Stage, State
+from janitor.model import Key, Kind, Mode, NotFound, Outcome, Stage, State
 from janitor.pace import (
     UNLIMITED,
     Allowance,
@@ -86,6 +86,7 @@ class World:
     uptime: float = 1e9
     address: str = ""
     patience: timedelta = timedelta()
+    not_found: NotFound = NotFound.OPENAI
 
     def __post_init__(self) -> None:
         self.registry = Registry.open(self.url, untrusted=self.distrusted)
@@ -171,6 +172,7 @@ class World:
     @asynccontextmanager
     async def _reach(self, name: str, *, changing: bool) -> AsyncIterator[Project]:
         endpoint = Endpoint(name, self.keys[name], base_url=self.base_url, timeout=5.0)
+        endpoint = replace(endpoint, not_found=self.not_found)
         wire = Wire(self.hooks, self.concurrency)
         pace = ProjectPace(
             name,
@@ -193,6 +195,7 @@ class World:
                 concurrency=self.concurrency,
                 trust_reported=name not in self.distrusted,
                 account=endpoint.account,
+                not_found=self.not_found,
                 reserve=reserve,
             )
 
