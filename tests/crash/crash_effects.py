@@ -18,7 +18,17 @@ PATHS = {
     **{name: f"os.{name}" for name in ("mkdir", "unlink", "rename", "rmdir", "chmod")},
 }
 COMMITS = {"_writing", "_writing_alone", "commit"}
-VERBS = {"probe", "export", "delete", "delete_item", "write_metadata", "get", "post", "put"}
+VERBS = {
+    "probe",
+    "presence",
+    "export",
+    "delete",
+    "delete_item",
+    "write_metadata",
+    "get",
+    "post",
+    "put",
+}
 REQUESTS = ("GET", "POST", "DELETE")
 MODULES = {"shutil", "subprocess", "tempfile", "socket", "sqlite3", "urllib.request", "http.client"}
 

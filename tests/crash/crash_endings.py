@@ -43,11 +43,14 @@ OUTCOMES = (
 def ending(stage: Stage) -> Ending:
     """What a finished run has left behind."""
     rows = stage.database.execute
-    [thread] = rows(stage.directory, "SELECT * FROM thread")
+    threads = rows(stage.directory, "SELECT * FROM thread ORDER BY id")
+    [thread] = [one for one in threads if one["id"] == stage.key.id]
     objects = dict(_objects(stage.directory / "archive"))
     assert thread["copy_path"] is None or objects[thread["copy_path"]] == thread["copy_sealed"]
     return {
-        "thread": {name: _comparable(name, value) for name, value in thread.items()},
+        "threads": [
+            {name: _comparable(name, value) for name, value in one.items()} for one in threads
+        ],
         "counts": rows(stage.directory, POPULATION),
         "totals": rows(stage.directory, COUNTED),
         "outcomes": rows(stage.directory, OUTCOMES),

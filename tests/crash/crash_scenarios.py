@@ -40,6 +40,7 @@ sources:
     on_vanish: {expire_after: 30d}
 """
 DELETE = "archive: {after: 7d}, delete: {after: 30d}"
+LAST = "delete: {after: 30d}, keep_last: {count: 1}"
 MARK = "soft_delete: {after: 20d, mark: upstream}, delete: {after: 90d}"
 
 
@@ -106,6 +107,16 @@ def copy_past_its_date_and_gone(stage: Stage) -> None:
     stage.lose_object()
 
 
+def a_head_to_be_looked_at(stage: Stage) -> None:
+    """A more recent thread, which the run looks at for its own sake, takes the only place."""
+    stage.add_head()
+
+
+def a_head_seen_before(stage: Stage) -> None:
+    """A more recent thread, which the run asks for as a head alone, takes the only place."""
+    stage.add_head(is_seen=True)
+
+
 def planned(stage: Stage) -> None:
     """A plan was made."""
     stage.must("plan", "-o", "plan.json")
@@ -159,6 +170,9 @@ SCENARIOS = (
     ),
     Scenario("copy by number", "archive: {items: 2}, delete: {after: 30d}", ONE),
     Scenario("missing", DELETE, prepare=vanished),
+    Scenario("put off", LAST, ONE, prepare=a_head_to_be_looked_at),
+    Scenario("head", LAST, ONE, prepare=a_head_seen_before),
+    Scenario("recovery under a head", LAST, ONE, prepare=a_head_seen_before, died=UNSENT),
     Scenario("paused", DELETE, ONE, prepare=paused, is_whole=True),
     Scenario("refused", DELETE, ONE, prepare=refused, is_whole=True, exits=frozenset({3})),
     Scenario("distrusted", DELETE, ONE, is_whole=True, is_trusted=False),

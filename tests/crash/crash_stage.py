@@ -21,7 +21,8 @@ from seams import Point
 from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator, Fault, How
 from janitor.model import Key, Kind
-from janitor.registry import Notice, Registration, Registry
+from janitor.policy.activity import Sightings
+from janitor.registry import Notice, Registration, Registry, Settlement
 
 KEY = "sk-crash"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -161,6 +162,16 @@ class Stage:
     def said(self) -> str:
         """What all runs on this copy of the stage have printed."""
         return (self.directory / "said").read_text(encoding="utf-8")
+
+    def add_head(self, *, is_seen: bool = False) -> None:
+        """Add a more recent thread; one `is_seen` was looked at and is not up for review."""
+        head = Key("main", self.kind, self._put())
+        with Registry.open(self.database.url(self.directory)) as registry:
+            registry.register([Registration(head, OLD, NOW, metadata={"plan": "old"})], NOW)
+            if is_seen:
+                seen = Sightings(NOW, baseline_at=OLD, alive_at=OLD)
+                later = NOW + timedelta(days=1)
+                registry.settle([Settlement(head, later, sightings=seen, upstream={"own": "1"})])
 
     def tear_object(self) -> None:
         """Leave half of the object in the archive, as a disk may that lost its power."""
