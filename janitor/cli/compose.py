@@ -102,9 +102,9 @@ async def parts(
 ) -> AsyncIterator[Parts]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
-    The archive is opened where a policy needs it or a copy is past its date, or for `copying` in
-    any case. Once `stop` is set no request waits for a rate limit any more: it raises
-    `StoppedError` instead.
+    The archive is opened where a policy needs it or a copy is past its date, for `copying` in any
+    case, and without `changing` also to tell what is left of removals that were begun. Once `stop`
+    is set no request waits for a rate limit any more: it raises `StoppedError` instead.
 
     Raises:
         ConfigError: A secret cannot be read.
@@ -112,8 +112,7 @@ async def parts(
     observed = metrics or Metrics()
     archive: Archive | None = None
     archive_error: ArchiveError | None = None
-    is_past = bool(registry.copies_past(time.now(), limit=1))
-    if copying or is_past or promises_copies(registry, config.policies):
+    if copying or _needs_archive(config, registry, time.now(), changing=changing):
         archive, archive_error = _archive(config, registry, changing=changing)
     sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
     since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
@@ -181,6 +180,13 @@ def _account(project: Project) -> str:
         return endpoint(project).account
     except ConfigError:
         return endpoint(project, project.api_key.reference).account
+
+
+def _needs_archive(config: Config, registry: Registry, now: datetime, *, changing: bool) -> bool:
+    """Whether there are copies to make or to remove, or, in a plan, one tells what is left."""
+    is_past = bool(registry.copies_past(now, limit=1))
+    is_told = not changing and bool(registry.open_intents(limit=1))
+    return is_past or is_told or promises_copies(registry, config.policies)
 
 
 def _archive(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from janitor.registry import Pause
     from janitor.sweep import Plan, Planned, Report
     from janitor.sweep.pruned import Pruned
+    from janitor.sweep.unfinished import Unfinished
 
 SHOWN = 30
 
@@ -45,6 +46,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     if not settings.wants_table:
         emit(settings, document, "decisions")
         return
+    _unfinished(made)
     rows = [_row(decision) for decision in made.decisions]
     columns = ("kind", "id", "stages", "policy", "last active", "due since", "reason")
     table(f"What a sweep would do at {_time(made.now)}", columns, rows[:SHOWN])
@@ -110,6 +112,39 @@ def pause_document(pause: Pause) -> dict[str, Any]:
     return {**asdict(pause), "message": message(pause), "command": resume_command(pause)}
 
 
+def _unfinished(made: Plan) -> None:
+    """Show the removals that were begun, and what is left to do of each."""
+    if not made.unfinished:
+        return
+    title = "Deletions that were begun; any sweep or apply goes on with them first"
+    rows = [
+        (*_begun(one), _left(one), _reason(one), one.last_error or "") for one in made.unfinished
+    ]
+    columns = ("kind", "id", "policy", "begun", "left to delete", "reason", "last error")
+    table(title, columns, rows[:SHOWN])
+    if len(rows) > SHOWN:
+        click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
+
+
+def _begun(one: Unfinished) -> tuple[object, ...]:
+    return (one.key.kind, one.key.id, one.policy, _time(one.since))
+
+
+def _reason(one: Unfinished) -> str:
+    if one.retried_at is not None and one.kept == "backoff":
+        return f"backoff until {_time(one.retried_at)}"
+    return one.kept or "due"
+
+
+def _left(one: Unfinished) -> str:
+    if one.container is None:
+        return "not asked"
+    if not one.container:
+        return "nothing; to be confirmed"
+    items = f"{one.items} items, then " if one.items else ""
+    return f"{items}the {one.key.kind}"
+
+
 def _row(decision: Planned) -> tuple[object, ...]:
     key = decision.key
     stages = " → ".join(decision.stages) or "keep"
@@ -156,8 +191,10 @@ def _waiting(made: Plan) -> None:
 def _next(made: Plan, file: Path | None) -> str:
     if made.mode == "audit":
         return "Mode is audit: set `mode: enforce` in the configuration to act."
-    if not any(decision.stages for decision in made.decisions):
-        return "Nothing else is due." if made.failing else "Nothing is due."
+    begun = any(one.kept is None for one in made.unfinished)
+    if not begun and not any(decision.stages for decision in made.decisions):
+        waiting = made.failing or made.unfinished
+        return "Nothing else is due." if waiting else "Nothing is due."
     if made.hypothetical:
         return "A plan with --at only shows."
     if file is not None:

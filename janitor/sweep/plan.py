@@ -20,7 +20,7 @@ import orjson
 from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.errors import ArchiveError, BusyError, DriverError, GoneError
-from janitor.model import Key, Kind, Reason, Stage, Thread
+from janitor.model import Key, Kind, Reason, Stage, State, Thread
 from janitor.policy import policies_digest
 from janitor.registry import Entry
 from janitor.sources import down
@@ -36,6 +36,14 @@ from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_d
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import is_resting
 from janitor.sweep.silence import Silence
+from janitor.sweep.unfinished import (
+    Unfinished,
+    half_deleted,
+    is_asked,
+    on_facts,
+    on_probe,
+    restored,
+)
 
 CHUNK = 100
 DELETES_PER_SECOND = 5.0  # the one published quota: 300 DELETE and 1000 GET a minute
@@ -84,10 +92,11 @@ class Plan:
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
     sources that failed when they were last read, with what to do; a plan reads none. `heads` are
     read for nothing but the sake of others in their `keep_last` groups, each by one call. `pruned`
-    is what would become of the archive's copies past their date. `signature` is the registry's,
-    over the digest and the time. `due_earlier` counts the threads that fall due earlier since an
-    import or a source replaced the date of their first sight. `failing` are due as well: their last
-    attempt failed, and a sweep leaves them alone until they are retried.
+    is what would become of the archive's copies past their date. `unfinished` are removals that
+    were begun; any run goes on with them first. `signature` is the registry's, over the digest and
+    the time. `due_earlier` counts the threads that fall due earlier since an import or a source
+    replaced the date of their first sight. `failing` are due as well: their last attempt failed,
+    and a sweep leaves them alone until they are retried.
     """
 
     registry: str
@@ -106,6 +115,7 @@ class Plan:
     unapproved: Mapping[str, int] = field(default_factory=dict)
     sources_down: Mapping[str, str] = field(default_factory=dict)
     pruned: Pruned = field(default_factory=Pruned)
+    unfinished: list[Unfinished] = field(default_factory=list)
     signature: str = ""
     due_earlier: int = 0
     failing: list[Failing] = field(default_factory=list)
@@ -128,10 +138,11 @@ class Plan:
             "registry": self.registry,
             "policies_digest": self.policies_digest,
             "approval": self.approval(),
+            "unfinished": [one.row() for one in self.unfinished],
             "decisions": [planned.row() for planned in self.decisions],
             "kept": dict(self.kept),
             "limits": _limits(self.backlog) | {"clock_step": self.clock_trouble},
-            "cost": cost(self.decisions, self.heads),
+            "cost": cost(self.decisions, self.heads, self.unfinished),
             "not_probed": self.not_probed,
             "unmatched_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
@@ -162,15 +173,21 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     made.sources_down = down(registry, parts.sources)
     parts, made.unapproved = foresee(parts, now)
     made.pending = parts.approved is not None
-    made.failing = [one for one in failing(parts, now) if is_resting(one.entry, now)]
+    made.failing = [
+        one
+        for one in failing(parts, now)
+        if is_resting(one.entry, now) and one.entry.thread.state is not State.DELETING
+    ]
     outdated, silence = is_outdated(parts), Silence(parts.policies, registry.holds(now), now)
     whole = outdated or made.pending  # what waits for approval is up for review much later
     entries = living_entries(registry) if whole else due_entries(registry, now)
     planner = _Planner(made, parts, scope, silence)
+    await planner.tell_unfinished()
     while chunk := list(islice(entries, CHUNK)):
         await planner.take_in(chunk)
     await planner.end()
     judge(parts, made.backlog, now)
+    _keep_what_is_over_a_limit(made)
     recorded = None if outdated else registry.silent_rules(rules_digest(parts))
     governing = () if outdated else registry.population()  # else rows tell of other rules
     made.backlog.silent_rules = silence.told(registry, recorded, governing)
@@ -182,11 +199,20 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
     return made
 
 
+def _keep_what_is_over_a_limit(made: Plan) -> None:
+    """What is decided anew falls under the limits; the other removals that were begun do not."""
+    for place, one in enumerate(made.unfinished):
+        if one.untouched and one.kept is None and one.policy in made.backlog.tripped:
+            made.unfinished[place] = replace(one, kept="limit")
+    made.kept.update(one.kept for one in made.unfinished if one.kept is not None)
+
+
 class _Planner:
     """Looks at threads as a sweep does and records what it would do, as long as probes are left."""
 
     def __init__(self, made: Plan, parts: Parts, scope: Scope, silence: Silence) -> None:
         self._made = made
+        self._parts = parts
         self._scope = scope
         self._silence = silence
         self._left = 0 if scope.offline else scope.probes
@@ -194,11 +220,32 @@ class _Planner:
         self._reviewer = Reviewer(parts, parts.registry.holds(made.now), self._heads)
         self._waiting: list[Review] = []
 
+    async def tell_unfinished(self) -> None:
+        """Record the removals that were begun, and what the server still has of them."""
+        made, entries = self._made, half_deleted(self._parts.registry)
+        while chunk := list(islice(entries, CHUNK)):
+            wanted = [one for one in chunk if is_asked(self._parts, self._reviewer, one)]
+            asked = wanted[: self._left]
+            self._left -= len(asked)
+            made.not_probed += len(wanted) - len(asked)
+            found = await asyncio.gather(*map(self._unfinished, asked))
+            known = {one.key: one for one in found}
+            for entry in chunk:
+                key = entry.thread.key
+                one = known.get(key) or on_facts(self._parts, self._reviewer, entry, made.now)
+                made.unfinished.append(one)
+                if one.untouched and one.kept is None:
+                    made.backlog.add(self._reviewer.on_facts(restored(entry), made.now))
+
+    async def _unfinished(self, entry: Entry) -> Unfinished:
+        return await on_probe(self._parts, self._reviewer, entry, self._made.now)
+
     async def take_in(self, entries: Sequence[Entry]) -> None:
         """Decide about these from facts, ask the server about those that need it; count all."""
         for entry in entries:
             self._silence.see(entry.thread)
-        reviews = [one for one in map(self._on_facts, entries) if one is not None]
+        others = (entry for entry in entries if entry.thread.state is not State.DELETING)
+        reviews = [one for one in map(self._on_facts, others) if one is not None]
         wanted = [review for review in reviews if self._needs_probe(review)]
         asked = wanted[: self._left]
         self._left -= len(asked)
@@ -331,14 +378,19 @@ def _limits(backlog: Backlog) -> dict[str, Any]:
     return {"tripped": bool(over), "policies": over}
 
 
-def cost(decisions: list[Planned], heads: int = 0) -> dict[str, float]:
+def cost(
+    decisions: list[Planned], heads: int = 0, unfinished: Sequence[Unfinished] = ()
+) -> dict[str, float]:
     """Calls that the decisions need at least, and seconds at the published quota.
 
-    `heads` are read once each, since decisions rest on their being alive.
+    `heads` are read once each, since decisions rest on their being alive. What was begun is counted
+    with the items that are left of it.
     """
+    begun = [one for one in unfinished if one.deletes]
     removals = [d for d in decisions if Stage.DELETE in d.stages]
     copies = sum(Stage.ARCHIVE in d.stages for d in decisions)
-    reads = 2 * len(decisions) + 2 * copies + 4 * len(removals) + heads
-    deletes = len(removals) + sum(CATALOGUE[Kind(d.key.kind)].items_first for d in removals)
+    reads = 2 * len(decisions) + 2 * copies + 4 * len(removals) + 2 * len(begun) + heads
+    deletes = sum(one.deletes for one in begun) + len(removals)
+    deletes += sum(CATALOGUE[Kind(d.key.kind)].items_first for d in removals)
     seconds = max(deletes / DELETES_PER_SECOND, reads / READS_PER_SECOND)
     return {"deletes": deletes, "reads": reads, "seconds": round(seconds, 1)}

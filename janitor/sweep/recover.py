@@ -8,8 +8,10 @@ has come), or the container is gone (believed only as I4 says), or it stays `del
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from typing import assert_never
@@ -18,10 +20,11 @@ from janitor.archive import ArchiveDamagedError
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.errors import BareGoneError, DriverError, GoneError
-from janitor.model import Metadata, Mode, NotFound, Probe, Stage
+from janitor.model import Decision, Metadata, Mode, NotFound, Probe, Stage, Thread
 from janitor.registry import Entry
+from janitor.sweep.parts import Parts
 from janitor.sweep.paused import PAUSED, is_paused
-from janitor.sweep.review import Review
+from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import is_resting
 from janitor.sweep.twins import state_before
 from janitor.sweep.undone import ChangedError, UnsettledError
@@ -63,14 +66,19 @@ def _why_it_waits(worker: Worker, entry: Entry) -> str | None:
         return "not_served"
     if worker.standing.is_stopped(entry.thread.key.project):
         return "limit"
+    return why_waiting(worker.parts, worker.reviewer, entry)
+
+
+def why_waiting(parts: Parts, reviewer: Reviewer, entry: Entry) -> str | None:
+    """Why nothing is asked about an intent for now: it or a twin is paused or in audit."""
     policies = [(entry, entry.intent.policy if entry.intent is not None else "")]
     policies += [
         (twin.entry, twin.decision.policy or "")
-        for twin in worker.reviewer.twins(entry.thread, worker.parts.clock())
+        for twin in reviewer.twins(entry.thread, parts.clock())
     ]
-    if any(is_paused(worker.parts, one, policy) for one, policy in policies):
+    if any(is_paused(parts, one, policy) for one, policy in policies):
         return PAUSED
-    audited = any(worker.parts.mode_of(policy) is Mode.AUDIT for _, policy in policies)
+    audited = any(parts.mode_of(policy) is Mode.AUDIT for _, policy in policies)
     return "audit" if audited else None
 
 
@@ -121,12 +129,17 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
 
 
 def _check_wanted(worker: Worker, review: Review) -> None:
-    """Whether the removal may go on; a copy that has to be made first can no longer be made."""
-    decision = review.decision
-    if worker.parts.mode_of(decision.policy or "") is Mode.AUDIT:
-        raise ChangedError("audit")
+    if (reason := why_unwanted(worker.parts, review.decision)) is not None:
+        raise ChangedError(reason)
+
+
+def why_unwanted(parts: Parts, decision: Decision) -> str | None:
+    """Why a removal may not go on; a copy that has to be made first can no longer be made."""
+    if parts.mode_of(decision.policy or "") is Mode.AUDIT:
+        return "audit"
     if decision.stage is not Stage.DELETE:
-        raise ChangedError(decision.why or "changed since it was decided")
+        return decision.why or "changed since it was decided"
+    return None
 
 
 class Left(Enum):
@@ -146,9 +159,18 @@ async def _left(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> L
     if not CATALOGUE[thread.key.kind].items_first:
         return Left.ALL
     if thread.copy is None or not thread.copy_is_current:
-        return Left.SOME if probe.newest_item in (None, thread.newest_item) else Left.NEW
+        return compared(thread, probe)
     known = await asyncio.to_thread(worker.actor.archived_ids, thread.copy)
     left = {record.id async for record in driver.export(thread.key.id) if record.is_item}
+    return compared(thread, probe, known, left)
+
+
+def compared(
+    thread: Thread, probe: Probe, known: Set[str] | None = None, left: Set[str] = frozenset()
+) -> Left:
+    """The items that are `left`, held against those of the copy, or against what was seen last."""
+    if known is None:
+        return Left.SOME if probe.newest_item in (None, thread.newest_item) else Left.NEW
     if known <= left:
         return Left.ALL
     return Left.SOME if left <= known else Left.NEW
@@ -211,12 +233,17 @@ async def _check_gone(driver: Driver, id: str) -> None:
 
 
 async def _review(worker: Worker, entry: Entry, upstream: Metadata | None) -> Review:
+    return await as_before(worker.reviewer, entry, upstream, worker.parts.clock())
+
+
+async def as_before(
+    reviewer: Reviewer, entry: Entry, upstream: Metadata | None, now: datetime
+) -> Review:
     """The thread as it was when its removal was decided; items gone since are our own doing."""
     thread = replace(entry.thread, state=state_before(entry.thread), upstream=upstream)
-    now = worker.parts.clock()
-    decision = worker.reviewer.decide(thread, now)
+    decision = reviewer.decide(thread, now)
     known = Review(entry, thread, entry.sightings, decision, probed=False)
-    review = await worker.reviewer.conclude(known, now)
+    review = await reviewer.conclude(known, now)
     if review.decision.policy is None and entry.intent is not None:
         return replace(review, decision=replace(review.decision, policy=entry.intent.policy))
     return review
