@@ -23,7 +23,7 @@ def canaries(config: Config, wait: timedelta) -> list[Finding]:
     from janitor.cli.compose import open_registry
     from janitor.cli.turn import turn
 
-    with open_registry(config) as registry, turn(registry, wait):
+    with open_registry(config, create=True) as registry, turn(registry, wait):
         return asyncio.run(_canaries(config, registry))
 
 

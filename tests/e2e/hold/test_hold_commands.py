@@ -68,6 +68,7 @@ def test_a_second_copy_makes_only_what_is_not_current(world: World) -> None:
 
 
 def test_an_id_that_is_not_registered_is_held_from_the_moment_it_is(world: World) -> None:
+    assert world.run("db", "upgrade").code == 0  # a hold makes no registry
     late = world.conversation()
     done = world.run("--output", "json", "hold", "add", "case", "--reason", "law", "--id", late)
     assert done.code == 0
