@@ -146,7 +146,7 @@ def test_a_database_that_was_made_anew_holds_no_registry(postgres: Server) -> No
 
 def test_what_is_not_to_be_made_is_not_made(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="import"):
-        Registry.open(url, create=False)
+        Registry.open(url, create=False).close()
     assert list(tmp_path.iterdir()) == []
     Registry.open(url).close()
     Registry.open(url, create=False).close()
