@@ -15,7 +15,7 @@ from janitor.cli.context import DEFAULT_CONFIGS
 SECTIONS = {
     "Start": ["demo", "init", "validate", "schema", "test", "import", "sync", "doctor"],
     "Look": ["plan", "list", "explain", "runs", "health", "missing"],
-    "Act": ["apply", "sweep", "serve", "approve", "tag", "restore"],
+    "Act": ["apply", "sweep", "serve", "approve", "tag", "restore", "archive"],
     "Law": ["hold", "export"],
     "Stop": ["pause", "resume", "db"],
 }

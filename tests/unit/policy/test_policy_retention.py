@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_facts import NOW, days
-from policy_strategies import a_thread, some_holds, some_policies
+from policy_strategies import a_thread, ages, some_holds, some_policies
 
 from janitor.model import Hold, Key, Kind, Thread
 from janitor.policy import Policies, Policy, decide
@@ -55,6 +55,22 @@ def test_no_copy_ends_before_what_was_promised_or_before_what_would_be_promised_
     assert last(Retention((new, old)).until(copy)) >= until
 
 
+@given(a_thread(), some_policies(), ages)
+def test_another_keep_for_in_the_same_policies_only_lengthens(
+    thread: Thread, old: Policies, keep_for: timedelta
+) -> None:
+    copy = buried(thread, old)
+    rules = [
+        one
+        if one.archive is None
+        else replace(one, archive=replace(one.archive, keep_for=keep_for))
+        for one in old.rules
+    ]
+    until = Retention((replace(old, rules=tuple(rules)),)).until(copy)
+    if copy.until is not None:
+        assert until == max(copy.until, NOW + keep_for)
+
+
 @given(a_thread(), some_policies())
 def test_while_the_policies_are_the_same_the_promise_is_kept_to_the_day(
     thread: Thread, policies: Policies
@@ -63,17 +79,16 @@ def test_while_the_policies_are_the_same_the_promise_is_kept_to_the_day(
     assert Retention((policies,)).until(copy) == copy.until
 
 
-@given(a_thread(), some_policies(), some_holds)
+@given(thread=a_thread(), policies=some_policies(), by_report=st.booleans())
 def test_no_hold_that_meets_the_thread_misses_its_copy(
-    thread: Thread, policies: Policies, holds: list[Hold]
+    thread: Thread, policies: Policies, *, by_report: bool
 ) -> None:
+    metadata = thread.reported if by_report else thread.upstream
+    hold = Hold("h", metadata=metadata or {"plan": "x"})
     copy = buried(thread, policies)
-    views = views_of(thread)
-    for hold in holds:
-        if match_hold(hold, thread, views) is not Match.NO:
-            standing = [replace(hold, released_at=None, until=None)]
-            assert holder(copy, standing, GRACE, NOW, thread.upstream) is not None
-            assert holder(copy, standing, GRACE, NOW, None) is not None
+    if match_hold(hold, thread, views_of(thread)) is not Match.NO:
+        assert holder(copy, [hold], GRACE, NOW, thread.upstream) == "h"
+        assert holder(copy, [hold], GRACE, NOW, None) == "h"
 
 
 @given(a_thread(), some_policies(), some_holds)

@@ -341,7 +341,7 @@ def test_waiting_alone_does_not_lift_the_limit(world: World) -> None:
     world.advance(DUE - 5 * DAY)
     world.sweep()
     for _ in range(3):
-        world.advance(3 * DAY)
+        world.advance(20 * DAY)
         done = world.sweep()
     assert (done.exit_code, len(world.objects())) == (4, 30)
 
