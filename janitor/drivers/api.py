@@ -101,7 +101,10 @@ def read_reply(response: httpx2.Response, subject: str) -> Reply:
     try:
         body = read_json(response.content)
     except ContradictionError as error:
-        raise RefusedError(f"{subject}: HTTP {status} with {error}; kept", status=status) from None
+        raise RefusedError(
+            f"{subject}: HTTP {status} whose body can be read in two ways: {error}; kept",
+            status=status,
+        ) from None
     except ValueError:
         raise RefusedError(
             f"{subject}: HTTP {status} whose body is not JSON; kept", status=status
