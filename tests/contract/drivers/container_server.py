@@ -134,6 +134,10 @@ async def probe(driver: Driver) -> object:
     return await driver.probe(ID)
 
 
+async def presence(driver: Driver) -> object:
+    return await driver.presence(ID)
+
+
 async def delete(driver: Driver) -> str | None:
     return await driver.delete(ID)
 
@@ -153,7 +157,7 @@ def verbs_of(kind: Kind) -> list[Act]:
         (trait.items_deletable, delete_item),
         (trait.has_metadata, write_metadata),
     ]
-    return [probe, export, delete, *(verb for offered, verb in optional if offered)]
+    return [probe, presence, export, delete, *(verb for offered, verb in optional if offered)]
 
 
 VERBS = [(kind, verb) for kind in Kind for verb in verbs_of(kind)]

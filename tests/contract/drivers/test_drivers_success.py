@@ -34,6 +34,21 @@ def test_a_probe_tells_what_the_server_says(kind: Kind) -> None:
     assert not said.busy
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_presence_tells_what_the_container_alone_says_in_one_call(kind: Kind) -> None:
+    paths: list[str] = []
+    server = Server(kind)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        paths.append(request.url.path)
+        return server(request)
+
+    said = run(kind, answer, lambda driver: driver.presence(ID))
+    metadata = {"plan": "trial"} if CATALOGUE[kind].has_metadata else {}
+    assert (said.created_at, said.metadata) == (at(CREATED), metadata)
+    assert len(paths) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "last_active_at"),
     [
