@@ -10,7 +10,7 @@ from janitor.model import REMOVING, Decision, Hold, Key, Thread
 from janitor.policy import Policies, decide, decide_unapproved, first_to_remove, spared, tightened
 from janitor.registry import Entry, Registry
 from janitor.sweep.heads import Heads
-from janitor.sweep.ranks import Counts, Ranking, was_found
+from janitor.sweep.ranks import ContainerOf, Counts, Ranking, was_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Judge:
         approved: Policies | None,
         holds: Sequence[Hold],
         heads: Heads | None = None,
+        *,
+        container_of: ContainerOf = lambda _: None,
     ) -> None:
         self._policies = policies
         self._approved = approved
@@ -52,7 +54,10 @@ class Judge:
 
         def by(counts: Counts, *, remembers: bool = False) -> Rankings:
             each = (
-                Ranking(registry, one, holds, counts, remembers=remembers) for one in self.sides
+                Ranking(
+                    *(registry, one, holds, counts), remembers=remembers, container_of=container_of
+                )
+                for one in self.sides
             )
             return Rankings(tuple(each))
 

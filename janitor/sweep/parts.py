@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from janitor.archive import Archive
 from janitor.drivers import Driver, Guard
 from janitor.errors import ArchiveError
-from janitor.model import Kind, Mode, NotFound
+from janitor.model import Key, Kind, Mode, NotFound
 from janitor.policy import Policies
 from janitor.policy.retention import selection
 from janitor.registry import Event, Registry
@@ -81,6 +81,11 @@ class Parts:
             return ()
         others = (one for one in self.projects.values() if one.name != project)
         return tuple(sorted(one.name for one in others if one.account == own.account))
+
+    def container_of(self, key: Key) -> Key | None:
+        """One key for all rows of a container; `None` where no other project reaches it."""
+        twins = self.twins_of(key.project)
+        return replace(key, project=min(key.project, *twins)) if twins else None
 
     def side_of(self, policy: str) -> Policies:
         """The policies that one belongs to: the configured ones, unless only the approved have it.

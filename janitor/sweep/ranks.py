@@ -17,6 +17,8 @@ Place = tuple[datetime, Key]
 Order = tuple[float, str, Key]
 Counts = Callable[[Entry], bool]
 """Whether a member takes a place, as far as is known of it."""
+ContainerOf = Callable[[Key], Key | None]
+"""One key for all rows of a container, where several projects have it registered."""
 
 SPARE = 8
 REMEMBERED_AT_MOST = 10_000
@@ -30,7 +32,8 @@ def was_found(entry: Entry) -> bool:
 class Ranking:
     """Ranks threads among those members of their groups that `counts` lets take a place.
 
-    Who is removed whatever `keep_last` says takes none. The top of a group is remembered for as
+    Who is removed whatever `keep_last` says takes none, and a container but one, whoever has it
+    registered. The top of a group is remembered for as
     long as the ranking lives, where it `remembers`: no removal may rest on that.
     """
 
@@ -42,12 +45,14 @@ class Ranking:
         counts: Counts = was_found,
         *,
         remembers: bool = True,
+        container_of: ContainerOf = lambda _: None,
     ) -> None:
         self._registry = registry
         self._policies = policies
         self._holds = holds
         self._counts = counts
         self._remembers = remembers
+        self._container_of = container_of
         self._lasts = {p.name: p.keep_last for p in policies.rules if p.keep_last is not None}
         self._tops: dict[Group, list[Entry]] = {}
         self._remembered = 0
@@ -68,7 +73,7 @@ class Ranking:
             group[0]: [
                 one
                 for one in self._top(group, now, mine)
-                if one.thread.key != thread.key and _order(_place(one)) < mine
+                if not self._is_same(one.thread.key, thread.key) and _order(_place(one)) < mine
             ]
             for group in groups_of(thread, self._policies)
         }
@@ -106,7 +111,7 @@ class Ranking:
 
     def _members(self, group: Group, now: datetime) -> Iterator[Entry]:
         """Who may take a place, the most recently active first; a generator over pages."""
-        last = self._lasts[group[0]]
+        last, taken = self._lasts[group[0]], set[Key]()
         page_size = min(last.count + SPARE, PAGE)
         for one in self._registry.group(last.per, group[1], page_size=page_size):
             active_at = one.thread.last_active_at
@@ -114,8 +119,18 @@ class Ranking:
                 continue
             if group not in groups_of(one.thread, self._policies):
                 continue
-            if not is_removed_anyway(one.thread, self._policies, self._holds, now):
-                yield one
+            container = self._container_of(one.thread.key)
+            if container in taken:
+                continue  # it has a place already, by its row of another project
+            if is_removed_anyway(one.thread, self._policies, self._holds, now):
+                continue
+            if container is not None:
+                taken.add(container)
+            yield one
+
+    def _is_same(self, one: Key, other: Key) -> bool:
+        container = self._container_of(one)
+        return one == other or (container is not None and container == self._container_of(other))
 
 
 def as_seen(head: Entry, presence: Presence) -> Thread:

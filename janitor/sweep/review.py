@@ -81,7 +81,10 @@ class Reviewer:
         self._parts = parts
         self._holds = holds
         self._heads = heads
-        self._judge = Judge(parts.registry, parts.policies, parts.approved, holds, heads)
+        self._judge = Judge(
+            *(parts.registry, parts.policies, parts.approved, holds, heads),
+            container_of=parts.container_of,
+        )
         self._down = down(parts.registry, parts.sources)
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:

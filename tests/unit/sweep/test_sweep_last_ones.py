@@ -392,3 +392,15 @@ def test_a_project_that_is_not_served_proves_no_place(world: World) -> None:
     report = world.sweep()
     assert world.state(second) is State.ACTIVE
     assert report.kept["unanswered"] == 1
+
+
+def test_a_container_takes_one_place_whoever_has_it_registered(world: World) -> None:
+    world.keys = {"main": "sk-main", "legal": "sk-main"}
+    world.policies = enforced(replace(LAST, keep_last=KeepLast(2, "user_id")))
+    newest, second, third = (
+        world.add(active_at=NOW - ago * DAY, metadata=ANN, upstream=ANN) for ago in (20, 30, 40)
+    )
+    world.register(replace(newest, project="legal"), active_at=NOW - 20 * DAY, metadata=ANN)
+    world.sweep()
+    assert world.state(second) is State.ACTIVE
+    assert world.state(third) is State.DELETED
