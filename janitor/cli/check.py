@@ -200,16 +200,13 @@ def _survey(config: Config) -> Survey:
 
 def _survey_document(config: Config, found: Survey) -> Mapping[str, object]:
     from janitor.policy import policies_digest
+    from janitor.sweep.approval import described
 
     return {
         "threads": dict(found.threads),
         "unmatched": found.unmatched,
         "unmatched_rules": found.silent_rules,
-        "approval": {
-            "digest": policies_digest(config.policies),
-            "pending": bool(found.unapproved),
-            "threads": dict(found.unapproved or {}),
-        },
+        "approval": described(policies_digest(config.policies), found.unapproved or None),
     }
 
 

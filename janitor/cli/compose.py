@@ -186,7 +186,9 @@ def _needs_archive(config: Config, registry: Registry, now: datetime, *, changin
     """Whether there are copies to make or to remove, or, in a plan, one tells what is left."""
     is_past = bool(registry.copies_past(now, limit=1))
     is_told = not changing and bool(registry.open_intents(limit=1))
-    return is_past or is_told or promises_copies(registry, config.policies)
+    is_begun = changing or registry.archive_url() == config.archive.url
+    is_begun = is_begun or config.archive.path.exists()  # else a sweep makes it
+    return is_past or is_told or (is_begun and promises_copies(registry, config.policies))
 
 
 def _archive(

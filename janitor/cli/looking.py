@@ -16,7 +16,7 @@ from janitor.errors import ConfigError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.registry import Entry, Handover, Pause, Registry, RunRecord
+    from janitor.registry import Entry, Handover, Pause, Proposal, Registry, RunRecord
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "deleted", "missing")
 SHOWN = 200
@@ -93,7 +93,8 @@ def runs_command(settings: Settings, *, id: str | None, limit: int) -> None:
     with registry:
         if id is None:
             handed = registry.handed_over()
-            _list_runs(settings, registry.runs(limit), registry.pauses(now()), handed)
+            waiting = registry.unapproved()
+            _list_runs(settings, registry.runs(limit), registry.pauses(now()), handed, waiting)
         else:
             _show_run(settings, registry, id)
 
@@ -103,12 +104,16 @@ def _list_runs(
     runs: list[RunRecord],
     pauses: Sequence[Pause],
     handed_over: Sequence[Handover],
+    waiting: Proposal | None,
 ) -> None:
+    from janitor.sweep import approval
+
     if not settings.wants_table:
         told = {
             "runs": [asdict(one) for one in runs],
             "pauses": [pause_document(one) for one in pauses],
             "handed_over": [asdict(one) for one in handed_over],
+            "approval": waiting and approval.described(waiting.digest, waiting.threads),
         }
         emit(settings, told, "runs")
         return
@@ -117,6 +122,8 @@ def _list_runs(
         who, since = plain(one.actor), moment(one.at)
         click.echo(f"Plan {one.digest[:12]} waits for `janitor serve`, by {who} since {since}.")
     paused(pauses)
+    if waiting is not None:
+        click.echo(plain(approval.message(waiting.digest, waiting.threads)))
 
 
 def _runs_table(title: str, runs: list[RunRecord]) -> None:

@@ -139,5 +139,6 @@ def complain(report: Report) -> None:
     for said in (*report.undone, *report.pruned.messages()):
         log.error("%s", said, extra={"run": report.run.id})
     if (waiting := report.unapproved) is not None:
-        said = approval.message(waiting.digest, waiting.threads)
+        due = report.kept.get("unapproved", 0)
+        said = approval.message(waiting.digest, waiting.threads, due)
         log.warning("%s", said, extra={"run": report.run.id})

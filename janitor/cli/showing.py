@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from janitor.sweep.unfinished import Unfinished
 
 SHOWN = 30
+APPLY = "Next: janitor plan -o plan.json; read it; janitor apply plan.json"
 
 
 def now() -> datetime:
@@ -63,6 +64,13 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         f"\nCost: {spent['deletes']} deletes and {spent['reads']} reads at least; about "
         f"{spent['seconds']:g} s at 300 deletes and 1000 reads a minute."
     )
+    _asides(made)
+    paused(pauses)
+    click.echo(f"Nothing was changed. {_next(made, file, pauses)}")
+
+
+def _asides(made: Plan) -> None:
+    """What else bears on the plan: what was not asked, not read, or does not answer."""
     if made.not_probed:
         click.echo(f"{made.not_probed} were not asked about at the server; raise --probe.")
     if made.due_earlier:
@@ -77,8 +85,8 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     pruned(made.pruned, "would be removed")
     for said in made.pruned.messages():
         click.echo(plain(said))
-    paused(pauses)
-    click.echo(f"Nothing was changed. {_next(made, file)}")
+    if made.archive_trouble is not None:
+        click.echo(plain(f"{made.archive_trouble}. Nothing that is archived is removed meanwhile."))
 
 
 def pruned(found: Pruned, were: str) -> None:
@@ -149,7 +157,10 @@ def _row(decision: Planned) -> tuple[object, ...]:
     key = decision.key
     stages = " → ".join(decision.stages) or "keep"
     active, due = _time(decision.last_active_at), _time(decision.due_at)
-    return (key.kind, key.id, stages, decision.policy, active, due, decision.reason or "due")
+    reason = decision.reason or "due"
+    if decision.stages and not decision.swept:
+        reason = f"kept: {reason}"
+    return (key.kind, key.id, stages, decision.policy, active, due, reason)
 
 
 def _failing(rows: Sequence[dict[str, Any]]) -> None:
@@ -184,11 +195,13 @@ def _waiting(made: Plan) -> None:
     from janitor.sweep.approval import message
 
     if made.pending:
-        click.echo(f"\n{plain(message(made.policies_digest, made.unapproved))}")
+        due = made.kept["unapproved"]
+        click.echo(f"\n{plain(message(made.policies_digest, made.unapproved, due))}")
         click.echo("Applying this plan approves them, too; a sweep leaves what is `unapproved`.")
 
 
-def _next(made: Plan, file: Path | None) -> str:
+def _next(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
+    """What to do now, as the last sentence of a plan."""
     if made.mode == "audit":
         return "Mode is audit: set `mode: enforce` in the configuration to act."
     begun = any(one.kept is None for one in made.unfinished)
@@ -197,11 +210,25 @@ def _next(made: Plan, file: Path | None) -> str:
         return "Nothing else is due." if waiting else "Nothing is due."
     if made.hypothetical:
         return "A plan with --at only shows."
+    if not begun and not any(row.swept for row in made.decisions):
+        return _next_of_kept(made, file, pauses)
     if file is not None:
         return f"Next: janitor apply {file}"
-    if made.backlog.tripped:
-        return "Next: janitor plan -o plan.json; read it; janitor apply plan.json"
-    return "Next: janitor sweep"
+    return "Next: janitor sweep" if not made.backlog.tripped else APPLY
+
+
+def _next_of_kept(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
+    """The same where a sweep would do nothing of what is due."""
+    from janitor.sweep.paused import resume_command
+
+    reasons = {row.reason for row in made.decisions if row.stages}
+    if reasons == {"paused"}:
+        return f"Next: {', '.join(dict.fromkeys(map(resume_command, pauses)))}"
+    if reasons == {"audit"}:
+        return "All of it is due under policies in audit: set `mode: enforce` there to act."
+    if reasons == {"archive_down"}:
+        return "Next: janitor doctor"
+    return APPLY if file is None else f"Next: janitor apply {file}"
 
 
 def report(settings: Settings, done: Report) -> None:
@@ -227,7 +254,8 @@ def report(settings: Settings, done: Report) -> None:
     for said in paused_messages(done):
         click.echo(f"janitor: {plain(said)}", err=True)
     if (waiting := done.unapproved) is not None:
-        message = approval.message(waiting.digest, waiting.threads)
+        due = done.kept.get("unapproved", 0)
+        message = approval.message(waiting.digest, waiting.threads, due)
         click.echo(f"janitor: {plain(message)}", err=True)
 
 
@@ -241,6 +269,8 @@ def paused_messages(done: Report) -> list[str]:
 
 def report_document(done: Report) -> dict[str, Any]:
     """What a run did as one JSON document."""
+    from janitor.sweep.approval import described
+
     return {
         "run": done.run.id,
         "command": done.run.command,
@@ -270,11 +300,9 @@ def report_document(done: Report) -> dict[str, Any]:
         "pruned": done.pruned.removed,
         "archive_copies": done.pruned.document(),
         "same_containers": [list(names) for names in done.sharing],
-        "approval": {
-            "digest": done.run.policies_digest,
-            "pending": done.unapproved is not None,
-            "threads": dict(done.unapproved.threads) if done.unapproved is not None else {},
-        },
+        "approval": described(
+            done.run.policies_digest, done.unapproved.threads if done.unapproved else None
+        ),
     }
 
 

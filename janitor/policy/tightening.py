@@ -134,11 +134,13 @@ def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
 def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
     """The decision of the side that keeps the thread, looked at when a side next changes.
 
-    Where the approved side lacks a fact, that is the reason: a look at the server may supply it.
+    What waits for approval stays up for review, so that each sweep tells of it. Where the approved
+    side lacks a fact, that is the reason: a look at the server may supply it.
     """
     reviews = [at for at in (old.review_at, new.review_at) if at is not None and at > now]
     review_at = min(reviews, default=None)
+    if new.stages and old.reason in UNKNOWN:
+        return replace(old, stages=(), review_at=review_at)
     if new.stages:
-        reason = old.reason if old.reason in UNKNOWN else Reason.UNAPPROVED
-        return replace(old, stages=(), reason=reason, review_at=review_at)
+        return replace(old, stages=(), reason=Reason.UNAPPROVED, review_at=now)
     return replace(new, review_at=review_at)

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, text, tuple_, update
 
 from janitor.model import LIVE, Kind, State
+from janitor.registry.claiming import missing_statement
 from janitor.registry.entries import Entry
 from janitor.registry.reading import beyond
 from janitor.registry.rows import entry_of, rows_of
@@ -54,6 +55,14 @@ class Missing(Store):
             statement = statement.where(THREAD.c.project == project)
         if kind is not None:
             statement = statement.where(THREAD.c.kind == kind)
+        page = self._page(statement)
+        while page:
+            yield from page
+            page = self._page(statement.where(beyond(page[-1].thread.key)))
+
+    def due_missing(self, now: datetime) -> Iterator[Entry]:
+        """Every missing thread that is to be asked for once more, by key, streaming."""
+        statement = missing_statement(now)
         page = self._page(statement)
         while page:
             yield from page

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from janitor.errors import LimitError
 from janitor.policy import Policies, policies_digest
@@ -97,14 +98,29 @@ def promises_copies(registry: Registry, policies: Policies) -> bool:
     return any(rule.archive is not None for side in sides for rule in side.rules)
 
 
-def message(digest: str, threads: Mapping[str, int]) -> str:
-    """What a tightening means, and the way on."""
+def command(digest: str) -> str:
+    """What a person types to approve the configured policies."""
+    return f"janitor approve {digest[:SHOWN]} --reason '...'"
+
+
+def described(digest: str, threads: Mapping[str, int] | None) -> dict[str, Any]:
+    """What waits for approval, and the command that gives it; `threads` is `None` where none does.
+
+    For a JSON document: the policies' digest, and the threads that wait, by policy.
+    """
+    told = {"digest": digest, "pending": threads is not None, "threads": dict(threads or {})}
+    return told | {"command": None if threads is None else command(digest)}
+
+
+def message(digest: str, threads: Mapping[str, int], due: int | None = None) -> str:
+    """What a tightening means, and the way on; `due` is how many would be removed by now."""
     named = ", ".join(f"{policy or 'unknown'} {n}" for policy, n in sorted(threads.items()))
     said = f" ({named})" if named else ""
+    by_now = "" if due is None else f" ({due} are due now)"
     return (
         f"{sum(threads.values())} threads would be removed earlier under these policies{said} and "
-        "wait for approval; what was promised before goes on. If that is right: "
-        f"janitor approve {digest[:SHOWN]} --reason '...'"
+        f"wait for approval{by_now}; what was promised before goes on. If that is right: "
+        f"{command(digest)}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from janitor.errors import ArchiveError
@@ -22,13 +22,14 @@ def is_paused_by(pauses: Iterable[Pause], review: Review) -> bool:
 class Gate:
     """What stands between a decision and its being carried out, besides the thread itself.
 
-    `forbidden` are the policies over a limit; `is_counted` says that limits were counted at all,
-    `pauses` are those that stood then: what they cover was counted under no limit, so it waits for
-    the next sweep even where the pause ends in the midst of this one. `only` is the one policy that
-    is swept.
+    `current` reads the pauses in force. `forbidden` are the policies over a limit; `is_counted`
+    says that limits were counted at all, and `pauses` are those that stood then: what they cover
+    was counted under no limit, so it waits for the next sweep even where the pause ends in the
+    midst of this one. `only` is the one policy that is swept.
     """
 
     parts: Parts
+    current: Callable[[], Iterable[Pause]]
     forbidden: frozenset[str] = frozenset()
     is_counted: bool = False
     pauses: tuple[Pause, ...] = ()
@@ -66,9 +67,7 @@ class Gate:
         return self.parts.mode_of(review.decision.policy or "") is Mode.AUDIT
 
     def _is_paused(self, review: Review) -> bool:
-        if is_paused_by(self.pauses, review):
-            return True
-        return is_paused_by(self.parts.registry.pauses(self.parts.clock()), review)
+        return is_paused_by(self.pauses, review) or is_paused_by(self.current(), review)
 
     def _is_over_a_limit(self, review: Review) -> bool:
         removes = not REMOVING.isdisjoint(review.decision.stages)

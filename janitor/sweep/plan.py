@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -23,18 +23,23 @@ from janitor.errors import ArchiveError, BusyError, DriverError, GoneError
 from janitor.model import Key, Kind, Reason, Stage, State, Thread
 from janitor.policy import policies_digest
 from janitor.registry import Entry
+from janitor.registry.claiming import REVIEWED
 from janitor.sources import down
+from janitor.sweep.approval import described
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.backlog import Backlog, due_entries, judge
+from janitor.sweep.gate import Gate, is_paused_by
 from janitor.sweep.heads import Answer, Heads
 from janitor.sweep.overdue import Failing, failing
 from janitor.sweep.parts import Parts
+from janitor.sweep.paused import PAUSED
 from janitor.sweep.prune import foresee_pruning
 from janitor.sweep.pruned import Pruned
 from janitor.sweep.ranks import as_seen
-from janitor.sweep.redecide import foresee, is_outdated, living_entries, rules_digest
+from janitor.sweep.redecide import foresee, is_outdated, living_entries, rescheduled, rules_digest
 from janitor.sweep.review import Review, Reviewer
 from janitor.sweep.settle import is_resting
+from janitor.sweep.settling import HELD_BACK
 from janitor.sweep.silence import Silence
 from janitor.sweep.unfinished import (
     Unfinished,
@@ -63,8 +68,9 @@ class Scope:
 class Planned:
     """One thread as it was when the plan was made; `probed` tells whether the server was asked.
 
-    Where the reason is `unapproved`, the stages are those that the policies carry out once they
-    are approved, which `apply` does; a sweep leaves them.
+    `stages` are what `apply` carries out, `swept` those of them that a sweep would by itself. It
+    leaves the others for the `reason`: `unapproved`, `limit`, `paused`, `audit`, `archive_down`,
+    `uncounted`. What a pause, audit or the archive keeps, `apply` leaves, too, while that lasts.
     """
 
     key: Key
@@ -76,6 +82,7 @@ class Planned:
     last_active_at: datetime | None
     newest_item: str | None
     probed: bool
+    swept: tuple[Stage, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """The decision as interface.md names its fields."""
@@ -88,6 +95,7 @@ class Planned:
 class Plan:
     """What a sweep would do now, why, and what it costs.
 
+    `kept` counts by reason what a sweep that begins now would keep, or would get no answer for.
     `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
     by policy the threads that they remove earlier than those approved last. `sources_down` are the
     sources that failed when they were last read, with what to do; a plan reads none. `heads` are
@@ -111,6 +119,7 @@ class Plan:
     heads: int = 0
     undrained: int = 0
     clock_trouble: str | None = None
+    archive_trouble: str | None = None
     pending: bool = False
     unapproved: Mapping[str, int] = field(default_factory=dict)
     sources_down: Mapping[str, str] = field(default_factory=dict)
@@ -147,6 +156,7 @@ class Plan:
             "unmatched_rules": list(self.backlog.silent_rules),
             "undrained": self.undrained,
             "sources_down": dict(self.sources_down),
+            "archive_down": self.archive_trouble,
             "pruned": self.pruned.foreseen,
             "archive_copies": self.pruned.document(),
             "due_earlier": self.due_earlier,
@@ -155,8 +165,7 @@ class Plan:
 
     def approval(self) -> dict[str, Any]:
         """Whether the policies wait for approval, and for how many threads it matters."""
-        threads = dict(self.unapproved)
-        return {"digest": self.policies_digest, "pending": self.pending, "threads": threads}
+        return described(self.policies_digest, self.unapproved if self.pending else None)
 
 
 async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Plan:
@@ -178,16 +187,14 @@ async def plan(parts: Parts, scope: Scope, *, hypothetical: bool = False) -> Pla
         for one in failing(parts, now)
         if is_resting(one.entry, now) and one.entry.thread.state is not State.DELETING
     ]
-    outdated, silence = is_outdated(parts), Silence(parts.policies, registry.holds(now), now)
-    whole = outdated or made.pending  # what waits for approval is up for review much later
-    entries = living_entries(registry) if whole else due_entries(registry, now)
+    made.archive_trouble = None if parts.archive_error is None else str(parts.archive_error)
+    silence = Silence(parts.policies, registry.holds(now), now)
     planner = _Planner(made, parts, scope, silence)
     await planner.tell_unfinished()
-    while chunk := list(islice(entries, CHUNK)):
-        await planner.take_in(chunk)
-    await planner.end()
-    judge(parts, made.backlog, now)
+    await asyncio.to_thread(planner.count)
     _keep_what_is_over_a_limit(made)
+    await planner.decide()
+    outdated = is_outdated(parts)
     recorded = None if outdated else registry.silent_rules(rules_digest(parts))
     governing = () if outdated else registry.population()  # else rows tell of other rules
     made.backlog.silent_rules = silence.told(registry, recorded, governing)
@@ -208,7 +215,7 @@ def _keep_what_is_over_a_limit(made: Plan) -> None:
 
 
 class _Planner:
-    """Looks at threads as a sweep does and records what it would do, as long as probes are left."""
+    """Goes through what a sweep would go through, in the same order: count first, then decide."""
 
     def __init__(self, made: Plan, parts: Parts, scope: Scope, silence: Silence) -> None:
         self._made = made
@@ -218,7 +225,10 @@ class _Planner:
         self._left = 0 if scope.offline else scope.probes
         self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED)
         self._reviewer = Reviewer(parts, parts.registry.holds(made.now), self._heads)
-        self._waiting: list[Review] = []
+        self._outdated = is_outdated(parts)
+        pauses = parts.registry.pauses(made.now)
+        self._gate = Gate(parts, lambda: pauses, is_counted=True, pauses=pauses)
+        self._put_off: list[tuple[Review, Review]] = []
 
     async def tell_unfinished(self) -> None:
         """Record the removals that were begun, and what the server still has of them."""
@@ -240,12 +250,47 @@ class _Planner:
     async def _unfinished(self, entry: Entry) -> Unfinished:
         return await on_probe(self._parts, self._reviewer, entry, self._made.now)
 
-    async def take_in(self, entries: Sequence[Entry]) -> None:
-        """Decide about these from facts, ask the server about those that need it; count all."""
-        for entry in entries:
-            self._silence.see(entry.thread)
-        others = (entry for entry in entries if entry.thread.state is not State.DELETING)
-        reviews = [one for one in map(self._on_facts, others) if one is not None]
+    def count(self) -> None:
+        """Count what is due and judge it against the limits. Blocks."""
+        for entry, review in self._up_for_review(self._silence):
+            if self._reviewer.serves(entry):
+                is_paused = is_paused_by(self._gate.pauses, review)
+                self._made.backlog.add(review, is_paused=is_paused)
+                self._made.due_earlier += self._falls_due_earlier(review)
+        judge(self._parts, self._made.backlog, self._made.now)
+        self._gate.forbidden = frozenset(self._made.backlog.tripped)
+
+    async def decide(self) -> None:
+        """Ask the server about those that need it, as long as probes are left; record all."""
+        pages = chain(self._up_for_review(None), self._missing())
+        while page := await asyncio.to_thread(list, islice(pages, CHUNK)):
+            served = [review for entry, review in page if self._reviewer.serves(entry)]
+            self._made.kept["not_served"] += len(page) - len(served)
+            await self._take_in(served)
+        for facts, found in self._put_off:  # others of their groups have been looked at by now
+            await self._record(facts, found)
+        self._made.kept = +self._made.kept
+
+    def _up_for_review(self, silence: Silence | None) -> Iterator[tuple[Entry, Review]]:
+        """What a sweep that begins now would claim, decided by the registry's facts.
+
+        Where the rules have changed, that is known only of rows that are decided anew.
+        """
+        registry, now = self._parts.registry, self._made.now
+        for entry in living_entries(registry) if self._outdated else due_entries(registry, now):
+            if silence is not None:
+                silence.see(entry.thread)
+            if entry.thread.state in REVIEWED:
+                review = self._reviewer.on_facts(entry, now)
+                _, at, *_ = rescheduled(review, now) if self._outdated else (None, now)
+                if at is not None and at <= now:
+                    yield entry, review
+
+    def _missing(self) -> Iterator[tuple[Entry, Review]]:
+        for entry in self._parts.registry.due_missing(self._made.now):
+            yield entry, self._reviewer.on_facts(entry, self._made.now)
+
+    async def _take_in(self, reviews: list[Review]) -> None:
         wanted = [review for review in reviews if self._needs_probe(review)]
         asked = wanted[: self._left]
         self._left -= len(asked)
@@ -254,26 +299,15 @@ class _Planner:
         known = {id(review): answer for review, answer in zip(asked, probed, strict=True)}
         for review in reviews:
             found = known.get(id(review), review)
-            if isinstance(found, str):
-                self._made.kept[found] += 1
-            elif await asyncio.to_thread(self._reviewer.is_put_off, found, self._made.now):
-                self._waiting.append(found)
+            if not isinstance(found, str) and await self._is_put_off(review, found):
+                self._put_off.append((review, found))
             else:
-                await self._record(found)
+                await self._record(review, found)
 
-    async def end(self) -> None:
-        """Decide about those that waited for others of their groups to be looked at."""
-        for review in self._waiting:
-            await self._record(review)
-
-    def _on_facts(self, entry: Entry) -> Review | None:
-        if not self._reviewer.serves(entry):
-            self._made.kept["not_served"] += 1
-            return None
-        review = self._reviewer.on_facts(entry, self._made.now)
-        self._made.backlog.add(review)
-        self._made.due_earlier += self._falls_due_earlier(review)
-        return review
+    async def _is_put_off(self, facts: Review, found: Review) -> bool:
+        if self._gate.before_look(facts) is not None:
+            return False
+        return await asyncio.to_thread(self._reviewer.is_put_off, found, self._made.now)
 
     def _falls_due_earlier(self, review: Review) -> bool:
         """Whether an operator's report made it fall due earlier, and nobody decided on it yet."""
@@ -285,7 +319,9 @@ class _Planner:
         return then is None or due_at < then
 
     def _needs_probe(self, review: Review) -> bool:
-        """As a sweep has it; what waits for approval is asked about as if it had been given."""
+        """As a sweep asks; what a limit or an approval keeps is asked about for `apply`."""
+        if self._gate.before_look(review) == PAUSED:
+            return False
         approved = self._reviewer.alone(review.thread, self._made.now)
         return self._reviewer.needs_probe(review) or bool(approved and approved.stages)
 
@@ -321,10 +357,12 @@ class _Planner:
         try:
             presence = await self._reviewer.driver(head).presence(key.id)
         except GoneError:
+            self._made.kept["missing"] += 1
             return Answer.GONE
         except BusyError:
             return Answer.ALIVE
         except DriverError:
+            self._made.kept["failed"] += 1
             return Answer.FAILED
         return self._place(head, as_seen(head, presence))
 
@@ -332,19 +370,49 @@ class _Planner:
         is_placed = self._reviewer.is_still_placed(head, seen, self._made.now)
         return Answer.ALIVE if is_placed else Answer.ELSEWHERE
 
-    async def _record(self, looked_at: Review) -> None:
-        made, now = self._made, self._made.now
-        found = await self._reviewer.conclude(looked_at, now)
-        if not found.decision.stages:
-            made.kept[found.decision.why or "not_due"] += 1
-        approved = await self._reviewer.once_approved(found.thread, now)
-        if approved is not None and approved.stages not in ((), found.decision.stages):
-            found = replace(found, decision=replace(approved, reason=Reason.UNAPPROVED))
+    async def _record(self, facts: Review, found: Review | str) -> None:
+        """Count one thread as a sweep would, and list what a sweep or `apply` would do with it."""
+        made, now, why = self._made, self._made.now, self._gate.before_look(facts)
+        if not isinstance(found, str) and why != PAUSED:
+            found = await self._reviewer.conclude(found, now)
+        if why is not None:
+            made.kept[why] += 1
+            swept: tuple[Stage, ...] = ()
+        else:
+            seen = found if self._reviewer.needs_probe(facts) else facts
+            swept, why = await asyncio.to_thread(self._swept, facts, seen)
+        if isinstance(found, str):
+            return
+        if why != PAUSED:
+            approved = await self._reviewer.once_approved(found.thread, now)
+            if approved is not None and approved.stages:
+                found = replace(found, decision=approved)
         if found.decision.stages or self._scope.everything:
-            made.decisions.append(_planned(found))
+            made.decisions.append(_planned(found, swept, why or found.decision.why))
+
+    def _swept(self, facts: Review, seen: Review | str) -> tuple[tuple[Stage, ...], str | None]:
+        """The stages that a sweep carries out by itself, and why not all; counts what is kept."""
+        kept = self._made.kept
+        if isinstance(seen, str):
+            kept[seen] += 1
+            return (), seen
+        decision = seen.decision
+        waits = self._reviewer.waiting(seen.thread, decision, self._made.now) is not None
+        if not decision.stages:
+            kept[decision.why or "not_due"] += 1
+            return (), Reason.UNAPPROVED if waits else decision.why
+        error = self._parts.archive_error
+        if (why := self._gate.after_look(seen, facts.remover, error)) is not None:
+            kept[why] += 1
+            return (), why
+        if decision.reason in HELD_BACK:
+            kept[decision.why or ""] += 1
+        if waits:
+            kept[Reason.UNAPPROVED] += 1
+        return decision.stages, Reason.UNAPPROVED if waits else decision.why
 
 
-def _planned(review: Review) -> Planned:
+def _planned(review: Review, swept: tuple[Stage, ...], reason: str | None) -> Planned:
     decision, thread = review.decision, review.thread
     return Planned(
         thread.key,
@@ -352,10 +420,11 @@ def _planned(review: Review) -> Planned:
         decision.policy,
         decision.due_at,
         decision.age_base,
-        decision.why,
+        reason,
         thread.last_active_at,
         thread.newest_item,
         review.probed,
+        swept,
     )
 
 

@@ -106,16 +106,19 @@ def _decide_all(parts: Parts, now: datetime) -> None:
         reviews = [reviewer.on_facts(entry, now) for entry in page]
         for entry in page:
             silence.see(entry.thread)
-        registry.reschedule([_rescheduled(review, now) for review in reviews])
+        registry.reschedule([rescheduled(review, now) for review in reviews])
         silence.record(registry, digest)
         registry.set_redecide_cursor(digest, after)
     registry.set_policies_digest(digest)
 
 
-def _rescheduled(
+def rescheduled(
     review: Review, now: datetime
 ) -> tuple[Key, datetime | None, str | None, datetime | None]:
-    """When to look again; what is up for review stays so, and so does who was never seen."""
+    """The key, when to look again, and under which policy the next stage falls due, and when.
+
+    What is up for review stays so, and so does what was never seen.
+    """
     decision, at = review.decision, review.entry.review_at
     again = now if decision.stages else decision.review_at
     review_at = at if at is not None and at <= now else again

@@ -300,6 +300,12 @@ class Reviewer:
             return expected
         return await self._with_heads(thread, now, alone=True)
 
+    def waiting(self, thread: Thread, decision: Decision, now: datetime) -> Decision | None:
+        """What the configured policies will do beyond this decision once they are approved."""
+        approved = self.alone(thread, now)
+        more = approved is not None and not {*approved.stages} <= {*decision.stages}
+        return approved if more else None
+
     def spared(self, entry: Entry, thread: Thread, now: datetime) -> Thread:
         """The thread, spared where its metadata says no longer what protected it when last seen."""
         upstream = entry.thread.upstream

@@ -136,6 +136,7 @@ def _planned(row: Mapping[str, object]) -> Planned:
         _time(row["last_active_at"]),
         _text(row["newest_item"]),
         bool(row["probed"]),
+        tuple(Stage(str(stage)) for stage in _list(row.get("swept", []))),
     )
 
 

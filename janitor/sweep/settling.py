@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from janitor.errors import JanitorError
-from janitor.model import Key, Outcome, Reason, Stage
+from janitor.model import Decision, Key, Outcome, Reason, Stage
 from janitor.registry import Entry, Event, Settlement
 from janitor.sweep.parts import Notice, Parts
 from janitor.sweep.paused import PAUSED
@@ -70,9 +70,12 @@ class Settling:
         await self.writer.settle(replace(change, events=events))
         self._tell(self._event(review.entry, "kept", Outcome.KEPT, reason))
 
-    async def _settle_undone(self, review: Review, reason: str) -> None:
-        """Record the look; the thread stays due."""
-        stage, policy = review.decision.stage, review.decision.policy
+    async def _settle_undone(
+        self, review: Review, reason: str, wanted: Decision | None = None
+    ) -> None:
+        """Record the look, and what is `wanted` if not what was decided; the thread stays due."""
+        wanted = wanted or review.decision
+        stage, policy = wanted.stage, wanted.policy
         line = replace(
             self._event(review.entry, "kept", Outcome.KEPT, reason), stage=stage, policy=policy
         )

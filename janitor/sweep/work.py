@@ -22,7 +22,7 @@ from janitor.errors import (
     StoppedError,
     UnsupportedError,
 )
-from janitor.model import Outcome, Presence, Reason, State
+from janitor.model import Decision, Outcome, Presence, Reason, State
 from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
 from janitor.sweep.act import Actor
 from janitor.sweep.breaker import Stop, everywhere_stopped
@@ -61,7 +61,7 @@ class Worker(Settling):
         parts.guard.certify = partial(asyncio.to_thread, parts.registry.check_in_place, run.id)
         self.stop = stop
         self._was_cut_short = False
-        self.gate = Gate(parts)
+        self.gate = Gate(parts, lambda: parts.registry.pauses(parts.clock()))
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
@@ -271,13 +271,28 @@ class Worker(Settling):
         elif self._drifted is not None and (reason := self._drifted(review)) is not None:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
-            await self._settle_look(review)
+            await self._settle_kept_look(review)
         elif (reason := await asyncio.to_thread(self._why_not, review, counted)) is not None:
             await self._settle_undone(review, reason)
         else:
             await self.actor.carry_out(review)
             if is_held_back:
                 await self._note_kept(review, review.decision.why or "")
+            if await asyncio.to_thread(self._waiting, review) is not None:
+                await self._note_kept(review, Reason.UNAPPROVED)
+
+    async def _settle_kept_look(self, review: Review) -> None:
+        waiting = None
+        if review.decision.reason is Reason.UNAPPROVED and not review.is_revived:
+            waiting = await asyncio.to_thread(self._waiting, review)
+        if waiting is None:
+            await self._settle_look(review)
+        else:
+            await self._settle_undone(review, Reason.UNAPPROVED, waiting)
+
+    def _waiting(self, review: Review) -> Decision | None:
+        now = self.parts.clock()
+        return self.reviewer.waiting(review.thread, review.decision, now)
 
     def _why_not(self, review: Review, counted: str | None) -> str | None:
         """Why a thread with due stages is left as it is, or `None` where the sweep may act."""

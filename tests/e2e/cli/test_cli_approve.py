@@ -51,7 +51,11 @@ def test_from_the_edit_to_the_removal(world: World) -> None:
     assert "unapproved 2" in plan.out
     swept = world.run("sweep")
     assert swept.code == 0
-    assert "2 threads would be removed earlier under these policies (chats 2)" in swept.err
+    said = "(chats 2) and wait for approval (2 are due now); what was promised before goes on"
+    assert f"2 threads would be removed earlier under these policies {said}" in swept.err
+    assert f"janitor approve {digest[:12]} --reason '...'" in swept.err
+    assert "Kept: unapproved 2." in swept.out
+    assert f"janitor approve {digest[:12]} --reason '...'" in world.run("runs").out
     assert waiting(world) == 2
     assert set(world.states().values()) == {"archived"}
     done = world.run("approve", digest[:12], "--reason", "agreed")
@@ -65,7 +69,8 @@ def test_from_the_edit_to_the_removal(world: World) -> None:
 def test_what_machines_are_told(world: World) -> None:
     ids = edited(world)
     digest = digest_of(world)
-    pending = {"digest": digest, "pending": True, "threads": {"chats": 2}}
+    command = f"janitor approve {digest[:12]} --reason '...'"
+    pending = {"digest": digest, "pending": True, "threads": {"chats": 2}, "command": command}
     plan = world.run("--output", "json", "plan").document
     assert plan["approval"] == pending
     assert plan["kept"] == {"unapproved": 2}
@@ -73,14 +78,19 @@ def test_what_machines_are_told(world: World) -> None:
     assert sorted(rows) == [(one, ["delete"], "unapproved") for one in sorted(ids)]
     surveyed = world.run("--output", "json", "validate", "--against-registry").document
     assert surveyed["approval"] == pending
-    assert world.run("--output", "json", "sweep").document["approval"] == pending
+    swept = world.run("--output", "json", "sweep").document
+    assert (swept["approval"], swept["kept"]) == (pending, plan["kept"])
+    newest, *_ = world.run("--output", "json", "runs").document["runs"]
+    assert newest["counts"] == {"chats/delete/kept": 2, "kept/unapproved": 2}
+    listed = world.run("--output", "json", "runs").document["approval"]
+    assert listed == pending
     (told,) = world.run("--output", "json", "explain", ids[0]).document["threads"]
     assert told["decision"]["reason"] == "unapproved"
     said = world.run("--output", "json", "approve", digest.upper(), "--reason", "agreed").document
     assert (said["digest"], said["threads"]) == (digest, {"chats": 2})
     assert (said["reason"], said["actor"]) == ("agreed", getpass.getuser())
     after = world.run("--output", "json", "plan").document["approval"]
-    assert after == {"digest": digest, "pending": False, "threads": {}}
+    assert after == {"digest": digest, "pending": False, "threads": {}, "command": None}
 
 
 def test_validate_tells_a_person(world: World) -> None:

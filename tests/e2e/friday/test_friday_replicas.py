@@ -48,7 +48,7 @@ def test_who_joins_after_an_approval_goes_by_what_the_opener_saw(
     monkeypatch.setattr(sys.modules[sweep.__module__], "PAGE", 1)
     world.concurrency = 1
     world.policies = SHORTER.old
-    Chat(40).put(world, later=0)
+    Chat(20).put(world, later=0)  # goes earlier by the edit, and is not due yet
     world.sweep()
     world.policies = SHORTER.new
     assert world.sweep().unapproved is not None

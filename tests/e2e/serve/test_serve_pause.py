@@ -145,6 +145,10 @@ def test_a_paused_sweep_advises_nothing_that_removes(world: World) -> None:
     done = world.run("sweep")
     assert (done.code, "limit" in done.out, "apply" in done.out + done.err) == (0, False, False)
     assert "Kept: paused 25." in done.out
+    planned = world.run("plan")
+    assert "Kept: paused 25." in planned.out
+    assert "Next: janitor resume" in planned.out
+    assert "apply" not in planned.out
     world.run("resume")
     assert world.run("sweep").code == 4
 

@@ -27,6 +27,7 @@ from janitor.drivers import (
     read_only,
 )
 from janitor.emulator import Emulator
+from janitor.errors import ArchiveError
 from janitor.metrics import Metrics
 from janitor.model import Key, Kind, Mode, NotFound, Outcome, Stage, State
 from janitor.pace import (
@@ -87,6 +88,7 @@ class World:
     address: str = ""
     patience: timedelta = timedelta()
     not_found: NotFound = NotFound.OPENAI
+    archive_error: ArchiveError | None = None
 
     def __post_init__(self) -> None:
         self.registry = Registry.open(self.url, untrusted=self.distrusted)
@@ -162,10 +164,11 @@ class World:
             yield Parts(
                 self.registry,
                 reaches,
-                self.archive,
+                None if self.archive_error else self.archive,
                 self.policies,
                 lambda: self.now,
                 Watch(self.metrics),
+                archive_error=self.archive_error,
                 guard=self.guard,
             )
 

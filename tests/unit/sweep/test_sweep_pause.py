@@ -195,6 +195,8 @@ def test_a_pause_that_begins_during_a_sweep_is_told_with_it(either_world: World)
     either_world.on("DELETE", path_of(keys[0]), lambda: pause(either_world))
     report = either_world.sweep()
     assert (report.exit_code, dict(report.kept)) == (0, {"paused": 2})
+    asked = [one for one in either_world.server.log if one.method == "GET"]
+    assert not [one for one in asked if any(key.id in one.path for key in keys[1:])]
     assert [one.scope for one in report.pauses] == [EVERYTHING]
     recorded = either_world.registry.run(report.run.id)
     assert recorded is not None
