@@ -39,3 +39,11 @@ def test_without_it_a_test_falls(safety: Safety, warm: Warm, tree: Path) -> None
 
 def test_each_safety_has_a_name_of_its_own() -> None:
     assert len({safety.says for safety in SAFETIES}) == len(SAFETIES)
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.yaml")), ids=lambda p: p.name)
+def test_no_entry_says_anything_twice(path: Path) -> None:
+    # YAML takes the last of two keys, so that a merge can lose an entry without a word.
+    for entry in re.split(r"(?m)^- ", path.read_text(encoding="utf-8"))[1:]:
+        names = re.findall(r"(?m)^(?:  )?(\w+):(?= |$)", entry)
+        assert sorted(names) == ["file", "invariant", "new", "old", "says", "tests"], entry
