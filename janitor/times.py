@@ -24,6 +24,7 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 FIRST_SECOND = int((FLOOR - EPOCH).total_seconds())
 SMALLEST = 100_000_000  # of seconds: a smaller number is a year, a date, a sequence or a mistake
 LAST_SECOND = 253_402_300_799  # the end of the year 9999
+FIRST_FINE_SECOND = 315_532_800  # 1980: what finer units would read as earlier is the year 10000
 Unit = Literal["seconds", "milliseconds", "microseconds"]
 UNITS: Mapping[Unit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 
@@ -90,9 +91,14 @@ def of_second(seconds: int) -> datetime | None:
 def unit_of(number: float | Decimal) -> Unit | None:
     """What a number since the epoch counts; `None` beyond the year 9999 in each unit.
 
-    A number that fits as seconds is seconds: the later of two readings never makes old.
+    A number that fits as seconds is seconds: the later of two readings never makes old. One that
+    lies just beyond the year 9999 says "never", as the greatest time of many languages does, and
+    is not the 1970s in a finer unit.
     """
-    return next((unit for unit, scale in UNITS.items() if number <= LAST_SECOND * scale), None)
+    for unit, scale in UNITS.items():
+        if number <= LAST_SECOND * scale:
+            return unit if scale == 1 or number >= FIRST_FINE_SECOND * scale else None
+    return None
 
 
 def _of_number(number: float | Decimal) -> datetime:

@@ -68,6 +68,12 @@ BEYOND = [
     10**400,
     float("inf"),
     Decimal("1E+999"),
+    253402300799.5,
+    253402300800,  # Python: `datetime.max.timestamp()`
+    "253402300800",
+    253402344000,  # the same, taken as local time west of Greenwich
+    253402300799999,  # .NET, Java and JavaScript: the last millisecond of the year 9999
+    "253402300799999",
     datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))),
 ]
 NO_TIMES: list[object] = [
