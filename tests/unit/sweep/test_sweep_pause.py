@@ -70,6 +70,14 @@ def test_a_policy_that_only_a_look_brings_in_is_paused_too(world: World) -> None
     assert world.state(key) is State.ACTIVE
 
 
+def test_a_pause_during_the_look_makes_no_copy(world: World) -> None:
+    world.policies = enforced(COPIED)
+    key = world.add()
+    world.on("GET", path_of(key), lambda: pause(world))
+    assert world.sweep().kept == {"paused": 1}
+    assert world.objects() == []
+
+
 def test_a_pause_after_the_last_look_keeps_it(world: World) -> None:
     key = world.add(items=0)
     world.on("GET", f"{path_of(key)}/items", lambda: pause(world), skip=2)
