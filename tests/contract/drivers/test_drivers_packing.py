@@ -21,7 +21,7 @@ from janitor.errors import RefusedError
 from janitor.model import Kind
 
 BODY = b'{"id":"box_1","object":"chatkit.thread.deleted","deleted":true}'
-PACKED = gzip.compress(BODY)
+PACKED = gzip.compress(BODY, mtime=0)
 LENGTH = b"Content-Length: %d\r\n"
 GZIP = b"Content-Encoding: gzip\r\n"
 
@@ -48,7 +48,7 @@ def delete_answered(headers: bytes, body: bytes, *, length: bool = True) -> byte
     [
         (GZIP, PACKED),
         (b"Content-Encoding: X-GZip\r\n", PACKED),
-        (GZIP, gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
+        (GZIP, gzip.compress(BODY[:9], mtime=0) + gzip.compress(BODY[9:], mtime=0)),
         (b"Content-Encoding: identity\r\n", BODY),
         (b"", BODY),
     ],
@@ -71,7 +71,7 @@ def test_a_body_that_ends_with_the_connection_is_believed_where_its_json_is_whol
         (GZIP, PACKED + PACKED[:-8]),
         (GZIP, BODY),
         (GZIP + GZIP, PACKED),
-        (b"Content-Encoding: gzip, gzip\r\n", gzip.compress(PACKED)),
+        (b"Content-Encoding: gzip, gzip\r\n", gzip.compress(PACKED, mtime=0)),
         (b"Content-Encoding: deflate\r\n", zlib.compress(BODY)),
         (b"Content-Encoding: deflate\r\n", zlib.compress(BODY, wbits=-15)),
         (b"Content-Encoding: br\r\n", BODY),
