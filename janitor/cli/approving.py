@@ -50,13 +50,20 @@ def approve_command(settings: Settings, *, digest: str, reason: str) -> None:
         _require(registry, digest.lower(), configured)
         waiting = registry.unapproved()
         approve(registry, config.policies, actor, reason, at)
-    threads = dict(waiting.threads) if waiting and waiting.digest == configured else {}
+    is_counted = waiting is not None and waiting.digest == configured
+    threads = dict(waiting.threads) if waiting is not None and is_counted else None
     if settings.wants_table:
         click.echo(f"approved: {configured[:SHORTEST]}, by {plain(actor)}")
-        click.echo(f"{sum(threads.values())} threads waited for it; the next sweep goes by it.")
+        click.echo(_counted(threads))
         return
     said = {"digest": configured, "actor": actor, "reason": reason, "at": at, "threads": threads}
     emit(settings, said)
+
+
+def _counted(threads: dict[str, int] | None) -> str:
+    if threads is None:
+        return "no sweep has counted what waited for it; the next one goes by it. See: janitor plan"
+    return f"{sum(threads.values())} threads waited for it; the next sweep goes by it."
 
 
 def _require_reason(reason: str) -> None:

@@ -107,7 +107,10 @@ def _warnings(hold: Hold, held: Held, unregistered: Sequence[str]) -> Iterator[s
     if held.unread:
         yield f"{held.unread} threads of unread metadata may be meant and are kept, too"
     if not held.matched:
-        yield f"hold {hold.name} matches no registered thread (a typo?); it stands all the same"
+        yield (
+            f"hold {hold.name} matches no living thread (a typo?); it stands all the same, and "
+            "archive copies of deleted ones stay under it, too"
+        )
 
 
 def _say(text: str) -> None:

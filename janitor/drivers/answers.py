@@ -112,8 +112,8 @@ def _is_called_deleted(body: Body) -> bool:
 
 
 def check_no_error(body: Body, subject: str) -> None:
-    """The answer has no error in it, whatever its status says."""
-    if body.get("error") is not None:
+    """The answer has no error in it, nor several, whatever its status says."""
+    if body.get("error") is not None or body.get("errors"):
         raise RefusedError(f"{subject}: the server answered a success and an error in one; kept")
 
 

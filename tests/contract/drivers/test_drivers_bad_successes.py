@@ -82,6 +82,7 @@ CONTRADICTIONS: dict[str, Callable[[httpx2.Response], httpx2.Response]] = {
     "an error that is true": last(b'"error":true'),
     "an error that is false": last(b'"error":false'),
     "errors": last(b'"error":[]'),
+    "several errors": last(b'"errors":["no"]'),
     "deleted or not": twisted(
         lambda content: (
             content.replace(b'"deleted":true', b'"deleted":false,"deleted":true')
@@ -149,6 +150,7 @@ def test_ok_and_created_are_believed(kind: Kind, status: int) -> None:
         {"metadata": {}},
         {"data": []},
         {"error": "no"},
+        {"errors": [{"message": "no"}]},
     ],
 )
 def test_a_deletion_of_something_else_or_of_what_is_shown_is_refused(

@@ -66,6 +66,19 @@ def test_from_the_edit_to_the_removal(world: World) -> None:
     assert "approve" not in world.run("sweep").err
 
 
+def test_an_approval_before_any_sweep_has_counted_names_no_number(world: World) -> None:
+    edited(world)
+    digest = digest_of(world)
+    assert "2 threads would be removed earlier" in world.run("plan").out
+    done = world.run("approve", digest, "--reason", "agreed")
+    assert done.code == 0, done.err
+    assert "threads waited for it" not in done.out
+    assert "no sweep has counted what waited for it; the next one goes by it" in done.out
+    assert set(world.states().values()) == {"archived"}
+    assert world.run("sweep").code == 0
+    assert set(world.states().values()) == {"deleted"}
+
+
 def test_what_machines_are_told(world: World) -> None:
     ids = edited(world)
     digest = digest_of(world)

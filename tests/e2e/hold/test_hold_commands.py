@@ -74,11 +74,22 @@ def test_an_id_that_is_not_registered_is_held_from_the_moment_it_is(world: World
     assert done.code == 0
     assert (done.document["matched"], done.document["unregistered"]) == (0, [late])
     assert f"{late} is not registered" in done.err
-    assert "matches no registered thread" in done.err
+    assert "matches no living thread" in done.err
     world.register(late)
     assert world.run("sweep").code == 0
     assert world.emulator.exists(late)
     assert listed(world)[0]["threads"] == 1
+
+
+def test_a_hold_on_a_deleted_thread_says_that_it_keeps_the_copy(world: World) -> None:
+    (gone,) = world.fill(1)
+    assert world.run("sweep").code == 0
+    assert world.states() == {gone: "deleted"}
+    done = world.run("hold", "add", "case", "--reason", "law", "--id", gone)
+    assert done.code == 0
+    assert "matches no living thread" in done.err
+    assert "archive copies of deleted ones stay under it, too" in done.err
+    assert "is not registered" not in done.err
 
 
 def test_a_hold_that_matches_nothing_is_told_by_plan_and_metric(world: World) -> None:
