@@ -28,7 +28,7 @@ ROWS = """
 409 locked
   busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
 405 501
-  fail fail fail fail fail fail fail fail fail open fail open fail fail fail fail fail
+  fail fail fail fail fail fail fail fail fail open open open fail fail fail fail fail
 400 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
 202 206 twofold and-error gzip-cut
