@@ -74,6 +74,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
     pauses = [p for p in registry.pauses(at) if is_covered([p], entry, decision.policy, *acting)]
     return {
         **row_of(entry),
+        "next": "janitor sweep" if entry.attempts else None,
         "source": thread.source,
         "vanished_at": thread.vanished_at,
         "decision": {

@@ -138,12 +138,12 @@ def _not_found(fault: Fault, endpoint: Endpoint, subject: str) -> DriverError:
     if fault.proper or (fault.own and endpoint.not_found is NotFound.ANY_JSON):
         return GoneError(f"{subject}: the server does not know it ({fault})", status=status)
     own = (
-        " If that is how this server says that it does not know an id: "
+        ". If that is how this server says that it does not know an id: "
         f"projects.{endpoint.name}.not_found: any_json"
     )
     return BareGoneError(
         f"{subject}: a 404 that is not the API's; kept. Check base_url of project "
-        f"{endpoint.name} and what stands in front of {endpoint.host}.{own if fault.own else ''}",
+        f"{endpoint.name} and what stands in front of {endpoint.host}{own if fault.own else ''}",
         status=status,
     )
 

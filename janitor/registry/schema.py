@@ -37,7 +37,9 @@ def revision(connection: Connection, name: str) -> str | None:
 def require_current(found: str | None, name: str) -> None:
     """Refuses what a reader cannot read: nothing there, an older or a newer schema."""
     if found is None:
-        raise ConfigError(f"{name} holds no registry yet: fill it with `janitor import` first")
+        raise ConfigError(
+            f"{name} holds no registry yet: fill it with `janitor import` or `janitor sync` first"
+        )
     if found != REVISION:
         _refuse_newer(found, name)
         raise ConfigError(

@@ -83,7 +83,7 @@ class Sqlite:
         if not self.path.is_file():
             raise ConfigError(
                 f"{self.name} does not exist: if it was moved or deleted, put it back; if there "
-                "was none yet, fill it with `janitor import` first"
+                "was none yet, fill it with `janitor import` or `janitor sync` first"
             )
 
     def pin(self) -> None:

@@ -452,9 +452,11 @@ def cost(
 ) -> dict[str, float]:
     """Calls that the decisions need at least, and seconds at the published quota.
 
-    `heads` are read once each, since decisions rest on their being alive. What was begun is counted
-    with the items that are left of it.
+    What a pause or the archive keeps costs nothing: neither a sweep nor `apply` does it. `heads`
+    are read once each, since decisions rest on their being alive. What was begun is counted with
+    the items that are left of it.
     """
+    decisions = [one for one in decisions if one.reason not in (PAUSED, "archive_down")]
     begun = [one for one in unfinished if one.deletes]
     removals = [d for d in decisions if Stage.DELETE in d.stages]
     copies = sum(Stage.ARCHIVE in d.stages for d in decisions)

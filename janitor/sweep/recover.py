@@ -92,7 +92,7 @@ async def _recover(worker: Worker, entry: Entry) -> None:
         is_paused = str(error) == PAUSED
         raise UnsettledError(message, name="torn", is_paused=is_paused) from error
     except BareGoneError as error:
-        raise UnsettledError(f"{error} {_vouched(entry)}") from error
+        raise UnsettledError(f"{error}. {_vouched(entry)}") from error
     except (DriverError, ArchiveDamagedError) as error:
         raise UnsettledError(f"recovery has no answer to believe: {error}") from error
 

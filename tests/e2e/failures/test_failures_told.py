@@ -38,6 +38,8 @@ def test_a_deletion_that_is_refused_is_told_by_every_command(world: World) -> No
         assert all("HTTP 500" in row["last_error"] for row in rows)
         assert [row["next"] for row in rows] == [f"janitor explain {one}" for one in ids]
         texts.append(listed.out)
+        (told,) = world.run("--output", "json", "explain", ids[0]).document["threads"]
+        assert told["next"] == "janitor sweep"
 
     plan = world.run("plan")
     assert "Due, but backing off after a failed attempt" in plan.out

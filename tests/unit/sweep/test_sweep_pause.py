@@ -137,6 +137,18 @@ def test_a_paused_backlog_trips_no_limit(either_world: World, scope: str) -> Non
     assert either_world.changing_calls() == []
 
 
+@pytest.mark.parametrize("scope", [EVERYTHING, PROJECT, POLICY])
+def test_what_a_pause_keeps_costs_nothing(world: World, scope: str) -> None:
+    world.add()
+    assert world.plan().document()["cost"]["deletes"] == 2
+    pause(world, scope)
+    made = world.plan()
+    assert [one.reason for one in made.decisions] == ["paused"]
+    assert made.document()["cost"] == {"deletes": 0, "reads": 0, "seconds": 0.0}
+    world.apply(made)
+    assert world.server.log == [] or world.changing_calls() == []
+
+
 def kept_total(world: World) -> dict[str, float]:
     """What the metric says, by reason."""
     (family,) = world.metrics.kept.collect()
