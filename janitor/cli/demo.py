@@ -167,7 +167,19 @@ def _inside(directory: Path) -> Iterator[None]:
         os.chdir(before)
 
 
+def how_to_try(base_url: str, directory: Path) -> str:
+    """What to type in another terminal while the emulated API stays."""
+    from janitor.demo import KEY, KEY_VARIABLE
+
+    return f"""The emulated API stays at {base_url} until Ctrl-C,
+which also removes the demo's files. Until then, in another terminal:
+
+  cd {directory}
+  export {KEY_VARIABLE}={KEY} JANITOR_CONFIG=janitor.yaml
+  janitor plan
+"""
+
+
 def _wait(base_url: str, directory: Path) -> None:
-    click.echo(f"The emulated API stays at {base_url}; the demo's files are in {directory}.")
-    click.echo("Ctrl-C ends both.")
+    click.echo(how_to_try(base_url, directory))
     signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -139,7 +139,8 @@ def _name_rejects(begun: Import, order: Order) -> None:
     refused = begun.tally.refused
     where = f"; {begun.rejects.path} names each" if begun.rejects.path is not None else ""
     if refused > SHOWN or (refused and where):
-        _say(f"… {refused} lines were refused in all{where}")
+        lines = "1 line was" if refused == 1 else f"{refused} lines were"
+        _say(f"… {lines} refused in all{where}")
 
 
 def _say(text: str) -> None:

@@ -70,8 +70,9 @@ def _list_table(rows: Iterator[dict[str, Any]], *, failed: bool) -> None:
         click.echo("… and more; --output jsonl lists all")
     if failed and shown:
         click.echo(
-            "Each is retried by the first sweep after its review_at. Next: mend the cause, then "
-            "janitor sweep. One thread's history: janitor explain ID"
+            "Each is retried by the first sweep after its review_at; what is `deleting` is asked "
+            "about by every sweep. Next: mend the cause, then janitor sweep. One thread's history: "
+            "janitor explain ID"
         )
 
 

@@ -74,21 +74,27 @@ def pause_command(
 def resume_command(
     settings: Settings, *, project: str | None, policy: str | None, registry: str | None
 ) -> None:
-    """End a pause of the same scope.
+    """End a pause of the same scope; say which others go on.
 
     \b
     Examples:
       janitor resume
       janitor resume --policy trial-chats
     """
+    from janitor.cli.showing import now, pause_document
+    from janitor.sweep.paused import message
+
     scope = _scope(project, policy)
     with _opened(settings, registry) as opened:
         if not opened.resume(scope):
             raise ConfigError(f"nothing is paused as {plain(scope)}; it needs no resuming")
+        left = opened.pauses(now())
     if settings.wants_table:
         click.echo(f"resumed: {plain(scope)}")
+        for pause in left:
+            click.echo(f"still in force: {plain(message(pause))}")
     else:
-        emit(settings, {"scope": scope})
+        emit(settings, {"scope": scope, "pauses": [pause_document(one) for one in left]})
 
 
 def _scope(project: str | None, policy: str | None) -> str:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from janitor.cli.demo import how_to_try
+from janitor.demo import build
+
 SHOWN = {
     "the policies": "policies:",
     "a plan with reasons": "$ janitor plan",
@@ -59,3 +62,17 @@ def test_the_demo_holds_every_kind(shown: str, kind: str) -> None:
 def test_the_demo_ends_with_the_three_commands_to_type_next(shown: str) -> None:
     last = [line.split("#")[0].strip() for line in shown.strip().splitlines()[-3:]]
     assert last == ["janitor init", "janitor import threads.csv", "janitor plan"]
+
+
+def test_what_an_emulated_api_that_stays_says_to_type_works(tmp_path: Path) -> None:
+    scene = build()
+    with scene.emulator.serve() as server:
+        scene.write(tmp_path, server.base_url)
+        shown = how_to_try(server.base_url, tmp_path)
+        typed = [line.strip() for line in shown.splitlines() if line.startswith("  ")]
+        script = "\n".join(typed).replace("janitor plan", f"{sys.executable} -m janitor validate")
+        assert "-m janitor" in script
+        command = ["sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "janitor.yaml is accepted" in done.stdout

@@ -113,6 +113,20 @@ def test_a_name_that_nothing_bears_is_refused(world: World) -> None:
     assert world.run("resume").code == 2, "nothing is paused"
 
 
+def test_who_ends_a_pause_is_told_which_others_go_on(world: World) -> None:
+    world.fill(1)
+    for scope in ([], ["--policy", "trial-chats"], ["--project", "main"]):
+        world.run("pause", *scope, "--reason", "a look first")
+    done = world.run("resume", "--project", "main")
+    assert re.findall("end it with `(.+)`", done.out) == [
+        "janitor resume",
+        "janitor resume --policy trial-chats",
+    ]
+    (left,) = world.run("--output", "json", "resume").document["pauses"]
+    assert left["command"] == "janitor resume --policy trial-chats"
+    assert "still in force" not in world.run("resume", "--policy", "trial-chats").out
+
+
 def test_whoever_looks_is_told(world: World) -> None:
     (one,) = world.fill(1)
     world.run("pause", "--policy", "trial-chats", "--for", "12h", "--reason", "wrong \x1b[31mplan")
