@@ -108,7 +108,10 @@ def load_registry(path: Path) -> RegistrySettings:
     try:
         return registry_settings(RegistryForm.model_validate(said), path.absolute().parent)
     except ValidationError as error:
-        message = f"{path}: its `registry` cannot be read either; name it with --registry URL"
+        message = (
+            f"{path}: its `registry` is refused, too; `janitor validate` says why. `pause` and "
+            "`resume` take it as --registry URL instead"
+        )
         raise ConfigError(message) from error
 
 

@@ -27,8 +27,12 @@ def revision(connection: Connection, name: str) -> str | None:
     if not names:
         return None
     if VERSION_TABLE not in names:
+        listed = ", ".join(sorted(names)[:3])
+        own = "one of its own"
+        if connection.dialect.name == "postgresql":
+            own += ", or give its role a schema of its own (docs/operations.md)"
         raise ConfigError(
-            f"{name} is the database of another program: point registry.url at one of its own"
+            f"{name} holds tables of another program ({listed}): point registry.url at {own}"
         )
     found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
     return None if found is None else str(found)

@@ -91,8 +91,16 @@ def test_tables_of_an_application_may_be_there_but_not_in_our_place(
     Registry.open(url).close()
     with postgres.database() as other:
         postgres.execute("CREATE TABLE run (id text)", other)
-        with pytest.raises(ConfigError, match="another program"):
+        with pytest.raises(ConfigError, match=r"another program \(run\).* a schema of its own"):
             Registry.open(postgres.url(other))
+        role = f"janitor_{other}"
+        postgres.execute(f"CREATE ROLE {role} LOGIN", other)
+        postgres.execute(f"CREATE SCHEMA janitor AUTHORIZATION {role}", other)
+        postgres.execute(f"ALTER ROLE {role} IN DATABASE {other} SET search_path = janitor", other)
+        Registry.open(postgres.url(other, role)).close()
+        asked = "SELECT table_schema FROM information_schema.tables WHERE table_name = 'run'"
+        assert sorted(postgres.execute(asked, other)) == [("janitor",), ("public",)]
+        postgres.execute(f"DROP OWNED BY {role}; DROP ROLE {role}", other)
 
 
 @pytest.mark.parametrize(
