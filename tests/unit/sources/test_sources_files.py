@@ -110,6 +110,8 @@ def test_no_value_of_a_field_breaks_the_reader(value: object) -> None:
     ("line", "said"),
     [
         ("[]", "not a JSON object"),
+        ('{"id":"conv_1","keep_until":"forever","keep_until":0}', "a key stands twice"),
+        ('{"id":"conv_1","metadata":{"a":"1","a":"2"}}', "a key stands twice"),
         ("{", "not a JSON object"),
         ("[" * 100_000, "not a JSON object"),
         ({}, "the id must be"),
