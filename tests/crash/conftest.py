@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 from crash_databases import Database, Files, Shared
-from crash_scenarios import CONFIG
+from crash_scenarios import Scenario, configuration
 from crash_stage import KEY, Forks
 from postgres import Server
 
@@ -24,12 +24,11 @@ def forks(
     served: tuple[Emulator, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Forks]:
     directory = tmp_path_factory.mktemp("warm")
-    text = CONFIG.format(
+    text = configuration(
+        Scenario("warm", "archive: {after: 7d}"),
         registry=Files().url(directory),
         base_url=served[1],
         directory=directory,
-        policy="archive: {after: 7d}",
-        trusted="true",
     )
     (directory / "janitor.yaml").write_text(text, encoding="utf-8")
     made = Forks(directory)

@@ -43,8 +43,8 @@ OUTCOMES = (
 def ending(stage: Stage) -> Ending:
     """What a finished run has left behind."""
     rows = stage.database.execute
-    threads = rows(stage.directory, "SELECT * FROM thread ORDER BY id")
-    [thread] = [one for one in threads if one["id"] == stage.key.id]
+    threads = rows(stage.directory, "SELECT * FROM thread ORDER BY id, project")
+    thread = next(one for one in threads if one["id"] == stage.key.id)
     objects = dict(_objects(stage.directory / "archive"))
     assert thread["copy_path"] is None or objects[thread["copy_path"]] == thread["copy_sealed"]
     return {

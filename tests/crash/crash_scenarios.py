@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seams import Point
@@ -27,10 +28,17 @@ projects:
     concurrency: 1
     trust_reported: {trusted}
     rate: {{delete: unlimited, read: unlimited, write: unlimited}}
-archive: {{url: "file://{directory}/archive", keep_for: 1y}}
+{twin}archive: {{url: "file://{directory}/archive", keep_for: 1y}}
 limits: {{max_percent: 100}}
 policies:
-  - {{name: all, match: {{project: main}}, {policy}}}
+  - {{name: all, match: {{project: {projects}}}, {policy}}}
+"""
+TWIN = """\
+  twin:
+    api_key: {{env: JANITOR_CRASH_KEY}}
+    base_url: "{base_url}"
+    concurrency: 1
+    rate: {{delete: unlimited, read: unlimited, write: unlimited}}
 """
 SOURCE = """\
 sources:
@@ -51,9 +59,10 @@ class Scenario:
     `prepare` brings the stage to where the run begins. `is_whole`: die in what comes before the
     first request and after the last settlement, too; that is the same for all kinds, and is died
     in for one of them. Without `is_trusted` times are no longer believed that were. `is_fed`: an
-    application's table names it, too. `died` is where a janitor was killed already: what is
-    killed here is the recovery. `exits` are the codes that the last run may end with; `is_swept`: a
-    sweep follows it, which closes what the dead left open.
+    application's table names it, too. `is_shared`: a second project of the account has it
+    registered, too. `died` is where a janitor was killed already: what is killed here is the
+    recovery. `exits` are the codes that the last run may end with; `is_swept`: a sweep follows it,
+    which closes what the dead left open.
     """
 
     name: str
@@ -65,9 +74,24 @@ class Scenario:
     is_whole: bool = False
     is_trusted: bool = True
     is_fed: bool = False
+    is_shared: bool = False
     is_swept: bool = False
     died: Point | None = None
     exits: frozenset[int] = frozenset({0})
+
+
+def configuration(scenario: Scenario, *, registry: str, base_url: str, directory: Path) -> str:
+    """The text of a scenario's configuration file."""
+    text = CONFIG.format(
+        registry=registry,
+        base_url=base_url,
+        directory=directory,
+        policy=scenario.policy,
+        trusted=str(scenario.is_trusted).lower(),
+        projects="[main, twin]" if scenario.is_shared else "main",
+        twin=TWIN.format(base_url=base_url) if scenario.is_shared else "",
+    )
+    return text + (SOURCE if scenario.is_fed else "")
 
 
 def swept(stage: Stage) -> None:
@@ -190,6 +214,8 @@ SCENARIOS = (
         is_swept=True,
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
+    Scenario("shared", DELETE, ONE, is_shared=True),
+    Scenario("recovery of what is shared and gone", DELETE, ONE, is_shared=True, died=gone(ONE[0])),
     Scenario("tag", DELETE, ONE, command=("tag",), is_whole=True, is_swept=True),
     Scenario("prune", DELETE, ONE, prepare=copy_past_its_date),
     Scenario(

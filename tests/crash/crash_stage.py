@@ -9,13 +9,13 @@ import subprocess
 import sys
 from contextlib import closing
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 from crash_databases import Database
-from crash_scenarios import CONFIG, SOURCE, Scenario
+from crash_scenarios import Scenario, configuration
 from seams import Point
 
 from janitor.catalogue import CATALOGUE
@@ -104,7 +104,12 @@ class Stage:
         self.configure()
         self.key = Key("main", self.kind, self._put())
         with Registry.open(self.database.url(self.directory)) as registry:
-            registry.register([Registration(self.key, OLD, OLD, metadata={"plan": "old"})], NOW)
+            keys = [
+                self.key,
+                *([replace(self.key, project="twin")] if self.scenario.is_shared else []),
+            ]
+            said = [Registration(key, OLD, OLD, metadata={"plan": "old"}) for key in keys]
+            registry.register(said, NOW)
             registry.append([Notice("main", self.kind, self.key.id, OLD, "touch")])
         self.scenario.prepare(self)
 
@@ -116,14 +121,12 @@ class Stage:
 
     def configure(self) -> None:
         """Write the configuration for where the stage stands."""
-        text = CONFIG.format(
+        text = configuration(
+            self.scenario,
             registry=self.database.url(self.directory),
             base_url=self.base_url,
             directory=self.directory,
-            policy=self.scenario.policy,
-            trusted=str(self.scenario.is_trusted).lower(),
         )
-        text += SOURCE if self.scenario.is_fed else ""
         (self.directory / "janitor.yaml").write_text(text, encoding="utf-8")
 
     @property

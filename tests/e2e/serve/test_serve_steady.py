@@ -24,7 +24,7 @@ def measured():
 
 path = Path(sys.argv[1])
 config = load(path)
-with open_registry(config) as registry:
+with open_registry(config, create=True) as registry:
     live = Live(path, config, registry, Metrics())
     def sweep(times):
         for _ in range(times):

@@ -87,6 +87,6 @@ def timed(
         text = CONFIG.format(base_url=served.base_url, rate=rate, more=more)
         file.write_text(text, encoding="utf-8")
         config, metrics = load(file), Metrics()
-        with open_registry(config) as registry:
+        with open_registry(config, create=True) as registry:
             live = Live(file, config, registry, metrics, clock.time)
             yield Timed(directory, server, clock, served.base_url, registry, live, metrics)
