@@ -164,14 +164,15 @@ def _row(decision: Planned) -> tuple[object, ...]:
 
 
 def _failing(rows: Sequence[dict[str, Any]]) -> None:
-    """What is due as well, but rests after a failed attempt."""
+    """What is due as well, but rests after an attempt that failed or found it in use."""
     if not rows:
         return
     columns = ("kind", "id", "stage", "policy", "attempts", "retried", "last error")
     fields = ("kind", "id", "stage", "policy", "attempts", "retried_at", "last_error")
     shown = [[moment(row[name]) for name in fields] for row in rows[:SHOWN]]
     click.echo()
-    table("Due, but backing off after a failed attempt", columns, shown)
+    title = "Due, but backing off after an attempt that failed or found it in use"
+    table(title, columns, shown)
     if len(rows) > SHOWN:
         click.echo(f"… and {len(rows) - SHOWN} more; `janitor list --failed` shows all")
 
@@ -295,6 +296,7 @@ def report_document(done: Report) -> dict[str, Any]:
         "failures": [
             {**asdict(failed), "next": "janitor list --failed"} for failed in done.failures
         ],
+        "in_use": [{**asdict(left), "next": "janitor list --failed"} for left in done.in_use],
         "sources_down": sorted(done.sources),
         "pauses": [pause_document(pause) for pause in done.pauses],
         "pruned": done.pruned.removed,

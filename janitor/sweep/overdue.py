@@ -16,33 +16,46 @@ from janitor.sweep.review import Reviewer
 from janitor.sweep.settle import backoff
 
 
+RESTING = frozenset({Outcome.FAILED, Outcome.BUSY})
+
+
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """A thread that is due and whose last attempt failed; it rests until its `review_at`."""
+    """A thread that is due and whose last attempt failed, or found it in use.
+
+    It rests until its `review_at`.
+    """
 
     entry: Entry
     stage: Stage
     policy: str
 
+    @property
+    def in_use(self) -> bool:
+        """Whether it was in use, which is no failure."""
+        return self.entry.last_outcome is Outcome.BUSY
+
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """How many threads of a project are failing, why the last one did, and when one is retried."""
+    """How many threads of a project are failing, why the last one did, and when one is retried.
+
+    Threads that are merely `in_use` have not failed: they are kept, and tried again.
+    """
 
     project: str
     threads: int
     cause: str
     retried_at: datetime | None
+    in_use: bool = False
 
     @property
     def message(self) -> str:
-        """What failed, why, and what to do."""
+        """What was left undone, why, and what to do."""
         number = "1 thread is" if self.threads == 1 else f"{self.threads} threads are"
+        why = "in use" if self.in_use else f"failed; {self.cause}"
         again = "" if self.retried_at is None else f" Retried from {_moment(self.retried_at)} on."
-        return (
-            f"project {self.project}: {number} due and failed; {self.cause}.{again} "
-            "See: janitor list --failed"
-        )
+        return f"project {self.project}: {number} due and {why}.{again} See: janitor list --failed"
 
 
 def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
@@ -65,12 +78,12 @@ def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
 def failing(parts: Parts, now: datetime, policy: str | None = None) -> Iterator[Failing]:
     """Every thread that is due under an enforced policy, not paused, and failed when last tried.
 
-    `policy` names the only one to look at. `parts` are those that a sweep goes by. Found by an
+    Threads that were in use then are among them. `policy` names the only one to look at. `parts` are those that a sweep goes by. Found by an
     index; asks no server and changes nothing.
     """
     reviewer, pauses = Reviewer(parts, parts.registry.holds(now)), parts.registry.pauses(now)
     for entry in parts.registry.select(failed=True):
-        if entry.last_outcome is not Outcome.FAILED or entry.thread.state not in LIVE:
+        if entry.last_outcome not in RESTING or entry.thread.state not in LIVE:
             continue
         stage, name = _undone(reviewer, entry, now)
         is_wanted = policy in (None, name) and _is_enforced(parts, name)
@@ -91,19 +104,26 @@ def _undone(reviewer: Reviewer, entry: Entry, now: datetime) -> tuple[Stage | No
 def by_project(
     found: Iterator[Failing], among: Collection[Key] | None = None
 ) -> tuple[Failures, ...]:
-    """What is failing, counted by project; only threads `among` the given ones, if any are."""
-    entries: dict[str, list[Entry]] = {}
+    """What is failing or in use, counted by project; only threads `among` the given ones, if any.
+
+    Those that failed come first.
+    """
+    entries: dict[tuple[bool, str], list[Entry]] = {}
     for one in found:
         key = one.entry.thread.key
         if among is None or key in among:
-            entries.setdefault(key.project, []).append(one.entry)
-    return tuple(_counted(project, them) for project, them in sorted(entries.items()))
+            entries.setdefault((one.in_use, key.project), []).append(one.entry)
+    return tuple(
+        _counted(project, them, in_use=in_use)
+        for (in_use, project), them in sorted(entries.items(), key=lambda group: group[0])
+    )
 
 
-def _counted(project: str, entries: list[Entry]) -> Failures:
+def _counted(project: str, entries: list[Entry], *, in_use: bool) -> Failures:
     last = max(entries, key=_tried_at)
     times = [entry.review_at for entry in entries if entry.review_at is not None]
-    return Failures(project, len(entries), last.last_error or "", min(times, default=None))
+    cause = last.last_error or ""
+    return Failures(project, len(entries), cause, min(times, default=None), in_use)
 
 
 def _tried_at(entry: Entry) -> datetime:

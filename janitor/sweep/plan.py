@@ -436,6 +436,7 @@ def _failing(one: Failing) -> dict[str, Any]:
         "stage": one.stage,
         "policy": one.policy,
         "due_at": entry.due_at,
+        "in_use": one.in_use,
         "attempts": entry.attempts,
         "last_error": entry.last_error,
         "retried_at": entry.review_at,

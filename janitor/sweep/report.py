@@ -42,7 +42,8 @@ class Report:
     `sharing` names the projects that reach the same containers, group by group.
     `answers` say of each thread that a person accepts as gone what became of that.
     `cut_short` says why it ended before it had looked at everything, where it did.
-    `failures` tell by project what is due and failed when it was last tried, in this run or before.
+    `failures` tell by project what is due and failed when it was last tried, in this run or before,
+    `in_use` what is due and was in use then.
     """
 
     run: RunRecord
@@ -59,6 +60,7 @@ class Report:
     pruned: Pruned = field(default_factory=Pruned)
     sharing: tuple[tuple[str, ...], ...] = ()
     failures: tuple[Failures, ...] = ()
+    in_use: tuple[Failures, ...] = ()
     cut_short: str | None = None
     answers: tuple[Answer, ...] = ()
 
@@ -66,7 +68,7 @@ class Report:
     def undone(self) -> tuple[str, ...]:
         """What was left undone though nothing stopped it, a sentence for each."""
         cut = () if self.cut_short is None else (f"not all was looked at: {self.cut_short}",)
-        return (*cut, *(failed.message for failed in self.failures))
+        return (*cut, *(left.message for left in (*self.failures, *self.in_use)))
 
     @property
     def exit_code(self) -> int:
@@ -141,13 +143,14 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
         past_pauses=tuple(one for one in noted(run.stops) if one not in standing),
         pruned=worker.pruned,
         sharing=tuple(sharing(accounts)),
-        failures=failures,
+        failures=tuple(one for one in failures if not one.in_use),
+        in_use=tuple(one for one in failures if one.in_use),
         cut_short=worker.cut_short if run.result is RunResult.PARTIAL else None,
     )
 
 
 def _failures(worker: Worker, run: RunRecord) -> tuple[Failures, ...]:
-    """What is due and failed: after a sweep all of it, after anything else what failed in it."""
+    """What is due and failed or in use: after a sweep all of it, after anything else what failed in it."""
     found = failing(worker.parts, worker.parts.clock(), worker.gate.only)
     return by_project(found, None if run.command in SWEEPS else worker.failed)
 

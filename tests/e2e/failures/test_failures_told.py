@@ -42,7 +42,7 @@ def test_a_deletion_that_is_refused_is_told_by_every_command(world: World) -> No
         assert told["next"] == "janitor sweep"
 
     plan = world.run("plan")
-    assert "Due, but backing off after a failed attempt" in plan.out
+    assert "Due, but backing off after an attempt that failed or found it in use" in plan.out
     assert "Nothing else is due." in plan.out
     failing = world.run("--output", "json", "plan").document["failing"]
     assert sorted(row["id"] for row in failing) == ids
@@ -52,6 +52,22 @@ def test_a_deletion_that_is_refused_is_told_by_every_command(world: World) -> No
     assert "Its last attempt failed" in explained.out
     texts += [plan.out, explained.out]
     assert SENTENCE not in "".join(texts)
+
+
+def test_what_is_in_use_is_told_after_every_sweep_and_is_no_failure(world: World) -> None:
+    ids = sorted(world.fill(2))
+    world.emulator.add_fault(Fault(How.STATUS, method="DELETE", status=409))
+    for _ in range(3):
+        done = world.run("sweep")
+        assert done.code == 0
+        assert "project main: 2 threads are due and in use. Retried from" in done.err
+        document = world.run("--output", "json", "sweep").document
+        assert document["failures"] == []
+        assert [one["threads"] for one in document["in_use"]] == [2]
+    plan = world.run("--output", "json", "plan").document["failing"]
+    assert sorted(row["id"] for row in plan) == ids
+    assert all(row["in_use"] for row in plan)
+    assert "Nothing else is due." in world.run("plan").out
 
 
 def test_a_sweep_as_json_and_as_a_log_tell_the_cause(world: World) -> None:

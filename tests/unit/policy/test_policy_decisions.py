@@ -16,7 +16,10 @@ from janitor.model import Decision, Reason
 from janitor.policy import decide
 
 WANTING = (Reason.UNANSWERED, Reason.NOT_PROBED)
-FOREIGN = (Reason.UNAPPROVED, Reason.NOT_SERVED, Reason.SOURCE_DOWN, *WANTING)
+FOREIGN = (
+    *(Reason.UNAPPROVED, Reason.NOT_SERVED, Reason.SOURCE_DOWN, Reason.OTHER_PROJECT),
+    *WANTING,
+)
 """Reasons that a sweep adds to what the policies decide."""
 ROWS = [*STAGES, *CONFLICTS, *AGE, *METADATA, *LAST_ONES, *SPARED, *VANISHED]
 
