@@ -7,6 +7,7 @@ is a 503.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from janitor.errors import JanitorError
 from janitor.service.http import BEARER, Scope, Token
+from janitor.sources.forms import TwiceError, once
 
 TURNS = 8
 """So many calls of a route wait for the registry at once: threads are left for /healthz."""
@@ -92,7 +94,10 @@ def _answered(status: int, document: Answer) -> Response:
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         said = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
+        json.loads(body or b"{}", object_pairs_hook=once)
+    except TwiceError as error:
+        raise AskedWrongError(str(error), 400) from error
+    except (ValueError, RecursionError) as error:
         raise AskedWrongError("the body is not JSON", 400) from error
     if not isinstance(said, dict):
         raise AskedWrongError("the body is to be one JSON object", 400)

@@ -43,22 +43,23 @@ def _json_row(text: str | None) -> dict[str, Any] | str:
         return str(error)
 
 
-class _TwiceError(ValueError):
+class TwiceError(ValueError):
     """An object contradicts itself: which of two values holds nobody knows."""
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of a JSON object, for `json.loads`; TwiceError where a key stands twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _TwiceError("a key stands twice in one object; write each once")
+        raise TwiceError("a key stands twice in one object; write each once")
     return found
 
 
 def object_of(text: str, what: str = "") -> dict[str, Any]:
     """A JSON object; ValueError where it is none, or says a thing twice."""
     try:
-        said = json.loads(text, object_pairs_hook=_once)
-    except _TwiceError as error:
+        said = json.loads(text, object_pairs_hook=once)
+    except TwiceError as error:
         raise ValueError(f"{what}{error}") from None
     except (ValueError, RecursionError):
         said = None

@@ -15,7 +15,6 @@ from janitor.sweep.parts import Parts
 from janitor.sweep.review import Reviewer
 from janitor.sweep.settle import backoff
 
-
 RESTING = frozenset({Outcome.FAILED, Outcome.BUSY})
 
 
@@ -78,8 +77,8 @@ def overdue(parts: Parts, now: datetime) -> Mapping[str, datetime | None]:
 def failing(parts: Parts, now: datetime, policy: str | None = None) -> Iterator[Failing]:
     """Every thread that is due under an enforced policy, not paused, and failed when last tried.
 
-    Threads that were in use then are among them. `policy` names the only one to look at. `parts` are those that a sweep goes by. Found by an
-    index; asks no server and changes nothing.
+    Threads that were in use then are among them. `policy` names the only one to look at. `parts`
+    are those that a sweep goes by. Found by an index; asks no server and changes nothing.
     """
     reviewer, pauses = Reviewer(parts, parts.registry.holds(now)), parts.registry.pauses(now)
     for entry in parts.registry.select(failed=True):

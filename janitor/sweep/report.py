@@ -150,7 +150,7 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
 
 
 def _failures(worker: Worker, run: RunRecord) -> tuple[Failures, ...]:
-    """What is due and failed or in use: after a sweep all of it, after anything else what failed in it."""
+    """What is due and failed, or was in use; after all but a sweep only what failed in the run."""
     found = failing(worker.parts, worker.parts.clock(), worker.gate.only)
     return by_project(found, None if run.command in SWEEPS else worker.failed)
 

@@ -15,6 +15,7 @@ BAD = {
     "half a surrogate": (b'{"reason": "\\ud800"}', 400),
     "deep": (b"[" * 30_000, 400),
     "a list": (b"[]", 400),
+    "a key twice": (b'{"reason": "a", "reason": "b"}', 400),
     "nothing": (b"", 422),
     "no reason": (b'{"for": "1h"}', 422),
     "an empty reason": (b'{"reason": " "}', 422),
