@@ -29,8 +29,8 @@ _REPORTED = (
     *("reported", "reported_before", "source", "vanished_at"),
 )
 _NEW = (
-    *("project", "kind", "id", "state", "source", "created_at", "reported_at", "last_active_at"),
-    *("keep_until", "review_at", "reported"),
+    *("project", "kind", "id", "state", "source", "created_at", "reported_at", "touched_at"),
+    *("last_active_at", "dated_before", "keep_until", "review_at", "reported"),
 )
 _TOUCHED = ("touched_at", "last_active_at")
 

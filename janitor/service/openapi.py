@@ -120,7 +120,7 @@ def _schemas() -> Schema:
             {"threads": {"type": "array", "items": _ref("Thread"), "maxItems": MOST}}, "threads"
         ),
         "Facts": _closed(facts),
-        "Taken": _answer(**_counts()),
+        "Taken": _answer(**_counts()) | {"required": ["schema", "accepted", "refused"]},
         "Refused": _answer(error={"type": "string"})
         | {"properties": {**_answer(error={"type": "string"})["properties"], **_counts()}},
         "Reason": {

@@ -120,6 +120,7 @@ def test_a_plan_for_something_else_is_refused(
     world: World, plan: Path, before: str, after: str, said: str
 ) -> None:
     world.config.write_text(world.config.read_text().replace(before, after))
+    assert world.run("db", "upgrade").code == 0  # which makes the other registry
     done = world.run("apply", str(plan))
     assert (done.code, said in done.err) == (2, True)
     assert world.changes == []

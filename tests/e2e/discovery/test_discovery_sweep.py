@@ -72,7 +72,8 @@ def test_a_list_that_loops_stops_no_removal_and_is_told(world: World) -> None:
 
 def test_a_paused_project_is_not_listed(world: World) -> None:
     old(world, 1)
-    world.run("pause", "--reason", "a look first")
+    assert world.run("db", "upgrade").code == 0
+    assert world.run("pause", "--reason", "a look first").code == 0
     world.run("sweep")
     assert pages(world) == 0
     world.run("resume")

@@ -112,7 +112,7 @@ def test_a_service_takes_no_other_screen_on_while_it_runs(
     configure(world)
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     config = load(world.config, environment=False)
-    with open_registry(config) as registry:
+    with open_registry(config, create=True) as registry:
         live = Live(world.config, config, registry, Metrics())
         monkeypatch.setenv("JANITOR_HASH_KEY", "l" * 32)
         live.reload()

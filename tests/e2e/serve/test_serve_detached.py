@@ -117,6 +117,7 @@ def test_what_is_not_valid_is_refused_at_once(
     limited.fill(1)
     file = planned(limited)
     limited.config.write_text(limited.config.read_text().replace(before, after))
+    assert limited.run("db", "upgrade").code == 0  # which makes the other registry
     done = limited.run("apply", file, "--detach")
     assert (done.code, done.out) == (2, "")
     assert said in done.err

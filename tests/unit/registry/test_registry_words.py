@@ -53,6 +53,19 @@ def test_a_word_dated_before_the_first_sight_takes_nothing_away(
     assert active_at(registry) == NOW + DAY
 
 
+def test_a_use_told_together_with_the_registration_is_not_forgotten_by_later_words(
+    registry: Registry,
+) -> None:
+    said = Notice("main", "conversation", "conv_1", NOW, "register", NOW, {"plan": "x"})
+    used = Notice("main", "conversation", "conv_1", NOW + DAY, "touch")
+    registry.append([said, used])
+    registry.drain(NOW + DAY)
+    assert active_at(registry) == NOW + DAY
+    registry.append([replace(said, metadata={"plan": "x", "more": "y"})])
+    registry.drain(NOW + DAY)
+    assert active_at(registry) == NOW + DAY
+
+
 def test_a_word_about_a_thread_of_unknown_activity_dates_it_from_its_first_sight(
     registry: Registry,
 ) -> None:
