@@ -53,8 +53,8 @@ def _registry(config: Config, registry: Registry | None) -> Iterator[Kept]:
     yield from _metadata(config, registry)
     yield Kept(
         "registry, tombstones",
-        "of what was deleted its id, kind, times, policies and run; no metadata, but the names of "
-        "keys that the application alone set; it stays while the archive holds a copy",
+        "of what was deleted its id, kind, times, policies and run; no metadata, but digests of "
+        "the names of keys that the application alone set; it stays while the archive holds a copy",
         format_duration(config.tombstones_keep_for),
         {} if registry is None else {"threads": dead},
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from janitor.model import Decision, Hold, Key, Metadata, Mode, Thread
 from janitor.policy.digest import policies_digest
@@ -29,8 +30,9 @@ class Terms:
     """What was known when the thread was deleted, and is not known of its tombstone.
 
     `policies` asked for its copy; `selection` says among which rules they were chosen.
-    `reported_alone` are the metadata keys of which the application said something that the server
-    did not, and the copy therefore does not tell (`None`: it may be any key).
+    `reported_alone` are digests of the metadata keys of which the application said something that
+    the server did not, and the copy therefore does not tell (`None`: it may be any key). The names
+    themselves are not kept: a tombstone has no metadata.
     """
 
     policies: tuple[str, ...] = ()
@@ -76,7 +78,9 @@ def terms_of(thread: Thread, decision: Decision, chosen: str) -> Terms:
     alone = None
     if thread.copy_is_current and thread.upstream is not None:
         said, known = thread.reported or {}, thread.upstream
-        alone = tuple(sorted(key for key, value in said.items() if known.get(key) != value))
+        alone = tuple(
+            sorted(_digest(key) for key, value in said.items() if known.get(key) != value)
+        )
     return Terms(decision.copied_by, chosen, alone)
 
 
@@ -159,7 +163,12 @@ def _may_hold(hold: Hold, copy: KeptCopy, said: Metadata | None) -> bool:
     alone = copy.terms.reported_alone
     if said is None or alone is None:
         return True
-    return all(key in alone or said.get(key) == value for key, value in hold.metadata.items())
+    asked = hold.metadata.items()
+    return all(_digest(key) in alone or said.get(key) == value for key, value in asked)
+
+
+def _digest(name: str) -> str:
+    return sha256(name.encode()).hexdigest()[:16]
 
 
 def over_limit(
