@@ -138,6 +138,8 @@ def complain(report: Report) -> None:
         log.warning("%s", said, extra={"run": report.run.id})
     for said in (*report.undone, *report.pruned.messages()):
         log.error("%s", said, extra={"run": report.run.id})
+    for left in report.in_use:
+        log.info("%s", left.message, extra={"run": report.run.id})
     if (waiting := report.unapproved) is not None:
         due = report.kept.get("unapproved", 0)
         said = approval.message(waiting.digest, waiting.threads, due)

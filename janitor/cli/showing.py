@@ -248,7 +248,7 @@ def report(settings: Settings, done: Report) -> None:
         click.echo(f"janitor: {plain(twins.warning(names))}", err=True)
     for said in done.sources.values():
         click.echo(f"janitor: {plain(said)}", err=True)
-    for said in done.undone:
+    for said in (*done.undone, *(left.message for left in done.in_use)):
         click.echo(f"janitor: {plain(said)}", err=True)
     for tripped in done.backlog.tripped.values():
         click.echo(f"janitor: {backlog.message(tripped)}", err=True)

@@ -68,7 +68,7 @@ class Report:
     def undone(self) -> tuple[str, ...]:
         """What was left undone though nothing stopped it, a sentence for each."""
         cut = () if self.cut_short is None else (f"not all was looked at: {self.cut_short}",)
-        return (*cut, *(left.message for left in (*self.failures, *self.in_use)))
+        return (*cut, *(left.message for left in self.failures))
 
     @property
     def exit_code(self) -> int:
