@@ -14,6 +14,7 @@ from uuid import UUID
 from janitor.errors import ConfigError
 from janitor.registry import Registration
 from janitor.sources.files import COLUMNS, PREFIX, registration
+from janitor.sources.forms import TwiceError, once
 from janitor.times import parse
 
 TIMES = ("created_at", "last_active_at", "keep_until")
@@ -77,7 +78,9 @@ def _whole(value: object) -> object:
     """A column of JSON: the texts and plain values of its object; what is null is not said."""
     if isinstance(value, str) and value:
         try:
-            value = json.loads(value)
+            value = json.loads(value, object_pairs_hook=once)
+        except TwiceError as error:
+            raise ValueError(f"metadata: {error}") from None
         except (ValueError, RecursionError):
             raise ValueError("metadata: not a JSON object") from None
     if not isinstance(value, Mapping):

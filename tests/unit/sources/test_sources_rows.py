@@ -117,6 +117,11 @@ def test_what_is_no_plain_value_is_refused(value: object) -> None:
         text_of("metadata.x", value)
 
 
+def test_metadata_that_names_a_key_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="metadata: a key stands twice"):
+        of(metadata='{"pinned": "true", "pinned": "false"}')
+
+
 @pytest.mark.parametrize("value", ["[1]", "{", 12, ["a"]])
 def test_metadata_that_is_no_object_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="not a JSON object"):
