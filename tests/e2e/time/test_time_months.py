@@ -15,6 +15,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("months.py")
 MONTH = 31
 MEBIBYTE = 1 << 20
+POOL = 5  # connections that the registry's pool keeps, SQLAlchemy's default
 
 
 def lived(directory: Path, *arguments: str) -> dict[str, Any]:
@@ -52,3 +53,4 @@ def test_each_day_of_both_months_has_its_sweep_and_nothing_grows(
     early, late = said["early"], said["late"]
     assert late["memory"] - early["memory"] < 4 * MEBIBYTE
     assert (late["files"], late["threads"]) == (early["files"], early["threads"])
+    assert 0 < late["connections"] <= POOL
