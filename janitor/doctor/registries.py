@@ -22,6 +22,7 @@ from janitor.sweep.clocks import ClockWatch
 from janitor.sweep.paused import described, resume_command
 
 LIMIT = 4
+SHOWN = 5  # rows of the inbox that are named
 MUCH = 4096  # bytes of a lock file that are read
 SPARE = timedelta(hours=1)
 
@@ -64,11 +65,20 @@ def look_at_work(
 
 
 def _inbox(registry: Registry) -> Iterable[Finding]:
-    refused = registry.refused()
-    if refused:
+    if refused := registry.refused():
         says = f"{refused} notices of the last 30 days were refused"
-        yield doubtful("inbox", says, "read the column `refused` of janitor_inbox; mend who wrote")
+        todo = "read the column `refused` of janitor_inbox; mend who wrote"
+        yield doubtful("inbox", f"{says}: {_rows(registry.refused_rows(SHOWN), refused)}", todo)
+    if doubted := registry.doubted():
+        says = f"{len(doubted)} of the notices that wait cannot be believed"
+        todo = "the next sweep refuses them, and the column `refused` then says why; mend who wrote"
+        yield doubtful("inbox", f"{says}: {_rows(list(doubted), len(doubted))}", todo)
     yield fine("inbox", f"{registry.undrained()} notices wait for the next sweep")
+
+
+def _rows(numbers: list[int], of: int) -> str:
+    shown = ", ".join(map(str, numbers[:SHOWN]))
+    return f"row {shown}" if of == 1 else f"rows {shown}{' ...' if of > SHOWN else ''}"
 
 
 def _sweeps(

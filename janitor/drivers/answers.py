@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from janitor.errors import IncompleteError, RefusedError
+from janitor.texts import is_text
 from janitor.times import of_second
 
 Body = dict[str, Any]
@@ -148,8 +149,3 @@ def read_page(body: Body, subject: str) -> Page:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and is_text(value)
-
-
-def is_text(value: str) -> bool:
-    """Whether a string can be stored and sent: half of a surrogate pair cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_PAIRS, METADATA_VALUE_LENGTH
-from janitor.drivers.answers import Body, is_text
+from janitor.drivers.answers import Body
 from janitor.errors import RefusedError
+from janitor.texts import misfit
 
 
 class NoFreeKeyError(RefusedError):
@@ -14,14 +15,17 @@ class NoFreeKeyError(RefusedError):
 
 
 def read_metadata(body: Body, subject: str) -> dict[str, str]:
-    """The metadata; `null` is read and empty, an absent field is unknown and refused."""
+    """The metadata; `null` is read and empty, an absent field is unknown and refused.
+
+    What the registry could not store is refused as it is in a row of the application's.
+    """
     value = body.get("metadata", ...)
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(
-        isinstance(text, str) and is_text(key) and is_text(text) for key, text in value.items()
-    ):
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise RefusedError(f"{subject}: metadata is not a map of strings; kept")
+    if why := misfit(value):
+        raise RefusedError(f"{subject}: {why}; kept")
     return value
 
 

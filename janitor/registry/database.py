@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Column, ColumnElement, Connection, Engine, create_engine
 
 WRITES = "janitor_writes"
 """The execution option of a transaction that writes."""
@@ -74,6 +74,9 @@ class Database(Protocol):
 
     def workers(self, run: str) -> int:
         """How many such marks there are."""
+
+    def bytes_of(self, column: Column[Any], /) -> ColumnElement[bytes]:
+        """What a column holds, as the bytes of its text, whatever somebody else put there."""
 
     def scrub(self) -> None:
         """Leaves no trace of what was overwritten, as far as that is for a client to do."""

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Connection,
     RowMapping,
-    Text,
     bindparam,
-    cast,
     delete,
     func,
     insert,
@@ -30,14 +28,8 @@ from janitor.registry.store import BATCH, batches, write
 from janitor.registry.tables import INBOX, REFUSED, UNDRAINED
 
 KEPT_FOR = timedelta(days=30)
+Verdict = Registration | Gone | str
 
-_RAW = select(
-    INBOX.c.seq,
-    *(
-        func.substr(cast(INBOX.c[name], Text), 1, longest + 1).label(name)
-        for name, longest in LONGEST.items()
-    ),
-)
 _DRAINED = (
     update(INBOX)
     .where(INBOX.c.seq == bindparam("b_seq"))
@@ -73,6 +65,17 @@ class Inbox(Registering):
             found = select(func.count()).select_from(INBOX).where(text(REFUSED))
             return int(connection.scalar(found) or 0)
 
+    def refused_rows(self, limit: int) -> list[int]:
+        """The numbers of the first of these."""
+        with self._reading() as connection:
+            found = select(INBOX.c.seq).where(text(REFUSED)).order_by(INBOX.c.seq).limit(limit)
+            return list(connection.scalars(found))
+
+    def doubted(self) -> dict[int, str]:
+        """Why which of the next 500 that wait will be refused, by their numbers; a mere look."""
+        with self._reading() as connection:
+            return _told(*self._judged_page(connection))
+
     def drain(self, now: datetime) -> Drained:
         """Takes every waiting notice into the registry.
 
@@ -89,11 +92,9 @@ class Inbox(Registering):
         return drained
 
     def _drain_page(self, now: datetime) -> Drained:
-        page = _RAW.where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
         with self._writing_alone() as connection:
-            rows = connection.execute(page).mappings().all()
-            verdicts = [judge(dict(row)) for row in rows]
-            refused = [verdict for verdict in verdicts if isinstance(verdict, str)]
+            rows, verdicts = self._judged_page(connection)
+            refused = _told(rows, verdicts)
             said = [verdict for verdict in verdicts if isinstance(verdict, Registration)]
             self._take_in(connection, said, now)
             self._bring_up(connection, [v.key for v in verdicts if isinstance(v, Gone)], now)
@@ -102,8 +103,18 @@ class Inbox(Registering):
             elif rows:
                 connection.execute(_DRAINED_AND_EMPTIED, _marks(rows, verdicts, now))
         odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in said if one.remarks]
-        why = next(iter(refused), None)
+        why = next((f"row {number}: {reason}" for number, reason in refused.items()), None)
         return Drained(len(rows), len(refused), why, len(odd), tuple(odd[:NAMED]))
+
+    def _judged_page(self, connection: Connection) -> tuple[Sequence[RowMapping], list[Verdict]]:
+        """The next rows that wait, as bytes whatever they hold, and what each stands for."""
+        raw = (
+            func.substr(self._database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
+            for name, longest in LONGEST.items()
+        )
+        waiting = select(INBOX.c.seq, *raw).where(text(UNDRAINED))
+        rows = connection.execute(waiting.order_by(INBOX.c.seq).limit(BATCH)).mappings().all()
+        return rows, [judge(dict(row)) for row in rows]
 
     def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
         # A mere report of activity must not bring a known thread up for review.
@@ -125,9 +136,13 @@ def _is_touch(said: Registration) -> bool:
     return said == Registration(said.key, last_active_at=said.last_active_at)
 
 
-def _marks(
-    rows: Sequence[RowMapping], verdicts: Sequence[Registration | Gone | str], now: datetime
-) -> list[Values]:
+def _told(rows: Sequence[RowMapping], verdicts: Sequence[Verdict]) -> dict[int, str]:
+    """Why which rows are refused, by their numbers."""
+    pairs = zip(rows, verdicts, strict=True)
+    return {row["seq"]: verdict for row, verdict in pairs if isinstance(verdict, str)}
+
+
+def _marks(rows: Sequence[RowMapping], verdicts: Sequence[Verdict], now: datetime) -> list[Values]:
     return [
         {
             "b_seq": row["seq"],

@@ -1,11 +1,13 @@
 """What a row of the inbox says, as far as it can be believed. Pure.
 
 An application may have written anything that the engine takes: a year 20000, JSON that no reader
-reads. Rows come as text therefore, and one that cannot be read is refused and holds up no other.
+reads, text that is none. Rows come as bytes therefore, and one that cannot be read is refused and
+holds up no other.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ import orjson
 from janitor.model import Key, Kind, Metadata
 from janitor.registry.entries import Registration
 from janitor.registry.registration import RefusedRegistration, check
+from janitor.texts import TwiceError, is_text, once
 from janitor.times import Heard, heard, heard_until
 
 VERSION = 1
@@ -30,9 +33,13 @@ LONGEST: Mapping[str, int] = {
     "keep_until": 40,
     "metadata": 1 << 19,
 }
-"""The columns, and how many characters each may have; a reader is handed one more at most."""
+"""The columns, and how many bytes each may have; a reader is handed one more at most."""
 
-Said = Mapping[str, str | None]
+UNREADABLE = "unreadable"
+"""What stands for a `keep_until` that no text is made of: it keeps for ever."""
+
+Said = Mapping[str, bytes | None]
+Texts = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +59,8 @@ def judge(row: Said) -> Registration | Gone | str:
     return said
 
 
-def _read(row: Said) -> Registration | Gone:
-    for name, longest in LONGEST.items():
-        if len(row[name] or "") > longest and name != "keep_until":  # what is unreadable keeps
-            raise RefusedRegistration(f"{name} is longer than {longest} characters")
+def _read(said: Said) -> Registration | Gone:
+    row = {name: _text(name, said[name]) for name in LONGEST}
     if row["v"] != str(VERSION) or row["event"] not in EVENTS:
         raise RefusedRegistration("unknown version or event")
     key = Key(row["project"] or "", _kind(row["kind"]), row["id"] or "")
@@ -73,6 +78,24 @@ def _read(row: Said) -> Registration | Gone:
     )
 
 
+def _text(name: str, said: bytes | None) -> str | None:
+    if said is None:
+        return None
+    why = f"{name} is longer than {LONGEST[name]} bytes"
+    if len(said) <= LONGEST[name]:
+        try:
+            text = said.decode()
+        except UnicodeDecodeError:
+            why = f"{name} is not UTF-8"
+        else:
+            if is_text(text):
+                return text
+            why = f"{name} holds a NUL"
+    if name == "keep_until":
+        return UNREADABLE
+    raise RefusedRegistration(why)
+
+
 def _kind(named: str | None) -> Kind:
     try:
         return Kind(named or "")
@@ -80,7 +103,7 @@ def _kind(named: str | None) -> Kind:
         raise RefusedRegistration("unknown kind") from None
 
 
-def _time(row: Said, name: str) -> Heard:
+def _time(row: Texts, name: str) -> Heard:
     try:
         return heard(name, row[name])
     except ValueError as error:
@@ -88,9 +111,14 @@ def _time(row: Said, name: str) -> Heard:
 
 
 def _metadata(text: str | None) -> Metadata | None:
+    if text is None:
+        return None
     try:
-        said = None if text is None else orjson.loads(text)
-    except orjson.JSONDecodeError:
+        said = orjson.loads(text)  # the stricter reader of the two
+        json.loads(text, object_pairs_hook=once)
+    except TwiceError as error:
+        raise RefusedRegistration(f"metadata: {error}") from None
+    except (ValueError, RecursionError):
         raise RefusedRegistration("metadata is no JSON") from None
     if said is not None and not isinstance(said, dict):
         raise RefusedRegistration("metadata is no map")

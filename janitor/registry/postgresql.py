@@ -8,8 +8,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import URL, Connection, func, select, text
+from sqlalchemy import URL, Column, ColumnElement, Connection, Text, cast, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from janitor.distribution import install
@@ -130,6 +131,10 @@ class Postgresql:
         with self.explained(), self.engine.connect() as connection:
             return int(connection.execute(_HOLDERS, place).scalar_one())
 
+    def bytes_of(self, column: Column[Any]) -> ColumnElement[bytes]:
+        """A database in UTF-8 holds nothing else."""
+        return func.convert_to(cast(column, Text), "UTF8")
+
     def scrub(self) -> None:
         """Left to the server, whose own vacuum drops rows that nobody sees any more."""
 
@@ -156,6 +161,7 @@ def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:
     said = {
         "timezone": "UTC",
         "datestyle": "ISO",
+        "client_encoding": "UTF8",
         "synchronous_commit": "on",
         "lock_timeout": _milliseconds(wait),
         # A janitor that was stopped in the midst of a transaction must not hold up the others.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -17,11 +16,7 @@ from janitor.registry.merging import fresh, merged, touched
 from janitor.registry.rows import SAID, Values, later
 from janitor.registry.store import Store, batches, write
 from janitor.registry.tables import THREAD
-
-PAIRS = 64
-KEY_LENGTH = 64
-VALUE_LENGTH = 512
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no engine stores them
+from janitor.texts import misfit
 
 _REPORTED = (
     *("created_at", "reported_at", "touched_at", "last_active_at", "dated_before"),
@@ -56,19 +51,8 @@ def check(said: Registration) -> None:
 
 def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
     """Whether metadata is text of sane size; RefusedRegistration says why it is not."""
-    if len(metadata) > PAIRS:
-        raise RefusedRegistration(f"{id}: more than {PAIRS} metadata pairs")
-    for name, value in metadata.items():
-        if not _is_text(name, KEY_LENGTH) or not name:
-            raise RefusedRegistration(f"{id}: a metadata key must be 1 to {KEY_LENGTH} characters")
-        if not _is_text(value, VALUE_LENGTH):
-            raise RefusedRegistration(
-                f"{id}: metadata {name!r} must be text of at most {VALUE_LENGTH} characters"
-            )
-
-
-def _is_text(value: object, length: int) -> bool:
-    return isinstance(value, str) and len(value) <= length and not _NO_TEXT.search(value)
+    if why := misfit(metadata):
+        raise RefusedRegistration(f"{id}: {why}")
 
 
 class Registering(Store):

@@ -20,6 +20,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 def revision(connection: Connection, name: str) -> str | None:
     """The revision of a database, `None` for an empty one; ConfigError for a foreign one."""
+    _require_utf8(connection, name)
     names = set(inspect(connection).get_table_names())
     if connection.dialect.name == "postgresql":
         # Applications write to the inbox in their own transactions, so their tables may be here.
@@ -36,6 +37,18 @@ def revision(connection: Connection, name: str) -> str | None:
         )
     found = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
     return None if found is None else str(found)
+
+
+def _require_utf8(connection: Connection, name: str) -> None:
+    """Refuses a database that cannot store what is said in any language: a sweep would meet it."""
+    if connection.dialect.name == "postgresql":
+        asked = "SHOW server_encoding"
+        wanted, todo = "UTF8", "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+    else:
+        asked, wanted, todo = "PRAGMA encoding", "UTF-8", "let janitor make the file"
+    if (found := connection.exec_driver_sql(asked).scalar_one()) != wanted:
+        shown = found.decode() if isinstance(found, bytes) else found
+        raise ConfigError(f"{name} keeps text in {shown}, and not in every language: {todo}")
 
 
 def require_current(found: str | None, name: str) -> None:

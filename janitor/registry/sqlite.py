@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, event
+from sqlalchemy import (
+    URL,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    NullPool,
+    QueuePool,
+    cast,
+    event,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
@@ -176,6 +187,10 @@ class Sqlite:
     def workers(self, _run: str) -> int:
         """Nobody beside whoever holds the run's lock."""
         return 0
+
+    def bytes_of(self, column: Column[Any]) -> ColumnElement[bytes]:
+        """Any column may hold a BLOB, and text that is not UTF-8."""
+        return cast(column, LargeBinary)
 
     def scrub(self) -> None:
         """Empties the write-ahead log; pages of the file are overwritten by `secure_delete`."""

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from janitor.errors import JanitorError
 from janitor.service.http import BEARER, Scope, Token
-from janitor.sources.forms import TwiceError, once
+from janitor.texts import TwiceError, once
 
 TURNS = 8
 """So many calls of a route wait for the registry at once: threads are left for /healthz."""

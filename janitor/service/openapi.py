@@ -12,9 +12,9 @@ from starlette.routing import Route
 from janitor import distribution
 from janitor.catalogue import ID
 from janitor.model import Kind
-from janitor.registry.registration import KEY_LENGTH, PAIRS, VALUE_LENGTH
 from janitor.service.api import LONGEST_REASON, Operations
 from janitor.service.threads import EVENTS, MOST, SHOWN, VERSION, Threads
+from janitor.texts import KEY_LENGTH, PAIRS, VALUE_LENGTH
 
 PATH = "/api/openapi.json"
 Schema = dict[str, Any]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from janitor.sources.lines import TOO_LONG, Line, Place
+from janitor.texts import TwiceError, once
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -41,18 +42,6 @@ def _json_row(text: str | None) -> dict[str, Any] | str:
         return object_of(text)
     except ValueError as error:
         return str(error)
-
-
-class TwiceError(ValueError):
-    """An object contradicts itself: which of two values holds nobody knows."""
-
-
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs of a JSON object, for `json.loads`; TwiceError where a key stands twice."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise TwiceError("a key stands twice in one object; write each once")
-    return found
 
 
 def object_of(text: str, what: str = "") -> dict[str, Any]:

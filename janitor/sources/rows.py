@@ -14,7 +14,7 @@ from uuid import UUID
 from janitor.errors import ConfigError
 from janitor.registry import Registration
 from janitor.sources.files import COLUMNS, PREFIX, registration
-from janitor.sources.forms import TwiceError, once
+from janitor.texts import TwiceError, once
 from janitor.times import parse
 
 TIMES = ("created_at", "last_active_at", "keep_until")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -93,7 +95,16 @@ def test_what_waits_and_what_was_refused(world: World) -> None:
         registry.append([Notice("main", "conversation", "b", NOW)])
     found = doctor(world)
     assert only(found, "inbox", "ok")[0].startswith("1 notices wait")
-    assert "1 notices" in only(found, "inbox", "warn")[0]
+    assert only(found, "inbox", "warn")[0] == "1 notices of the last 30 days were refused: row 1"
+    with closing(sqlite3.connect(world.registry)) as connection, connection:
+        row = "INSERT INTO janitor_inbox (v, project, kind, id, at, event) VALUES "
+        told = "(1, 'main', 'conversation', CAST(x'4a6f73e9' AS TEXT), '2026-01-31', 'register')"
+        connection.execute(row + told)
+    _, doubted = (one for one in doctor(world)["inbox"] if one[0] == "warn")
+    assert doubted[1] == "1 of the notices that wait cannot be believed: row 3"
+    assert world.run("list").code == 0
+    refused = only(doctor(world), "inbox", "warn")[0]
+    assert refused == "2 notices of the last 30 days were refused: rows 1, 3"
 
 
 def test_a_sweep_that_is_due_and_a_run_whose_janitor_died(world: World) -> None:

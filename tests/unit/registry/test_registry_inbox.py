@@ -23,11 +23,21 @@ WRONG_ID = "the id must be 1 to 200 letters, digits, dots, colons, dashes or und
 COLUMNS = "project, kind, id, v, event, at, created_at, metadata, keep_until"
 AT = "'2026-02-01 00:00:00'"
 LARGE = f'{{"a": "{"x" * (1 << 19)}"}}'
+WIDE = "\U00020000"  # four bytes, like each character beyond the first plane
 ODD = {
     "a surrogate": (f"1, 'register', {AT}, NULL, '{{\"a\": \"\\ud800\"}}', NULL", "no JSON"),
     "a deep one": (f"1, 'register', {AT}, NULL, '{'[' * 2000}{']' * 2000}', NULL", "no JSON"),
     "a list": (f"1, 'register', {AT}, NULL, '[]', NULL", "no map"),
     "a number": (f"1, 'register', {AT}, NULL, '{{\"a\": 1}}', NULL", "must be text"),
+    "a key twice": (
+        f'1, \'register\', {AT}, NULL, \'{{"a": "b", "a": "c"}}\', NULL',
+        "stands twice",
+    ),
+    "a NUL": (f"1, 'register', {AT}, NULL, '{{\"a\": \"\\u0000\"}}', NULL", "must be text"),
+    "more than an index takes": (
+        f"1, 'register', {AT}, NULL, '{{\"{WIDE * 64}\": \"{WIDE * 512}\"}}', NULL",
+        "2200 bytes",
+    ),
     "a large one": (
         f"1, 'register', {AT}, NULL, '{{\"a\": \"{'x' * (1 << 19)}\"}}', NULL",
         "longer",
@@ -67,7 +77,7 @@ def test_the_inbox_adds_and_dates_but_overwrites_nothing(registry: Registry) -> 
         )
         == registry.undrained()
     )
-    assert registry.drain(NOW + 2 * DAY) == Drained(8, 4, WRONG_ID)
+    assert registry.drain(NOW + 2 * DAY) == Drained(8, 4, f"row 5: {WRONG_ID}")
     assert (registry.undrained(), registry.drain(NOW + 2 * DAY)) == (0, Drained())
     assert registry.refused() == 4
     entry = registry.get(KEY)
@@ -141,6 +151,70 @@ def test_an_odd_row_is_refused_with_a_reason_and_holds_up_nobody(registry: Regis
             assert any(one in str(reason) for one in expected.split("|")), reason
 
 
+E9 = "CAST(x'4a6f73e9' AS TEXT)"  # `José` in Latin-1
+GOOD = {
+    "project": "'main'",
+    "kind": "'thread'",
+    "id": "'hostile'",
+    "v": "1",
+    "event": "'register'",
+    "at": AT,
+    "created_at": AT,
+    "metadata": "'{}'",
+}
+BROKEN = {
+    "bytes": E9,
+    "a BLOB": "x'ff00fe'",
+    "a NUL": "CAST(x'610062' AS TEXT)",
+    "half a character": "CAST(x'f09f98' AS TEXT)",
+    "a surrogate": "CAST(x'eda080' AS TEXT)",
+    "much": "zeroblob(1000000)",
+}
+
+
+def test_bytes_that_are_no_text_concern_their_own_row_alone(sqlite_url: str) -> None:
+    hostile = [(column, broken) for column in GOOD for broken in BROKEN.values()]
+    numbers = list(range(1, len(hostile) + 1))
+    with Registry.open(sqlite_url) as registry:
+        with registry._writing() as connection:
+            for column, broken in hostile:
+                values = ", ".join((GOOD | {column: broken}).values())
+                said = f"INSERT INTO janitor_inbox ({', '.join(GOOD)}) VALUES ({values})"  # noqa: S608
+                connection.exec_driver_sql(said)
+        registry.append([Notice("main", "thread", "t", NOW)])
+        doubted = registry.doubted()
+        assert list(doubted) == numbers
+        for reason, (column, _) in zip(doubted.values(), hostile, strict=True):
+            assert reason.startswith(column)
+            assert "Jos" not in reason
+        assert registry.undrained() == len(hostile) + 1, "a mere look"
+        first = f"row 1: {doubted[1]}"
+        assert registry.drain(NOW) == Drained(len(hostile) + 1, len(hostile), first)
+        assert registry.refused_rows(1000) == numbers
+        assert [entry.thread.key for entry in registry.select()] == [KEY]
+        assert registry.doubted() == {}
+
+
+def test_a_keep_until_that_is_no_text_keeps_for_ever(sqlite_url: str) -> None:
+    with Registry.open(sqlite_url) as registry:
+        for number, broken in enumerate(BROKEN.values()):
+            told = f"'main', 'thread', 't{number}', 1, 'register', {AT}, NULL, NULL"
+            insert(registry, f"{told}, {broken}")
+        assert registry.drain(NOW).odd_times == len(BROKEN)
+        kept = [entry.thread.keep_until for entry in registry.select()]
+    assert kept == [FOREVER] * len(BROKEN)
+
+
+def test_a_keep_until_that_is_too_long_is_not_read_in_part(sqlite_url: str) -> None:
+    later = "'2027-01-01 00:00:00." + "0" * 19 + "-12:00'"
+    with Registry.open(sqlite_url) as registry:
+        insert(registry, f"'main', 'thread', 't', 1, 'register', {AT}, NULL, NULL, {later}")
+        registry.drain(NOW)
+        entry = registry.get(KEY)
+    assert entry is not None
+    assert entry.thread.keep_until == FOREVER
+
+
 def test_what_an_application_may_leave_out_postgresql_has(postgres_url: str) -> None:
     with Registry.open(postgres_url) as registry:
         before = datetime.now(UTC)
@@ -204,8 +278,11 @@ def test_a_date_to_keep_until_is_only_ever_put_off(registry: Registry) -> None:
     assert entry.thread.reported is None, "a date says nothing of metadata"
 
 
-@given(st.fixed_dictionaries({name: st.none() | st.text() for name in LONGEST}))
-def test_whatever_a_row_says_it_is_believed_or_refused(row: dict[str, str | None]) -> None:
+BYTES = st.none() | st.binary() | st.text().map(str.encode)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(LONGEST, BYTES)))
+def test_whatever_a_row_says_it_is_believed_or_refused(row: dict[str, bytes | None]) -> None:
     verdict = judge(row)
     if isinstance(verdict, Registration):
         check(verdict)
@@ -228,7 +305,8 @@ TIME = st.none() | st.datetimes().map(str) | st.datetimes(timezones=st.timezones
 def test_what_is_believed_has_a_zone_and_what_is_not_has_a_reason(
     said: dict[str, str | None],
 ) -> None:
-    verdict = judge(VALID | said)
+    row = VALID | said
+    verdict = judge({name: None if one is None else one.encode() for name, one in row.items()})
     if isinstance(verdict, str):
         assert verdict
         return

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -68,6 +71,13 @@ def restamp(url: str, revision: str) -> None:
 def test_a_url_that_leads_nowhere_says_what_to_write(url: str) -> None:
     with pytest.raises(ConfigError, match=r"registry\.url|does not exist"):
         Registry.open(url)
+
+
+def test_a_file_that_keeps_text_in_other_units_is_refused(sqlite_url: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "janitor.db")) as connection:
+        connection.executescript("PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (x); DROP TABLE t")
+    with pytest.raises(ConfigError, match="UTF-16le"):
+        Registry.open(sqlite_url)
 
 
 def test_a_registry_keeps_its_id(url: str) -> None:

@@ -83,6 +83,21 @@ def test_a_missing_database_and_an_empty_one(postgres: Server, url: str) -> None
         Registry.open(url, read_only=True)
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_store_every_language_is_refused(
+    postgres: Server, url: str, encoding: str
+) -> None:
+    name = f"t{uuid4().hex}"
+    template = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    postgres.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' {template}")
+    try:
+        for read_only in (False, True):
+            with pytest.raises(ConfigError, match=f"keeps text in {encoding}.*ENCODING 'UTF8'"):
+                Registry.open(postgres.url(name), read_only=read_only)
+    finally:
+        postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def test_tables_of_an_application_may_be_there_but_not_in_our_place(
     postgres: Server, url: str
 ) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.model import Kind
-from janitor.registry.registration import PAIRS, check_metadata
+from janitor.registry.registration import check_metadata
+from janitor.texts import PAIRS
 from janitor.tracking import tags
 from janitor.tracking.calls import Act, Call
 from janitor.tracking.tags import added, clean, with_metadata
