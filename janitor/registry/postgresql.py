@@ -18,6 +18,7 @@ from janitor.errors import ConfigError
 from janitor.registry.advisory import AdvisoryLock
 from janitor.registry.database import new_engine
 from janitor.registry.postgresql_errors import explanation
+from janitor.registry.sessions import Sessions
 
 DRIVER = "postgresql+psycopg"
 CONNECT_SECONDS = 10
@@ -56,9 +57,10 @@ class Postgresql:
             connect_args={
                 "connect_timeout": CONNECT_SECONDS,
                 "application_name": f"janitor {os.getpid()} on {socket.gethostname()}"[:63],
-                "options": _options(wait, min(wait, lease), read_only=read_only),
             },
         )
+        settings = _settings(wait, min(wait, lease), read_only=read_only)
+        Sessions(self.name, settings).serve(self.engine)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -157,8 +159,8 @@ def _require_driver(url: URL) -> None:
         raise ConfigError(said) from None
 
 
-def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:
-    said = {
+def _settings(wait: timedelta, idle: timedelta, *, read_only: bool) -> dict[str, str]:
+    return {
         "timezone": "UTC",
         "datestyle": "ISO",
         "client_encoding": "UTF8",
@@ -168,8 +170,7 @@ def _options(wait: timedelta, idle: timedelta, *, read_only: bool) -> str:
         "idle_in_transaction_session_timeout": _milliseconds(idle),
         "default_transaction_read_only": "on" if read_only else "off",
     }
-    return " ".join(f"-c {name}={value}" for name, value in said.items())
 
 
-def _milliseconds(span: timedelta) -> int:
-    return int(span.total_seconds() * 1000)
+def _milliseconds(span: timedelta) -> str:
+    return f"{int(span.total_seconds() * 1000)}"

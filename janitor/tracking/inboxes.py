@@ -75,10 +75,11 @@ class PostgresInbox:
         import psycopg  # noqa: PLC0415  an extra
 
         rows = [_row(notice, _aware) for notice in notices]
-        with (
-            psycopg.connect(self._url, connect_timeout=int(PATIENCE)) as connection,
-            connection.cursor() as cursor,
-        ):
+        # Behind a pooler the names of prepared statements are shared with others: none is prepared.
+        connecting = psycopg.connect(
+            self._url, connect_timeout=int(PATIENCE), prepare_threshold=None
+        )
+        with connecting as connection, connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = '{int(PATIENCE)}s'".encode())
             cursor.executemany(_INTO_POSTGRES, rows)
 
