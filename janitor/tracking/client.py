@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,6 +13,8 @@ from janitor.tracking.watch import Told, Watch
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
+
+    from janitor.tracking.transport import Connections
 
 ClientT = TypeVar("ClientT", bound="OpenAI | AsyncOpenAI")
 
@@ -36,6 +38,9 @@ def track(
     `send` names the keys of it that also go upstream. `tag` adds `janitor_created_at` there. No
     key of the application's is changed, and never are there more than 16.
 
+    A client that is tracked already tells both registries. For the same registry and project the
+    later call takes the place of the earlier one.
+
     From here on nothing raises, waits or changes an answer, whatever the registry does: events are
     kept in a local spool, and `janitor.tracking.COUNTERS` and a warning a minute tell of trouble.
 
@@ -46,9 +51,13 @@ def track(
 
     if not is_id(project):
         raise ConfigError("project must be the name that it has in the janitor's configuration")
-    inner = client._client  # the SDK offers no other way to keep what was set on it
+    # The SDK offers no other way to keep what was set on its HTTP client.
+    inner = getattr(client, "_client", None)
     if not isinstance(inner, httpx2.Client | httpx2.AsyncClient):
-        raise ConfigError("only clients on httpx2 can be tracked: pass an httpx2 http_client")
+        raise ConfigError(
+            "only OpenAI clients on httpx2 can be tracked: pass the client itself, and to it an "
+            "httpx2 http_client"
+        )
     post = post_for(registry)
     post.start()
     base = client.base_url.raw_path.decode("ascii", "replace")
@@ -59,29 +68,28 @@ def track(
 
 def _beside(inner: Any, watch: Watch, client: object) -> Any:  # noqa: ANN401  sync or async alike
     """An HTTP client that shares everything with `inner`, but sends past the watch."""
+    from janitor.tracking.transport import Connections, watched  # noqa: PLC0415  likewise
+
     kind: Any = type(inner)
-    beside = object.__new__(_kin(kind))
+    if isinstance(inner, _Beside):
+        connections = inner.connections.also_held_by(inner)
+    else:
+        kind, connections = _kin(kind), Connections(inner, client)
+    beside: Any = object.__new__(kind)
     vars(beside).update(vars(inner))
-    wrap = _wrapping(inner, watch, client)
-    beside._transport = wrap(inner._transport)  # proxies are transports, too
-    beside._mounts = {key: mount and wrap(mount) for key, mount in inner._mounts.items()}
+    beside.connections = connections
+    beside._transport = watched(inner._transport, watch, connections)
+    # Proxies are transports, too.
+    beside._mounts = {
+        key: mount and watched(mount, watch, connections) for key, mount in inner._mounts.items()
+    }
     return beside
-
-
-def _wrapping(inner: Any, watch: Watch, client: object) -> Callable[[Any], Any]:  # noqa: ANN401
-    from janitor.tracking.transport import (  # noqa: PLC0415  likewise
-        AsyncWatchedTransport,
-        Connections,
-        WatchedTransport,
-    )
-
-    connections = Connections(inner, client)
-    kind = AsyncWatchedTransport if hasattr(inner, "aclose") else WatchedTransport
-    return lambda one: kind(one, watch, connections)
 
 
 class _Beside:
     """What is collected as garbage must not close connections that others use."""
+
+    connections: Connections
 
     def __del__(self) -> None:
         """Leave everything open: the client that it was made from may live on."""

@@ -19,21 +19,31 @@ class Connections:
     """The HTTP client that a tracked one shares its connections with.
 
     It is closed with the tracked one where nobody holds the SDK's client that it came from, as in
-    `track(OpenAI(), ...)`; else whoever holds that closes it.
+    `track(OpenAI(), ...)`, nor a tracked one in between; else whoever holds that closes it.
     """
 
-    def __init__(self, http: Any, client: object) -> None:  # noqa: ANN401  sync or async alike
+    def __init__(self, http: Any, *holders: object) -> None:  # noqa: ANN401  sync or async alike
         self._http = http
-        self._client = weakref.ref(client)
+        self.are_async = isinstance(http, httpx2.AsyncClient)
+        self._holders = [weakref.ref(one) for one in holders]
+
+    def also_held_by(self, tracked: object) -> Connections:
+        """The same for a client that is made from a tracked one."""
+        alive = [one for holder in self._holders if (one := holder()) is not None]
+        return Connections(self._http, *alive, tracked)
+
+    @property
+    def _are_held(self) -> bool:
+        return any(holder() is not None for holder in self._holders)
 
     def close(self) -> None:
         """Close it where nobody else will."""
-        if self._client() is None:
+        if not self._are_held:
             self._http.close()
 
     async def aclose(self) -> None:
         """Close it where nobody else will."""
-        if self._client() is None:
+        if not self._are_held:
             await self._http.aclose()
 
 
@@ -93,6 +103,21 @@ class AsyncWatchedTransport(httpx2.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the client that this was made from, unless it is still held."""
         await self._connections.aclose()
+
+
+def watched(inner: Any, watch: Watch, connections: Connections) -> Any:  # noqa: ANN401  likewise
+    """A transport on the way to `inner`, in the place of one that tells the same registry."""
+    kind = AsyncWatchedTransport if connections.are_async else WatchedTransport
+    return kind(_without(inner, watch), watch, connections)
+
+
+def _without(transport: Any, watch: Watch) -> Any:  # noqa: ANN401  likewise
+    if not isinstance(transport, WatchedTransport | AsyncWatchedTransport):
+        return transport
+    inner = _without(transport._inner, watch)
+    if transport._watch.tells_the_same(watch):
+        return inner
+    return type(transport)(inner, transport._watch, transport._connections)
 
 
 class _Stream(httpx2.SyncByteStream):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -57,6 +58,10 @@ class Watch:
         self._send = tuple(send)
         self._base = base
 
+    def tells_the_same(self, other: Watch) -> bool:
+        """Whether both tell one registry of one project."""
+        return (self._post, self._project) == (other._post, other._project)
+
     def asked(self, method: str, path: str, body: Callable[[], bytes | None]) -> Asked | None:
         """What a request is about; `body` gives its bytes where they can be read at no cost."""
         try:
@@ -89,8 +94,10 @@ class Watch:
         return None
 
     def found(self, asked: Asked, found: Found | None) -> None:
-        """Tell of the container that an answer named."""
+        """Tell of the container that an answer named, or that a creation's answer named none."""
         if found is None:
+            if asked.call.act is not Act.RESPOND:
+                COUNTERS.drop("the answer to a creation was not read as far as its id")
             return
         if asked.call.act is Act.RESPOND:
             self._tell(asked.call.kind, found.id, Event.TOUCH)
@@ -162,15 +169,24 @@ class Passing:
 
     def feed(self, raw: bytes) -> None:
         """The next bytes, before the application has them."""
-        self._tell(lambda: self._reading.feed(raw))
+        self._look(lambda: self._reading.feed(raw))
 
     def end(self) -> None:
         """No more bytes will come."""
-        self._tell(self._reading.end)
+        self._look(self._reading.end)
 
-    def _tell(self, look: Callable[[], Found | None]) -> None:
+    def __del__(self) -> None:
+        """The application lost the answer without closing it."""
+        if not sys.is_finalizing():
+            self.end()
+
+    def _look(self, at: Callable[[], Found | None]) -> None:
+        if self._reading.is_over:
+            return
         try:
-            self._watch.found(self._asked, look())
+            found = at()
+            if self._reading.is_over:
+                self._watch.found(self._asked, found)
         except Exception as error:  # noqa: BLE001  the answer goes on whatever this is
             _complain(error)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -17,7 +18,7 @@ from tracked import DEADLINE, Place
 
 import janitor
 from janitor.testing import Emulated
-from janitor.tracking import flush, touches
+from janitor.tracking import COUNTERS, flush, touches
 
 THREAD = {"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {}}
 EVENTS = [
@@ -192,3 +193,58 @@ def test_a_container_is_told_of_again_after_a_minute(
         monkeypatch.setattr(touches, "EVERY", 0.0)
         tracked.conversations.update(one, metadata={})
     assert place.told() == [("touch", used) for used in (one, two, one, one)]
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == "janitor.tracking"]
+
+
+def closed(tracked: OpenAI) -> None:
+    with tracked.beta.threads.create_and_run(assistant_id="a", stream=True):
+        pass
+
+
+def unread(tracked: OpenAI) -> None:
+    with tracked.beta.threads.with_streaming_response.create():
+        pass
+
+
+def lost(tracked: OpenAI) -> None:
+    tracked.beta.threads.create_and_run(assistant_id="a", stream=True)
+    gc.collect()
+
+
+@pytest.mark.parametrize("leave", [closed, unread, lost])
+def test_a_creation_whose_answer_nobody_reads_is_counted_as_dropped(
+    place: Place, leave: Callable[[OpenAI], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = events()
+    with client_of(Server(stream, content_type="text/event-stream")) as client:
+        tracked = janitor.track(client, place.url)
+        leave(tracked)
+        assert (stream.read, COUNTERS.dropped) == (0, 1)
+        assert "not read" in warned(caplog)[0]
+        tracked.beta.threads.create_and_run(assistant_id="a", stream=True).close()
+    assert COUNTERS.dropped == 2
+    assert place.told() == []
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"no JSON", b"[" * 100_000, b" " * (2 << 20)])
+def test_a_creation_whose_answer_names_nothing_is_counted_as_dropped(
+    place: Place, answer: bytes
+) -> None:
+    with client_of(Server(Slow([answer]), content_type="application/json")) as client:
+        tracked = janitor.track(client, place.url)
+        with tracked.beta.threads.with_streaming_response.create() as made:
+            made.read()
+    assert COUNTERS.dropped == 1
+    assert place.told() == []
+
+
+def test_a_response_that_belongs_to_no_conversation_is_no_loss(place: Place) -> None:
+    said = json.dumps({"id": "resp_1", "object": "response", "conversation": None}).encode()
+    with client_of(Server(Slow([said]), content_type="application/json")) as client:
+        tracked = janitor.track(client, place.url)
+        with tracked.responses.with_streaming_response.create(model="m", input="x") as made:
+            made.read()
+    assert (COUNTERS.dropped, place.told()) == (0, [])
