@@ -319,6 +319,26 @@ def test_metadata_that_is_no_map_of_strings_is_refused(
 
 
 @pytest.mark.parametrize("kind", WITH_METADATA)
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"plan": "\0"},
+        {"\0": "x"},
+        {"": "x"},
+        {"plan": "x" * 513},
+        {"\U00020000" * 64: "\U00020000" * 512},
+    ],
+    ids=["a NUL", "a NUL in a key", "no key", "a long value", "a large pair"],
+)
+def test_metadata_that_cannot_be_stored_is_refused(kind: Kind, value: dict[str, str]) -> None:
+    server = Server(kind)
+    assert server.container is not None
+    server.container["metadata"] = value
+    with pytest.raises(RefusedError, match="metadata"):
+        run(kind, server, probe)
+
+
+@pytest.mark.parametrize("kind", WITH_METADATA)
 def test_metadata_that_was_not_sent_is_unknown_and_refused(kind: Kind) -> None:
     server = Server(kind)
     assert server.container is not None

@@ -77,7 +77,7 @@ def test_a_file_that_keeps_text_in_other_units_is_refused(sqlite_url: str, tmp_p
     with closing(sqlite3.connect(tmp_path / "janitor.db")) as connection:
         connection.executescript("PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (x); DROP TABLE t")
     with pytest.raises(ConfigError, match="UTF-16le"):
-        Registry.open(sqlite_url)
+        Registry.open(sqlite_url).close()
 
 
 def test_a_registry_keeps_its_id(url: str) -> None:

@@ -93,7 +93,7 @@ def test_a_database_that_cannot_store_every_language_is_refused(
     try:
         for read_only in (False, True):
             with pytest.raises(ConfigError, match=f"keeps text in {encoding}.*ENCODING 'UTF8'"):
-                Registry.open(postgres.url(name), read_only=read_only)
+                Registry.open(postgres.url(name), read_only=read_only).close()
     finally:
         postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
