@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from janitor.cli.context import OUTPUTS, Settings, plain
+from janitor.cli.context import OUTPUTS, Settings, plain, texts_only
 from janitor.distribution import VERSION
 from janitor.errors import ConfigError, JanitorError
 
@@ -69,8 +69,7 @@ class Commands(click.Group):
         if (entry := COMMANDS.get(cmd_name)) is None:
             return None
         module = importlib.import_module(f"janitor.cli.{entry.module}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return texts_only(getattr(module, f"{cmd_name}_command"))
 
     def invoke(self, ctx: click.Context) -> object:
         """Call the command; a reader that has gone (`| head`) ends it without a complaint."""

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 
 from janitor.errors import ConfigError
+from janitor.texts import is_text
 
 WIDTH = 180  # of tables that no terminal bounds
 WHOLE = frozenset({"id", "key"})  # columns that a person copies from: never folded
@@ -48,6 +49,27 @@ class Settings:
     def wants_table(self) -> bool:
         """Whether a person reads the output."""
         return self.output == "table"
+
+
+class TextType(click.types.StringParamType):
+    """A text of the command line, which a shell hands over as whatever bytes it was given."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """The text; a mistake of the command line where it is none."""
+        text = str(super().convert(value, param, ctx))
+        return text if is_text(text) else self.fail("it is not UTF-8", param, ctx)
+
+
+def texts_only(command: click.Command) -> click.Command:
+    """The command and those below it, whose texts are nothing but text."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = TextType()
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        texts_only(below)
+    return command
 
 
 def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:

@@ -68,6 +68,26 @@ def test_a_missing_key_is_named_by_its_variable(world: World, value: str | None)
     assert_good_run_follows(world, len(ids))
 
 
+NO_TEXT = os.fsdecode(b"caf\xe9")  # as Python is handed bytes that are not UTF-8
+NO_TEXTS = [
+    ["hold", "add", "case", "--id", "conv_1", "--reason", NO_TEXT],
+    ["hold", "release", NO_TEXT, "--reason", "over"],
+    ["pause", "--reason", NO_TEXT],
+    ["list", "--metadata", f"plan={NO_TEXT}"],
+    ["explain", NO_TEXT],
+    ["missing", "accept", "--id", NO_TEXT, "--reason", "gone"],
+    ["import", "--id", "conv_1", "--metadata", f"plan={NO_TEXT}"],
+]
+
+
+@pytest.mark.parametrize("arguments", NO_TEXTS, ids=lambda said: said[0])
+def test_bytes_that_are_no_text_are_refused(world: World, arguments: list[str]) -> None:
+    world.fill(1)
+    refused = world.run(*arguments)
+    assert (refused.code, refused.out) == (2, "")
+    assert "it is not UTF-8" in refused.err
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../etc/passwd", "a/b", "c" * 300, "\x1b[2Jconv", "conv\n1", "", "conv_ü", "[red]x"],
