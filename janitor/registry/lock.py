@@ -6,13 +6,15 @@ import fcntl
 import os
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
 import orjson
 
-from janitor.errors import ConfigError, LockedError
+from janitor.causes import cause, is_scarce
+from janitor.errors import ConfigError, JanitorError, LockedError, StoreError
 
 _POLL = 0.05
 
@@ -34,8 +36,9 @@ class RunLock:
         file = self._open()
         try:
             self._acquire(file)
-            os.ftruncate(file, 0)
-            os.pwrite(file, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}), 0)
+            with suppress(OSError):  # a full disk may not take the holder's name: the lock it has
+                os.ftruncate(file, 0)
+                os.pwrite(file, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}), 0)
         except BaseException:
             os.close(file)
             raise
@@ -49,7 +52,8 @@ class RunLock:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            os.ftruncate(self._file, 0)
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
 
@@ -57,10 +61,7 @@ class RunLock:
         try:
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"{self.path} cannot be opened ({error.strerror}): give this user write access "
-                "to the registry's directory"
-            ) from None
+            raise self._refused("opened", error) from None
 
     def _acquire(self, file: int) -> None:
         deadline = time.monotonic() + self._wait.total_seconds()
@@ -72,8 +73,15 @@ class RunLock:
                 if left <= 0:
                     raise LockedError(self._complaint(file)) from None
                 time.sleep(min(_POLL, left))
+            except OSError as error:
+                raise self._refused("locked", error) from None
             else:
                 return
+
+    def _refused(self, what: str, error: OSError) -> JanitorError:
+        kind = StoreError if is_scarce(error) else ConfigError
+        todo = "give this user write access to the registry's directory"
+        return kind(f"{self.path} cannot be {what}: {cause(error, todo)}")
 
     def _complaint(self, file: int) -> str:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -25,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
+from janitor.causes import cause, is_scarce, lack, shortage
 from janitor.errors import ConfigError, JanitorError, StoreError
 from janitor.registry.database import WRITES, Lock, new_engine
 from janitor.registry.lock import RunLock
@@ -34,9 +37,21 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _CHECKPOINT_PAGES = 4000  # 16 MiB: fewer pages are copied twice, recovery stays under a second
 _CACHE_KIB = 8192
 BESIDE = ("-wal", "-shm")
+_OF_FILES = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 _PRIMARY = 0xFF  # SQLite's extended result codes keep the primary one in the low byte
 
-_MEANS: dict[int, tuple[type[JanitorError], str]] = {
+Meaning = tuple[type[JanitorError], str]
+
+_FULL = (
+    StoreError,
+    "could not grow: its disk is full; free some space, nothing half done was kept",
+)
+_MEANS: dict[int, Meaning] = {
     sqlite3.SQLITE_NOTADB: (ConfigError, "is not a database: point registry.url at the registry"),
     sqlite3.SQLITE_READONLY: (
         ConfigError,
@@ -48,17 +63,25 @@ _MEANS: dict[int, tuple[type[JanitorError], str]] = {
     ),
     sqlite3.SQLITE_PERM: (ConfigError, "must not be opened by this user: change its permissions"),
     sqlite3.SQLITE_AUTH: (ConfigError, "must not be opened by this user: change its permissions"),
-    sqlite3.SQLITE_FULL: (
-        StoreError,
-        "could not grow: its disk is full; free some space, nothing half done was kept",
-    ),
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: (StoreError, "failed: {name}; check its disk"),
+    sqlite3.SQLITE_INTERRUPT: (StoreError, "was interrupted: run it again"),
     sqlite3.SQLITE_BUSY: (
         StoreError,
         "stayed locked by another process for too long: end it or try again",
     ),
     sqlite3.SQLITE_LOCKED: (StoreError, "stayed locked for too long: try again"),
+    sqlite3.SQLITE_PROTOCOL: (StoreError, "stayed locked for too long: try again"),
     sqlite3.SQLITE_CORRUPT: (StoreError, "is damaged: restore it from a backup"),
 }
+_TABLES_GONE = (
+    StoreError,
+    (
+        "holds no registry now: its tables are gone. Nothing is removed until that is mended: put "
+        "it back from a backup"
+    ),
+)
+_UNKNOWN = (StoreError, "failed: {name}; nothing half done was kept")
 
 
 class Sqlite:
@@ -91,7 +114,14 @@ class Sqlite:
             self.engine = writer(self.path, busy_timeout)
 
     def _require_file(self) -> None:
-        if not self.path.is_file():
+        try:
+            is_file = stat.S_ISREG(self.path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            is_file = False
+        except OSError as error:
+            said = cause(error, "point registry.url at a file that this user may use")
+            raise ConfigError(f"{self.name} cannot be opened: {said}") from None
+        if not is_file:
             raise ConfigError(
                 f"{self.name} does not exist: if it was moved or deleted, put it back; if there "
                 "was none yet, fill it with `janitor import` or `janitor sync` first"
@@ -100,8 +130,9 @@ class Sqlite:
     def pin(self) -> None:
         """Remember which files these are; a writer keeps them open from now on."""
         if self._is_writer:
-            self._anchor = connection_to(self.path)
-            self._anchor.execute("PRAGMA schema_version").fetchall()  # opens what lies beside, too
+            with self.explained():
+                self._anchor = connection_to(self.path)
+                self._anchor.execute("PRAGMA schema_version").fetchall()  # and what lies beside
         self._place = Place(self.path, BESIDE if self._is_writer else ())
 
     def check_in_place(self) -> None:
@@ -137,7 +168,7 @@ class Sqlite:
         """Turns the engine's failure into one that says what to do; no value leaks."""
         try:
             yield
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise _explanation(error, self.path) from None
 
     @contextmanager
@@ -198,15 +229,47 @@ class Sqlite:
             raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _explanation(error: DBAPIError, path: Path) -> JanitorError:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if path.exists() and not path.stat().st_size:
+def _explanation(error: DBAPIError | sqlite3.Error, path: Path) -> JanitorError:
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(orig, "sqlite_errorcode", None)
+    if _is_empty(path):
         return truncated(path)
     if code is None:
-        return StoreError(f"{path}: the registry failed: {type(error.orig).__name__}")
-    kind, message = _MEANS.get(code & _PRIMARY, (StoreError, ""))
-    name = getattr(error.orig, "sqlite_errorname", "")
-    return kind(f"{path} {message or f'failed: {name}; check its disk'}")
+        return StoreError(f"{path}: the registry failed: {type(orig).__name__}")
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # what a disk without room says of the file beside
+        code = sqlite3.SQLITE_FULL
+    meaning = _obstacle(code & _PRIMARY, path) or _MEANS.get(code & _PRIMARY)
+    if meaning is None:
+        meaning = _TABLES_GONE if str(orig).startswith("no such table") else _UNKNOWN
+    kind, message = meaning
+    return kind(f"{path} {message.format(name=getattr(orig, 'sqlite_errorname', ''))}")
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return not path.stat().st_size
+    except OSError:
+        return False
+
+
+def _obstacle(code: int, path: Path) -> Meaning | None:
+    """What stands in the way of the files, where SQLite only says that it cannot have them.
+
+    None of them is opened to see: closing it would free the locks that this process has on it.
+    """
+    if code not in _OF_FILES:
+        return None
+    if (error := shortage()) is not None:
+        return StoreError, f"cannot be opened: {cause(error, 'try again')}"
+    error = lack(path.resolve().parent)
+    if error is not None and error.errno == errno.EROFS:
+        return ConfigError, f"must not be written: {cause(error, 'try again')}"
+    if error is not None:
+        return _FULL if error.errno == errno.ENOSPC else None
+    for one in (path, *(Path(f"{path}{ending}") for ending in BESIDE)):
+        if os.path.lexists(one) and not os.access(one, os.R_OK | os.W_OK):
+            return ConfigError, f"cannot be used: give this user access to {one}"
+    return None
 
 
 def writer(path: Path, busy_timeout: timedelta) -> Engine:
@@ -267,11 +330,16 @@ def prepare_file(path: Path) -> None:
     directory = path.parent
     if not directory.is_dir():
         raise ConfigError(f"{path}: the directory {directory} does not exist: create it first")
+    error = lack(directory)
+    if error is not None and error.errno == errno.EROFS:
+        raise ConfigError(f"{directory} must not be written: {cause(error, 'try again')}")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigError(f"{directory} must not be written: give this user access to it")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
         raise ConfigError(f"{path} must not be written: give this user write access to it")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be opened for writing: {error.strerror}") from None
+    except OSError as failed:
+        kind = StoreError if is_scarce(failed) else ConfigError
+        said = cause(failed, "point registry.url at a file that this user may use")
+        raise kind(f"{path} cannot be opened for writing: {said}") from None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bad_input.mounts import fill_up, tmpfs
+from mounts import fill_up, tmpfs
 from world import Done, World
 
 from janitor.archive.disk import Disk

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from mounts import fill_up, read_only, tmpfs
 from world import World
 
-from bad_input.mounts import fill_up, read_only, tmpfs
 from bad_input.refusals import assert_good_run_follows, assert_refused
 
 

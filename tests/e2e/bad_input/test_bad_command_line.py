@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mounts import fill_up, read_only, tmpfs
 from world import DEADLINE, KEY_VARIABLE, World
 
-from bad_input.mounts import fill_up, read_only, tmpfs
 from bad_input.refusals import assert_good_run_follows, assert_refused
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mounts import fill_up, read_only, tmpfs
 from world import World
 
-from bad_input.mounts import fill_up, read_only, tmpfs
 from bad_input.refusals import assert_good_run_follows, assert_refused
 from janitor.registry.schema import REVISION
 
@@ -113,6 +115,26 @@ def test_a_full_disk_under_the_registry_stops_a_sweep_before_it_removes(world: W
         filler = fill_up(small)
         done = world.run("sweep")
         assert_refused(world, done, 3, str(small / "janitor.db"), "full")
+        filler.unlink()
+        assert_good_run_follows(world, len(ids))
+
+
+def test_a_full_disk_under_the_log_of_a_dead_janitor_is_told_to_all(world: World) -> None:
+    with tmpfs(world.directory / "small", "2m") as small:
+        world.configure(registry="small/janitor.db", archive="archive")
+        ids = world.fill(2)
+        with closing(sqlite3.connect(small / "janitor.db")) as other:  # whose log stays behind
+            other.execute("UPDATE meta SET value = value").close()
+            other.commit()
+            for name in ("janitor.db", "janitor.db-wal"):
+                shutil.copy(small / name, world.directory)
+        for name in ("janitor.db", "janitor.db-wal"):
+            shutil.copy(world.directory / name, small)
+        filler = fill_up(small)
+        for command in ("list", "plan", f"hold add h --id {ids[0]} --reason r", "pause --reason r"):
+            done = world.run(*command.split())
+            said = f"{small / 'janitor.db'} could not grow: its disk is full; free some space"
+            assert_refused(world, done, 3, said)
         filler.unlink()
         assert_good_run_follows(world, len(ids))
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bad_input.mounts import fill_up, tmpfs
 from chat_house import House
 from chat_trouble import is_locked, locked, silent
+from mounts import fill_up, tmpfs
 from world import until
 
 from janitor.emulator import Clock, Emulator
