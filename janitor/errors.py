@@ -9,6 +9,7 @@ JanitorError
 ├── LockedError      wait for the other janitor               (exit 5)
 │   └── ClaimLostError   another janitor took a thread over: leave it to that one
 ├── StoppedError     start again when you like: it was asked to stop (exit 143 or 130)
+├── FaultError       report it: one input met what nobody foresaw (exit 1)
 └── DriverError      one thread's call went wrong             (exit 1)
     ├── GoneError        the server does not know the id
     ├── BusyError        somebody works on it: later
@@ -21,9 +22,15 @@ JanitorError
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePath
 from typing import ClassVar
+
+MOST_FRAMES = 40
+"""How many frames of an exception are shown, the innermost; a recursion has thousands."""
+MOST_CAUSES = 10
 
 
 class JanitorError(Exception):
@@ -103,6 +110,51 @@ class StoppedError(JanitorError):
     """A wait was cut short since the process was asked to stop; whatever waited stays as it is."""
 
     exit_code = 143
+
+
+class FaultError(JanitorError):
+    """One input met an exception that nobody foresaw: its `__cause__`, whose text is not told.
+
+    The text of a library's exception may quote a row, so `where` is named with type and line only.
+    """
+
+    def __init__(self, where: str, cause: Exception) -> None:
+        super().__init__(
+            f"{where}: unexpected {_spot(cause)}; the log has the frames. Report it, unless "
+            "something there explains it"
+        )
+        self.__cause__ = cause
+
+
+def _spot(error: BaseException) -> str:
+    """An exception by its type, and the line that raised it."""
+    name, innermost = type(error).__name__, _stack(error)[-1:]
+    places = [f" at {PurePath(f.filename).name}:{f.lineno} in {f.name}" for f in innermost]
+    return "".join([name, *places])
+
+
+def frames(error: BaseException) -> str:
+    """An exception and what led to it by types and frames: no message, no source, no locals."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain and len(chain) < MOST_CAUSES:
+        chain.append(following)
+        before = None if following.__suppress_context__ else following.__context__
+        following = following.__cause__ or before
+    return "\nwhich led to:\n".join(_frames(one) for one in reversed(chain))
+
+
+def _frames(error: BaseException) -> str:
+    said = [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in _stack(error)]
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    grouped = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    members = [_frames(one) for one in grouped[:MOST_CAUSES]]
+    return "\n".join(["frames, the innermost last:", *said, name, *members])
+
+
+def _stack(error: BaseException) -> traceback.StackSummary:
+    walked = traceback.walk_tb(error.__traceback__)
+    return traceback.StackSummary.extract(walked, limit=-MOST_FRAMES, lookup_lines=False)
 
 
 class DriverError(JanitorError):

@@ -161,6 +161,23 @@ class Metrics:
             ["source"],
             registry=r,
         )
+        self.source_up = Gauge(
+            "janitor_source_up",
+            "1 where the last reading of a source came to its end; while 0 what it feeds is kept.",
+            ["source"],
+            registry=r,
+        )
+        self.list_up = Gauge(
+            "janitor_list_up",
+            "1 where the last walk of a list that discovery reads came to its end.",
+            ["project", "kind"],
+            registry=r,
+        )
+        self.inbox_up = Gauge(
+            "janitor_inbox_up",
+            "1 where the inbox can be taken in; while 0 nothing is removed.",
+            registry=r,
+        )
         self.source_rows = Counter(
             "janitor_source_rows",
             "Rows of a source: added, updated, unchanged or refused; and threads that vanished.",

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from janitor.cli.context import OUTPUTS, Settings, plain, texts_only
+from janitor.cli.logs import configure_logging
 from janitor.distribution import VERSION
 from janitor.errors import ConfigError, JanitorError
 
@@ -120,6 +121,7 @@ def cli(
     never loses one by mistake.
     """
     ctx.obj = Settings(config, output, log_format, verbose)
+    configure_logging(ctx.obj)
 
 
 def main() -> NoReturn:

@@ -50,14 +50,13 @@ def _copy(settings: Settings, registry: Registry, hold: Hold, wait: timedelta) -
     import asyncio
 
     from janitor.cli.measuring import Counted
-    from janitor.cli.progress import Watch, configure_logging, summarize
+    from janitor.cli.progress import Watch, summarize
     from janitor.cli.sweeping import attend
     from janitor.cli.turn import turn
     from janitor.config import load
     from janitor.metrics import Metrics
     from janitor.sweep.holding import copy_held
 
-    configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
     with turn(registry, wait):
         counted = Counted(metrics, registry)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from janitor.cli.context import Settings, emit, emit_lines, plain, table
-from janitor.errors import AccessError, DriverError, LockedError, StoppedError
+from janitor.errors import AccessError, DriverError, FaultError, LockedError, StoppedError
 
 if TYPE_CHECKING:
     from janitor.config import Config
@@ -47,7 +47,7 @@ class Lists:
         """3 where a credential was refused, 1 where a list failed, 5 where another walks it."""
         codes = {one.failure.exit_code for one in self.found if one.failure is not None}
         gravest = (AccessError.exit_code, DriverError.exit_code, LockedError.exit_code)
-        return next((code for code in gravest if code in codes), 0)
+        return next((code for code in gravest if code in codes), max(codes, default=0))
 
 
 def discover_now(settings: Settings, *, dry_run: bool) -> int:
@@ -148,6 +148,8 @@ def _tell(found: Found) -> None:
             )
         case LockedError() as error:
             log.info("%s", error, extra=extra)
+        case FaultError() as error:
+            log.error("discovery: %s", error, extra=extra, exc_info=error.__cause__)
         case error:
             log.info("discovery: %s", error, extra=extra)  # told at the end of the sweep
 

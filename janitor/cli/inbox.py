@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from janitor.cli.context import plain
-from janitor.errors import JanitorError
+from janitor.errors import FaultError, JanitorError
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.registry import Registry
+    from janitor.registry import Drained, Registry
 
 log = logging.getLogger("janitor")
 
@@ -30,10 +30,30 @@ def complain(message: str) -> None:
 def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
     """Take what waits in the inbox into the registry, and tell how much of it was refused.
 
+    What nobody foresaw is told and remembered, not raised: nothing is removed until it is over.
+
     Raises:
         JanitorError: The registry cannot be written; what waits goes on waiting.
     """
-    drained = registry.drain(at)
+    from janitor.sources import INBOX, failed, recovered, troubles
+
+    try:
+        drained = registry.drain(at)
+    except JanitorError:
+        raise
+    except Exception as error:  # whatever it is, the sweep goes on
+        fault = FaultError(INBOX, error)
+        failed(registry, INBOX, str(fault))
+        log.exception("%s", fault)
+        return
+    if INBOX in troubles(registry):
+        recovered(registry, INBOX)
+    _tell(drained, tell)
+
+
+def _tell(drained: Drained, tell: Tell) -> None:
+    if drained.fault is not None:
+        log.error("a row of the inbox met what nobody foresaw", exc_info=drained.fault)
     if drained.refused:
         tell(
             f"{drained.refused} of {drained.judged} rows of the inbox were refused and are kept "

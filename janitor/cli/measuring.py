@@ -9,7 +9,8 @@ from datetime import datetime
 from janitor.metrics import Metrics, Totals
 from janitor.registry import Registry
 from janitor.registry.runs import SWEEPS
-from janitor.sources import memories
+from janitor.sources import INBOX, is_source, memories
+from janitor.sources.discovery import place_of
 from janitor.sweep import Parts, Report
 from janitor.sweep.overdue import overdue
 from janitor.sweep.reviewed import APPLY
@@ -68,10 +69,22 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
     metrics.show(metrics.pauses, {(pause.scope,): 1 for pause in registry.pauses(at)})
     if (last := registry.last_completed(at)) is not None:
         metrics.succeeded(last)
-    ended = {name: memory.ended_at for name, memory in memories(registry).items()}
-    times = {(name,): at.timestamp() if at else 0.0 for name, at in ended.items()}
-    metrics.show(metrics.source_success, times)
+    _inputs(metrics, registry)
     metrics.registry_up.set(1)
+
+
+def _inputs(metrics: Metrics, registry: Registry) -> None:
+    """Which sources, lists and inbox were read to their end when they were last read."""
+    known = memories(registry)
+    sources = {(name,): memory for name, memory in known.items() if is_source(name)}
+    ended = {name: memory.ended_at for name, memory in sources.items()}
+    times = {name: at.timestamp() if at else 0.0 for name, at in ended.items()}
+    metrics.show(metrics.source_success, times)
+    metrics.show(metrics.source_up, {name: not one.is_down for name, one in sources.items()})
+    lists = {place_of(name): memory for name, memory in known.items()}
+    walked = {place: one.trouble is None for place, one in lists.items() if place is not None}
+    metrics.show(metrics.list_up, walked)
+    metrics.inbox_up.set(INBOX not in known or known[INBOX].trouble is None)
 
 
 async def end(metrics: Metrics, report: Report, parts: Parts) -> None:

@@ -6,9 +6,8 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
-from janitor.cli.context import Settings, is_terminal, plain
+from janitor.cli.context import is_terminal
 from janitor.metrics import Metrics
 from janitor.model import Outcome
 from janitor.registry import Event
@@ -16,8 +15,6 @@ from janitor.sweep import Notice, Report
 from janitor.sweep.prune import PRUNED
 
 log = logging.getLogger("janitor")
-
-CHATTY = ("apscheduler", "uvicorn", "watchfiles")
 
 
 class Watch:
@@ -73,38 +70,6 @@ def _tell(event: Event) -> None:
     extra = {**told, "event": event.name, "outcome": event.outcome}
     extra |= {"project": key.project, "kind": key.kind, "id": key.id}
     log.log(level, "%s %s/%s %s", event.name, key.kind, key.id, " ".join(said), extra=extra)
-
-
-class Lines(logging.Formatter):
-    """One line a record, for people: UTC, level, message; control characters are escaped."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's own
-        """When it was, in UTC."""
-        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The record without its traceback, which follows on lines of its own."""
-        record.message = plain(record.message)
-        return super().formatMessage(record)
-
-
-def configure_logging(settings: Settings, *, service: bool = False) -> None:
-    """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    log.setLevel(logging.INFO if settings.verbose or service else logging.WARNING)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _formatter(settings: Settings) -> logging.Formatter:
-    if settings.log_format != "json":
-        return Lines("%(asctime)s %(levelname)s %(message)s")
-    from pythonjsonlogger.json import JsonFormatter
-
-    renamed = {"levelname": "level", "exc_info": "traceback"}
-    return JsonFormatter("%(levelname)s %(message)s", rename_fields=renamed, timestamp="at")
 
 
 def summarize(report: Report) -> None:

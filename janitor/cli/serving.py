@@ -47,7 +47,7 @@ def serve_command(settings: Settings) -> None:
       curl http://127.0.0.1:9464/metrics
     """
     from janitor.cli.compose import open_registry
-    from janitor.cli.progress import configure_logging
+    from janitor.cli.logs import configure_logging
     from janitor.config import load
     from janitor.metrics import Metrics
     from janitor.service import Job, Server, Service, Watcher
@@ -212,6 +212,14 @@ class Live:
             return f"the registry: {error}"
         return None if self._refused is None else f"the configuration: {told(self._refused)}"
 
+    def aside(self) -> tuple[str, ...]:
+        """What is down and keeps nobody else from being served; why is for `doctor` to say."""
+        from janitor.sources import troubles
+
+        return tuple(
+            f"{name} is down: janitor doctor says why" for name in troubles(self._registry)
+        )
+
     def refresh(self) -> None:
         """Fill the gauges for a scrape."""
         from janitor.cli import measuring
@@ -225,7 +233,7 @@ class Live:
         """The HTTP face over this service."""
         from janitor.service import Health, application, routes
 
-        health = Health(service.health, self.ready)
+        health = Health(service.health, self.ready, self.aside)
         metrics, access = self._metrics.app(self.refresh), self._access()
         return application(metrics, health, access, routes(self._operations(), self._threads()))
 

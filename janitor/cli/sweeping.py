@@ -206,14 +206,13 @@ def run(
     from janitor.cli import measuring, showing
     from janitor.cli.compose import open_registry
     from janitor.cli.inbox import take_in
-    from janitor.cli.progress import Watch, configure_logging, summarize
+    from janitor.cli.progress import Watch, summarize
     from janitor.cli.syncing import read_sources
     from janitor.cli.textfile import require_writable, write_metrics
     from janitor.cli.turn import turn
     from janitor.config import load
     from janitor.metrics import Metrics
 
-    configure_logging(settings)
     config, metrics = load(settings.config_path()), Metrics()
     metrics.reloaded.set(1)
     if textfile is not None:

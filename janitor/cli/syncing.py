@@ -18,6 +18,7 @@ from janitor.cli.options import DURATION, quit_with
 from janitor.errors import (
     AccessError,
     ConfigError,
+    FaultError,
     JanitorError,
     LimitError,
     LockedError,
@@ -159,19 +160,29 @@ def read_sources(
         StoppedError: `stop` was set.
         StoreError: The registry failed.
     """
-    from janitor.sources import Memory, forget_others, memories
+    from janitor.sources import INBOX, Memory, forget_others, memories
 
-    if not config.sources:
-        return
     before, stopped = memories(registry), stop or threading.Event()
+    configured = [*config.sources, *_lists(config)]
+    if not config.sources and before.keys() <= {*configured, INBOX}:
+        return
     with _turn(registry, stopped):
-        forget_others(registry, config.sources)
+        forget_others(registry, configured)
         known = memories(registry)
         context = _context(config, now, is_stopped=stopped.is_set)
         for name, source in config.sources.items():
             readings = [one.get(name, Memory()).readings for one in (before, known)]
             if readings[0] == readings[1]:
                 _tell(_attempt(registry, source, context, metrics))
+
+
+def _lists(config: Config) -> Iterator[str]:
+    """The lists that are walked before sweeps, as they are remembered."""
+    from janitor.sources.discovery import round_of
+
+    for name, project in config.projects.items():
+        if project.discover:
+            yield from (round_of(name, kind) for kind in project.kinds)
 
 
 @contextmanager
@@ -203,7 +214,9 @@ def _attempt(registry: Registry, source: Source, context: Context, metrics: Metr
 
     try:
         done = sync(registry, source, context)
-    except (AccessError, ConfigError, LimitError) as error:
+    except (AccessError, ConfigError, LimitError, FaultError) as error:
+        if isinstance(error, FaultError):
+            log.exception("source %s is down", source.name, extra={"source": source.name})
         return Ended(source.name, error=error)
     counts = {**asdict(done.done), "refused": done.refused, "vanished": done.vanished}
     del counts["due_earlier"]  # of the updated ones

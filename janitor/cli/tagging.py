@@ -64,7 +64,7 @@ def _tag(settings: Settings, wanted: Wanted, wait: timedelta) -> None:
     """Tag in a run of its own, say how it went, and exit as it ended."""
     from janitor.cli.compose import open_registry
     from janitor.cli.measuring import Counted
-    from janitor.cli.progress import Watch, configure_logging, summarize
+    from janitor.cli.progress import Watch, summarize
     from janitor.cli.showing import now
     from janitor.cli.sweeping import attend
     from janitor.cli.turn import turn
@@ -72,7 +72,6 @@ def _tag(settings: Settings, wanted: Wanted, wait: timedelta) -> None:
     from janitor.metrics import Metrics
     from janitor.sweep.tagging import Tagged, tag
 
-    configure_logging(settings)
     config, metrics, done = load(settings.config_path()), Metrics(), Tagged()
 
     async def work(parts: Parts, stop: threading.Event) -> Report:

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from janitor.config import Config
-from janitor.doctor.findings import Finding, doubtful, fine, wrong
+from janitor.doctor.findings import Finding, attempt, doubtful, fine, wrong
 from janitor.doctor.machine import room
 from janitor.model import LIVE
 from janitor.policy import policies_digest
 from janitor.registry import Registry
 from janitor.registry.schema import REVISION
-from janitor.sources.memory import memories
+from janitor.sources import INBOX, memories, troubles
+from janitor.sources.discovery import place_of
 from janitor.sweep.approval import message
 from janitor.sweep.asking import CLOCK
 from janitor.sweep.clocks import ClockWatch
@@ -54,17 +55,24 @@ def look_at_work(
     config: Config, registry: Registry, now: datetime, due_by: datetime | None
 ) -> Iterator[Finding]:
     """What waits, what stands still and what is left out; `due_by` is when a sweep was due."""
-    yield from _inbox(registry)
+    yield from attempt("inbox", lambda: _inbox(registry))
     yield from _sweeps(config, registry, now, due_by)
     yield from _approval(config, registry)
     yield from _unserved(config, registry)
     yield from _sources(config, registry)
+    yield from _lists(registry)
     for pause in registry.pauses(now):
         todo = f"{resume_command(pause)}, once its reason is over"
         yield doubtful("pauses", described(pause), todo)
 
 
 def _inbox(registry: Registry) -> Iterable[Finding]:
+    waiting = f"{registry.undrained()} notices wait for the next sweep"
+    if (trouble := troubles(registry).get(INBOX)) is None:
+        yield fine("inbox", waiting)
+    else:
+        todo = "nothing is removed until it can be read: janitor sweep tries again"
+        yield wrong("inbox", f"{trouble}; {waiting}", todo)
     if refused := registry.refused():
         says = f"{refused} notices of the last 30 days were refused"
         todo = "read the column `refused` of janitor_inbox; mend who wrote"
@@ -73,7 +81,6 @@ def _inbox(registry: Registry) -> Iterable[Finding]:
         says = f"{len(doubted)} of the notices that wait cannot be believed"
         todo = "the next sweep refuses them, and the column `refused` then says why; mend who wrote"
         yield doubtful("inbox", f"{says}: {_rows(list(doubted), len(doubted))}", todo)
-    yield fine("inbox", f"{registry.undrained()} notices wait for the next sweep")
 
 
 def _rows(numbers: list[int], of: int) -> str:
@@ -135,11 +142,20 @@ def _sources(config: Config, registry: Registry) -> Iterator[Finding]:
             yield doubtful("sources", f"{name} was never read", todo)
         elif memory.trouble is not None:
             says = f"{name}: its last reading failed: {memory.trouble}"
-            yield wrong("sources", says, f"what it feeds is kept meanwhile: janitor sync {name}")
+            yield wrong(
+                "sources", says, f"what it feeds is kept meanwhile: janitor sync --source {name}"
+            )
         else:
             yield fine(
                 "sources", f"{name} was read to its end {memory.ended_at:%Y-%m-%d %H:%M} UTC"
             )
+
+
+def _lists(registry: Registry) -> Iterator[Finding]:
+    for name, trouble in sorted(troubles(registry).items()):
+        if place_of(name) is not None:
+            says = f"{name}: the last walk of this list failed: {trouble}"
+            yield wrong("discovery", says, "nothing is removed for it: janitor sync --discover")
 
 
 def look_at_clock(watch: ClockWatch, registry: Registry | None) -> Iterator[Finding]:

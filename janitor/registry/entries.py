@@ -84,6 +84,7 @@ class Notice:
 class Drained:
     """What a drain came by; `reason` is why the first of the `refused` ones was.
 
+    `fault` is an exception that a refused one met and nobody foresaw; its text is not to be told.
     `odd_times` counts the rows with a time that is not taken as it was said, and `remarks` names
     the first of them.
     """
@@ -93,6 +94,7 @@ class Drained:
     reason: str | None = None
     odd_times: int = 0
     remarks: tuple[str, ...] = ()
+    fault: Exception | None = None
 
     def __add__(self, other: Drained) -> Drained:
         return Drained(
@@ -101,6 +103,7 @@ class Drained:
             self.reason or other.reason,
             self.odd_times + other.odd_times,
             (self.remarks + other.remarks)[:NAMED],
+            self.fault or other.fault,
         )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import (
     Connection,
     RowMapping,
+    Update,
     bindparam,
     delete,
     func,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     update,
 )
 
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, JanitorError
 from janitor.model import LIVE, Key
 from janitor.policy.screen import Screen
 from janitor.registry.entries import NAMED, Drained, Notice, Registration
@@ -82,7 +83,9 @@ class Inbox(Registering):
         A notice adds a thread, dates its activity, keeps it longer or adds metadata; it overwrites
         nothing. That the application deleted one brings a known thread up for review, no more. A
         notice that cannot be believed is kept with the reason. All are kept for 30 days, without
-        their metadata where the registry does not keep all of it in the clear.
+        their metadata where the registry does not keep all of it in the clear. One that nobody
+        foresaw is refused as well, but where all that wait fail alike, the failure is raised: then
+        it is not for a notice to answer for it.
         """
         drained = Drained()
         while (page := self._drain_page(now)).judged:
@@ -92,27 +95,67 @@ class Inbox(Registering):
         return drained
 
     def _drain_page(self, now: datetime) -> Drained:
+        try:
+            return self._drain_rows(now)
+        except JanitorError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one row must not hold up the others
+            return self._drain_singly(now, error)
+
+    def _drain_singly(self, now: datetime, error: Exception) -> Drained:
+        """Take what waits row by row, and refuse those that fail; raises `error` where all do."""
+        waiting = select(INBOX.c.seq).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
+        with self._reading() as connection:
+            numbers = connection.scalars(waiting).all()
+        drained, odd = Drained(), []
+        for number in numbers:
+            try:
+                drained += self._drain_rows(now, number)
+            except JanitorError:
+                raise
+            except Exception:  # noqa: BLE001 - likewise
+                odd.append(number)
+        if len(odd) == len(numbers) > 1:
+            raise error
+        return drained + self._refuse(odd, now, error)
+
+    def _refuse(self, numbers: Sequence[int], now: datetime, error: Exception) -> Drained:
+        if not numbers:
+            return Drained()
+        why = f"unexpected {type(error).__name__}"
         with self._writing_alone() as connection:
-            rows, verdicts = self._judged_page(connection)
+            marks = [{"b_seq": number, "at_": now, "why": why} for number in numbers]
+            connection.execute(self._drained, marks)
+        return Drained(len(numbers), len(numbers), f"row {numbers[0]}: {why}", fault=error)
+
+    @property
+    def _drained(self) -> Update:
+        return _DRAINED if self.screen.is_open else _DRAINED_AND_EMPTIED
+
+    def _drain_rows(self, now: datetime, number: int | None = None) -> Drained:
+        with self._writing_alone() as connection:
+            rows, verdicts = self._judged_page(connection, number)
             refused = _told(rows, verdicts)
             said = [verdict for verdict in verdicts if isinstance(verdict, Registration)]
             self._take_in(connection, said, now)
             self._bring_up(connection, [v.key for v in verdicts if isinstance(v, Gone)], now)
-            if rows and self.screen.is_open:
-                connection.execute(_DRAINED, _marks(rows, verdicts, now))
-            elif rows:
-                connection.execute(_DRAINED_AND_EMPTIED, _marks(rows, verdicts, now))
+            if rows:
+                connection.execute(self._drained, _marks(rows, verdicts, now))
         odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in said if one.remarks]
         why = next((f"row {number}: {reason}" for number, reason in refused.items()), None)
         return Drained(len(rows), len(refused), why, len(odd), tuple(odd[:NAMED]))
 
-    def _judged_page(self, connection: Connection) -> tuple[Sequence[RowMapping], list[Verdict]]:
-        """The next rows that wait, as bytes whatever they hold, and what each stands for."""
+    def _judged_page(
+        self, connection: Connection, number: int | None = None
+    ) -> tuple[Sequence[RowMapping], list[Verdict]]:
+        """The next rows that wait, or that one, as bytes; and what each stands for."""
         raw = (
             func.substr(self._database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
             for name, longest in LONGEST.items()
         )
         waiting = select(INBOX.c.seq, *raw).where(text(UNDRAINED))
+        if number is not None:
+            waiting = waiting.where(INBOX.c.seq == number)
         rows = connection.execute(waiting.order_by(INBOX.c.seq).limit(BATCH)).mappings().all()
         return rows, [judge(dict(row)) for row in rows]
 

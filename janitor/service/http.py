@@ -84,10 +84,14 @@ def _equal(token: Token, given: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Asked on each request: `None` where all is well, else a sentence that says what is not."""
+    """Asked on each request: `None` where all is well, else a sentence that says what is not.
+
+    `aside` tells, of a service that is ready, what is down and concerns nobody else.
+    """
 
     alive: Callable[[], str | None]
     ready: Callable[[], str | None]
+    aside: Callable[[], Sequence[str]] = tuple
 
 
 def is_address(name: str) -> bool:
@@ -105,7 +109,7 @@ def application(
     """The whole HTTP face as one ASGI application; `more` are routes that ask for a token."""
     routes = [
         Route("/healthz", _answering(health.alive)),
-        Route("/readyz", _answering(health.ready)),
+        Route("/readyz", _answering(health.ready, health.aside)),
         Route("/metrics", Exposition(metrics)),
         *more,
     ]
@@ -125,10 +129,16 @@ class Exposition:
         await self._app(scope, receive, send)
 
 
-def _answering(ask: Callable[[], str | None]) -> Callable[[Request], Awaitable[Response]]:
+def _answering(
+    ask: Callable[[], str | None], aside: Callable[[], Sequence[str]] = tuple
+) -> Callable[[Request], Awaitable[Response]]:
+    def look() -> Response:
+        if wrong := ask():
+            return PlainTextResponse(wrong, status_code=503)
+        return PlainTextResponse("\n".join(["ok", *aside()]))
+
     async def answer(_: Request) -> Response:
-        wrong = await run_in_threadpool(ask)
-        return PlainTextResponse(wrong or "ok", status_code=503 if wrong else 200)
+        return await run_in_threadpool(look)
 
     return answer
 

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from janitor.errors import JanitorError
+from janitor.errors import FaultError, JanitorError
 from janitor.service.notify import Notify
 from janitor.service.schedule import JOB, Schedule, Trigger, scheduler
 
@@ -123,8 +123,10 @@ class Service:
             trouble = str(error)
             if work is self._job.sweep or trouble != self._trouble:
                 log.error("the %s failed: %s", what, error)  # noqa: TRY400 - no traceback for such
-        except Exception:
-            log.exception("the %s met a fault of the janitor's own", what)
+        except Exception as error:
+            trouble = str(FaultError(f"the {what}", error))
+            if work is self._job.sweep or trouble != self._trouble:
+                log.exception("%s", trouble)
         self._trouble = trouble
 
     def _on_stop(self, signum: int, _frame: object) -> None:

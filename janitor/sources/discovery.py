@@ -14,15 +14,16 @@ from datetime import datetime, timedelta
 
 from janitor.drivers import Driver, Listing, LostPlaceError, UnlistedError
 from janitor.errors import (
-    AccessError,
-    DriverError,
+    FaultError,
     JanitorError,
     LockedError,
     RefusedError,
     StoppedError,
+    StoreError,
 )
 from janitor.model import Key, Kind, State
 from janitor.registry import Fed, Registered, Registration, Registry
+from janitor.sources.memory import failed, recovered
 from janitor.sources.passes import Passes
 
 MOST_PAGES = 100_000
@@ -31,6 +32,20 @@ RESTARTS = 3
 PATIENCE = timedelta(seconds=1)
 
 Clock = Callable[[], datetime]
+
+
+def round_of(project: str, kind: Kind) -> str:
+    """The name of the passes over a project's list of one kind."""
+    return f"discover:{project}:{kind}"
+
+
+def place_of(round: str) -> tuple[str, str] | None:
+    """The project and kind whose passes are called so; `None` where it is another name."""
+    match round.split(":"):
+        case ["discover", project, kind]:
+            return project, kind
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +63,15 @@ class Place:
     @property
     def round(self) -> str:
         """The name of its passes."""
-        return f"discover:{self.project}:{self.kind}"
+        return round_of(self.project, self.kind)
 
     def key(self, id: str) -> Key:
         """The key of one of its containers."""
         return Key(self.project, self.kind, id)
+
+    def explained(self, error: Exception) -> JanitorError:
+        """A failure of its list as one that can be told."""
+        return error if isinstance(error, JanitorError) else FaultError(self.round, error)
 
 
 @dataclass(slots=True)
@@ -101,11 +120,22 @@ async def discover(
     except UnlistedError:
         found.is_listed = False
         passes.end(clock())
-    except (AccessError, DriverError, LockedError) as error:
-        found.failure = error
+    except (StoppedError, StoreError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a list raises concerns that list
+        found.failure = place.explained(error)
         if isinstance(error, RefusedError):
             passes.end(clock())
+    _remember(registry, found)
     return found
+
+
+def _remember(registry: Registry, found: Found) -> None:
+    """That a list cannot be walked is for whoever looks later; another that walks it knows best."""
+    if found.failure is None:
+        recovered(registry, found.place.round)
+    elif not isinstance(found.failure, LockedError):
+        failed(registry, found.place.round, str(found.failure))
 
 
 class _Walk:
@@ -204,8 +234,10 @@ async def preview(
         known = await _preview_pages(registry, found, stop)
     except UnlistedError:
         found.is_listed = False
-    except (AccessError, DriverError) as error:
-        found.failure = error
+    except (StoppedError, StoreError):
+        raise
+    except Exception as error:  # noqa: BLE001 - likewise
+        found.failure = place.explained(error)
     else:
         found.is_whole = True
         found.absent = max(0, await asyncio.to_thread(_living, registry, place) - known)

@@ -1,4 +1,4 @@
-"""What is remembered of each source: how far it was read, and how its last reading ended."""
+"""What is remembered of each input: how far a source was read, and how the last reading ended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from janitor.sources.watermarks import Mark
 
 MEMORY = "sources"
 """Under which name the registry keeps it, so that all replicas know of a source that fails."""
+INBOX = "the inbox"
+"""Under which name the inbox is remembered; no source can be called so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One source, as its last readings left it.
+    """One source, as its last readings left it; of a list or the inbox, only how they ended.
 
     `mark` belongs to `identity`: the query, its watermark and the database. `full_at` is when all
     of it was last read, `trouble` why the last reading failed, and `readings` counts them all.
@@ -47,15 +49,20 @@ class Memory:
         return Memory(identity, mark, at, full_at, self.failed_at, None, self.readings + 1)
 
 
+def is_source(name: str) -> bool:
+    """Whether what is remembered under a name is a source."""
+    return name != INBOX and ":" not in name
+
+
 def memories(registry: Registry) -> dict[str, Memory]:
-    """What is remembered, by source."""
+    """What is remembered, by source, list (`Place.round`) and `INBOX`."""
     return _read(registry.recall(MEMORY))
 
 
 def remember(
     registry: Registry, source: str, change: Callable[[Memory, datetime], Memory]
 ) -> Memory:
-    """Change what is remembered of one source; `change` is given that and the shared clock."""
+    """Change what is remembered of one input; `change` is given that and the shared clock."""
     changed: list[Memory] = []
 
     def altered(before: str | None, now: datetime) -> str:
@@ -68,9 +75,19 @@ def remember(
     return changed[-1]
 
 
+def failed(registry: Registry, name: str, trouble: str) -> None:
+    """Remember that a list or the inbox could not be read to its end."""
+    remember(registry, name, lambda memory, at: memory.failed(at, trouble))
+
+
+def recovered(registry: Registry, name: str) -> None:
+    """Remember that a list or the inbox was read to its end."""
+    remember(registry, name, lambda memory, at: memory.ended(at, "", None, None))
+
+
 def forget_others(registry: Registry, configured: Iterable[str]) -> None:
-    """Forget the sources that are no longer configured; they feed nobody any more."""
-    named = set(configured)
+    """Forget the sources and lists that are no longer configured; they feed nobody any more."""
+    named = {*configured, INBOX}
     if set(memories(registry)) - named:
         registry.alter(
             MEMORY,
@@ -78,15 +95,26 @@ def forget_others(registry: Registry, configured: Iterable[str]) -> None:
         )
 
 
-def down(registry: Registry, configured: Iterable[str]) -> dict[str, str]:
-    """The configured sources whose threads must be kept, each with the reason and what to do."""
-    names = tuple(configured)
-    known = memories(registry) if names else {}
+def troubles(registry: Registry) -> dict[str, str]:
+    """Which inputs are down, by a name for people, each with why."""
     return {
-        name: _told(name, known.get(name, Memory()))
-        for name in names
-        if known.get(name, Memory()).is_down
+        f"source {name}" if is_source(name) else name: memory.trouble or "was never read"
+        for name, memory in memories(registry).items()
+        if (memory.is_down if is_source(name) else memory.trouble is not None)
     }
+
+
+def down(registry: Registry, configured: Iterable[str]) -> dict[str, str]:
+    """The configured sources whose threads must be kept, each with the reason and what to do.
+
+    `INBOX` is among them while it cannot be read: it may have a word about any thread.
+    """
+    known = memories(registry)
+    found = {name: known.get(name, Memory()) for name in configured}
+    told = {name: _told(name, memory) for name, memory in found.items() if memory.is_down}
+    if (trouble := known.get(INBOX, Memory()).trouble) is not None:
+        told[INBOX] = f"{trouble}. Nothing is removed until it is read: janitor sweep tries again"
+    return told
 
 
 def _told(name: str, memory: Memory) -> str:

@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 
 from janitor.catalogue import is_id
 from janitor.config import Source
-from janitor.errors import AccessError, ConfigError, LimitError, StoppedError
+from janitor.errors import (
+    AccessError,
+    ConfigError,
+    FaultError,
+    JanitorError,
+    LimitError,
+    LockedError,
+    StoppedError,
+    StoreError,
+)
 from janitor.registry import RefusedRegistration, Registered, Registration, Registry
 from janitor.sources.foreign import Foreign, Reading, Values
 from janitor.sources.memory import Memory, memories, remember
@@ -71,26 +80,29 @@ def sync(registry: Registry, source: Source, context: Context) -> Synced:
         AccessError: Its database cannot be reached, refuses, or takes too long.
         ConfigError: Its secret, its query or its columns are wrong.
         LimitError: So much has vanished at once that nothing is believed.
+        FaultError: Something that nobody foresaw.
         StoppedError: It was asked to stop.
+        StoreError: The registry failed, which is no fault of the source's.
     """
     begun = time.monotonic()
     try:
         done = _Pass(registry, source, context).run()
-    except (AccessError, ConfigError, LimitError) as error:
+    except (StoppedError, StoreError, LockedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a source raises concerns that source
         named = _named(source.name, error)
         if context.changing:
             remember(registry, source.name, lambda memory, at: memory.failed(at, str(named)))
-        raise named from None
+        raise named from named.__cause__
     done.seconds = time.monotonic() - begun
     return done
 
 
-def _named(
-    name: str, error: AccessError | ConfigError | LimitError
-) -> AccessError | ConfigError | LimitError:
-    prefix = f"source {name}: "
-    said = str(error)
-    return error if said.startswith(prefix) else type(error)(f"{prefix}{said}")
+def _named(name: str, error: Exception) -> JanitorError:
+    where, said = f"source {name}", str(error)
+    if not isinstance(error, AccessError | ConfigError | LimitError):
+        return FaultError(where, error)
+    return error if said.startswith(f"{where}: ") else type(error)(f"{where}: {said}")
 
 
 class _Pass:

@@ -11,6 +11,7 @@ import pytest
 from world import World
 
 from janitor.cli import inbox
+from janitor.registry import inbox as registry_inbox
 
 SECRET = "a value that nobody may read"  # noqa: S105 - metadata of a test
 
@@ -94,3 +95,29 @@ def test_what_the_registry_is_not_to_keep_does_not_come_in_by_a_look(filled: Wor
     assert told["metadata"] == {"plan": "trial"}
     with closing(sqlite3.connect(filled.registry)) as connection:
         assert list(connection.execute("SELECT metadata FROM janitor_inbox")) == [(None,)]
+
+
+def test_while_the_inbox_cannot_be_read_nothing_is_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (due,) = world.fill(1)
+    tell(world, "conv_a", "conv_b")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry_inbox, "judge", trip)
+        done = world.run("--output", "json", "sweep")
+        assert done.code == 1
+        assert done.document["sources_down"] == ["the inbox"]
+        assert done.document["kept"] == {"source_down": 1}
+        assert "the inbox: unexpected KeyError" in done.err
+        assert [SECRET in record.getMessage() for record in caplog.records] == [False]
+        told = world.run("doctor").out
+        assert "fail  inbox: the inbox: unexpected KeyError" in told
+        assert "2 notices wait" in told
+        assert world.states()[due] == "archived"
+    assert world.run("sweep").code == 0
+    assert world.states()[due] == "deleted"
+    assert "ok    inbox: 0 notices wait" in world.run("doctor").out
+
+
+def trip(_row: object) -> str:
+    raise KeyError(SECRET)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 import zstandard
 from world import KEY_VARIABLE, NOW, Done, World
 
+from janitor.cli import logs
+from janitor.cli.context import Settings
 from janitor.emulator import Emulator, Fault, How
 
 TEXT = "MARKERTEXT"
@@ -140,3 +144,41 @@ def test_a_refused_line_quotes_no_metadata_value(marked: World) -> None:
     done = silent(marked.run("--output", "json", "import", str(marked.directory / "bad.jsonl")))
     assert done.code == 1
     assert len(done.document["rejected"]) == 5
+
+
+def look_up(names: dict[str, str]) -> str:
+    return names[VALUE]
+
+
+def trip(error: Exception) -> None:
+    try:
+        look_up({})
+    except KeyError as cause:
+        raise error from cause
+
+
+def raised(error: Exception) -> Exception:
+    """An exception with a cause, a note and a traceback, as a library raises it."""
+    error.add_note(VALUE)
+    with pytest.raises(type(error)) as caught:
+        trip(error)
+    return caught.value
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("error", [ValueError(VALUE), ExceptionGroup(VALUE, [OSError(VALUE)])])
+def test_of_an_exception_the_log_shows_types_and_frames_once(error: Exception, form: str) -> None:
+    formatter = logs._formatter(Settings(None, "table", form, verbose=False))
+    caught = raised(error)
+    first, second = (
+        formatter.format(
+            logging.LogRecord("janitor", 40, "", 0, "odd", None, (type(caught), caught, None))
+        )
+        for _ in range(2)
+    )
+    assert VALUE not in first
+    assert re.search(r"test_cli_redaction\.py\\?\", line \d+, in trip", first)
+    assert "builtins.KeyError" in first
+    assert f"builtins.{type(error).__name__}" in first
+    assert ("builtins.OSError" in first) is isinstance(error, ExceptionGroup)
+    assert "in trip" not in second

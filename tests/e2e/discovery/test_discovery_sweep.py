@@ -79,3 +79,15 @@ def test_a_paused_project_is_not_listed(world: World) -> None:
     world.run("resume")
     world.run("sweep")
     assert pages(world) > 0
+
+
+def test_a_list_that_fails_is_told_until_it_is_walked(world: World) -> None:
+    ids = old(world, 1)
+    with world.emulator.faulty(Fault(How.STATUS, path=PATH, call="list", status=500)):
+        assert world.run("sweep").code == 1
+    said = world.run("doctor").out
+    assert "fail  discovery: discover:main:agent_session: the last walk of this list failed" in said
+    assert "discover:main:conversation" not in said
+    assert world.run("sweep").code == 0
+    assert "discovery" not in world.run("doctor").out
+    assert world.states() == dict.fromkeys(ids, "deleted")

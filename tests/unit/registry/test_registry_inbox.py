@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.model import Key, Kind
-from janitor.registry import Drained, Notice, Registration, Registry
+from janitor.registry import Drained, Notice, Registration, Registry, inbox
 from janitor.registry.notices import LONGEST, Gone, judge
 from janitor.registry.registration import check
 from janitor.registry.schema import migrations
@@ -314,3 +314,46 @@ def test_what_is_believed_has_a_zone_and_what_is_not_has_a_reason(
     for at in (verdict.created_at, verdict.last_active_at, verdict.keep_until):
         assert at is None or at.utcoffset() == timedelta()
         assert at is None or FLOOR <= at < CEILING
+
+
+def trip(monkeypatch: pytest.MonkeyPatch, *ids: str) -> None:
+    """Let the judge meet something in the rows of these ids that nobody foresaw."""
+
+    def odd(row: dict[str, bytes | None]) -> Registration | Gone | str:
+        if (row["id"] or b"").decode() in ids:
+            raise KeyError(row["metadata"])
+        return judge(row)
+
+    monkeypatch.setattr(inbox, "judge", odd)
+
+
+def test_a_row_that_nobody_foresaw_is_refused_alone(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip(monkeypatch, "odd")
+    told = [Notice("main", "thread", one, NOW, metadata={}) for one in ("t", "odd", "u")]
+    registry.append(told)
+    drained = registry.drain(NOW)
+    assert (drained.judged, drained.refused, drained.reason) == (3, 1, "row 2: unexpected KeyError")
+    assert isinstance(drained.fault, KeyError)
+    assert {entry.thread.key.id for entry in registry.select()} == {"t", "u"}
+    assert (registry.undrained(), registry.refused()) == (0, 1)
+
+
+def test_a_lone_row_that_nobody_foresaw_is_refused(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip(monkeypatch, "odd")
+    registry.append([Notice("main", "thread", "odd", NOW)])
+    assert registry.drain(NOW).refused == 1
+    assert registry.undrained() == 0
+
+
+def test_where_all_rows_fail_alike_none_of_them_is_to_blame(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip(monkeypatch, "a", "b")
+    registry.append([Notice("main", "thread", one, NOW) for one in ("a", "b")])
+    with pytest.raises(KeyError):
+        registry.drain(NOW)
+    assert (registry.undrained(), registry.refused()) == (2, 0)

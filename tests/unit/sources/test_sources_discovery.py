@@ -8,13 +8,22 @@ import pytest
 from discovery_world import NOW, Lists, either, lists
 
 from janitor.emulator import Fault, How
-from janitor.errors import AccessError, RefusedError, StoppedError, TransientError
+from janitor.errors import (
+    AccessError,
+    FaultError,
+    LockedError,
+    RefusedError,
+    StoppedError,
+    TransientError,
+)
 from janitor.model import Key, Kind, State
 from janitor.registry import Settlement
+from janitor.sources import troubles
 
 __all__ = ["either", "lists"]
 
 SESSION = Kind.AGENT_SESSION
+PRIVATE = "a private text"
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -170,3 +179,27 @@ def test_a_refused_credential_is_told(lists: Lists) -> None:
 
 def _unauthorised() -> Fault:
     return Fault(How.STATUS, status=401)
+
+
+def test_what_nobody_foresaw_concerns_that_list_alone(either: Lists) -> None:
+    either.fill(2)
+
+    def trip() -> None:
+        raise KeyError(PRIVATE)
+
+    either.at_each_page = trip
+    found, _ = either.discover()
+    assert isinstance(found.failure, FaultError)
+    assert str(found.failure).startswith("discover:main:agent_session: unexpected KeyError at ")
+    assert PRIVATE not in str(found.failure)
+    assert troubles(either.registry) == {"discover:main:agent_session": str(found.failure)}
+    either.at_each_page = lambda: None
+    assert either.discover()[0].failure is None
+    assert troubles(either.registry) == {}
+
+
+def test_a_list_that_another_walks_is_not_down(either: Lists) -> None:
+    with either.registry.walking("discover:main:agent_session", timedelta()):
+        found, _ = either.discover()
+    assert isinstance(found.failure, LockedError)
+    assert troubles(either.registry) == {}

@@ -1,0 +1,70 @@
+"""How log lines look: one a record, and of an exception its types and frames alone."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from janitor.cli.context import Settings, plain
+from janitor.errors import frames
+
+log = logging.getLogger("janitor")
+
+Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+REMEMBERED = 100  # exceptions whose frames are not shown again
+CHATTY = ("apscheduler", "uvicorn", "watchfiles")
+
+
+class Frames(logging.Formatter):
+    """Shows an exception by types and frames, each once in a process: its text may quote a row."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - of another formatter
+        super().__init__(*args, **options)
+        self._shown: set[str] = set()
+
+    def formatException(self, ei: Raised) -> str:  # noqa: N802 - logging's name
+        """The frames; nothing where they were shown before."""
+        said = "" if ei[1] is None else frames(ei[1])
+        if said in self._shown:
+            return ""
+        self._shown = {*self._shown, said} if len(self._shown) < REMEMBERED else {said}
+        return said
+
+
+class Lines(Frames):
+    """One line a record, for people: UTC, level, message; control characters are escaped."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's own
+        """When it was, in UTC."""
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The record without its frames, which follow on lines of their own."""
+        record.message = plain(record.message)
+        return super().formatMessage(record)
+
+
+def configure_logging(settings: Settings, *, service: bool = False) -> None:
+    """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_formatter(settings))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    log.setLevel(logging.INFO if settings.verbose or service else logging.WARNING)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _formatter(settings: Settings) -> logging.Formatter:
+    if settings.log_format != "json":
+        return Lines("%(asctime)s %(levelname)s %(message)s")
+    from pythonjsonlogger.json import JsonFormatter
+
+    class JsonLines(Frames, JsonFormatter):
+        """One JSON object a record."""
+
+    renamed = {"levelname": "level", "exc_info": "traceback"}
+    return JsonLines("%(levelname)s %(message)s", rename_fields=renamed, timestamp="at")
