@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -61,7 +61,7 @@ def _database_url(value: str) -> str:
         password = parts.password
     except ValueError:
         raise ValueError(f"write {POSTGRESQL}://user@host/database") from None
-    if password is not None or "password=" in parts.query:
+    if password or any("password" in key for key, _ in parse_qsl(parts.query)):  # empty is none
         raise ValueError("a secret must not stand in an address: use `password`")
     if not parts.path.strip("/"):
         raise ValueError(f"names no database: write {POSTGRESQL}://user@host/database")

@@ -45,7 +45,7 @@ def _plain_url(value: str) -> str:
         password = parts.password
     except ValueError:
         raise ValueError("this is no address; write {env: NAME} or SCHEME://USER@HOST/DB") from None
-    if password is not None or any("pass" in unquote(key) for key, _ in parse_qsl(parts.query)):
+    if password or any("pass" in unquote(key) for key, _ in parse_qsl(parts.query)):
         raise ValueError("a secret must not stand in an address: write {env: NAME}")
     if value.startswith("sqlite") and (":memory:" in value or not parts.path.strip("/")):
         raise ValueError("the application's database is a file: write sqlite:///app.db")

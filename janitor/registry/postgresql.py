@@ -49,7 +49,7 @@ class Postgresql:
         lease: timedelta,
     ) -> None:
         _require_driver(url)
-        self.name = url.set(password=None).render_as_string()
+        self.name = url._replace(password=None).render_as_string()
         self._lease = lease
         self.engine = new_engine(
             url.set(password=password) if password else url,
@@ -148,7 +148,7 @@ def _key_of(run: str) -> int:
 def _require_driver(url: URL) -> None:
     if url.drivername != DRIVER:
         raise ConfigError(f"registry.url: write {DRIVER}://user@host/database")
-    if url.password is not None:
+    if url.password:  # an empty one is none
         raise ConfigError("registry.url must hold no password: name one in registry.password")
     if not url.database:
         raise ConfigError(f"registry.url names no database: write {DRIVER}://user@host/database")

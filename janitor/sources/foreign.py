@@ -85,7 +85,7 @@ class Foreign:
     @property
     def fingerprint(self) -> str:
         """Which database this is, without its password: the same for the same one."""
-        shown = self._url.set(password=None).render_as_string(hide_password=False)
+        shown = self._url._replace(password=None).render_as_string(hide_password=False)
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     @property

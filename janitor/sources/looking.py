@@ -63,7 +63,7 @@ def settings_of(said: str, directory: Path) -> SqlSettings:
             "--source is no database's address: write env:NAME, or for example "
             "sqlite:///app.db, postgresql+psycopg://user@host/database"
         ) from None
-    if url.password is not None or any("pass" in key.lower() for key in url.query):
+    if url.password or any("pass" in key.lower() for key in url.query):
         raise ConfigError(
             "--source holds a password, which everybody on this machine sees in `ps` and the "
             "shell keeps in its history: put the whole address into an environment variable, say "
@@ -72,7 +72,8 @@ def settings_of(said: str, directory: Path) -> SqlSettings:
     if url.get_backend_name() == "sqlite":
         # The configuration takes a relative file from its own directory, not from this one.
         url = url.set(database=str((directory / (url.database or "")).resolve()))
-    return _sql(url.render_as_string(hide_password=False), directory)
+    bare = url._replace(password=None)  # an empty one is none
+    return _sql(bare.render_as_string(hide_password=False), directory)
 
 
 def _sql(url: Secret | str, directory: Path) -> SqlSettings:

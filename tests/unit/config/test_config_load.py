@@ -269,3 +269,13 @@ def test_any_mapping_is_accepted_or_refused(changes: dict[str, object]) -> None:
             parse(document)
         except ConfigError as error:
             assert error.refusals  # noqa: PT017 - nearly all junk is refused
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql+psycopg://me:@/db?host=/run/pg", "postgresql+psycopg://me:@db/app?password="],
+)
+def test_an_empty_password_in_an_address_is_none(url: str) -> None:
+    said = {"url": url, "watermark": None, "query": "SELECT 1 AS id"}
+    config = parse(mapping(registry={"url": url}, sources={"chats": {"sql": said}}))
+    assert config.registry.url == config.sources["chats"].sql.url == url

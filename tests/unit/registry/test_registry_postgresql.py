@@ -61,6 +61,14 @@ def test_a_password_is_asked_for_and_never_told(guarded: str) -> None:
         assert SECRET not in str(caught.value)
 
 
+def test_an_empty_password_is_none(url: str, guarded: str) -> None:
+    with Registry.open(url.replace("postgres@", "postgres:@", 1)) as registry:
+        registry.register([Registration(KEY)], NOW)
+        assert "postgres@" in registry.name
+    with Registry.open(guarded.replace("@", ":@", 1), password=SECRET) as registry:
+        assert SECRET not in registry.name
+
+
 @pytest.mark.parametrize(
     ("url", "kind", "message"),
     [

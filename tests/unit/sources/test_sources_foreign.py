@@ -14,7 +14,7 @@ from postgres import Server
 from janitor.config import Keeper, Secret, Source
 from janitor.errors import AccessError, ConfigError, JanitorError
 from janitor.registry import Registry
-from janitor.sources.foreign import address
+from janitor.sources.foreign import Foreign, address
 
 SECRET = "hunter2"  # noqa: S105 - looked for in messages
 INSERT_SECRET = "INSERT INTO chats VALUES ('a', 'hunter2', 'x', now())"  # noqa: S105
@@ -113,6 +113,17 @@ def test_no_password_is_told(
     finally:
         postgres.execute("DROP ROLE guarded")
     assert SECRET not in str(caught.value)
+
+
+def test_an_empty_password_is_none_and_none_tells_databases_apart(
+    postgres: Server, app: str, registry: Registry
+) -> None:
+    postgres.execute(CHATS.format(type="timestamptz"), app)
+    url = postgres.url(app)
+    spelled = [url, url.replace("postgres@", "postgres:@", 1), url.replace("s@", f"s:{SECRET}@", 1)]
+    sources = [of_address(one) for one in spelled]
+    assert [read(registry, one).read for one in sources[:2]] == [0, 0]
+    assert len({Foreign("chats", one.sql).fingerprint for one in sources}) == 1
 
 
 @pytest.mark.parametrize("said", ["", "no address", "sqlite:///missing.db", f"x{SECRET}://a:b:c"])

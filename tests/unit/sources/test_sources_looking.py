@@ -96,6 +96,11 @@ def test_a_variable_stays_a_variable(
     assert accepted(looked).sources["chats"].sql.url == Secret(Keeper.ENV, "APP_DATABASE_URL")
 
 
+def test_an_empty_password_is_none(tmp_path: Path) -> None:
+    sql = settings_of("postgresql+psycopg://me:@/db?host=/run/pg", tmp_path)
+    assert sql.url == "postgresql+psycopg://me@/db?host=%2Frun%2Fpg"
+
+
 @pytest.mark.parametrize(
     "said",
     [
