@@ -31,7 +31,7 @@ UNITS: Mapping[Unit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,3})?")
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _TEXT = re.compile(
-    r"(?P<year>[+-]?\d{4,6})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?P<year>[+-]?\d{4,7})-(?P<month>\d\d)-(?P<day>\d\d)"
     r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
     r" ?(?P<zone>[Zz]|UTC|GMT|(?P<east>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d)(?::?\d\d)?)?)?"
     r"(?: UTC| GMT)?)?(?P<before_christ> BC)?",

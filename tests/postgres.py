@@ -38,10 +38,11 @@ class Server:
             return list(cursor.fetchall()) if cursor.description else []
 
     @contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, encoding: str | None = None) -> Iterator[str]:
         """An empty database, gone afterwards."""
         name = f"t{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name}")
+        other = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        self.execute(f"CREATE DATABASE {name} {other if encoding else ''}")
         try:
             yield name
         finally:

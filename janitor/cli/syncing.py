@@ -62,6 +62,7 @@ class Ended:
             "vanished": done.vanished,
             "odd_times": done.odd_times,
             "remarks": list(done.remarks),
+            "drift": done.drift,
             "watermark": done.watermark,
             "seconds": round(done.seconds, 3),
         }
@@ -242,6 +243,8 @@ def _tell(ended: Ended) -> None:
             f"{done.odd_times} rows name a time not taken as it was said, such as {done.remarks[0]}"
         )
         log.warning("source %s: %s", ended.source, said, extra={"source": ended.source})
+    if done.drift is not None:
+        log.warning("source %s: %s", ended.source, done.drift, extra={"source": ended.source})
     if done.done.due_earlier:
         said = f"{done.done.due_earlier} threads fall due earlier than their first sight had it"
         log.warning("source %s: %s", ended.source, said, extra={"source": ended.source})
@@ -275,6 +278,8 @@ def _complain(done: Synced) -> None:
     if done.odd_times:
         said = f"{done.odd_times} rows name a time that is not taken as it was said"
         click.echo(f"janitor: source {done.source}: {said}", err=True)
+    if done.drift is not None:
+        click.echo(f"janitor: source {done.source}: {done.drift}", err=True)
 
 
 def _cell(value: object) -> str:

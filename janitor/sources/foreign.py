@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,23 @@ from sqlalchemy import (
     Engine,
     NullPool,
     Row,
+    Select,
+    and_,
+    column,
     create_engine,
+    false,
     func,
+    literal_column,
     make_url,
+    or_,
     select,
     text,
+    true,
 )
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
+    DBAPIError,
     NoSuchModuleError,
     ProgrammingError,
     SQLAlchemyError,
@@ -41,7 +50,9 @@ from janitor.config import SqlSettings
 from janitor.config.source_forms import WATERMARK
 from janitor.distribution import install
 from janitor.errors import AccessError, ConfigError
-from janitor.sources.foreign_errors import explanation
+from janitor.sources.foreign_errors import explanation, most_telling
+from janitor.sources.foreign_values import encoding_of, read_each_value, text_or_bytes
+from janitor.sources.watermarks import Spot
 
 Values = Mapping[str, Any]
 
@@ -55,18 +66,28 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 ASYNCHRONOUS = {"asyncpg", "aiopg", "aiomysql", "asyncmy"}
+LEAST = -(2**63)  # that a column of whole numbers holds
 FAILURES = (SQLAlchemyError, ValueError, ArithmeticError, OSError)
-BEGINNING = {"sqlite": (-1,), "postgresql": ("-infinity", datetime(1, 1, 1, tzinfo=UTC), -1, "")}
+BEGINNING = {
+    "sqlite": (-1,),
+    "postgresql": ("", "-infinity", datetime(1, 1, 1, tzinfo=UTC), LEAST, -1),
+}
 ELSEWHERE = (datetime(1970, 1, 1), -1, "")  # noqa: DTZ001 - as columns without a zone are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Rows as they come, in pages; `clock` is the database's from before the first."""
+    """Rows as they come, in pages; `clock` is the database's from before the first.
+
+    `begins` is the watermark that they stand behind. `hides` tells, once all pages were read,
+    whether a row stands in one of the spots.
+    """
 
     clock: datetime
+    begins: object
     columns: tuple[str, ...]
     pages: Iterator[Sequence[Values]]
+    hides: Callable[[Sequence[Spot]], bool]
 
 
 class Foreign:
@@ -93,6 +114,11 @@ class Foreign:
         """Values that stand before all of a column's: one of them is of its type."""
         return BEGINNING.get(self._engine.dialect.name, ELSEWHERE)
 
+    @property
+    def mixes(self) -> bool:
+        """Whether a column may hold numbers beside text."""
+        return self._engine.dialect.name == "sqlite"
+
     @contextmanager
     def read(self, tries: Callable[[datetime], Sequence[object]]) -> Iterator[Reading]:
         """The rows of the query, behind the first of the watermarks that fits the column's type.
@@ -103,19 +129,19 @@ class Foreign:
             AccessError: The database cannot be reached, refuses, or takes too long.
             ConfigError: The query is wrong.
         """
-        wrong: Exception | None = None
+        wrong: list[Exception] = []
         for number in count():
             with ExitStack() as stack:
                 with self._explaining():
                     clock, connection = self._open(stack)
                 values = tries(clock)
                 if number == len(values):
-                    raise self._explained(wrong or ValueError())
+                    raise self._explained(most_telling(wrong))
                 try:
                     with self._explaining(DataError, ProgrammingError):
                         reading = self._begin(stack, clock, connection, values[number])
                 except (DataError, ProgrammingError) as error:
-                    wrong = wrong or error
+                    wrong.append(error)
                     continue
                 yield reading
                 return
@@ -143,7 +169,7 @@ class Foreign:
     def _open(self, stack: ExitStack) -> tuple[datetime, Connection]:
         connection = stack.enter_context(self._engine.connect())
         if connection.dialect.name == "postgresql":
-            _read_all_times(connection)
+            read_each_value(connection)
         for statement in _settings(connection, self._sql.timeout):
             connection.exec_driver_sql(statement)
         self._watch(connection)
@@ -165,7 +191,32 @@ class Foreign:
         stack.callback(result.close)  # whoever stops early leaves a cursor at the server
         pages = result.partitions(PAGE)
         first = next(pages, ())
-        return Reading(clock, tuple(result.keys()), self._pages(connection, chain([first], pages)))
+        read = self._pages(connection, chain([first], pages))
+        return Reading(clock, value, tuple(result.keys()), read, partial(self._hides, connection))
+
+    def _hides(self, connection: Connection, spots: Sequence[Spot]) -> bool:
+        """Whether a row stands in a spot; no, where the engine does not take such a question."""
+        query = text(_bound(self._sql.query)).columns(column(self._sql.watermark or ""))
+        rows = query.subquery("reading")
+        (value,) = rows.c
+        shapes = (
+            and_(
+                value > one.low,
+                value <= one.high,
+                true() if one.like is None else value.like(one.like),
+                true() if one.unlike is None else value.not_like(one.unlike),
+            )
+            for one in spots
+        )
+        asked: Select[Any] = (
+            select(literal_column("1")).select_from(rows).where(or_(false(), *shapes)).limit(1)
+        )
+        lowest = min((one.low for one in spots), key=lambda low: (isinstance(low, str), low))
+        self._watch(connection)
+        try:
+            return connection.execute(asked, {"watermark": lowest}).first() is not None
+        except DBAPIError:
+            return False
 
     def _pages(
         self, connection: Connection, pages: Iterator[Sequence[Row[Any]]]
@@ -231,7 +282,10 @@ def _opened(url: URL) -> sqlite3.Connection:
     path = Path(url.database or "")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist")
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+    connection.text_factory = text_or_bytes
+    return connection
 
 
 def _arguments(url: URL) -> dict[str, Any]:
@@ -239,36 +293,8 @@ def _arguments(url: URL) -> dict[str, Any]:
         return {}
     # A pooler in between may serve each transaction by another session: nothing is prepared.
     said = {"connect_timeout": CONNECT_SECONDS, "application_name": "janitor sync"}
-    return {"prepare_threshold": None, **{k: v for k, v in said.items() if k not in url.query}}
-
-
-def _read_all_times(connection: Connection) -> None:
-    """Have times beyond Python's calendar come as text; the driver would fail with their page."""
-    import psycopg  # noqa: PLC0415  an extra
-    from psycopg import abc, adapt, pq  # noqa: PLC0415
-
-    raw = connection.connection.driver_connection
-    if not isinstance(raw, psycopg.Connection):
-        return
-
-    def lenient(inner: type[abc.Loader]) -> type[abc.Loader]:
-        class Lenient(adapt.Loader):
-            def __init__(self, oid: int, context: abc.AdaptContext | None = None) -> None:
-                super().__init__(oid, context)
-                self._inner = inner(oid, context)
-
-            def load(self, data: abc.Buffer) -> object:
-                try:
-                    return self._inner.load(data)
-                except psycopg.DataError:
-                    return bytes(data).decode()
-
-        return Lenient
-
-    for name in ("timestamptz", "timestamp", "date"):
-        oid = raw.adapters.types[name].oid
-        if (inner := raw.adapters.get_loader(oid, pq.Format.TEXT)) is not None:
-            raw.adapters.register_loader(oid, lenient(inner))
+    ours = {k: v for k, v in said.items() if k not in url.query}
+    return {"prepare_threshold": None, "client_encoding": "UTF8", **ours}
 
 
 def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:
@@ -281,6 +307,8 @@ def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:
                 f"SET LOCAL statement_timeout = {milliseconds}",
                 f"SET LOCAL lock_timeout = {milliseconds}",
                 "SET LOCAL TIME ZONE 'UTC'",
+                "SET LOCAL datestyle = 'ISO'",  # as it is written, not as it is read
+                f"SET LOCAL client_encoding = '{encoding_of(connection)}'",
             )
         case "mysql" | "mariadb":
             is_mariadb = getattr(connection.dialect, "is_mariadb", False)

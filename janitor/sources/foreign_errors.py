@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, ProgrammingError
@@ -12,6 +13,7 @@ from janitor.errors import AccessError, ConfigError
 LONGEST = 200
 DENIED = "42501"
 CANCELED = "57014"
+UNORDERED = "42883"  # no operator compares a column of that type with such a value
 MYSQL_TOO_LONG = (1969, 3024)
 WRONG_QUERY = ("no such", "syntax error", "near ")
 
@@ -39,6 +41,12 @@ def explanation(
         f"source {name}: its database cannot be read: {said}; check that it runs and "
         f"sources.{name}.sql.url"
     )
+
+
+def most_telling(errors: Sequence[Exception]) -> Exception:
+    """Of the failures with watermarks of several types, one that is not about a type, if any is."""
+    others = (one for one in errors if not isinstance(one, DataError) and _code(one) != UNORDERED)
+    return next(others, errors[0])
 
 
 def _code(error: Exception) -> object:

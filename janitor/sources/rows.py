@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from janitor.catalogue import is_id
 from janitor.errors import ConfigError
 from janitor.registry import Registration
 from janitor.sources.files import COLUMNS, PREFIX, registration
@@ -18,6 +19,8 @@ from janitor.texts import TwiceError, once
 from janitor.times import parse
 
 TIMES = ("created_at", "last_active_at", "keep_until")
+BYTES = (bytes, bytearray, memoryview)
+NO_TEXT = "bytes, or text that is not UTF-8; write text"
 
 
 def check_columns(columns: Sequence[str], watermark: str | None) -> None:
@@ -54,6 +57,12 @@ def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) ->
     return replace(registration(said, projects), speaks_of=_keys(names))
 
 
+def id_of(id: object) -> str | None:
+    """The id that a refused row names, even in bytes; `None` where it is none."""
+    said = bytes(id).decode("ascii", "replace") if isinstance(id, BYTES) else str(id)
+    return said if id is not None and is_id(said) else None
+
+
 def _keys(names: Collection[str]) -> frozenset[str] | None:
     """The metadata keys that columns stand for; `None` where one holds all of it."""
     if "metadata" in names:
@@ -67,11 +76,16 @@ def _value(name: str, value: object) -> object:
         return None
     if name in TIMES:
         return value
+    if isinstance(value, BYTES):
+        raise ValueError(f"{name}: {NO_TEXT}")  # noqa: TRY004 - a row's fault, not the program's
     if name == "metadata":
         return _whole(value)
     if name == "user" or name.startswith(PREFIX):
         return text_of(name, value)
-    return str(value.value if isinstance(value, Enum) else value)
+    said = str(value.value if isinstance(value, Enum) else value)
+    if name != "id" and said and not is_id(said):
+        raise ValueError(f"{name} is no name of one")  # another message would show it
+    return said
 
 
 def _whole(value: object) -> object:

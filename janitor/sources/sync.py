@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from janitor.catalogue import is_id
 from janitor.config import Source
 from janitor.errors import (
     AccessError,
@@ -23,12 +22,18 @@ from janitor.errors import (
 from janitor.registry import RefusedRegistration, Registered, Registration, Registry
 from janitor.sources.foreign import Foreign, Reading, Values
 from janitor.sources.memory import Memory, memories, remember
-from janitor.sources.rows import check_columns, reported
-from janitor.sources.watermarks import Mark, Newest, moved, start_of
+from janitor.sources.rows import BYTES, check_columns, id_of, reported
+from janitor.sources.watermarks import Mark, Newest, hidden, moved, recent, since, start_of
 
 FULL_EVERY = timedelta(days=1)
 LEAST_VANISHED = 5
 NAMED = 20
+MORE_THAN_ONE = (
+    "holds times in more than one format, which the database does not put in order; let the query "
+    "give one."
+)
+DRIFTED = f"{MORE_THAN_ONE} The whole table was read this once"
+MIXED = f"{MORE_THAN_ONE} Until then a reading begins before the lowest and may read much again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Synced:
     """What a reading did, in rows; `refusals` names the first that could not be registered.
 
     `odd_times` counts the rows with a time that is not taken as it was said; `remarks` names the
-    first.
+    first. `drift` says that the watermark's column holds more than one format, if it does.
     """
 
     source: str
@@ -64,6 +69,7 @@ class Synced:
     refusals: list[str] = field(default_factory=list)
     odd_times: int = 0
     remarks: list[str] = field(default_factory=list)
+    drift: str | None = None
     vanished: int = 0
     is_full: bool = False
     watermark: datetime | None = None
@@ -124,14 +130,11 @@ class _Pass:
         self._done.is_full = self._is_full(known)
         if self._done.is_full and self._context.changing:
             self._registry.end_round(self._round)  # of one that was cut short
-        with self._foreign.read(lambda clock: self._tries(known, clock)) as reading:
-            check_columns(reading.columns, self._source.sql.watermark)
-            for page in reading.pages:
-                self._take(page)
-            mark = self._mark(known, reading)
+        mark = self._read(known, behind=None if self._done.is_full else known.mark)
         if self._done.is_full and self._context.changing:
             self._settle_vanished()
         self._done.watermark = None if mark is None else mark.at
+        self._done.done = replace(self._done.done, unchanged=max(self._done.done.unchanged, 0))
         if self._context.changing:
             full_at = self._began_at if self._done.is_full else known.full_at
             remember(
@@ -158,14 +161,49 @@ class _Pass:
         all_is_read = self._source.sql.watermark is None or known.full_at is None
         return all_is_read or self._began_at - (known.full_at or self._began_at) >= FULL_EVERY
 
-    def _tries(self, known: Memory, clock: datetime) -> Sequence[object]:
-        """Watermarks to read behind: the remembered one, then the beginning in any type."""
+    def _read(self, known: Memory, behind: Mark | None) -> Mark | None:
+        """Read behind a mark, or all; all as well where rows may be newer and yet not behind it."""
+        sql = self._source.sql
+        with self._foreign.read(lambda clock: self._tries(behind, clock)) as reading:
+            check_columns(reading.columns, sql.watermark)
+            for page in reading.pages:
+                self._take(page)
+            has_drifted = behind is not None and self._has_drifted(behind, reading)
+            is_partial = behind is not None and reading.begins == self._start(behind, reading.clock)
+        if has_drifted and is_partial:
+            self._count_anew()
+            mark = self._read(known, behind=None)
+        else:
+            mark = self._mark(known, reading)
+        if has_drifted or (mark is not None and mark.beside):
+            self._done.drift = f"`{sql.watermark}` {DRIFTED if has_drifted else MIXED}"
+        return mark
+
+    def _tries(self, behind: Mark | None, clock: datetime) -> Sequence[object]:
+        """Watermarks to read behind: that of a mark, then the beginning in any type."""
         if self._source.sql.watermark is None:
             return (None,)
-        beginning = self._foreign.beginning
-        if known.mark is None or self._done.is_full:
-            return beginning
-        return (start_of(known.mark, clock, self._source.sql.overlap), *beginning)
+        start = () if behind is None else (self._start(behind, clock),)
+        return (*start, *self._foreign.beginning)
+
+    def _start(self, behind: Mark, clock: datetime) -> object:
+        return start_of(behind, clock, self._source.sql.overlap)
+
+    def _has_drifted(self, behind: Mark, reading: Reading) -> bool:
+        """Whether a time is spelled as none was of late: read now, or hiding below the mark."""
+        overlap = self._source.sql.overlap
+        seen = {one: at for one, at in self._newest.seen.items() if one not in behind.layouts}
+        if any(recent(seen, since(behind, reading.clock, overlap))):
+            return True
+        spots = tuple(hidden(behind, reading.clock, overlap, mixes=self._foreign.mixes))
+        return bool(spots) and reading.hides(spots)
+
+    def _count_anew(self) -> None:
+        """Begin to count again, so that each row counts once; what was written stays counted."""
+        before = self._done.done if self._context.changing else Registered()
+        done = replace(before, unchanged=-before.added - before.updated)  # they come once more
+        self._done = Synced(self._source.name, done=done, is_full=self._done.is_full)
+        self._newest = Newest(self._source.sql.watermark or "")
 
     def _take(self, page: Sequence[Values]) -> None:
         if self._context.is_stopped():
@@ -196,6 +234,9 @@ class _Pass:
             except (ValueError, RefusedRegistration) as error:
                 self._refuse(row["id"], number, str(error))
             else:
+                if column is not None and isinstance(row[column], BYTES):
+                    told = f"{column} is no time: a change of this row may not be noticed"
+                    said = replace(said, remarks=(*said.remarks, told))
                 self._note(said)
                 yield replace(said, source=self._source.name)
 
@@ -206,11 +247,11 @@ class _Pass:
 
     def _refuse(self, id: object, number: int, why: str) -> None:
         self._done.refused += 1
-        named = str(id) if id is not None and is_id(str(id)) else None
-        if named is not None:
-            self._refused_ids.append(named)
+        its = id_of(id)
+        if its is not None:
+            self._refused_ids.append(its)
         if len(self._done.refusals) < NAMED:
-            name = named or f"row {number}"
+            name = its or f"row {number}"
             self._done.refusals.append(f"{name}: {why.removeprefix(f'{name}: ')}")
 
     def _mark(self, known: Memory, reading: Reading) -> Mark | None:
@@ -218,7 +259,8 @@ class _Pass:
             return None
         if known.mark is None:
             self._newest.require_times()
-        return moved(known.mark, self._newest.mark, reading.clock)
+        overlap = self._source.sql.overlap
+        return moved(known.mark, self._newest.seen, reading.clock, overlap)
 
     def _settle_vanished(self) -> None:
         """Mark what the whole table no longer holds, unless that is too much to be believed.

@@ -3,20 +3,35 @@
 A row may be committed long after it was dated, several may bear one date, and clocks differ. So
 each reading begins `overlap` before what is remembered, which is the newest date seen, but never
 a later one than the clock of the database that was read.
+
+A column may change how it spells its times, and the database does not put two spellings in order.
+So a reading begins before each spelling that was seen of late, and where one of another spelling
+turns up, or hides below that beginning, everything is read.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from janitor.errors import ConfigError
-from janitor.times import EPOCH, SMALLEST, UNITS, Unit, parse, unit_of
+from janitor.times import (
+    CEILING,
+    EPOCH,
+    LAST_SECOND,
+    LOWEST,
+    SMALLEST,
+    UNITS,
+    Unit,
+    is_set,
+    parse,
+    unit_of,
+)
 
 Form = Literal["aware", "naive", "date", "text"] | Unit
 
@@ -26,7 +41,10 @@ TEXT = re.compile(
     r"(?:(?P<separator>[ T])(?P<minute>\d\d:\d\d)(?P<second>:\d\d)?(?:[.,]\d+)?"
     r" ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?"
 )
+ZERO = timedelta()
 FIRST = datetime(1, 1, 3, tzinfo=UTC)  # earlier ones leave no room to count back from
+SPREAD = timedelta(hours=26)  # so far apart the clocks of two zones are, at the most
+AHEAD = timedelta(days=366)  # a row's time further in the future is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +60,15 @@ class Layout:
     offset: int = 0
     unit: int = 1
 
+    @property
+    def family(self) -> str:
+        """What the database puts in order; by name, as SQLite has numbers before text."""
+        return "number" if self.form in UNITS else self.form
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A time, as a table's column has it."""
-
-    at: datetime
-    layout: Layout
-
-    def spelled(self) -> dict[str, Any]:
-        """The mark as JSON."""
-        return {"at": self.at.isoformat(), **asdict(self.layout)}
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Mark:
-        """A mark from its JSON."""
-        layout = Layout(said["form"], said["separator"], said["offset"], said["unit"])
-        return cls(datetime.fromisoformat(said["at"]), layout)
-
-    def before(self, at: datetime) -> object:
+    def before(self, at: datetime) -> Any:  # noqa: ANN401 - of the column's type
         """A value of the column that is less than every spelling of a time from `at` on."""
-        early = max(at, FIRST) - timedelta(seconds=self.layout.unit)
-        match self.layout.form:
+        early = max(at, FIRST) - timedelta(seconds=self.unit)
+        match self.form:
             case "aware":
                 return early
             case "naive":
@@ -77,11 +82,37 @@ class Mark:
 
     def _text(self, at: datetime) -> str:
         # Text is compared from the left: fractions and zones of later rows only add to it.
-        local = at.replace(tzinfo=None) + timedelta(minutes=self.layout.offset)
-        if not self.layout.separator:
+        local = at.replace(tzinfo=None) + timedelta(minutes=self.offset)
+        if not self.separator:
             return local.date().isoformat()
-        spec = "minutes" if self.layout.unit > 1 else "seconds"
-        return local.isoformat(self.layout.separator, spec)
+        spec = "minutes" if self.unit > 1 else "seconds"
+        return local.isoformat(self.separator, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A time, as a table's column has it; `beside` are other layouts that it had of late."""
+
+    at: datetime
+    layout: Layout
+    beside: tuple[Layout, ...] = ()
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Every layout that the next reading must begin before."""
+        return (self.layout, *self.beside)
+
+    def spelled(self) -> dict[str, Any]:
+        """The mark as JSON."""
+        beside = [asdict(one) for one in self.beside]
+        return {"at": self.at.isoformat(), **asdict(self.layout), "beside": beside}
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Mark:
+        """A mark from its JSON."""
+        layout = Layout(said["form"], said["separator"], said["offset"], said["unit"])
+        beside = tuple(Layout(**one) for one in said.get("beside", ()))
+        return cls(datetime.fromisoformat(said["at"]), layout, beside)
 
 
 def mark_of(value: object) -> Mark | None:
@@ -125,61 +156,134 @@ def _minutes(zone: str) -> int:
     return -ahead if zone.startswith("-") else ahead
 
 
-def start_of(known: Mark, clock: datetime, overlap: timedelta) -> object:
-    """The value behind which the next reading begins; `clock` is the database's own.
+def since(known: Mark, clock: datetime, overlap: timedelta) -> datetime:
+    """From which time on the next reading must see every row; `clock` is the database's own.
 
     A clock that was set back since takes the remembered time with it.
     """
     at = min(known.at, clock)
-    return known.before(at - overlap if at - FIRST > overlap else FIRST)
+    return at - overlap if at - FIRST > overlap else FIRST
 
 
-def moved(known: Mark | None, seen: Mark | None, clock: datetime) -> Mark | None:
+def start_of(known: Mark, clock: datetime, overlap: timedelta) -> Any:  # noqa: ANN401 - of the column's type
+    """The value behind which the next reading begins."""
+    early = since(known, clock, overlap)
+    first = min(known.layouts, key=lambda one: (one.family, one.before(early)))
+    return first.before(early)
+
+
+def moved(
+    known: Mark | None, seen: Mapping[Layout, datetime], clock: datetime, overlap: timedelta
+) -> Mark | None:
     """What is remembered once everything was read: `clock` is the database's at the beginning.
 
-    Where the clock was set back, what was remembered by the old one goes back as well.
+    `seen` holds the newest time of each layout. Where the clock was set back, what was remembered
+    by the old one goes back as well.
     """
-    marks = [mark for mark in (known, seen) if mark is not None]
-    if not marks:
+    newest = dict(seen)
+    if known is not None:
+        newest[known.layout] = max(known.at, seen.get(known.layout, known.at))
+    if not newest:
         return None
-    latest = max(marks, key=lambda mark: mark.at)
-    layout = latest.layout if seen is None else seen.layout
-    return Mark(min(latest.at, clock), layout)
+    at = min(max(newest.values()), clock)
+    layout = max(seen or newest, key=lambda one: newest[one])
+    others = {one: its for one, its in newest.items() if one != layout}
+    early = since(Mark(at, layout), clock, overlap)
+    return Mark(at, layout, tuple(recent(others, early)))
+
+
+def recent(newest: Mapping[Layout, datetime], early: datetime) -> Iterator[Layout]:
+    """The layouts of which a row may stand beside those of that time or later."""
+    for layout, at in newest.items():
+        apart = timedelta(seconds=layout.unit) + (2 * SPREAD if layout.form == "text" else ZERO)
+        if early - at < apart:
+            yield layout
+
+
+class Spot(NamedTuple):
+    """Where rows hide: above `low`, up to `high`, and of a shape that LIKE tells."""
+
+    low: object
+    high: object
+    like: str | None = None
+    unlike: str | None = None
+
+
+def hidden(known: Mark, clock: datetime, overlap: timedelta, *, mixes: bool) -> Iterator[Spot]:
+    """Where times of a layout that is not known hide from the next reading, though they are newer.
+
+    `mixes` says that a column holds numbers beside text.
+    """
+    early = since(known, clock, overlap)
+    forms = {one.form for one in known.layouts}
+    scales = [scale for unit, scale in UNITS.items() if unit in forms]
+    for unit, scale in UNITS.items():
+        if scales and scale < min(scales):
+            yield Spot(Layout(unit).before(early), LAST_SECOND * scale)
+    texts = [one for one in known.layouts if one.form == "text"]
+    if texts and not scales:
+        yield from _hidden_numbers(early, clock, mixes=mixes)
+        yield from _hidden_texts(texts, early, start_of(known, clock, overlap))
+
+
+def _hidden_numbers(early: datetime, clock: datetime, *, mixes: bool) -> Iterator[Spot]:
+    latest = min(clock, CEILING - AHEAD) + AHEAD
+    for unit in UNITS:
+        low, high = Layout(unit).before(early), Layout(unit).before(latest)
+        yield Spot(str(low), str(high), unlike="%-%")
+        if mixes:
+            yield Spot(low, high, unlike="%-%")
+
+
+def _hidden_texts(known: list[Layout], early: datetime, start: object) -> Iterator[Spot]:
+    """Days alone and blanks sort below a `T`, and clocks further west behind those of the east."""
+    lowest = min(one.separator for one in known)
+    for separator, shape in (("", "_" * 10), (" ", "____-__-__ %")):
+        if separator < lowest:
+            one = replace(known[0], separator=separator, unit=1 if separator else DAY)
+            yield Spot(one.before(early), start, like=shape)
+    offsets = {one.offset for one in known}
+    west, only = known[0].before(early - SPREAD), max(offsets)
+    if offsets == {0}:
+        yield Spot(west, start, like="%:%-%")
+    elif len(offsets) == 1:
+        yield Spot(west, start, unlike=f"%:%{'+' if only > 0 else '-'}{abs(only) // 60:02}%")
 
 
 class Newest:
-    """The newest of the times that a reading came by; values that are none are passed over."""
+    """The newest time of each layout that a reading came by; values that are none are passed over.
+
+    A time that was never set says nothing of the layout, either.
+    """
 
     def __init__(self, column: str) -> None:
-        self.mark: Mark | None = None
+        self.seen: dict[Layout, datetime] = {}
         self.has_others = False
         self._column = column
 
     def see(self, value: object) -> None:
-        """Take in one row's.
-
-        Raises:
-            ConfigError: It is spelled in another way than those before: they cannot be ordered.
-        """
-        if value is None:
+        """Take in one row's."""
+        if value is None or was_never_set(value):
             return
         mark = mark_of(value)
         if mark is None:
             self.has_others = True
-            return
-        if self.mark is not None and mark.layout != self.mark.layout:
-            raise ConfigError(
-                f"`{self._column}` holds times in more than one format, which the database does "
-                "not put in order: let the query give one (or write `watermark: null`)"
-            )
-        if self.mark is None or mark.at > self.mark.at:
-            self.mark = mark
+        elif mark.at > self.seen.get(mark.layout, LOWEST):
+            self.seen[mark.layout] = mark.at
 
     def require_times(self) -> None:
         """Raises ConfigError where there were values and not one of them was a time."""
-        if self.mark is None and self.has_others:
+        if not self.seen and self.has_others:
             raise ConfigError(
                 f"`{self._column}` holds no times but, perhaps, a sequence, where an overlap means "
                 "nothing and a late commit is lost: name a column that says when a row was changed "
                 "(or write `watermark: null` to read everything each time)"
             )
+
+
+def was_never_set(value: object) -> bool:
+    """Whether a column's value is a time that nobody meant, such as `-infinity` or the year 1."""
+    try:
+        return not is_set(parse(value))
+    except ValueError:
+        return False

@@ -22,12 +22,12 @@ SOURCE = """\
 AT = "2026-03-01 12:00:00"
 
 
-def tell(world: World, name: str, ids: Iterable[str]) -> Path:
+def tell(world: World, name: str, ids: Iterable[str], at: str = AT) -> Path:
     """Let an application's table name these threads."""
     path = world.directory / f"{name}.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE IF NOT EXISTS chats (id, updated_at)")
-        connection.executemany("INSERT INTO chats VALUES (?, ?)", [(one, AT) for one in ids])
+        connection.executemany("INSERT INTO chats VALUES (?, ?)", [(one, at) for one in ids])
     return path
 
 
@@ -74,6 +74,35 @@ def test_a_refused_row_is_named_and_exits_1(sources: World) -> None:
     assert done.code == 1
     assert "janitor: source one: row 3: the id must be" in done.err
     assert set(sources.states()) == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("command", ["sync", "sweep"])
+def test_another_format_of_the_watermark_is_said_and_costs_no_row(
+    sources: World, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sources.run("sync").code == 0
+    for number, at in enumerate(("2026-03-01 12:30:00", "2026-03-01T12:30:05")):
+        tell(sources, "one", [f"n{number}"], at)
+    tell(sources, "other", ["early"], "1772367000000")
+    told = sources.run(command).err + caplog.text  # a sweep logs it
+    assert "source one: `updated_at` holds times in more than one format" in told
+    assert "source other: `updated_at` holds times in more than one format" in told
+    assert set(sources.states()) == {"a", "b", "c", "n0", "n1", "early"}
+    again = sources.run("--output", "json", "sync", "--source", "one")
+    assert "more than one format" in again.document["sources"][0]["drift"]
+
+
+def test_bytes_that_are_no_text_cost_their_row_alone_and_are_not_shown(sources: World) -> None:
+    path = tell(sources, "one", [])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO chats VALUES (CAST(x'4a6f73e9' AS TEXT), ?)", (AT,))
+        connection.execute("INSERT INTO chats VALUES ('d', ?)", (AT,))
+    done = sources.run("sync")
+    assert done.code == 1
+    assert "janitor: source one: row 3: id: bytes, or text that is not UTF-8" in done.err
+    assert "Jos" not in done.err
+    assert set(sources.states()) == {"a", "b", "c", "d"}
+    assert sources.run("sweep").code == 0
 
 
 @pytest.mark.parametrize(

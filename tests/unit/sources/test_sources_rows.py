@@ -122,6 +122,13 @@ def test_metadata_that_names_a_key_twice_is_refused() -> None:
         of(metadata='{"pinned": "true", "pinned": "false"}')
 
 
+@pytest.mark.parametrize("name", ["kind", "project"])
+def test_a_value_that_may_be_a_text_of_somebodys_is_not_shown(name: str) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        of(**{name: "my doctor said"})
+    assert "doctor" not in str(caught.value)
+
+
 @pytest.mark.parametrize("value", ["[1]", "{", 12, ["a"]])
 def test_metadata_that_is_no_object_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="not a JSON object"):

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from janitor.errors import ConfigError
-from janitor.sources.watermarks import Mark, Newest, mark_of, moved, start_of
+from janitor.sources.watermarks import Layout, Mark, Newest, mark_of, moved, start_of
 
 AT = datetime(2026, 3, 1, 12, 30, 45, 123456, tzinfo=UTC)
 OVERLAP = timedelta(minutes=10)
@@ -99,21 +99,25 @@ def test_no_row_is_lost(commits: list[tuple[int, int, int]], syncs: list[int]) -
             if at <= sync_at and (begins is None or dated > begins):
                 seen.add(number)
                 newest.see(dated)
-        known = moved(known, newest.mark, clock)
+        known = moved(known, newest.seen, clock, OVERLAP)
         assert known is None or known.at <= clock
     assert seen == set(range(len(rows)))
 
 
+def seen(*marks: Mark | None) -> dict[Layout, datetime]:
+    return {mark.layout: mark.at for mark in marks if mark is not None}
+
+
 def test_the_future_carries_nothing_past_the_databases_clock() -> None:
     ahead = mark_of(AT + timedelta(days=365))
-    mark = moved(mark_of(AT), ahead, AT + timedelta(hours=1))
+    mark = moved(mark_of(AT), seen(ahead), AT + timedelta(hours=1), OVERLAP)
     assert mark is not None
     assert mark.at == AT + timedelta(hours=1)
 
 
 def test_a_clock_that_was_set_back_takes_the_remembered_time_with_it() -> None:
     earlier = AT - timedelta(days=1)
-    mark = moved(mark_of(AT), None, earlier)
+    mark = moved(mark_of(AT), {}, earlier, OVERLAP)
     assert mark is not None
     assert mark.at == earlier
     known = mark_of(AT)
@@ -122,9 +126,10 @@ def test_a_clock_that_was_set_back_takes_the_remembered_time_with_it() -> None:
 
 
 def test_what_was_seen_before_is_not_forgotten() -> None:
-    assert moved(mark_of(AT), mark_of(AT - OVERLAP), AT) == mark_of(AT)
-    assert moved(mark_of(AT), None, AT) == mark_of(AT)
-    assert moved(None, None, AT) is None
+    known, earlier = mark_of(AT), mark_of(AT - OVERLAP)
+    assert moved(known, seen(earlier), AT, OVERLAP) == known
+    assert moved(known, {}, AT, OVERLAP) == known
+    assert moved(None, {}, AT, OVERLAP) is None
 
 
 def test_a_zero_time_leaves_room_to_count_back() -> None:
@@ -134,20 +139,39 @@ def test_a_zero_time_leaves_room_to_count_back() -> None:
     assert begins < datetime(1, 1, 3, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("2026-03-01 12:00:00", "2026-03-01T12:00:00"),
-        ("2026-03-01T12:00:00Z", "2026-03-01T12:00:00+02:00"),
-        (SECONDS, SECONDS * 1000),
-        (SECONDS, "2026-03-01 12:00:00"),
-    ],
+FAMILIES = (
+    ("seconds", "milliseconds", "microseconds"),
+    ("sqlite", "minutes", "day", "javascript", "django", "zone"),
 )
-def test_times_of_two_formats_cannot_be_ordered(one: object, other: object) -> None:
-    newest = Newest("updated_at")
-    newest.see(one)
-    with pytest.raises(ConfigError, match="more than one format"):
-        newest.see(other)
+PAIRS = [(a, b) for family in FAMILIES for a in family for b in family if a != b]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+@settings(max_examples=20)
+@given(at=moments, later=st.timedeltas(timedelta(), timedelta(minutes=9)))
+def test_the_beginning_stands_before_each_format_seen_of_late(
+    one: str, other: str, at: datetime, later: timedelta
+) -> None:
+    at = max(at, AT - timedelta(days=300))  # long before, milliseconds read as seconds
+    marks = mark_of(SPELLINGS[one](at)), mark_of(SPELLINGS[other](at + later))
+    known = moved(None, seen(*marks), at + OVERLAP, OVERLAP)
+    assert known is not None
+    assert Mark.of(known.spelled()) == known
+    begins = start_of(known, at + OVERLAP, OVERLAP)
+    assert begins < min(SPELLINGS[one](at), SPELLINGS[other](at + later))
+
+
+def test_a_format_of_long_ago_holds_nothing_back() -> None:
+    old, new = mark_of(SECONDS), mark_of((SECONDS + 3600) * 1000)
+    known = moved(old, seen(old, new), AT + timedelta(days=1), OVERLAP)
+    assert known is not None
+    assert known.layouts == (known.layout,)
+    assert start_of(known, AT + timedelta(days=1), OVERLAP) > SECONDS * 1000
+
+
+def test_a_mark_that_was_remembered_without_others_is_read() -> None:
+    said = {"at": AT.isoformat(), "form": "text", "separator": "T", "offset": 0, "unit": 1}
+    assert Mark.of(said) == Mark(AT, Layout("text", "T"))
 
 
 @pytest.mark.parametrize("fraction", ["", ".5", ".123456"])
@@ -155,7 +179,7 @@ def test_a_fraction_or_utc_by_another_name_is_the_same_format(fraction: str) -> 
     newest = Newest("updated_at")
     for zone in ("Z", "+00:00", ""):
         newest.see(f"2026-03-01T12:00:00{fraction}{zone}")
-    newest.require_times()
+    assert len(newest.seen) == 1
 
 
 @pytest.mark.parametrize("value", [1, 99_999_999, "later", True])
@@ -166,12 +190,26 @@ def test_a_sequence_is_no_watermark(value: object) -> None:
         newest.require_times()
 
 
+ODD = (
+    *(0, -62135596800, float("inf"), datetime(1, 1, 1, tzinfo=UTC), "infinity", "-infinity"),
+    *("0044-03-15 00:00:00 BC", "12026-01-01", "5874897-12-31", "0001-01-01 00:00:00+02:00"),
+    *("9999-12-31T23:59:59-01:00", "0000-00-00 00:00:00"),
+)
+
+
 def test_a_row_that_was_never_dated_is_passed_over() -> None:
     newest = Newest("updated_at")
-    for value in (None, 0, SECONDS):
+    for value in (None, 0, SECONDS, *ODD):
         newest.see(value)
+    assert newest.seen == seen(mark_of(SECONDS))
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_time_that_nobody_meant_is_no_sequence(value: object) -> None:
+    newest = Newest("updated_at")
+    newest.see(value)
     newest.require_times()
-    assert newest.mark == mark_of(SECONDS)
+    assert newest.seen == {}
 
 
 def test_a_date_is_a_day() -> None:
