@@ -308,6 +308,7 @@ def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:
                 f"SET LOCAL lock_timeout = {milliseconds}",
                 "SET LOCAL TIME ZONE 'UTC'",
                 "SET LOCAL datestyle = 'ISO'",  # as it is written, not as it is read
+                "SET LOCAL extra_float_digits = 3",  # a rounded time may be an earlier one
                 f"SET LOCAL client_encoding = '{encoding_of(connection)}'",
             )
         case "mysql" | "mariadb":
