@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # One more than there are cores: many tests wait for processes, leases and disks.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: bench check test coverage demo lint types layers format mutation soak clean
+.PHONY: bench check test coverage demo lint types layers format mutation soak fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/janitor demo
@@ -48,6 +48,11 @@ GAMES ?= 200
 SEED ?= $(shell date +%s)
 soak: $(STAMP)
 	JANITOR_SOAK=$(GAMES) $(BIN)/python -m pytest -n auto tests/model --hypothesis-seed=$(SEED) --timeout=0
+
+# Plays tests/fuzz, hostile rows and answers, for MINUTES; a SEED and a ROUND play one again.
+MINUTES ?= 1
+fuzz: $(STAMP)
+	MINUTES=$(MINUTES) SEED=$(SEED) ROUND=$(ROUND) tests/in_memory $(BIN)/python tests/fuzz/fuzz_main.py
 
 # Ratios side by side in one run; see bench/README.md.
 bench: $(STAMP)
