@@ -18,6 +18,7 @@ from prometheus_client import (
     make_asgi_app,
     write_to_textfile,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
@@ -287,10 +288,18 @@ class Metrics:
     def app(self, refresh: Callable[[], None]) -> ASGIApp:
         """An ASGI application that exposes all metrics; `refresh` fills the gauges before."""
         expose: ASGIApp = make_asgi_app(self.collectors)
+        turn, begun = asyncio.Lock(), 0
 
         async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
-            await asyncio.to_thread(refresh)
-            await expose(scope, receive, send)
+            nonlocal begun
+            before = begun
+            async with turn:
+                # Scrapes that wait for their turn share the next look at the registry.
+                if begun == before:
+                    begun += 1
+                    await asyncio.to_thread(refresh)
+            headers = [header for header in scope["headers"] if _is_readable(*header)]
+            await expose({**scope, "headers": headers}, receive, send)
 
         return answer
 
@@ -316,6 +325,16 @@ class _Joined(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every metric as it stands."""
         return self._metrics.families()
+
+
+def _is_readable(name: bytes, value: bytes) -> bool:
+    """Whether prometheus_client reads a header without an exception."""
+    try:
+        if name == b"accept":
+            choose_encoder(value.decode())
+    except (TypeError, ValueError):
+        return False
+    return value.isascii()
 
 
 def _lasting(family: Metric) -> Iterator[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,7 @@ SETTINGS = """[databases]
 [pgbouncer]
 pool_mode = {mode}
 unix_socket_dir = {directory}
+listen_addr = {host}
 listen_port = {port}
 auth_type = any
 admin_users = admin
@@ -52,9 +54,19 @@ class Pooler:
             return list(cursor.fetchall()) if cursor.description else []
 
 
+def a_free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        found: int = tried.getsockname()[1]
+        return found
+
+
 @contextmanager
-def pooled(server: Server, mode: str, *, round_robin: bool = False) -> Iterator[Pooler]:
-    """A pooler in that mode, for as long."""
+def pooled(
+    server: Server, mode: str, *, round_robin: bool = False, port: int | None = None
+) -> Iterator[Pooler]:
+    """A pooler in that mode, for as long; with `port` it listens on the loopback, too."""
     with tempfile.TemporaryDirectory(prefix="janitor-pooler-") as made:
         directory = Path(made)
         directory.chmod(0o777)
@@ -63,7 +75,8 @@ def pooled(server: Server, mode: str, *, round_robin: bool = False) -> Iterator[
             server=server.directory,
             mode=mode,
             directory=directory,
-            port=PORT,
+            host="" if port is None else "127.0.0.1",
+            port=port or PORT,
             round_robin=int(round_robin),
         )
         settings.write_text(said, encoding="utf-8")
@@ -72,15 +85,15 @@ def pooled(server: Server, mode: str, *, round_robin: bool = False) -> Iterator[
         user = server.directory.stat().st_uid if os.geteuid() == 0 else None
         with subprocess.Popen([program, "-q", str(settings)], user=user) as process:
             try:
-                _await(directory / f".s.PGSQL.{PORT}", process)
+                _await(directory / f".s.PGSQL.{port or PORT}", process)
                 yield Pooler(directory)
             finally:
                 process.kill()
 
 
-def _await(socket: Path, process: subprocess.Popen[bytes]) -> None:
+def _await(listening: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not socket.exists():
+    while not listening.exists():
         assert process.poll() is None, "it ended at once"
         assert time.monotonic() < deadline, "it does not listen"
         time.sleep(0.01)

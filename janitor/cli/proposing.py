@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ import click
 
 from janitor.cli.context import Settings, emit, plain, table
 from janitor.cli.looking import cell
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, FaultError, JanitorError
 
 if TYPE_CHECKING:
     from janitor.registry import Registration
     from janitor.sources import Looked
+
+log = logging.getLogger("janitor")
 
 FIELDS = ("id", "kind", "created_at", "last_active_at", "metadata")
 
@@ -30,7 +33,14 @@ def looked_at(source: str | None, name: str | None) -> Looked | None:
         raise click.UsageError("--source and --table belong together: a database and its table")
     from janitor.sources import look, settings_of
 
-    looked = look(settings_of(source, Path.cwd()), name)
+    sql = settings_of(source, Path.cwd())
+    try:
+        looked = look(sql, name)
+    except JanitorError:
+        raise
+    except Exception as error:
+        log.exception("--source %s: what was looked at", plain(name))
+        raise FaultError("--source", error) from error
     _require_accepted(looked)
     return looked
 
@@ -76,13 +86,15 @@ def _document(looked: Looked, *, written: bool) -> dict[str, Any]:
         "columns": {to: name for name, to in looked.proposal.columns},
         "watermark": looked.proposal.watermark and looked.proposal.watermark.name,
         "notes": looked.proposal.notes,
+        "tried": looked.tried,
+        "doubts": looked.doubts,
         "rows": [_row(row) for row in looked.rows],
     }
 
 
 def _row(row: Registration | str) -> dict[str, Any]:
     if isinstance(row, str):
-        return {"refused": row}
+        return {"refused": f"refused: {row}"}
     return {
         "id": row.key.id,
         "kind": row.key.kind,
@@ -93,7 +105,7 @@ def _row(row: Registration | str) -> dict[str, Any]:
 
 
 def _show(looked: Looked, path: Path, *, written: bool) -> None:
-    for note in looked.proposal.notes:
+    for note in (*looked.proposal.notes, *looked.doubts):
         click.echo(plain(note))
     if not written:
         click.echo(f"\n{path} exists already; put this into it, and run `janitor validate {path}`:")

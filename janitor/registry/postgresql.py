@@ -67,7 +67,7 @@ class Postgresql:
         """Turns the engine's failure into one that says what to do; no value leaks."""
         try:
             yield
-        except DBAPIError as error:
+        except (DBAPIError, OSError) as error:
             raise explanation(error, self.name) from None
 
     def pin(self) -> None:

@@ -1,20 +1,59 @@
-"""What PostgreSQL's failures mean, and what to do about them."""
+"""What PostgreSQL's failures mean, and what to do about them.
+
+`{url}` stands for the setting that names the database, `{password}` for the one of its password.
+"""
 
 from __future__ import annotations
 
+import errno
+import re
+
 from sqlalchemy.exc import DBAPIError
 
+from janitor.causes import cause, shortage
 from janitor.errors import ConfigError, JanitorError, StoreError
 
 Meaning = tuple[type[JanitorError], str]
+
+_GO_ON = "nothing half done was kept, run it again"
+_REFUSED = (ConfigError, "refused this user or password: check {url} and {password}")
+_UNKNOWN_USER = (ConfigError, "lets no such user log in: correct {url}, or create that role")
+_NO_RULE = (
+    ConfigError,
+    (
+        "lets this user not in from here by its pg_hba.conf: add a line there, or correct {url} "
+        "(user, database, sslmode)"
+    ),
+)
+_NO_DATABASE = (ConfigError, "does not exist: create the database, or correct {url}")
+_NO_RIGHT = (ConfigError, "must not be used by this user: grant what it needs")
+_NO_CONNECTION = (
+    StoreError,
+    (
+        "has no connection left for this user: raise max_connections, or the limit of the role, "
+        "the database or the pool, or run fewer janitors"
+    ),
+)
+_MIXED_UP = (
+    StoreError,
+    "is behind a pooler that mixes up sessions: point {url} at a pool in session mode",
+)
+_NOT_NOW = (StoreError, "is starting, shutting down or recovering: try again")
+
+
+def _of_system(error: OSError) -> Meaning:
+    return StoreError, f"cannot be reached: {cause(error, 'check that the server runs')}"
+
 
 # By SQLSTATE or, shorter, its class (PostgreSQL's documentation, appendix A).
 _MEANS: dict[str, Meaning] = {
     "25006": (ConfigError, "must not be written: it is opened, or its server runs, read-only"),
     "25P03": (StoreError, "ended a transaction of a janitor that was held up: run it again"),
-    "28": (ConfigError, "refused this user or password: check registry.url and registry.password"),
-    "3D": (ConfigError, "does not exist: create the database, or correct registry.url"),
-    "3F": (ConfigError, "has no such schema: create it, or correct registry.url"),
+    "26": _MIXED_UP,
+    "42P05": _MIXED_UP,
+    "28": _REFUSED,
+    "3D": _NO_DATABASE,
+    "3F": (ConfigError, "has no such schema: create it, or correct {url}"),
     "42P01": (
         StoreError,
         (
@@ -22,14 +61,32 @@ _MEANS: dict[str, Meaning] = {
             "is removed until that is mended: put the database back, or restart this process"
         ),
     ),
-    "42501": (ConfigError, "must not be used by this user: grant what it needs"),
+    "42501": _NO_RIGHT,
     "53100": (
         StoreError,
         "could not grow: its disk is full; free some space, nothing half done was kept",
     ),
-    "53300": (StoreError, "has no connection left: raise max_connections or run fewer janitors"),
+    "53200": (StoreError, f"ran out of memory at its server: give it more; {_GO_ON}"),
+    "53300": _NO_CONNECTION,
+    "53400": (StoreError, "reached a limit that its server sets: see the server's log"),
+    "53": (StoreError, "lacks something at its server: see the server's log"),
     "55P03": (StoreError, "stayed locked for too long: end what holds it or try again"),
+    "57014": (
+        StoreError,
+        (
+            "cancelled a statement of this janitor: an administrator did, or a statement_timeout "
+            f"of this user; {_GO_ON}"
+        ),
+    ),
+    "57P01": (
+        StoreError,
+        f"was shut down or restarted, or an administrator ended this session; {_GO_ON}",
+    ),
+    "57P03": _NOT_NOW,
     "57P": (StoreError, "was shut down or restarted: try again"),
+    "58": (StoreError, "fails at its server's disk: see the server's log"),
+    "XX001": (StoreError, "is damaged: restore it from a backup"),
+    "XX002": (StoreError, "has a damaged index: REINDEX it, or restore it from a backup"),
     "40": (
         StoreError,
         "met another writer at the same rows; nothing was kept: try again",
@@ -37,34 +94,64 @@ _MEANS: dict[str, Meaning] = {
     "08": (StoreError, "lost the connection: try again"),
 }
 
-# A connection that was never made has no SQLSTATE, only the server's or the library's sentence.
+# A connection that was never made has no SQLSTATE, only the server's or the library's sentence,
+# here without what stands in quotation marks: names may say anything.
 _SAYS: tuple[tuple[str, Meaning], ...] = (
-    ("password", _MEANS["28"]),
-    ("pg_hba.conf", _MEANS["28"]),
-    ("role", _MEANS["28"]),
-    ("too many", _MEANS["53300"]),
-    ("does not exist", _MEANS["3D"]),
+    ("too many open files", _of_system(OSError(errno.EMFILE, ""))),
+    (
+        "failed to resolve host|could not translate host name",
+        (StoreError, "cannot be reached: its host's name is not known; check {url} and the DNS"),
+    ),
+    ("pg_hba.conf", _NO_RULE),
+    ("authentication failed|no password supplied|no such user", _REFUSED),
+    ("role .* (does not exist|is not permitted)", _UNKNOWN_USER),
+    ("too many|connection slots are reserved|query_wait_timeout", _NO_CONNECTION),
+    ("permission denied for database", _NO_RIGHT),
+    ("not currently accepting", (StoreError, "takes no connections: ALTER DATABASE allows them")),
+    ("database .* does not exist|no such database", _NO_DATABASE),
+    ("starting up|shutting down|recover|not yet accepting", _NOT_NOW),
+    (
+        r"\bssl\b|\btls\b|certificate",
+        (ConfigError, "cannot be reached by TLS: check sslmode and the certificates in {url}"),
+    ),
+    (
+        "timeout",
+        (
+            StoreError,
+            "gave no answer in time: check its host and port, and what lies in between",
+        ),
+    ),
 )
 _UNREACHABLE = (StoreError, "cannot be reached: check that the server runs, its host and its port")
 
 
-def explanation(error: DBAPIError, name: str) -> JanitorError:
-    """The failure as one that a person can act on; it quotes neither statement nor password."""
+def explanation(error: DBAPIError | OSError, name: str) -> JanitorError:
+    """The registry's failure as one that a person can act on; it quotes no statement or secret."""
+    kind, message = meaning(error, "registry.url", "registry.password")
+    return kind(f"{name} {message}")
+
+
+def meaning(error: DBAPIError | OSError, url: str, password: str) -> Meaning:
+    """What a failure means; what to do names the settings of address and password."""
+    kind, message = _of_system(error) if isinstance(error, OSError) else _meaning(error)
+    if message == _UNREACHABLE[1] and (short := shortage()) is not None:
+        kind, message = _of_system(short)
+    return kind, message.format(url=url, password=password)
+
+
+def _meaning(error: DBAPIError) -> Meaning:
     code = getattr(error.orig, "sqlstate", None)
     if code is None:
-        kind, message = _unnamed(error)
-        return kind(f"{name} {message}")
-    for length in (5, 3, 2):
-        if code[:length] in _MEANS:
-            kind, message = _MEANS[code[:length]]
-            return kind(f"{name} {message}")
-    return StoreError(f"{name} failed: {type(error.orig).__name__} ({code}); see the server's log")
+        return _unnamed(error)
+    found = (_MEANS[code[:length]] for length in (5, 3, 2) if code[:length] in _MEANS)
+    other = f"failed: {type(error.orig).__name__} ({code}); see the server's log"
+    return next(found, (StoreError, other))
 
 
 def _unnamed(error: DBAPIError) -> Meaning:
     if error.connection_invalidated:
         return _MEANS["08"]
-    said = str(error.orig).lower()
+    said = re.sub(r'"[^"]*"', '""', str(error.orig)).lower()
     # The library names the server's address before the reason, the path of a socket included.
     reason = said.rpartition("fatal:" if "fatal:" in said else "failed:")[2]
-    return next((meaning for part, meaning in _SAYS if part in reason), _UNREACHABLE)
+    return next((meaning for part, meaning in _SAYS if re.search(part, reason)), _UNREACHABLE)

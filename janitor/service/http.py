@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -23,7 +24,10 @@ from janitor.errors import ConfigError
 
 BEARER = "janitor.bearer"
 """Under which name a request's scope holds the token that it was let through by."""
-OPEN_PATHS = frozenset({"/metrics", "/healthz", "/readyz"})
+HEALTH = "/healthz"
+OPEN_PATHS = frozenset({HEALTH, "/metrics", "/readyz"})
+READY_TURNS = 2
+"""So many look at the registry at once for /readyz: connections are left for the sweep."""
 MAX_BODY = 64 * 1024
 LARGE_BODY = {"/api/threads": 1024 * 1024}
 """Where more than `MAX_BODY` may be sent: a batch."""
@@ -86,7 +90,8 @@ def _equal(token: Token, given: bytes) -> bool:
 class Health:
     """Asked on each request: `None` where all is well, else a sentence that says what is not.
 
-    `aside` tells, of a service that is ready, what is down and concerns nobody else.
+    `alive` waits for nothing and nobody, `ready` may. `aside` tells, of a service that is ready,
+    what is down and concerns nobody else.
     """
 
     alive: Callable[[], str | None]
@@ -108,7 +113,7 @@ def application(
 ) -> Starlette:
     """The whole HTTP face as one ASGI application; `more` are routes that ask for a token."""
     routes = [
-        Route("/healthz", _answering(health.alive)),
+        Route(HEALTH, _answering_at_once(health.alive)),
         Route("/readyz", _answering(health.ready, health.aside)),
         Route("/metrics", Exposition(metrics)),
         *more,
@@ -130,17 +135,31 @@ class Exposition:
 
 
 def _answering(
-    ask: Callable[[], str | None], aside: Callable[[], Sequence[str]] = tuple
+    ask: Callable[[], str | None], aside: Callable[[], Sequence[str]]
 ) -> Callable[[Request], Awaitable[Response]]:
+    turns = asyncio.Semaphore(READY_TURNS)
+
     def look() -> Response:
-        if wrong := ask():
-            return PlainTextResponse(wrong, status_code=503)
-        return PlainTextResponse("\n".join(["ok", *aside()]))
+        return _verdict(ask(), aside)
 
     async def answer(_: Request) -> Response:
-        return await run_in_threadpool(look)
+        async with turns:
+            return await run_in_threadpool(look)
 
     return answer
+
+
+def _answering_at_once(ask: Callable[[], str | None]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        return _verdict(ask())
+
+    return answer
+
+
+def _verdict(wrong: str | None, aside: Callable[[], Sequence[str]] = tuple) -> Response:
+    if wrong:
+        return PlainTextResponse(wrong, status_code=503)
+    return PlainTextResponse("\n".join(["ok", *aside()]))
 
 
 class Gate:

@@ -1,41 +1,267 @@
-"""uvicorn in a thread: signals stay with the main thread."""
+"""uvicorn in a thread: signals stay with the main thread, and no peer holds anything up."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import resource
 import socket
 import threading
 from types import TracebackType
+from typing import Any
 
+import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from janitor.errors import ConfigError
+from janitor.service.connections import Bounds, Cause, Phase, Progress, Refusals, surplus
+from janitor.service.http import HEALTH
+
+log = logging.getLogger("janitor")
 
 STOP_SECONDS = 5.0
+FINISH_SECONDS = 1.0
+"""How long requests in progress may take once the service stops."""
+ACCEPTED_AT_ONCE = 16
+"""asyncio accepts so many before it looks at any of them: they come on top of the bound."""
+QUEUE = 1024
+"""So many wait in the kernel, where they take none of our descriptors."""
+OUT_OF_DESCRIPTORS = "socket.accept() out of system resource"  # asyncio's words
+
+
+class ConnectionLimiter(ServerState):
+    """All connections of a listener; ends those that are too many or keep us waiting."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self.bounds = bounds
+        self.refusals = Refusals()
+        self.open: dict[BoundedProtocol, None] = {}  # in the order in which they came
+        self._makes_room = False
+
+    def add(self, connection: BoundedProtocol) -> None:
+        """Take in a new connection; room is made once for all that came together."""
+        self.open[connection] = None
+        if len(self.open) > self.bounds.connections and not self._makes_room:
+            self._makes_room = True
+            connection.loop.call_soon(self._make_room, connection.loop)
+
+    def _make_room(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._makes_room = False
+        now = loop.time()
+        for connection in surplus({one: one.progress(now) for one in self.open}, self.bounds):
+            self.refusals.count(Cause.ROOM)
+            connection.abort()
+
+    def look(self, now: float) -> None:
+        """End whatever is overdue, and log what was refused."""
+        for connection in list(self.open):
+            if connection.progress(now).is_overdue(now, self.bounds):
+                connection.end()
+        self.tell(now)
+
+    def tell(self, now: float, *, last: bool = False) -> None:
+        """Log what was refused, where it is time to."""
+        if (message := self.refusals.message(now, last=last)) is not None:
+            log.warning("%s", message)
+
+    def requests(self, now: float) -> int:
+        """How many requests are in progress, without those that wait for their peers."""
+        return sum(one.progress(now).phase is Phase.WORK for one in self.open)
+
+
+class BoundedProtocol(H11Protocol):
+    """An HTTP connection that says what it waits for, and can be ended in any phase."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ConnectionLimiter,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limiter = server_state
+        self._answers = 0
+        self._has_begun = True  # a new connection is waited for as if a request had begun
+        self._step: tuple[Phase, int, bool] | None = None
+        self._since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.progress(self.loop.time())
+        self._limiter.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._limiter.open.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._has_begun = True
+        super().data_received(data)
+        self.progress(self.loop.time())
+
+    def on_response_complete(self) -> None:
+        self._answers += 1
+        self._has_begun = False
+        super().on_response_complete()
+        self.progress(self.loop.time())
+
+    def progress(self, now: float) -> Progress:
+        """What it waits for and since when; each request has its time, unread answers share one."""
+        phase = self._phase()
+        step = (phase, self._answers, self._has_begun)
+        if phase is Phase.ANSWER:
+            step = (phase, 0, True)
+        if step != self._step:
+            self._step, self._since = step, now
+        return Progress(phase, self._since)
+
+    def _phase(self) -> Phase:
+        if self.transport.get_write_buffer_size():
+            return Phase.ANSWER
+        if self.conn.their_state is h11.SEND_BODY:
+            return Phase.BODY
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr] # None before the first
+            return Phase.WORK
+        return Phase.REQUEST
+
+    def end(self) -> None:
+        """End it because its peer is late; one that has sent a part of a request is told so."""
+        phase = self._phase()
+        if phase is Phase.ANSWER:
+            self._limiter.refusals.count(Cause.UNREAD)
+            self.abort()
+        elif phase is Phase.BODY or self.conn.trailing_data[0]:
+            self._limiter.refusals.count(Cause.LATE)
+            self._refuse(408, "the request did not arrive in time")
+        else:
+            if not self._answers:  # else it is idle, as any client may be
+                self._limiter.refusals.count(Cause.LATE)
+            self.abort()
+
+    def abort(self) -> None:
+        """Close it at once, whatever has not been sent."""
+        self._limiter.open.pop(self, None)
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        self._limiter.refusals.count(Cause.MALFORMED)
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer in the application's stead where it has not begun to, and close."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+            answer = h11.Response(status_code=status, headers=headers)
+            for event in (answer, h11.Data(data=text.encode()), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class _Listener(uvicorn.Server):
+    """uvicorn that looks at its connections ten times a second and ends without a word."""
+
+    def __init__(self, config: uvicorn.Config, limiter: ConnectionLimiter) -> None:
+        super().__init__(config)
+        self.server_state = limiter
+        self._limiter = limiter
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._on_trouble)
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(QUEUE)
+
+    def _on_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context["message"] == OUT_OF_DESCRIPTORS:
+            self._limiter.refusals.count(Cause.DESCRIPTORS)
+        else:
+            loop.default_exception_handler(context)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._limiter.look(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is in progress; whoever waits for a peer ends at once."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        loop = asyncio.get_running_loop()
+        for connection in list(self._limiter.open):
+            if connection.progress(loop.time()).phase is not Phase.WORK:
+                connection.abort()
+        if tasks := set(self._limiter.tasks):
+            await asyncio.wait(tasks, timeout=FINISH_SECONDS)
+        for connection in list(self._limiter.open):
+            connection.abort()
+        await asyncio.sleep(0)  # they learn that they are lost before their requests are cancelled
+        self._limiter.tell(loop.time(), last=True)
+
+
+class _Door:
+    """Lets as many requests in as can be worked on; /healthz always, which costs nothing."""
+
+    def __init__(self, app: ASGIApp, limiter: ConnectionLimiter) -> None:
+        self._app = app
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            app = self._busy if self._is_full() and scope["path"] != HEALTH else self._app
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            log.debug("a request was in progress when the service stopped")
+
+    def _is_full(self) -> bool:
+        most = self._limiter.bounds.requests
+        # Tasks are quickly counted; among them are those that wait for their peers.
+        return len(self._limiter.tasks) > most and (
+            self._limiter.requests(asyncio.get_running_loop().time()) > most
+        )
+
+    async def _busy(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._limiter.refusals.count(Cause.BUSY)
+        headers = {"Retry-After": "1", "Connection": "close"}
+        refusal = PlainTextResponse("too many requests; try again", 503, headers)
+        await refusal(scope, receive, send)
 
 
 class Server:
     """Serves an application at `host:port` while the body runs; port 0 takes any free one.
 
+    The bounds are those that fit the process's limit of descriptors, unless others are given.
+
     Raises:
         ConfigError: The address is taken or is not this machine's.
     """
 
-    def __init__(self, app: ASGIApp, listen: str) -> None:
+    def __init__(self, app: ASGIApp, listen: str, bounds: Bounds | None = None) -> None:
         host, _, port = listen.rpartition(":")
         self._socket = _listening(host.strip("[]"), int(port), listen)
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limiter = ConnectionLimiter(bounds or Bounds.within(limit))
         settings = uvicorn.Config(
-            app,
-            http="h11",
+            _Door(app, limiter),
+            http=BoundedProtocol,
+            loop="asyncio",  # uvloop accepts without a bound
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=1,
+            backlog=ACCEPTED_AT_ONCE,
         )
-        self._server = uvicorn.Server(settings)
+        self._server = _Listener(settings, limiter)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     @property

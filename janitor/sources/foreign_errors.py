@@ -32,6 +32,11 @@ def explanation(
             f"source {name}: the query fails on a value ({type(error.orig).__name__}); try it in "
             "the database's own shell"
         )
+    if isinstance(error, UnicodeEncodeError):
+        return ConfigError(
+            f"source {name}: the query has a character that the encoding of its database has not; "
+            "write the query in ASCII"
+        )
     said = _said(error, password)
     if _is_denied(error):
         return AccessError(f"source {name}: {said}; GRANT SELECT on it to the user of the address")

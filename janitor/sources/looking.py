@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from janitor.config import Keeper, Secret, SqlSettings
 from janitor.errors import ConfigError
 from janitor.registry import RefusedRegistration, Registration
 from janitor.sources.foreign import Foreign
-from janitor.sources.proposal import Column, Proposal, Sort, may_be_looked_into, propose
+from janitor.sources.proposal import IDS, Column, Proposal, Sort, may_be_looked_into, propose
 from janitor.sources.rows import check_columns, reported
 from janitor.sources.stanza import Quote, is_plain, query, source_name, stanza
 
@@ -38,7 +37,8 @@ VERBS = re.compile(
 class Looked:
     """What was found: the source's name, its YAML, the guess, and rows as they would register.
 
-    A row that would be refused is the sentence that says why.
+    A row that would be refused is the sentence that says why. `doubts` say what the proposal would
+    do wrong to the rows that it was tried on, `tried` how many these are.
     """
 
     source: str
@@ -46,6 +46,8 @@ class Looked:
     stanza: str
     proposal: Proposal
     rows: tuple[Registration | str, ...]
+    tried: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 def settings_of(said: str, directory: Path) -> SqlSettings:
@@ -96,13 +98,31 @@ def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) ->
     proposal = propose(table, columns)
     watermark = None if proposal.watermark is None else proposal.watermark.name
     asked = replace(sql, query=query(proposal, table, quote), watermark=watermark)
+    rows = _rows(Foreign(table, asked), watermark, projects)
     return Looked(
         source_name(table),
         table,
         stanza(proposal, table, sql.url, quote),
         proposal,
-        _rows(Foreign(table, asked), watermark, projects),
+        rows[:SHOWN],
+        len(rows),
+        tuple(_doubts(rows)),
     )
+
+
+def _doubts(rows: Sequence[Registration | str]) -> Iterator[str]:
+    """What is refused of these rows, and which times are not taken as they were said."""
+    tried = f"of the first {len(rows)} rows"
+    refused = {number: row for number, row in enumerate(rows, 1) if isinstance(row, str)}
+    if refused:
+        first = {why: number for number, why in reversed(refused.items())}
+        earliest = sorted((number, why) for why, number in first.items())[:SHOWN]
+        named = "; ".join(f"row {number}: {why}" for number, why in earliest)
+        yield f"{len(refused)} {tried} would be refused, such as {named}"
+    odd = [row for row in rows if isinstance(row, Registration) and row.remarks]
+    if odd:
+        named = ", ".join(odd[0].remarks)
+        yield f"{len(odd)} {tried} name a time not taken as it was said, such as {named}"
 
 
 def _columns(connection: Connection, table: str) -> list[Column]:
@@ -120,6 +140,9 @@ def _columns(connection: Connection, table: str) -> list[Column]:
     sorts = {one["name"]: _sort(one["type"]) for one in found}
     asked = [name for name, sort in sorts.items() if may_be_looked_into(name, sort)]
     samples = _samples(connection, table, asked)
+    for name in asked:
+        if not samples[name] and Column(name, sorts[name]).spelled in IDS:  # only null so far
+            samples |= _samples(connection, table, [name], null=False)
     return [_column(one, sorts[one["name"]], samples.get(one["name"], ())) for one in found]
 
 
@@ -140,13 +163,16 @@ def _sort(type: TypeEngine[Any]) -> Sort:
 
 
 def _samples(
-    connection: Connection, table: str, names: Sequence[str]
-) -> Mapping[str, Sequence[object]]:
+    connection: Connection, table: str, names: Sequence[str], *, null: bool = True
+) -> dict[str, list[object]]:
+    """Values of some columns, of the first rows that there are; `null` rows among them or not."""
     schema, _, name = table.rpartition(".")
     if not names:
         return {}
     columns: list[ColumnClause[Any]] = [column(one) for one in names]
     read = select(*columns).select_from(table_of(name, schema=schema or None))
+    if not null:
+        read = read.where(*(one.is_not(None) for one in columns))
     rows = [dict(row._mapping) for row in connection.execute(read.limit(SAMPLED))]
     return {name: [row[name] for row in rows if row[name] is not None] for name in names}
 
@@ -167,11 +193,11 @@ def _rows(
     with foreign.read(lambda _: tries) as reading:
         check_columns(reading.columns, watermark)
         first = next(iter(reading.pages), ())
-        return tuple(_row(row, projects) for row in islice(first, SHOWN))
+        return tuple(_row(row, projects) for row in first)
 
 
 def _row(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registration | str:
     try:
         return reported(row, projects[0], projects)
     except (ValueError, RefusedRegistration) as error:
-        return f"refused: {error}"
+        return str(error)

@@ -39,17 +39,33 @@ IDS: Mapping[str, Kind | None] = {
     "external_id": None,
     "id": None,
 }
-CREATED = (
-    *("created_at", "created", "created_on", "create_time", "creation_time", "created_time"),
-    *("inserted_at", "date_created", "started_at", "start_time"),
+
+
+def _named(bare: str, verbs: str, ends: str) -> tuple[str, ...]:
+    """Column names, the likeliest first: verbs with an end behind or before them, `bare` ones."""
+    behind = [f"{verb}_{end}" for verb in verbs.split() for end in ends.split()]
+    before = [f"{end}_{verb}" for verb in verbs.split() for end in FIRST]
+    return tuple(dict.fromkeys([*behind, *before, *bare.split()]))
+
+
+FIRST = ("date", "time", "datetime", "timestamp", "dt", "ts", "gmt")
+ENDS = "at on time date datetime timestamp ts dt utc at_utc on_utc date_utc time_utc"
+CREATED = _named(
+    "created creation started",
+    "created create creation inserted insert added add started start",
+    ENDS,
 )
-ACTIVE = (
-    *("last_active_at", "last_message_at", "last_activity_at", "last_activity", "last_active"),
-    *("last_used_at", "last_seen_at", "last_interaction_at", "last_message_time"),
+ACTIVE = _named(
+    "last_activity last_active last_used last_seen",
+    "last_active last_message last_activity last_used last_seen last_interaction last_response "
+    "last_reply last_turn last_accessed latest_message latest_activity",
+    ENDS,
 )
-CHANGED = (
-    *("updated_at", "modified_at", "changed_at", "updated", "modified", "updated_on"),
-    *("modified_on", "last_updated", "last_modified", "update_time", "row_updated_at"),
+CHANGED = _named(
+    "updated modified last_updated last_modified last_update changed",
+    "updated modified changed last_updated last_modified last_changed last_update update "
+    "modification row_updated edited",
+    ENDS,
 )
 
 
@@ -73,9 +89,19 @@ class Column:
 
     @property
     def spelled(self) -> str:
-        """The name as tables of names have it: `userId` and `UserID` are `user_id`."""
-        parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name)
-        return parted.lower()
+        """The name as tables of names have it: `userId`, `UserID` and `userid` are `user_id`."""
+        return _SPELLED.get(_squeezed(self.name), self.name.lower())
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The samples as text, without the blanks that a column of fixed width ends in."""
+        return tuple(str(value).strip(" ") for value in self.samples)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether blanks surround its values, as `char(40)` has it."""
+        found = [value for value in self.samples if isinstance(value, str)]
+        return any(value != value.strip(" ") for value in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +123,18 @@ class Proposal:
     @property
     def columns(self) -> list[tuple[str, str]]:
         """What is read, in order: the name in the table, and the name in the registry."""
+        return [(one.name, to) for to, one in self.read]
+
+    @property
+    def read(self) -> list[tuple[str, Column]]:
+        """What is read, in order: each name in the registry, and its column."""
         named = (("kind", self.kind), ("created_at", self.created_at))
         later = ("last_active_at", self.last_active_at)
         read = [("id", self.id), *((to, one) for to, one in (*named, later) if one is not None)]
         read += [(f"metadata.{one.spelled}", one) for one in self.metadata]
         if self.watermark is not None:
             read.append((self.watermark.name, self.watermark))
-        return [(one.name, to) for to, one in read]
+        return read
 
 
 def may_be_looked_into(name: str, sort: Sort) -> bool:
@@ -114,7 +145,12 @@ def may_be_looked_into(name: str, sort: Sort) -> bool:
     return spelled in _KNOWN or (sort is Sort.TEXT and CONTENT.search(name) is None)
 
 
+def _squeezed(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
 _KNOWN = frozenset((*LABELS, *IDS, *CREATED, *ACTIVE, *CHANGED, "kind"))
+_SPELLED = {_squeezed(name): name for name in _KNOWN}
 
 
 def propose(table: str, columns: Sequence[Column]) -> Proposal:
@@ -131,6 +167,8 @@ def propose(table: str, columns: Sequence[Column]) -> Proposal:
     created, active = _time(others, CREATED), _time(others, ACTIVE)
     changed = _watermark(others)
     labels = {one.spelled: one for one in others if one.spelled in LABELS}
+    trimmed = [one for one in (found, kind, *labels.values()) if one is not None and one.is_padded]
+    padded = [f"`{one.name}` is padded with blanks, which are trimmed" for one in trimmed]
     return Proposal(
         found,
         kind,
@@ -139,7 +177,7 @@ def propose(table: str, columns: Sequence[Column]) -> Proposal:
         active,
         changed,
         tuple(labels[name] for name in LABELS if name in labels),
-        tuple(note for note in (why, told, *_missing(created, active, changed)) if note),
+        tuple(note for note in (why, told, *_missing(created, active, changed), *padded) if note),
     )
 
 
@@ -148,11 +186,10 @@ def _id(table: str, able: Sequence[Column]) -> tuple[Column, str]:
     named = {one.spelled: one for one in able if one.sort is not Sort.NUMBER}
     ranked = [named[name] for name in IDS if name in named]
     ranked += [one for one in able if one.sort is Sort.TEXT and one not in ranked]
-    for one in ranked:
-        kinds = {kind_of(str(value)) for value in one.samples}
-        if kinds and None not in kinds:
-            listed = " and ".join(sorted(str(kind) for kind in kinds))
-            return one, f"`{one.name}` is taken for the id: its values look like ids of {listed}"
+    for one in [*filter(_all_named, ranked), *filter(_mostly_named, ranked)]:
+        listed = " and ".join(sorted(str(kind) for kind in _kinds(one) - {None}))
+        some = "" if _all_named(one) else "most of "
+        return one, f"`{one.name}` is taken for the id: {some}its values look like ids of {listed}"
     by_name = next((one for one in ranked if one.spelled in IDS and one.spelled != "id"), None)
     if by_name is None:
         raise ConfigError(
@@ -164,14 +201,32 @@ def _id(table: str, able: Sequence[Column]) -> tuple[Column, str]:
 
 
 def _are_kinds(column: Column) -> bool:
-    return bool(column.samples) and {str(value) for value in column.samples} <= set(Kind)
+    return bool(column.samples) and set(column.texts) <= set(Kind)
+
+
+def _kinds(column: Column) -> set[Kind | None]:
+    return {kind_of(text) for text in column.texts}
+
+
+def _all_named(column: Column) -> bool:
+    return bool(column.samples) and None not in _kinds(column)
+
+
+def _mostly_named(column: Column) -> bool:
+    named = [text for text in column.texts if kind_of(text) is not None]
+    return len(named) * 2 > len(column.texts)
 
 
 def _literal(id: Column) -> tuple[Kind | None, str | None]:
-    """The kind to write into the query where the ids do not all name one."""
-    if id.samples and all(kind_of(str(value)) is not None for value in id.samples):
+    """The kind to write into the query where the ids do not all name one.
+
+    What their prefixes say goes before the column's name.
+    """
+    said, kind = _kinds(id) - {None}, IDS.get(id.spelled)
+    if _all_named(id):
         return None, None
-    kind = IDS.get(id.spelled)
+    if said - {kind}:
+        return None, f"only ids that name their kind are taken, not all of `{id.name}` do"
     if kind is None:
         return None, "the ids do not name their kind: add for example 'conversation' AS kind"
     return kind, f"all are taken for {kind}, by the name `{id.name}`: correct it if they are not"
@@ -184,9 +239,11 @@ def _time(columns: Sequence[Column], names: Sequence[str]) -> Column | None:
 
 
 def _is_time(column: Column) -> bool:
+    """Whether it holds times; single odd values, such as `-infinity`, concern their rows alone."""
     if not column.samples:
         return column.sort is Sort.TIME
-    return all(mark_of(value) is not None for value in column.samples)
+    times = [value for value in column.samples if mark_of(value) is not None]
+    return len(times) * 2 > len(column.samples)
 
 
 def _watermark(columns: Sequence[Column]) -> Column | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from janitor.config import Secret
-from janitor.sources.proposal import PLAIN, Proposal
+from janitor.sources.proposal import PLAIN, Column, Proposal
 
 Quote = Callable[[str], str]
 NOT_OF_A_NAME = re.compile(r"[^a-z0-9_-]+")
@@ -21,7 +21,7 @@ def source_name(table: str) -> str:
 
 def query(proposal: Proposal, table: str, quote: Quote) -> str:
     """The SELECT, of several lines; `quote` spells a name as the database wants it."""
-    named = [_read(quote(one), one, to, quote) for one, to in proposal.columns]
+    named = [_read(one, to, proposal, quote) for to, one in proposal.read]
     if proposal.literal_kind is not None:
         named.insert(1, f"'{proposal.literal_kind}' AS kind")
     said = ["SELECT " + ",\n  ".join(named), f"FROM {'.'.join(map(quote, table.split('.')))}"]
@@ -40,8 +40,11 @@ def _clauses(proposal: Proposal, quote: Quote) -> Iterator[str]:
         yield f"({newer} OR {column} IS NULL)" if proposal.watermark.nullable else newer
 
 
-def _read(column: str, name: str, to: str, quote: Quote) -> str:
-    return column if name == to else f"{column} AS {quote(to)}"
+def _read(column: Column, to: str, proposal: Proposal, quote: Quote) -> str:
+    said = quote(column.name)
+    if column.is_padded and column is not proposal.watermark:
+        return f"trim({said}) AS {quote(to)}"
+    return said if column.name == to else f"{said} AS {quote(to)}"
 
 
 def stanza(proposal: Proposal, table: str, url: Secret | str, quote: Quote) -> str:

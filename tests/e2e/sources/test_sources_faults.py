@@ -150,3 +150,12 @@ def test_an_address_that_its_driver_trips_over_is_no_traceback(world: World, mis
     assert "source odd: unexpected TypeError" in done.err
     assert "Traceback" not in done.err
     assert world.states() == {mistaken: "deleted"}
+
+
+def test_init_trips_over_it_without_a_traceback(world: World, mistaken: str) -> None:
+    done = world.process("init", "fresh.yaml", "--source", "env:ODD_URL", "--table", "chats")
+    assert mistaken
+    assert done.code == 1
+    assert "janitor: --source: unexpected TypeError at " in done.err
+    assert "Traceback" not in done.err
+    assert not (world.directory / "fresh.yaml").exists()

@@ -68,6 +68,19 @@ def test_a_configuration_that_exists_stays_and_the_source_is_printed(
     assert len(listed) == 7
 
 
+def test_what_would_be_refused_is_said_before_the_proposal(world: World, app: Path) -> None:
+    with closing(sqlite3.connect(app)) as connection, connection:
+        connection.execute(INSERT, ("in work", TOLD, AT, AT, AT))
+    arguments = ("init", str(world.config), "--source", f"sqlite:///{app}", "--table", "chats")
+    done = world.run(*arguments)
+    assert done.code == 0, done.err
+    before, _, after = done.out.partition("sources:")
+    assert "1 of the first 8 rows would be refused, such as row 8: " in before
+    assert "SELECT conversation_id AS id" in after
+    document = world.run("--output", "json", *arguments).document
+    assert (document["tried"], len(document["doubts"])) == (8, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -7,12 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from uuid import uuid4
 
 import psycopg
 import pytest
+from mounts import fill_up, tmpfs
+from pgbouncer import a_free_port, pooled
 from postgres import GUARDED, Server
+from scarce import few_files
 from sqlalchemy.exc import DBAPIError
 
 from janitor.errors import ConfigError, JanitorError, LockedError, StoreError
@@ -72,8 +77,9 @@ def test_an_empty_password_is_none(url: str, guarded: str) -> None:
 @pytest.mark.parametrize(
     ("url", "kind", "message"),
     [
-        ("postgresql+psycopg://u@127.0.0.1:1/d", StoreError, "d cannot be reached: check"),
-        ("postgresql+psycopg://u@/d?host=/nowhere", StoreError, "cannot be reached"),
+        ("postgresql+psycopg://u@127.0.0.1:1/d", StoreError, "d cannot be reached: check that"),
+        ("postgresql+psycopg://u@/ssl?host=/role", StoreError, "cannot be reached: check that"),
+        ("postgresql+psycopg://u@nowhere.invalid/d", StoreError, "its host's name is not known"),
         ("postgresql+psycopg://u:p@h/d", ConfigError, "must hold no password"),
         ("postgresql+psycopg://u@h", ConfigError, "names no database"),
         ("postgresql://u@h/d", ConfigError, r"write postgresql\+psycopg://"),
@@ -126,9 +132,108 @@ def test_tables_of_an_application_may_be_there_but_not_in_our_place(
         postgres.execute(f"DROP OWNED BY {role}; DROP ROLE {role}", other)
 
 
+def test_a_server_without_tls_is_told_as_that(postgres: Server, url: str) -> None:
+    database = url.partition("@/")[2].partition("?")[0]
+    with pooled(postgres, "session", port=(port := a_free_port())):
+        address = f"postgresql+psycopg://postgres@127.0.0.1:{port}/{database}"
+        with pytest.raises(ConfigError, match="cannot be reached by TLS: check sslmode"):
+            Registry.open(f"{address}?sslmode=require")
+        Registry.open(address).close()
+
+
+def test_who_may_not_come_in_is_told_why(postgres: Server, url: str) -> None:
+    database = url.partition("@/")[2].partition("?")[0]
+    role = f"role_{database}"
+
+    def told(*statements: str) -> str:
+        for statement in statements:
+            postgres.execute(statement)
+        with pytest.raises(JanitorError) as raised:
+            Registry.open(postgres.url(database, role))
+        return str(raised.value)
+
+    assert "lets no such user log in: correct registry.url" in told()
+    assert "lets no such user log in" in told(f"CREATE ROLE {role}")
+    told_of_limit = told(f"ALTER ROLE {role} LOGIN CONNECTION LIMIT 0")
+    assert "has no connection left for this user" in told_of_limit
+    postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+    no_right = told(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
+    assert "must not be used by this user: grant what it needs" in no_right
+    postgres.execute(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC")
+    assert "grant what it needs" in told(), "it may come in, and make no table"
+    closed = told(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    assert "takes no connections: ALTER DATABASE" in closed
+    postgres.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("spare", range(8))
+def test_too_many_open_files_are_told_as_that(url: str, spare: int) -> None:
+    Registry.open(url).close()
+    with few_files(spare):
+        try:
+            Registry.open(url, read_only=True).close()
+        except StoreError as error:
+            told = str(error)
+        else:
+            told = ""
+    assert told.endswith(
+        "raise the limit of this process (`ulimit -n`, LimitNOFILE= of its unit)"
+    ) or (spare > 1 and not told)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT pg_cancel_backend(pg_backend_pid())", "cancelled a statement.*an administrator"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "an administrator ended this session"),
+        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(9)", "or a statement_timeout"),
+    ],
+)
+def test_what_an_administrator_ends_is_told_as_that(
+    registry: Registry, statement: str, message: str
+) -> None:
+    with pytest.raises(StoreError, match=message), registry._reading() as connection:
+        connection.exec_driver_sql(statement)
+    assert registry.states() == {}
+
+
+@pytest.fixture
+def small(postgres: Server) -> Iterator[Path]:
+    """A small disk of the server's own."""
+    owner = postgres.directory.stat()
+    with TemporaryDirectory(prefix="janitor-small-") as made:
+        Path(made).chmod(0o755)
+        with tmpfs(Path(made) / "disk", "20m") as directory:
+            os.chown(directory, owner.st_uid, owner.st_gid)
+            yield directory
+
+
+def test_a_full_disk_of_the_server_is_told_as_that(postgres: Server, small: Path) -> None:
+    with postgres.database() as name:
+        postgres.execute(f"CREATE TABLESPACE {name} LOCATION '{small}'")
+        try:
+            postgres.execute(f"ALTER DATABASE {name} SET TABLESPACE {name}")
+            with Registry.open(postgres.url(name)) as registry:
+                many = [Registration(Key("main", Kind.THREAD, f"t{n}")) for n in range(500)]
+                filler = fill_up(small)
+                with pytest.raises(StoreError, match="could not grow: its disk is full"):
+                    registry.register(many, NOW)
+                assert registry.states() == {}
+                filler.unlink()
+        finally:
+            postgres.execute(f"ALTER DATABASE {name} SET TABLESPACE pg_default")
+            postgres.execute(f"DROP TABLESPACE {name}")
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
+        (psycopg.errors.OutOfMemory, StoreError, "ran out of memory at its server"),
+        (psycopg.errors.CannotConnectNow, StoreError, "is starting, shutting down or recovering"),
+        (psycopg.errors.DataCorrupted, StoreError, "is damaged: restore it from a backup"),
+        (psycopg.errors.DuplicatePreparedStatement, StoreError, "is behind a pooler that mixes"),
+        (psycopg.errors.InvalidSqlStatementName, StoreError, "is behind a pooler that mixes"),
+        (psycopg.errors.IoError, StoreError, "fails at its server's disk"),
         (psycopg.errors.DiskFull, StoreError, "disk is full"),
         (psycopg.errors.TooManyConnections, StoreError, "max_connections"),
         (psycopg.errors.LockNotAvailable, StoreError, "stayed locked"),
@@ -159,7 +264,7 @@ def end_session(registry: Registry, postgres: Server) -> None:
 
 def test_a_server_that_goes_away_is_a_failure_of_the_store(postgres: Server, url: str) -> None:
     with Registry.open(url) as registry:
-        with pytest.raises(StoreError, match="try again"):
+        with pytest.raises(StoreError, match="run it again"):
             end_session(registry, postgres)
         assert registry.states() == {}
 

@@ -152,3 +152,29 @@ def test_formats_that_alternate_are_told_each_time_and_read_behind_both(
         done = read(registry, source)
         assert done.done.added == 1
         assert (done.drift is None) == (number == 0)
+
+
+RETYPED = {
+    "timestamptz to text": ("timestamptz", "text", "at::text"),
+    "timestamptz to timestamp": ("timestamptz", "timestamp", "at AT TIME ZONE 'UTC'"),
+    "timestamptz to bigint": ("timestamptz", "bigint", "extract(epoch FROM at)::bigint"),
+    "text to timestamptz": ("text", "timestamptz", "at::timestamptz"),
+}
+
+
+@pytest.mark.parametrize("name", RETYPED)
+def test_a_column_of_another_type_loses_no_row(
+    name: str, postgres: Server, app: str, registry: Registry
+) -> None:
+    before, after, using = RETYPED[name]
+    postgres.execute(f"CREATE TABLE chats (id text, at {before})", app)
+    postgres.execute("INSERT INTO chats VALUES ('a', now()), ('b', '2026-01-01 00:00:00+00')", app)
+    source = of_address(postgres.url(app), QUERY, "at")
+    assert read(registry, source).read == 2
+    postgres.execute(f"ALTER TABLE chats ALTER at TYPE {after} USING {using}", app)
+    postgres.execute("INSERT INTO chats SELECT 'c', max(at) FROM chats", app)
+    whole = read(registry, source)
+    assert (whole.read, whole.done.added) == (3, 1)
+    assert "more than one format" in (whole.drift or "")
+    assert read(registry, source).refused == 0
+    assert down(registry, ["chats"]) == {}

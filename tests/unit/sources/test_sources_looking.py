@@ -146,3 +146,58 @@ def test_a_row_that_would_be_refused_says_why(tmp_path: Path) -> None:
     assert "the id must be" in row
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM chats").fetchone() == (1,)
+
+
+ODD_COLUMNS = (
+    '(session_id CHAR(40), "createdDate" TIMESTAMP, plan CHAR(10), "lastUpdate" TIMESTAMP NOT NULL)'
+)
+NO_BEGINNING = "-infinity"
+
+
+def odd_rows(spare: str) -> list[tuple[str | None, str, str, str]]:
+    """Sixty rows without an id, then ids of threads, one that is none, and a time that is none."""
+    empty = [(None, AT, f"trial{spare}", AT)] * 60
+    ids = [(f"thread_{n}{spare}", AT, f"trial{spare}", AT) for n in range(4)]
+    return [*empty, *ids, ("in work", AT, "trial", AT), ("thread_9", NO_BEGINNING, "trial", AT)]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def odd(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A table as a tool made it: padded ids, names of its own, a few odd values."""
+    if request.param == "sqlite":
+        path = tmp_path / "app.db"
+        insert = "INSERT INTO chats VALUES (?, ?, ?, ?)"
+        write(path, f"CREATE TABLE chats {ODD_COLUMNS}", insert, rows=odd_rows("   "))
+        return f"sqlite:///{path}"
+    server: Server = request.getfixturevalue("postgres")
+    app: str = request.getfixturevalue("app")
+    server.execute(f"CREATE TABLE chats {ODD_COLUMNS}", app)
+    with psycopg.connect(f"{server.admin} dbname={app}") as connection:
+        insert = "INSERT INTO chats VALUES (%s, %s, %s, %s)"
+        connection.cursor().executemany(insert, odd_rows(""))
+    return server.url(app)
+
+
+def test_a_proposal_is_tried_on_odd_rows_and_says_what_it_would_refuse(
+    odd: str, tmp_path: Path, registry: Registry
+) -> None:
+    looked = look(settings_of(odd, tmp_path), "chats")
+    named = {to: name for name, to in looked.proposal.columns}
+    assert (named["id"], named["created_at"]) == ("session_id", "createdDate")
+    assert looked.proposal.literal_kind is None
+    assert "trim(session_id) AS id" in looked.stanza
+    assert "`session_id` is padded with blanks, which are trimmed" in looked.proposal.notes
+    assert looked.tried == 6
+    refused, times = looked.doubts
+    assert refused.startswith("1 of the first 6 rows would be refused, such as row 5: ")
+    assert times.startswith("1 of the first 6 rows name a time not taken as it was said, such as ")
+    done = read(registry, accepted(looked).sources["chats"])
+    assert (done.done.added, done.refused, done.odd_times) == (5, 1, 1)
+    (thread, *_) = registry.select()
+    assert (thread.thread.key.id, thread.thread.key.kind) == ("thread_0", Kind.THREAD)
+    assert thread.thread.reported == {"plan": "trial"}
+
+
+def test_a_proposal_that_takes_every_row_has_no_doubts(address: str, tmp_path: Path) -> None:
+    looked = look(settings_of(address, tmp_path), "chats")
+    assert (looked.tried, looked.doubts) == (8, ())

@@ -108,6 +108,68 @@ def test_the_id(columns: list[Column], id: str, kind: Kind | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("samples", "kind"),
+    [
+        (("thread_1", "thread_2", "tmp"), None),
+        (("thread_1   ", "thread_2   "), None),
+        (("thread_1", "tmp"), None),
+        (("0b1e", "0b1f"), Kind.AGENT_SESSION),
+    ],
+    ids=["most", "padded", "half", "none"],
+)
+def test_what_ids_say_of_their_kind_goes_before_the_column_s_name(
+    samples: tuple[str, ...], kind: Kind | None
+) -> None:
+    found = guessed(text("session_id", *samples))
+    assert (found.id.name, found.literal_kind) == ("session_id", kind)
+    assert ("AS kind" in query(found, "chats", quoted)) is (kind is not None)
+
+
+@pytest.mark.parametrize(
+    ("created", "active", "updated"),
+    [
+        ("createdDate", "lastMessageDate", "updatedDate"),
+        ("createddate", "lastmessagedate", "lastupdate"),
+        ("CreatedAtUtc", "LastActivityUtc", "ModifiedDateUtc"),
+        ("date_created", "last_response_at", "date_modified"),
+        ("gmt_create", "last_accessed_at", "gmt_modified"),
+        ("creationTimestamp", "last_seen", "lastModifiedDateTime"),
+        ("createTime", "lastActiveTime", "updateTime"),
+        ("insert_ts", "last_interaction_ts", "updated_dt"),
+    ],
+)
+def test_names_of_times_as_tools_give_them(created: str, active: str, updated: str) -> None:
+    columns = [time(name, AT, AT, "-infinity") for name in (created, active, updated)]
+    found = guessed(text("threadid", "thread_1"), *columns, text("userid", "u1"))
+    assert names(found) == {
+        "id": "threadid",
+        "created_at": created,
+        "last_active_at": active,
+        "metadata.user_id": "userid",
+        updated: updated,
+    }
+
+
+def test_padded_values_are_trimmed_but_the_watermark_is_not() -> None:
+    found = guessed(
+        text("id", "conv_1 "),
+        text("kind", "conversation   "),
+        text("plan", "trial "),
+        text("updated_at", "2026-01-01 10:00:00"),
+    )
+    said = query(found, "chats", quoted)
+    assert "trim(id) AS id" in said
+    assert "trim(kind) AS kind" in said
+    assert 'trim(plan) AS "metadata.plan"' in said
+    assert "trim(updated_at)" not in said
+
+
+def test_times_that_are_mostly_none_are_no_times() -> None:
+    found = guessed(text("id", "conv_1"), time("created_at", AT, "soon", "later"))
+    assert found.created_at is None
+
+
+@pytest.mark.parametrize(
     "columns",
     [
         [],

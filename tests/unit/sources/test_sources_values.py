@@ -11,6 +11,7 @@ import pytest
 from application import ids, of_address, of_file, read, write
 from postgres import Server
 
+from janitor.errors import ConfigError
 from janitor.registry import Registry
 from janitor.sources import Synced, down, look, settings_of
 from janitor.times import FOREVER
@@ -163,6 +164,14 @@ def test_text_of_any_encoding_is_read_and_what_is_none_refused(
     assert "Jos" not in told(done)
     who = {entry.thread.key.id: dict(entry.thread.reported or {}) for entry in registry.select()}
     assert who == {"a": {"who": "José"}, "b": {"who": "x"}}
+
+
+def test_a_query_that_its_database_cannot_hold_is_told(
+    postgres: Server, registry: Registry
+) -> None:
+    query = "SELECT 'a' AS id, 'é' AS \"user\""
+    with postgres.database("SQL_ASCII") as name, pytest.raises(ConfigError, match="in ASCII"):
+        read(registry, of_address(postgres.url(name), query, None))
 
 
 SETTINGS = (
