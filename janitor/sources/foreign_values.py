@@ -6,19 +6,9 @@ no calendar holds stays text; whoever takes in a row judges them there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
-
 from sqlalchemy import Connection
 
-from janitor.times import CEILING, LOWEST, parse
-
 WITHOUT_CODEC = {"EUC_TW", "MULE_INTERNAL"}
-TIMES: Mapping[str, Callable[[datetime], datetime | date]] = {
-    "timestamptz": lambda at: at,
-    "timestamp": lambda at: at.replace(tzinfo=None),
-    "date": datetime.date,
-}
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
@@ -74,22 +64,9 @@ def read_each_value(connection: Connection) -> None:
                 is_text = isinstance(value, bytes) and name != "bytea"
                 return text_or_bytes(value) if is_text else value
 
-        class Time(adapt.Loader):
-            def load(self, data: abc.Buffer) -> object:
-                return _time(bytes(data).decode(), name)
-
-        return Time if name in TIMES else Lenient
+        return Lenient
 
     known = {kind.oid: kind.name for kind in raw.adapters.types}
     for oid, name in (*known.items(), (0, "any other")):
         if (inner := raw.adapters.get_loader(oid, pq.Format.TEXT)) is not None:
             raw.adapters.register_loader(oid, lenient(inner, name))
-
-
-def _time(said: str, name: str) -> datetime | date | str:
-    """A time as its column has it; as it was said where that is beyond the calendar."""
-    try:
-        at = parse(said)
-    except ValueError:
-        return said
-    return TIMES[name](at) if LOWEST < at < CEILING else said
