@@ -1,6 +1,6 @@
 """What PostgreSQL's failures mean, and what to do about them.
 
-`{url}` stands for the setting that names the database, `{password}` for the one of its password.
+`{url}` stands for the setting that names the database, `{secret}` for all that tell who comes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from janitor.errors import ConfigError, JanitorError, StoreError
 Meaning = tuple[type[JanitorError], str]
 
 _GO_ON = "nothing half done was kept, run it again"
-_REFUSED = (ConfigError, "refused this user or password: check {url} and {password}")
+_REFUSED = (ConfigError, "refused this user or password: check {secret}")
 _UNKNOWN_USER = (ConfigError, "lets no such user log in: correct {url}, or create that role")
 _NO_RULE = (
     ConfigError,
@@ -127,31 +127,40 @@ _UNREACHABLE = (StoreError, "cannot be reached: check that the server runs, its 
 
 def explanation(error: DBAPIError | OSError, name: str) -> JanitorError:
     """The registry's failure as one that a person can act on; it quotes no statement or secret."""
-    kind, message = meaning(error, "registry.url", "registry.password")
+    found = meaning(error, "registry.url", "registry.url and registry.password")
+    kind, message = found or _unknown(error)
     return kind(f"{name} {message}")
 
 
-def meaning(error: DBAPIError | OSError, url: str, password: str) -> Meaning:
-    """What a failure means; what to do names the settings of address and password."""
-    kind, message = _of_system(error) if isinstance(error, OSError) else _meaning(error)
-    if message == _UNREACHABLE[1] and (short := shortage()) is not None:
-        kind, message = _of_system(short)
-    return kind, message.format(url=url, password=password)
-
-
-def _meaning(error: DBAPIError) -> Meaning:
+def meaning(error: DBAPIError | OSError, url: str, secret: str) -> Meaning | None:
+    """What a failure means, where that is known; what to do names the settings."""
+    if isinstance(error, OSError):
+        return _of_system(error)
     code = getattr(error.orig, "sqlstate", None)
+    found = _unnamed(error) if code is None else _named(code)
+    if found is None:
+        short = shortage() if code is None else None
+        return None if short is None else _of_system(short)
+    kind, message = found
+    return kind, message.format(url=url, secret=secret)
+
+
+def _unknown(error: DBAPIError | OSError) -> Meaning:
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
     if code is None:
-        return _unnamed(error)
-    found = (_MEANS[code[:length]] for length in (5, 3, 2) if code[:length] in _MEANS)
-    other = f"failed: {type(error.orig).__name__} ({code}); see the server's log"
-    return next(found, (StoreError, other))
+        return _UNREACHABLE
+    name = type(getattr(error, "orig", error)).__name__
+    return StoreError, f"failed: {name} ({code}); see the server's log"
 
 
-def _unnamed(error: DBAPIError) -> Meaning:
+def _named(code: str) -> Meaning | None:
+    return next((_MEANS[code[:size]] for size in (5, 3, 2) if code[:size] in _MEANS), None)
+
+
+def _unnamed(error: DBAPIError) -> Meaning | None:
     if error.connection_invalidated:
         return _MEANS["08"]
     said = re.sub(r'"[^"]*"', '""', str(error.orig)).lower()
     # The library names the server's address before the reason, the path of a socket included.
     reason = said.rpartition("fatal:" if "fatal:" in said else "failed:")[2]
-    return next((meaning for part, meaning in _SAYS if re.search(part, reason)), _UNREACHABLE)
+    return next((meaning for part, meaning in _SAYS if re.search(part, reason)), None)

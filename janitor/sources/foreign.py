@@ -7,6 +7,7 @@ locks have a limit, and rows come through a cursor of the server's, so that memo
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,7 +50,7 @@ from sqlalchemy.exc import (
 from janitor.config import SqlSettings
 from janitor.config.source_forms import WATERMARK
 from janitor.distribution import install
-from janitor.errors import AccessError, ConfigError
+from janitor.errors import AccessError, ConfigError, StoppedError
 from janitor.sources.foreign_errors import explanation, most_telling
 from janitor.sources.foreign_values import encoding_of, read_each_value, text_or_bytes
 from janitor.sources.watermarks import Spot
@@ -102,6 +103,7 @@ class Foreign:
         self._sql = sql
         self._url = address(sql)
         self._engine = _engine(name, self._url)
+        self._ends_at = math.inf
 
     @property
     def fingerprint(self) -> str:
@@ -128,6 +130,7 @@ class Foreign:
         Raises:
             AccessError: The database cannot be reached, refuses, or takes too long.
             ConfigError: The query is wrong.
+            StoppedError: A signal came while SQLite was read.
         """
         wrong: list[Exception] = []
         for number in count():
@@ -177,10 +180,13 @@ class Foreign:
 
     def _watch(self, connection: Connection) -> None:
         """End what takes SQLite too long; servers are told by a setting."""
+        self._ends_at = time.monotonic() + self._sql.timeout.total_seconds()
         raw = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
-            deadline = time.monotonic() + self._sql.timeout.total_seconds()
-            raw.set_progress_handler(lambda: int(time.monotonic() > deadline), STEPS)
+            raw.set_progress_handler(lambda: int(self._is_over()), STEPS)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > self._ends_at
 
     def _begin(
         self, stack: ExitStack, clock: datetime, connection: Connection, value: object
@@ -229,8 +235,9 @@ class Foreign:
                 return
             yield [dict(row._mapping) for row in page]
 
-    def _explained(self, error: Exception) -> AccessError | ConfigError:
-        return explanation(error, self._name, self._url.password, self._sql.timeout)
+    def _explained(self, error: Exception) -> AccessError | ConfigError | StoppedError:
+        is_over = self._is_over()
+        return explanation(error, self._name, self._url, self._sql.timeout, is_over=is_over)
 
 
 def _bound(query: str) -> str:

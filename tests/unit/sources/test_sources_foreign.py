@@ -108,7 +108,9 @@ def test_no_password_is_told(
     host = postgres.url(app).partition("?")[2]
     monkeypatch.setenv("APP_URL", f"postgresql://guarded:{SECRET}@/{app}?{host}")
     try:
-        with pytest.raises(AccessError, match="password authentication failed") as caught:
+        with pytest.raises(
+            AccessError, match="refused this user or password: check sources"
+        ) as caught:
             read(registry, kept_in("APP_URL", of_address("")))
     finally:
         postgres.execute("DROP ROLE guarded")
