@@ -60,6 +60,11 @@ class Bounds:
         connections = max(8, min(usual.connections, descriptors // 4))
         return cls(connections, min(usual.requests, connections // 2))
 
+    @property
+    def accepted_at_once(self) -> int:
+        """How many asyncio accepts before it looks at any: they come on top of the bound."""
+        return max(4, self.connections // 4)
+
     def seconds(self, phase: Phase) -> float | None:
         """How long a phase may last, `None` where the peer has no part in it."""
         limits = {

@@ -7,13 +7,14 @@ import logging
 import resource
 import socket
 import threading
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
 import h11
 import uvicorn
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -26,10 +27,10 @@ log = logging.getLogger("janitor")
 STOP_SECONDS = 5.0
 FINISH_SECONDS = 1.0
 """How long requests in progress may take once the service stops."""
-ACCEPTED_AT_ONCE = 16
-"""asyncio accepts so many before it looks at any of them: they come on top of the bound."""
 QUEUE = 1024
 """So many wait in the kernel, where they take none of our descriptors."""
+MOST_UNWANTED = 16 * 1024 * 1024
+"""So many bytes of a body that is refused are read and dropped."""
 OUT_OF_DESCRIPTORS = "socket.accept() out of system resource"  # asyncio's words
 
 
@@ -149,6 +150,10 @@ class BoundedProtocol(H11Protocol):
         self._limiter.open.pop(self, None)
         self.transport.abort()
 
+    def eof_received(self) -> None:
+        if self._phase() is Phase.BODY:
+            self.send_400_response("the body is shorter than it was said to be")
+
     def send_400_response(self, msg: str) -> None:
         self._limiter.refusals.count(Cause.MALFORMED)
         self._refuse(400, msg)
@@ -159,7 +164,8 @@ class BoundedProtocol(H11Protocol):
             self.cycle.disconnected = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
-            answer = h11.Response(status_code=status, headers=headers)
+            reason = HTTPStatus(status).phrase
+            answer = h11.Response(status_code=status, headers=headers, reason=reason)
             for event in (answer, h11.Data(data=text.encode()), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
@@ -217,7 +223,8 @@ class _Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             app = self._busy if self._is_full() and scope["path"] != HEALTH else self._app
-            await app(scope, receive, send)
+            body = _Body(receive, send)
+            await app(scope, body.receive, body.send)
         except asyncio.CancelledError:
             log.debug("a request was in progress when the service stopped")
 
@@ -233,6 +240,38 @@ class _Door:
         headers = {"Retry-After": "1", "Connection": "close"}
         refusal = PlainTextResponse("too many requests; try again", 503, headers)
         await refusal(scope, receive, send)
+
+
+class _Body:
+    """A request's body, of which the rest is read before its answer ends.
+
+    Who is refused before all is sent would else see a reset connection and not the answer.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """Hand on what the client sends."""
+        message = await self._receive()
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Hand on the answer; its end follows the end of the body."""
+        is_end = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_end and not self._is_whole:
+            await self._send({**message, "more_body": True})
+            await self._drop()
+            message = {"type": message["type"]}
+        await self._send(message)
+
+    async def _drop(self) -> None:
+        size = 0
+        while not self._is_whole and size < MOST_UNWANTED:
+            size += len((await self.receive()).get("body", b""))
 
 
 class Server:
@@ -259,7 +298,7 @@ class Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=ACCEPTED_AT_ONCE,
+            backlog=limiter.bounds.accepted_at_once,
         )
         self._server = _Listener(settings, limiter)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

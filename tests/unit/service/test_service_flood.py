@@ -318,6 +318,33 @@ def test_what_is_no_request_is_refused_without_a_word_of_ours(
     }  # fmt: skip
 
 
+REFUSED = {
+    "too long": (b"Content-Length: 4000000\r\n\r\n" + b"x" * 4_000_000, b"HTTP/1.1 413"),
+    "without an end": (
+        b"Transfer-Encoding: chunked\r\n\r\n" + (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * 4000,
+        b"HTTP/1.1 411",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["kept open", "closed"])
+def test_whoever_sends_too_much_reads_why_it_is_refused(call: Call, name: str, last: bytes) -> None:
+    body, status = REFUSED[name]
+    with serving(call, face()):
+        sent = call(b"POST /api/pause HTTP/1.1\r\nHost: localhost\r\n" + last + body)
+        assert sent.recv(12) == status
+
+
+def test_who_ends_before_the_body_does_is_told(call: Call) -> None:
+    with serving(call, large):
+        short = call(BODY)
+        short.shutdown(socket.SHUT_WR)
+        said = rest(short)
+    assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert said.endswith(b"the body is shorter than it was said to be\r\n0\r\n\r\n")
+
+
 def test_pipelined_requests_are_answered_one_by_one(call: Call) -> None:
     with serving(call, face()):
         busy = call(HEALTHZ * 500 + HEALTHZ[:-2] + b"Connection: close\r\n\r\n")
