@@ -176,7 +176,7 @@ class Metrics:
         )
         self.inbox_up = Gauge(
             "janitor_inbox_up",
-            "1 where the inbox can be taken in; while 0 nothing is removed.",
+            "1 where the inbox can be taken in; while 0 no thread is removed.",
             registry=r,
         )
         self.source_rows = Counter(

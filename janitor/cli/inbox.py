@@ -30,7 +30,7 @@ def complain(message: str) -> None:
 def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
     """Take what waits in the inbox into the registry, and tell how much of it was refused.
 
-    What nobody foresaw is told and remembered, not raised: nothing is removed until it is over.
+    What nobody foresaw is told and remembered, not raised: no thread is removed until it is over.
 
     Raises:
         JanitorError: The registry cannot be written; what waits goes on waiting.

@@ -94,7 +94,7 @@ def _document(looked: Looked, *, written: bool) -> dict[str, Any]:
 
 def _row(row: Registration | str) -> dict[str, Any]:
     if isinstance(row, str):
-        return {"refused": f"refused: {row}"}
+        return {"refused": row}
     return {
         "id": row.key.id,
         "kind": row.key.kind,

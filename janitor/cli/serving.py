@@ -216,9 +216,11 @@ class Live:
         """What is down and keeps nobody else from being served; why is for `doctor` to say."""
         from janitor.sources import troubles
 
-        return tuple(
-            f"{name} is down: janitor doctor says why" for name in troubles(self._registry)
-        )
+        try:
+            found = troubles(self._registry)
+        except JanitorError:
+            return ()  # whoever asks next is told that the registry is at fault
+        return tuple(f"{name} is down: janitor doctor says why" for name in found)
 
     def refresh(self) -> None:
         """Fill the gauges for a scrape."""

@@ -71,7 +71,7 @@ def _inbox(registry: Registry) -> Iterable[Finding]:
     if (trouble := troubles(registry).get(INBOX)) is None:
         yield fine("inbox", waiting)
     else:
-        todo = "nothing is removed until it can be read: janitor sweep tries again"
+        todo = "no thread is removed until it can be read: janitor sweep tries again"
         yield wrong("inbox", f"{trouble}; {waiting}", todo)
     if refused := registry.refused():
         says = f"{refused} notices of the last 30 days were refused"

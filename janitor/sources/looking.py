@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, column, inspect, make_url, select
+from sqlalchemy import ColumnClause, Connection, column, func, inspect, make_url, select
 from sqlalchemy import table as table_of
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import ArgumentError, NoSuchTableError
@@ -18,11 +18,12 @@ from sqlalchemy.types import DateTime, Integer, Numeric, String, TypeEngine, Uui
 from janitor.config import Keeper, Secret, SqlSettings
 from janitor.errors import ConfigError
 from janitor.registry import RefusedRegistration, Registration
-from janitor.sources.foreign import Foreign
+from janitor.sources.foreign import PAGE, Foreign
 from janitor.sources.proposal import IDS, Column, Proposal, Sort, may_be_looked_into, propose
 from janitor.sources.rows import check_columns, reported
 from janitor.sources.stanza import Quote, is_plain, query, source_name, stanza
 
+REFUSED = "refused: "
 SAMPLED = 50
 SHOWN = 5
 LISTED = 20
@@ -95,7 +96,8 @@ def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) ->
     with foreign.look() as connection:
         columns = _columns(connection, table)
         quote = _quoting(connection)
-    proposal = propose(table, columns)
+        proposal = propose(table, columns)
+        there = _there(connection, table, proposal.id.name)
     watermark = None if proposal.watermark is None else proposal.watermark.name
     asked = replace(sql, query=query(proposal, table, quote), watermark=watermark)
     rows = _rows(Foreign(table, asked), watermark, projects)
@@ -106,14 +108,31 @@ def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) ->
         proposal,
         rows[:SHOWN],
         len(rows),
-        tuple(_doubts(rows)),
+        (*_doubts(rows), *_left_out(there, len(rows), watermark)),
     )
+
+
+def _left_out(there: int, tried: int, watermark: str | None) -> Iterator[str]:
+    """That the query passes over rows: a time without a beginning stands before all others."""
+    if there > tried:
+        told = f"{there - tried} of the first {there} rows are passed over by the query: what their"
+        yield f"{told} `{watermark}` holds, such as -infinity, stands before every time"
+
+
+def _there(connection: Connection, table: str, id: str) -> int:
+    """How many rows with an id there are, as far as a page reaches."""
+    schema, _, name = table.rpartition(".")
+    named: ColumnClause[Any] = column(id)
+    rows = select(named).select_from(table_of(name, schema=schema or None))
+    page = rows.where(named.is_not(None)).limit(PAGE).subquery()
+    return int(connection.scalar(select(func.count()).select_from(page)) or 0)
 
 
 def _doubts(rows: Sequence[Registration | str]) -> Iterator[str]:
     """What is refused of these rows, and which times are not taken as they were said."""
     tried = f"of the first {len(rows)} rows"
-    refused = {number: row for number, row in enumerate(rows, 1) if isinstance(row, str)}
+    numbered = ((number, row) for number, row in enumerate(rows, 1) if isinstance(row, str))
+    refused = {number: row.removeprefix(REFUSED) for number, row in numbered}
     if refused:
         first = {why: number for number, why in reversed(refused.items())}
         earliest = sorted((number, why) for why, number in first.items())[:SHOWN]
@@ -200,4 +219,4 @@ def _row(row: Mapping[str, Any], projects: tuple[str, ...]) -> Registration | st
     try:
         return reported(row, projects[0], projects)
     except (ValueError, RefusedRegistration) as error:
-        return str(error)
+        return f"{REFUSED}{error}"

@@ -113,7 +113,7 @@ def down(registry: Registry, configured: Iterable[str]) -> dict[str, str]:
     found = {name: known.get(name, Memory()) for name in configured}
     told = {name: _told(name, memory) for name, memory in found.items() if memory.is_down}
     if (trouble := known.get(INBOX, Memory()).trouble) is not None:
-        told[INBOX] = f"{trouble}. Nothing is removed until it is read: janitor sweep tries again"
+        told[INBOX] = f"{trouble}. No thread is removed until it is read: janitor sweep tries again"
     return told
 
 

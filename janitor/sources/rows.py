@@ -82,7 +82,7 @@ def _value(name: str, value: object) -> object:
         return _whole(value)
     if name == "user" or name.startswith(PREFIX):
         return text_of(name, value)
-    said = str(value.value if isinstance(value, Enum) else value)
+    said = text_of(name, value)
     if name != "id" and said and not is_id(said):
         raise ValueError(f"{name} is no name of one")  # another message would show it
     return said

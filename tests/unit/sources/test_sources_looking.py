@@ -198,6 +198,16 @@ def test_a_proposal_is_tried_on_odd_rows_and_says_what_it_would_refuse(
     assert thread.thread.reported == {"plan": "trial"}
 
 
+def test_what_the_query_passes_over_is_said(postgres: Server, app: str, tmp_path: Path) -> None:
+    postgres.execute("CREATE TABLE chats (id text, updated_at timestamptz NOT NULL)", app)
+    postgres.execute("INSERT INTO chats VALUES ('conv_1', now()), ('conv_2', '-infinity')", app)
+    postgres.execute("INSERT INTO chats VALUES ('conv_3', now()), (NULL, now())", app)
+    looked = look(settings_of(postgres.url(app), tmp_path), "chats")
+    (doubt,) = looked.doubts
+    assert doubt.startswith("1 of the first 3 rows are passed over by the query: ")
+    assert (looked.tried, len(looked.rows)) == (2, 2)
+
+
 def test_a_proposal_that_takes_every_row_has_no_doubts(address: str, tmp_path: Path) -> None:
     looked = look(settings_of(address, tmp_path), "chats")
     assert (looked.tried, looked.doubts) == (8, ())

@@ -87,6 +87,15 @@ def test_ids_may_be_of_other_types() -> None:
     assert of(id=12).key.id == "12"
 
 
+@pytest.mark.parametrize("name", ["id", "kind", "project"])
+def test_a_key_is_no_object_however_deep(name: str) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match=f"{name}: a dict is no text"):
+        of(**{name: deep})
+
+
 def test_a_row_may_name_its_project() -> None:
     assert of(project="other").key.project == "other"
     assert of(project=None).key.project == "main"
