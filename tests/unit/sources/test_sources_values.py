@@ -132,7 +132,8 @@ def test_a_table_with_such_a_row_can_be_looked_at(value: str, tmp_path: Path) ->
         rows=[(JOSE,)],
     )
     looked = look(settings_of(f"sqlite:///{path}", tmp_path), "chats")
-    assert looked.rows == ("refused: metadata.plan: bytes, or text that is not UTF-8; write text",)
+    (row,) = looked.rows
+    assert "metadata.plan: bytes, or text that is not UTF-8" in str(row)
     assert "Jos" not in repr(looked.rows)
 
 
