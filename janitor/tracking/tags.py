@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_PAIRS, METADATA_VALUE_LENGTH
+from janitor.catalogue import METADATA_PAIRS
+from janitor.texts import PAIRS, misfit
 from janitor.tracking.calls import Act, Call
 
 CREATED_AT = "janitor_created_at"
-PAIRS = 64  # what the registry takes of one thread
 
 
 def clean(said: Mapping[Any, object]) -> tuple[dict[str, str], int]:
@@ -23,20 +23,13 @@ def clean(said: Mapping[Any, object]) -> tuple[dict[str, str], int]:
     given = {key: value for key, value in said.items() if value is not None}
     for key, value in given.items():
         text = value if isinstance(value, str) else _text(value)
-        fits = bool(key) and _fits(key, METADATA_KEY_LENGTH) and _fits(text, METADATA_VALUE_LENGTH)
-        if fits and len(kept) < PAIRS:
+        if misfit({key: text}) is None and len(kept) < PAIRS:
             kept[str(key)] = text
     return kept, len(given) - len(kept)
 
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _fits(text: object, length: int) -> bool:
-    if not isinstance(text, str) or len(text) > length or "\0" in text:
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def stamp(at: datetime) -> str:

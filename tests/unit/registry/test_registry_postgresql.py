@@ -278,6 +278,16 @@ def test_a_session_is_set_to_be_durable(registry: Registry, setting: str, value:
         assert connection.exec_driver_sql(f"SHOW {setting}").scalar() == value
 
 
+def test_an_encoding_of_the_environment_is_not_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with Registry.open(url) as registry:
+        registry.register([Registration(KEY, metadata={"who": "José 😀"})], NOW)
+        (entry,) = registry.select()
+    assert entry.thread.reported == {"who": "José 😀"}
+
+
 def test_sweeps_share_the_run_and_others_have_it_alone(registry: Registry, url: str) -> None:
     wait = timedelta(0)
     with Registry.open(url) as other:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from janitor.model import Kind
 from janitor.registry.registration import check_metadata
 from janitor.texts import PAIRS
-from janitor.tracking import tags
 from janitor.tracking.calls import Act, Call
 from janitor.tracking.tags import added, clean, with_metadata
 
@@ -86,5 +85,6 @@ def test_metadata_is_kept_as_the_registry_takes_it(said: dict[Any, object]) -> N
 
 def test_values_are_written_as_text_and_nothing_is_cut() -> None:
     said = {"user": 42, "paid": True, "none": None, "long": "x" * 513, "": "x", 7: "x"}
-    assert clean(said) == ({"user": "42", "paid": "true"}, 3)
-    assert len(clean({str(n): "x" for n in range(70)})[0]) == PAIRS == tags.PAIRS
+    large = {"\U00020000" * 64: "\U00020000" * 512, "nul": "\0", "half": "\ud800"}
+    assert clean({**said, **large}) == ({"user": "42", "paid": "true"}, 6)
+    assert len(clean({str(n): "x" for n in range(70)})[0]) == PAIRS
