@@ -22,11 +22,43 @@ JanitorError
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
 from typing import ClassVar
+from urllib.parse import unquote
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
+_STRAY = re.compile(r"[^:]*://[^:/]*:[^@]*@.*@", re.DOTALL)
+_PARAMETER = re.compile(r"[?&;]([^=&;?]*)=")
+_SECRET = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred", re.IGNORECASE)
+
+
+def shown_address(url: str) -> str:
+    """An address as every message shows it, without its user, password and secret parameters.
+
+    Nothing left of the last `@` is shown, as a password may hold another one; and nothing from the
+    first parameter on whose name speaks of a secret, as its value may hold an `&`.
+    """
+    scheme = found[0] if (found := _SCHEME.match(url)) else ""
+    rest = url.removeprefix(scheme)
+    for parameter in _PARAMETER.finditer(rest):
+        if _SECRET.search(unquote(parameter[1])):
+            shown, hidden = rest[: parameter.end()], rest[parameter.end() :]
+            # A password that holds a `?` looks like a parameter, too.
+            return f"{scheme}***" if "@" in hidden else f"{scheme}{shown.rpartition('@')[2]}***"
+    return scheme + rest.rpartition("@")[2]
+
+
+def has_stray_at(url: str) -> bool:
+    """Whether a database's address has an `@` behind the one that ends its password.
+
+    Drivers end the password at its first `@`, and what is left of it becomes the host.
+    """
+    return _STRAY.match(url) is not None
+
 
 MOST_FRAMES = 40
 """How many frames of an exception are shown, the innermost; a recursion has thousands."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, TypeVar
 
 from prometheus_client import (
@@ -15,8 +18,8 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    generate_latest,
     make_asgi_app,
-    write_to_textfile,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -24,6 +27,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from janitor.distribution import VERSION
+from janitor.errors import ConfigError
 from janitor.model import Kind, Outcome, Stage, State
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -34,12 +38,31 @@ Totals = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SWEEP_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 7200, 21600)
 COUNTED = frozenset({"counter", "histogram"})
+SHARED = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+
+
+def check_environment() -> None:
+    """Refuse to count into files that several processes share.
+
+    Raises:
+        ConfigError: The environment asks for that; names the variable.
+    """
+    for variable in SHARED:
+        if variable in os.environ:
+            raise ConfigError(
+                f"{variable} is set, and janitor counts in one process: what it finds in shared "
+                f"files would be counted again. Unset it: env -u {variable} janitor ..."
+            )
 
 
 class Metrics:
-    """The metrics of one process, which begin where earlier ones ended once `carry` is told."""
+    """The metrics of one process, which begin where earlier ones ended once `carry` is told.
+
+    Raises `ConfigError` where the environment wants them in files that several processes share.
+    """
 
     def __init__(self) -> None:
+        check_environment()
         self._own = CollectorRegistry()
         self._carried: Totals = {}
         self._shown: dict[Gauge, frozenset[tuple[str, ...]]] = {}
@@ -306,10 +329,21 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Write all metrics for the node exporter's textfile collector, atomically.
 
+        Another user reads them, and nobody else writes them, whatever the umask.
+
         Raises:
             OSError: The file cannot be written.
         """
-        write_to_textfile(str(path), self.collectors)
+        descriptor, name = mkstemp(dir=path.parent, prefix=".janitor-")
+        draft = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as written:
+                written.write(generate_latest(self.collectors))
+                os.fchmod(descriptor, 0o644)
+            draft.replace(path)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 class _Joined(Collector):

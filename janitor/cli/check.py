@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,13 +56,17 @@ def init_command(settings: Settings, path: Path, *, source: str | None, table: s
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=_for_its_owner_to_write) as file:
             file.write(STARTER if looked is None else with_sources(looked.stanza))
     except FileExistsError:
         raise ConfigError(f"{path} exists already; name another, or remove it first") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
     proposing.show(settings, looked, path, written=True)
+
+
+def _for_its_owner_to_write(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)  # whatever the umask: who writes it says what is deleted
 
 
 @click.command(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from janitor.cli.context import Settings
 from janitor.cli.missing import KIND, PROJECT
-from janitor.errors import ConfigError
+from janitor.cli.outfile import write_private
 
 STATES = ("active", "archived", "soft_deleted", "deleting", "missing")
 
@@ -70,46 +67,13 @@ def export_command(
             kind=Kind(kind) if kind else None,
             state=State(state) if state else None,
         )
-        _write(file, written(said, form))
+        lines = written(said, form)
+        if file is not None:
+            write_private(file, lines, "the export")
+        elif sys.stdout is not None:  # which may have been closed
+            sys.stdout.writelines(lines)
+            sys.stdout.flush()
         waiting = registry.undrained()
     if waiting:
         told = f"{waiting} registrations wait in the inbox and are not in it; a sweep takes them in"
         click.echo(f"janitor: {told}", err=True)
-
-
-def _write(file: Path | None, lines: Iterable[str]) -> None:
-    """Write a file for its owner alone, as a whole or not at all; or standard output, as it comes.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
-    if file is None:
-        sys.stdout.writelines(lines)
-        sys.stdout.flush()
-        return
-    try:
-        if file.exists() and not file.is_file():
-            with file.open("w", encoding="utf-8", newline="") as special:
-                special.writelines(lines)
-        else:
-            _replace(file.resolve(), lines)
-    except OSError as error:
-        message = f"{file}: the export cannot be written: {error.strerror}; choose another place"
-        raise ConfigError(message) from error
-
-
-def _replace(place: Path, lines: Iterable[str]) -> None:
-    draft = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        with open(draft, "x", encoding="utf-8", newline="", opener=_for_its_owner) as written:
-            written.writelines(lines)
-            written.flush()
-            os.fsync(written.fileno())
-        draft.replace(place)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

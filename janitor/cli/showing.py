@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from janitor.cli.context import Settings, as_json, emit, plain, table
-from janitor.errors import ConfigError
+from janitor.cli.outfile import write_private
 
 if TYPE_CHECKING:
     from janitor.registry import Pause
@@ -43,7 +41,8 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         "pauses": [pause_document(pause) for pause in pauses],
     }
     if file is not None:
-        _write(file, document)
+        text = json.dumps(document, indent=1, default=as_json)
+        write_private(file, [text], "the plan")
     if not settings.wants_table:
         emit(settings, document, "decisions")
         return
@@ -334,24 +333,6 @@ def _report_table(done: Report) -> None:
     _answers(done)
     _kept(dict(done.kept))
     pruned(replace(done.pruned, due=0), "were removed")
-
-
-def _write(file: Path, document: dict[str, Any]) -> None:
-    """Write a file as a whole or not at all: one that stood there before is not lost half-way."""
-    text = json.dumps(document, indent=1, default=as_json)
-    place = file.resolve()
-    draft = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        if file.exists() and not file.is_file():
-            file.write_text(text, encoding="utf-8")  # a pipe or a terminal
-            return
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(place)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        message = f"{file}: the plan cannot be written: {error.strerror}; choose another place"
-        raise ConfigError(message) from error
 
 
 def moment(value: object) -> str:

@@ -15,6 +15,8 @@ from typing import Any, Protocol, cast
 import yaml
 
 from janitor.config.bounds import MAX_BYTES, bounded
+from janitor.config.fields import CREDENTIAL_NAME
+from janitor.config.regular import read_regular
 from janitor.errors import ConfigError, Place, Refusal
 
 DocumentPath = tuple[str | int, ...]
@@ -155,6 +157,8 @@ class _Composer:
             return text
         if _is_secrets(path):
             return None  # refused by its shape; what stands there is quoted in no refusal
+        if _may_be_secret(path):
+            return text  # likewise
         self._found.texts[path] = text
         try:
             value = self._loader.scalar(node)
@@ -180,6 +184,14 @@ def _is_secrets(path: DocumentPath) -> bool:
     return path[:2] == ("service", "tokens") and (not token or isinstance(token[-1], int))
 
 
+def _may_be_secret(path: DocumentPath) -> bool:
+    """Whether text that stands here may be a secret, put here by mistake."""
+    is_registrys = path in {("registry", "password"), ("registry", "hash_key")}
+    is_address = path[-1:] in {("url",), ("base_url",), ("endpoint",)}
+    is_pair = path[2:3] in {("headers",), ("query",)} and CREDENTIAL_NAME.search(str(path[-1]))
+    return is_registrys or is_address or bool(is_pair)
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -192,8 +204,7 @@ def _misread(text: str) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES + 1)
     except IsADirectoryError:
         raise _refused("this is a directory, not a file", Place(str(path), 1, 1)) from None
     except FileNotFoundError:
@@ -201,7 +212,6 @@ def _bytes(path: Path) -> bytes:
         raise ConfigError(message) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    return content
 
 
 def _decoded(content: bytes, file: str) -> str:

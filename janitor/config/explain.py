@@ -9,7 +9,7 @@ from datetime import timedelta
 from janitor.config.durations import format_duration
 from janitor.config.rates import format_rate
 from janitor.config.settings import Config, Project, RegistrySettings, Source
-from janitor.errors import Place
+from janitor.errors import Place, shown_address
 from janitor.model import NotFound
 from janitor.policy.expiry import VANISHED
 from janitor.policy.limits import allowed_share
@@ -69,7 +69,8 @@ def _summary(config: Config) -> Iterator[str]:
     mode = config.policies.mode.value
     doing = "a sweep only says what it would do" if mode == "audit" else "a sweep acts"
     yield f"mode {mode}: {doing}"
-    yield f"registry {config.registry.path or config.registry.url}{_kept(config.registry)}"
+    registry = config.registry.path or shown_address(config.registry.url)
+    yield f"registry {registry}{_kept(config.registry)}"
     yield f"archive {config.archive.path}"
     for project in config.projects.values():
         yield _pace(project)

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +25,7 @@ from janitor.config.durations import PATTERN, parse_duration
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRET_PARAMETER = re.compile(r"passw|pwd|secret|token", re.IGNORECASE)
 CREDENTIAL_NAME = re.compile(r"(?i)(?:^|[-_])(?:authorization|key|token|secret|password|cookie)$")
 
 
@@ -126,11 +127,18 @@ def _variable(value: str) -> str:
     return value
 
 
+def without_nul(value: str) -> str:
+    """The text, which may name a file; else ValueError."""
+    if "\0" in value:
+        raise ValueError("a NUL character cannot stand here; remove it")
+    return value
+
+
 class SecretForm(Form):
     """Where a secret is kept: exactly one of the three."""
 
     env: Annotated[str, AfterValidator(_variable)] | None = None
-    file: Annotated[str, Field(min_length=1)] | None = None
+    file: Annotated[str, Field(min_length=1), AfterValidator(without_nul)] | None = None
     credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
 
 
@@ -164,9 +172,16 @@ def web_address(value: str) -> SplitResult:
         raise ValueError("this is no web address: write https://HOST/PATH") from None
     if parts.scheme not in {"https", "http"} or not host:
         raise ValueError("this is no web address: write https://HOST/PATH")
-    if parts.username is not None or parts.password is not None:
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if parts.username is not None or any(CREDENTIAL_NAME.search(name) for name in names):
         raise ValueError("a secret must not stand in an address: use `api_key`")
     return parts
+
+
+def holds_secret(query: str) -> bool:
+    """Whether a parameter of a database's address holds a secret; a `passfile` only names one."""
+    names = (name for name, value in parse_qsl(query) if value)  # an empty one is none
+    return any(SECRET_PARAMETER.search(name) for name in names)
 
 
 def is_loopback(host: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +28,8 @@ from janitor.config.fields import (
     SecretField,
     SecretForm,
     branch,
+    holds_secret,
+    without_nul,
 )
 from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
 from janitor.config.service_forms import ScheduleForm, ServiceForm
@@ -58,10 +60,12 @@ def _registry_url(value: str) -> str:
 def _database_url(value: str) -> str:
     try:
         parts = urlsplit(value)
-        password = parts.password
+        password, _ = parts.password, parts.port
     except ValueError:
-        raise ValueError(f"write {POSTGRESQL}://user@host/database") from None
-    if password or any("password" in key for key, _ in parse_qsl(parts.query)):  # empty is none
+        raise ValueError(
+            f"this is no address: write {POSTGRESQL}://user@host:5432/database"
+        ) from None
+    if password or holds_secret(parts.query):  # an empty one is none
         raise ValueError("a secret must not stand in an address: use `password`")
     if not parts.path.strip("/"):
         raise ValueError(f"names no database: write {POSTGRESQL}://user@host/database")
@@ -109,7 +113,9 @@ KeysField = Annotated[
 class RegistryForm(Form):
     """Where the registry is, and what it keeps of metadata."""
 
-    url: Annotated[str, AfterValidator(_registry_url)] = "sqlite:///janitor.db"
+    url: Annotated[str, AfterValidator(without_nul), AfterValidator(_registry_url)] = (
+        "sqlite:///janitor.db"
+    )
     password: Annotated[SecretForm, AfterValidator(_one_keeper)] | None = None
     keys: KeysField = "all"
     hash: list[StoredKey] = Field(default=[])
@@ -160,7 +166,9 @@ class ProjectForm(Form):
 class ArchiveStoreForm(Form):
     """Where the archive is, and how long it keeps what no policy says otherwise of."""
 
-    url: Annotated[str, AfterValidator(_archive_url)] = "file://archive"
+    url: Annotated[str, AfterValidator(without_nul), AfterValidator(_archive_url)] = (
+        "file://archive"
+    )
     keep_for: DurationOrForever | None = None
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from janitor.config.regular import read_regular
 from janitor.errors import ConfigError
+
+LARGEST = 1 << 16
 
 
 class Keeper(StrEnum):
@@ -67,10 +70,12 @@ def _from_environment(name: str) -> str:
 
 def _from_file(path: Path) -> str:
     try:
-        value = path.read_text(encoding="utf-8")
+        value = read_regular(path, LARGEST + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"the secret file {path} cannot be read: {why}") from None
+    if len(value) > LARGEST:
+        raise ConfigError(f"the secret file {path} is larger than 64 KiB: is it the right one?")
     return _filled(value, f"the secret file {path}")
 
 
@@ -88,4 +93,6 @@ def _filled(value: str, what: str) -> str:
     stripped = value.strip()
     if not stripped:
         raise ConfigError(f"{what} is empty; put the secret there")
+    if "\0" in stripped or any("\ud800" <= character <= "\udfff" for character in stripped):
+        raise ConfigError(f"{what} is not UTF-8 text, or holds a NUL; put the secret there")
     return stripped

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from janitor.config.durations import parse_duration
-from janitor.config.fields import Duration, Form, Name, SecretForm, branch
+from janitor.config.fields import (
+    Duration,
+    Form,
+    Name,
+    SecretForm,
+    branch,
+    holds_secret,
+    without_nul,
+)
 
 WATERMARK = re.compile(r"(?<![:\w\\]):watermark(?![:\w])")
 # What a query quotes or remarks: nothing in it is a word of SQL.
@@ -42,10 +50,10 @@ def _plain_url(value: str) -> str:
         )
     try:
         parts = urlsplit(value)
-        password = parts.password
+        password, _ = parts.password, parts.port
     except ValueError:
         raise ValueError("this is no address; write {env: NAME} or SCHEME://USER@HOST/DB") from None
-    if password or any("pass" in unquote(key) for key, _ in parse_qsl(parts.query)):
+    if password or holds_secret(parts.query):
         raise ValueError("a secret must not stand in an address: write {env: NAME}")
     if value.startswith("sqlite") and (":memory:" in value or not parts.path.strip("/")):
         raise ValueError("the application's database is a file: write sqlite:///app.db")
@@ -60,7 +68,7 @@ def _one_keeper(secret: SecretForm) -> SecretForm:
 
 DatabaseField = Annotated[
     Annotated[SecretForm, AfterValidator(_one_keeper), Tag("<mapping>")]
-    | Annotated[str, AfterValidator(_plain_url), Tag("<value>")],
+    | Annotated[str, AfterValidator(without_nul), AfterValidator(_plain_url), Tag("<value>")],
     Discriminator(lambda value: "<mapping>" if branch(value) == "<mapping>" else "<value>"),
 ]
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Column, ColumnElement, Connection, Text, cast, func,
 from sqlalchemy.exc import DBAPIError
 
 from janitor.distribution import install
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, shown_address
 from janitor.registry.advisory import AdvisoryLock
 from janitor.registry.database import new_engine
 from janitor.registry.postgresql_errors import explanation
@@ -49,7 +49,7 @@ class Postgresql:
         lease: timedelta,
     ) -> None:
         _require_driver(url)
-        self.name = url._replace(password=None).render_as_string()
+        self.name = shown_address(url.render_as_string(hide_password=False))
         self._lease = lease
         self.engine = new_engine(
             url.set(password=password) if password else url,

@@ -224,8 +224,11 @@ def database_at(
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError("registry.url cannot be read: write sqlite:///janitor.db") from None
+    except (ArgumentError, ValueError):  # its port is no number, for example
+        raise ConfigError(
+            "registry.url cannot be read: write sqlite:///janitor.db or "
+            "postgresql+psycopg://user@host:5432/database"
+        ) from None
     match parsed.get_backend_name():
         case "sqlite":
             return Sqlite(parsed, read_only=read_only, busy_timeout=wait, create=create)

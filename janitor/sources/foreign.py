@@ -50,7 +50,7 @@ from sqlalchemy.exc import (
 from janitor.config import SqlSettings
 from janitor.config.source_forms import WATERMARK
 from janitor.distribution import install
-from janitor.errors import AccessError, ConfigError, StoppedError
+from janitor.errors import AccessError, ConfigError, StoppedError, has_stray_at
 from janitor.sources.foreign_errors import explanation, most_telling
 from janitor.sources.foreign_values import encoding_of, read_each_value, text_or_bytes
 from janitor.sources.watermarks import Spot
@@ -260,6 +260,9 @@ def address(sql: SqlSettings) -> URL:
         message = f"{where} is no database's address: write SCHEME://USER:PASSWORD@HOST/DATABASE"
         raise ConfigError(message) from None
     backend, _, driver = url.drivername.partition("+")
+    if backend != "sqlite" and has_stray_at(said):
+        where = "its address" if isinstance(sql.url, str) else f"what {sql.url} holds"
+        raise ConfigError(f"{where}: there is a second @: write each @ of the password as %40")
     if backend == "sqlite":
         file = str(sql.directory / (url.database or ""))
         return url.set(drivername="sqlite", database=file)

@@ -16,6 +16,7 @@ from janitor.errors import ConfigError, StoreError
 from janitor.sources.files import Rejected
 
 HEAD = 4096
+OPENED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Rejects:
@@ -41,7 +42,7 @@ class Rejects:
             return cls(tempfile.TemporaryFile(), None, 0)
         _require_rejects(path)
         try:
-            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            made = os.open(path, OPENED, 0o600)
             os.fchmod(made, 0o600)
             os.ftruncate(made, size)
         except OSError as error:
@@ -85,6 +86,8 @@ def _spelled(one: Rejected) -> dict[str, Any]:
 
 def _require_rejects(path: Path) -> None:
     """Nothing but an earlier import's rejects is written over."""
+    if path.is_symlink():
+        raise ConfigError(f"{path}: is a link, and rejects follow none; name the file itself")
     if not path.exists():
         return
     if not path.is_file() or not _looks_like_rejects(path):

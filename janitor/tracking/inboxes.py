@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx2
 
-from janitor.errors import ConfigError
+from janitor.errors import ConfigError, has_stray_at, shown_address
 from janitor.tracking.counters import COUNTERS
 from janitor.tracking.notices import VERSION, Notice
 
@@ -66,9 +66,13 @@ class PostgresInbox:
         if find_spec("psycopg") is None:
             said = "a registry on PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
             raise ConfigError(said)
+        if has_stray_at(url):
+            said = (
+                "the registry's address: there is a second @: write each @ of the password as %40"
+            )
+            raise ConfigError(said)
         self._url = url
-        parts = urlsplit(url)
-        self.name = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        self.name = shown_address(url)
 
     def add(self, notices: Sequence[Notice]) -> None:
         """Add the notices in one transaction."""
@@ -91,9 +95,14 @@ class HttpInbox:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts, _ = urlsplit(url), urlsplit(url).port
+        except ValueError:
+            raise ConfigError("the registry's address is no address: write https://HOST") from None
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ConfigError("a registry's token must not travel in the clear: write https://")
+        if "@" in parts.path:
+            raise ConfigError("the registry's address has a `/` in its token: write %2F for it")
         self._token = unquote(parts.username or "")
         netloc = parts.netloc.rpartition("@")[2]
         self.name = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))

@@ -24,11 +24,19 @@ def spool_directory(key: str) -> Path:
     for base in _bases():
         directory = base / key
         with suppress(OSError):
-            base.mkdir(mode=0o700, parents=True, exist_ok=True)
-            directory.mkdir(mode=0o700, exist_ok=True)
+            make_private(directory)
             if _is_safe(base, directory):
                 return directory
     raise OSError(f"no directory for the spool can be written: set {VARIABLE}")
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and whatever is missing above it, for this user alone.
+
+    `mkdir(parents=True)` leaves to the umask who may put another one in its place.
+    """
+    for one in (*reversed(directory.parents), directory):
+        one.mkdir(mode=0o700, exist_ok=True)
 
 
 def _bases() -> Iterator[Path]:

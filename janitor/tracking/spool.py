@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from janitor.tracking.places import make_private
+
 LIMIT = 64 << 20
 SEGMENT = 1 << 20
 ENDING = ".jsonl"
@@ -143,7 +145,7 @@ class Spool:
             if self._current is not None and self._current.size >= self._segment:
                 self._seal()
             if self._current is None:
-                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(self.directory)
                 self._current = Segment.create(self.directory)
             self._current.append(line)
             self._size += len(line)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,26 @@ def test_no_secret_is_empty() -> None:
     assert str(NO_SECRET) == "none"
 
 
-@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe", b"a\0b", b"a" * 65537])
 def test_a_file_without_a_secret_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "key"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=str(path)):
         Secret(Keeper.FILE, str(path)).reveal()
+
+
+def test_a_pipe_and_a_directory_hold_no_secret(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match=f"the secret file {path} cannot be read"):
+            Secret(Keeper.FILE, str(path)).reveal()
+
+
+def test_bytes_that_are_no_text_are_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JANITOR_TEST_SECRET", os.fsdecode(b"sk-\xff"))
+    with pytest.raises(ConfigError, match="JANITOR_TEST_SECRET is not UTF-8 text"):
+        Secret(Keeper.ENV, "JANITOR_TEST_SECRET").reveal()
 
 
 def test_a_variable_without_a_secret_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def test_a_password_is_asked_for_and_never_told(guarded: str) -> None:
 def test_an_empty_password_is_none(url: str, guarded: str) -> None:
     with Registry.open(url.replace("postgres@", "postgres:@", 1)) as registry:
         registry.register([Registration(KEY)], NOW)
-        assert "postgres@" in registry.name
+        assert registry.name.startswith("postgresql+psycopg:///")
     with Registry.open(guarded.replace("@", ":@", 1), password=SECRET) as registry:
         assert SECRET not in registry.name
 

@@ -1,0 +1,112 @@
+"""Whatever is written is for its owner alone, through no link, whatever the umask."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from world import World
+
+from janitor.tracking.spool import Spool
+
+COMMANDS = {
+    "plan": "plan -o FILE",
+    "export": "export --registry -o FILE",
+    "import": "import bad.jsonl --rejects FILE",
+}
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.fixture
+def told(world: World) -> World:
+    world.fill(2)
+    (world.directory / "bad.jsonl").write_text('{"id": "no id", "kind": "conversation"}\n')
+    return world
+
+
+def run(world: World, command: str, file: Path) -> int:
+    bad = str(world.directory / "bad.jsonl")
+    said = command.replace("bad.jsonl", bad).replace("FILE", str(file))
+    return world.run(*said.split()).code
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_what_is_written_is_for_its_owner_alone(told: World, mask: int) -> None:
+    for path in told.directory.glob("janitor.db*"):
+        path.unlink()
+    theirs = {path.name for path in told.directory.iterdir()}
+    with umask(mask):
+        told.fill(2)
+        for name, command in COMMANDS.items():
+            assert run(told, command, told.directory / f"{name}.out") in {0, 1}
+        assert run(told, "init FILE", told.directory / "new.yaml") == 0
+        assert run(told, "sweep --metrics-textfile FILE", told.directory / "janitor.prom") == 0
+    made = [path for path in told.directory.rglob("*") if path.name not in theirs]
+    modes = {str(path.relative_to(told.directory)): mode(path) for path in made}
+    assert modes.pop("janitor.prom") == 0o644
+    assert modes.pop("new.yaml") == 0o644 & ~mask
+    assert len(modes) > 8
+    assert {name for name, found in modes.items() if found & 0o077} == set()
+
+
+def test_a_file_that_others_could_read_is_replaced_by_one_of_its_owner(told: World) -> None:
+    for name in ("plan", "export"):
+        file = told.directory / f"{name}.out"
+        file.touch()
+        file.chmod(0o666)
+        assert run(told, COMMANDS[name], file) == 0
+        assert mode(file) == 0o600
+
+
+@pytest.mark.parametrize("dangles", [False, True])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_is_written_through_a_link(told: World, name: str, *, dangles: bool) -> None:
+    target, link = told.directory / "target", told.directory / "link"
+    if not dangles:
+        target.write_text("")
+    link.symlink_to(target)
+    assert run(told, COMMANDS[name], link) == 2
+    assert link.is_symlink()
+    assert target.exists() is not dangles
+    assert dangles or target.read_text() == ""
+
+
+def test_metrics_take_the_place_of_a_link(told: World) -> None:
+    target, link = told.directory / "target", told.directory / "janitor.prom"
+    target.write_text("theirs")
+    link.symlink_to(target)
+    assert run(told, "sweep --metrics-textfile FILE", link) == 0
+    assert (target.read_text(), mode(link)) == ("theirs", 0o644)
+    assert not link.is_symlink()
+
+
+def test_what_a_shell_opened_is_written_all_the_same(told: World) -> None:
+    done = told.process("export", "--registry", "-o", "/dev/stdout")
+    assert done.code == 0, done.err
+    assert {json.loads(line)["kind"] for line in done.out.splitlines()} == {"conversation"}
+
+
+def test_a_spool_and_what_is_missing_above_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with umask(0):
+        spool = Spool(tmp_path / "state" / "janitor" / "spool")
+        spool.append(b"{}\n")
+        spool.release()
+    modes = {mode(path) for path in tmp_path.rglob("*")}
+    assert modes == {0o700, 0o600}
