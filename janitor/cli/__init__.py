@@ -5,20 +5,26 @@ Commands are named here and imported when called, so that `--help` costs no SDK 
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from janitor.cli.context import OUTPUTS, Settings, plain, texts_only
 from janitor.cli.logs import configure_logging
 from janitor.distribution import VERSION
-from janitor.errors import ConfigError, JanitorError
+from janitor.errors import ConfigError, JanitorError, StoreError
+
+UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN})
+"""How writing fails; wherever a file is written, the failure is told with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +78,18 @@ class Commands(click.Group):
         module = importlib.import_module(f"janitor.cli.{entry.module}")
         return texts_only(getattr(module, f"{cmd_name}_command"))
 
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:  # noqa: ANN401 - click's
+        """Read the command line; `--help` is printed here, perhaps for nobody."""
+        try:
+            return super().make_context(*arguments, **named)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(0) from None
+
     def invoke(self, ctx: click.Context) -> object:
         """Call the command; a reader that has gone (`| head`) ends it without a complaint."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -127,7 +139,21 @@ def cli(
 def main() -> NoReturn:
     """Run the command line and exit with the code that interface.md names."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(execute(sys.argv[1:]))
+    _keep_places()
+    os.environ.pop("OPENAI_LOG", None)  # the SDK would take logging over as it is imported
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever the locale can spell
+    sys.exit(_flushed(execute(sys.argv[1:])))
+
+
+def _keep_places() -> None:
+    """Let no file take the place of a standard stream that was closed: others write there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def execute(arguments: list[str]) -> int:
@@ -135,7 +161,8 @@ def execute(arguments: list[str]) -> int:
     try:
         code = cli.main(arguments, prog_name="janitor", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return 2
     except JanitorError as error:
         _complain(error)
@@ -144,6 +171,8 @@ def execute(arguments: list[str]) -> int:
         return 128 + signal.SIGINT
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
+    except OSError as error:
+        return _failed(error)
     return code if isinstance(code, int) else 0
 
 
@@ -151,9 +180,44 @@ def _terminate(signum: int, frame: object) -> NoReturn:  # noqa: ARG001 - the ha
     sys.exit(128 + signum)
 
 
+def _failed(error: OSError) -> int:
+    """The exit code for what the machine refused, once it is told."""
+    _complain(StoreError(_told(error)))
+    return StoreError.exit_code
+
+
+def _told(error: OSError) -> str:
+    """What failed and where; a variable that names the place is named, too."""
+    why = error.strerror or type(error).__name__
+    if error.filename is not None:
+        place = str(error.filename)
+        named = [name for name, value in os.environ.items() if value == place]
+        return ": ".join([*named, place, why])
+    if error.errno in UNWRITTEN:
+        return f"standard output cannot be written: {why}"
+    try:
+        os.getcwd()  # noqa: PTH109 - whether there is one
+    except OSError:
+        return "the current directory does not exist any more; change to one that does"
+    return f"the system refused something: {why}"
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once what was printed is out; where it cannot be, nothing tries again."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                code = code or _failed(error)
+    return code
+
+
 def _complain(error: JanitorError) -> None:
     said = [f"janitor: {error}"]
     if isinstance(error, ConfigError):
         said += [f"  {refusal}" for refusal in error.refusals]
-    for line in "\n".join(said).splitlines():
-        click.echo(plain(line), err=True)
+    with suppress(OSError):  # nobody is left to hear of it
+        for line in "\n".join(said).splitlines():
+            click.echo(plain(line), err=True)

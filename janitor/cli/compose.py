@@ -41,6 +41,7 @@ BEAT = 0.2
 Clock = Callable[[], datetime]
 
 LEASE_SECONDS = 30.0
+LONGEST_LEASE = 3600.0
 LEASE_VARIABLE = "JANITOR_LEASE_SECONDS"
 """Shortens the leases of replicas, so that what happens at their end can be tried in seconds."""
 
@@ -83,8 +84,20 @@ def open_registry(config: Config, *, read_only: bool = False, create: bool = Fal
         create=create,
         untrusted=distrusted,
         screen=config.screen,
-        lease=timedelta(seconds=float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS))),
+        lease=_lease(),
     )
+
+
+def _lease() -> timedelta:
+    said = os.environ.get(LEASE_VARIABLE)
+    try:
+        seconds = LEASE_SECONDS if said is None else float(said)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_LEASE:
+        most = f"more than 0 and at most {LONGEST_LEASE:g}"
+        raise ConfigError(f"{LEASE_VARIABLE}: write a number of seconds, {most}; or unset it")
+    return timedelta(seconds=seconds)
 
 
 @asynccontextmanager
@@ -257,12 +270,12 @@ def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
     """Where a project's containers live, with its secret read anew unless a stand-in is given.
 
     Raises:
-        ConfigError: The secret cannot be read.
+        ConfigError: The secret cannot be read, or is none that a request can carry.
     """
     azure = project.azure
     return Endpoint(
         project.name,
-        api_key or project.api_key.reveal() or "none",
+        api_key or _api_key(project) or "none",
         base_url=project.base_url,
         organization=project.organization,
         project=project.project,
@@ -273,3 +286,14 @@ def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
         timeout=project.timeout.total_seconds(),
         not_found=project.not_found,
     )
+
+
+def _api_key(project: Project) -> str:
+    """The project's secret; what no header can carry would fail each call, or be two headers."""
+    key = project.api_key.reveal()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"projects.{project.name}.api_key: what {project.api_key} holds is not an API key: it "
+            "has a line break, or a character that is not ASCII"
+        )
+    return key

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -22,6 +22,12 @@ from janitor.errors import StoreError
 
 if TYPE_CHECKING:
     from janitor.demo import Scene
+
+FOREIGN = (
+    *("SSL_CERT_", "SSLKEYLOGFILE", "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"),
+    *("NOTIFY_SOCKET", "OPENAI_", "JANITOR_"),
+)
+"""How variables begin that are meant for another janitor, or for none."""
 
 NEXT = """
 That was the whole job. With a real key, type next:
@@ -46,8 +52,11 @@ def demo_command(settings: Settings, *, serve: bool) -> None:  # noqa: ARG001 - 
     from janitor.demo import KEY, KEY_VARIABLE, build
 
     scene = build()
-    os.environ[KEY_VARIABLE] = KEY
-    with TemporaryDirectory(prefix="janitor-demo-") as name, scene.emulator.serve() as server:
+    with (
+        _own_environment({KEY_VARIABLE: KEY}),
+        TemporaryDirectory(prefix="janitor-demo-") as name,
+        scene.emulator.serve() as server,
+    ):
         scene.write(Path(name), server.base_url)
         with _inside(Path(name)):
             _show(scene)
@@ -158,13 +167,29 @@ def _told(service: subprocess.Popen[str], pattern: str) -> str:
 
 
 @contextmanager
+def _own_environment(added: Mapping[str, str]) -> Iterator[None]:
+    """Only what the demo itself needs: proxies, certificates and options are meant for others."""
+    before = dict(os.environ)
+    for name in before:
+        if name.upper().endswith("_PROXY") or name.startswith(FOREIGN):
+            del os.environ[name]
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
 def _inside(directory: Path) -> Iterator[None]:
-    before = Path.cwd()
+    before = os.open(".", os.O_RDONLY)  # its name may be gone
     os.chdir(directory)
     try:
         yield
     finally:
-        os.chdir(before)
+        os.fchdir(before)
+        os.close(before)
 
 
 def how_to_try(base_url: str, directory: Path) -> str:

@@ -35,10 +35,11 @@ ASKED = 3
 def doctor_command(settings: Settings, *, privacy: bool, canary: bool, wait: timedelta) -> None:
     """Look at everything that janitor needs, and say what to do about what is not well.
 
-    Configuration, installation, secrets, permissions, database, sweeps, sources, credentials and
-    endpoints, clock, archive and port. None of it changes anything, but that an object is put into
-    the archive and taken away again. Exit code: 0 where nothing is in the way (warnings included),
-    else 2 for a configuration or an installation, 3 for an access or a store, 4 for the clock.
+    Configuration, installation, environment, secrets, permissions, database, sweeps, sources,
+    credentials and endpoints, clock, archive and port. None of it changes anything, but that an
+    object is put into the archive and taken away again. Exit code: 0 where nothing is in the way
+    (warnings included), else 2 for a configuration or an installation, 3 for an access or a store,
+    4 for the clock.
 
     With --canary a conversation is made in each project, registered, deleted without its one item,
     and the item asked for: that tells whether `delete: {items: first}` is needed. Under audit, too.
@@ -114,6 +115,7 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
     from janitor.cli.showing import now
     from janitor.doctor import (
         attempt,
+        look_at_environment,
         look_at_files,
         look_at_installation,
         look_at_port,
@@ -122,6 +124,7 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
     )
 
     found = attempt("installation", look_at_installation)
+    found += attempt("environment", look_at_environment)
     found += attempt("secrets", lambda: look_at_secrets(config))
     found += attempt("permissions", lambda: look_at_files(config))
     if registry is not None:

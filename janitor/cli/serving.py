@@ -49,6 +49,7 @@ def serve_command(settings: Settings) -> None:
     from janitor.cli.compose import open_registry
     from janitor.cli.logs import configure_logging
     from janitor.config import load
+    from janitor.drivers import check_environment
     from janitor.metrics import Metrics
     from janitor.service import Job, Server, Service, Watcher
 
@@ -56,6 +57,7 @@ def serve_command(settings: Settings) -> None:
     path = settings.config_path()
     config, metrics = load(path), Metrics()
     _require_tokens(config)
+    check_environment()  # what it says stays until the next start
     with ExitStack() as stack:
         registry = stack.enter_context(open_registry(config, create=True))
         live = Live(path, config, registry, metrics)

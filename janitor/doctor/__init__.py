@@ -8,7 +8,7 @@ from janitor.doctor.access import look_at_project
 from janitor.doctor.archives import look_at_archive
 from janitor.doctor.canary import Aviary, try_canary
 from janitor.doctor.findings import Finding, Verdict, attempt, attempt_later, exit_code
-from janitor.doctor.installation import look_at_installation
+from janitor.doctor.installation import look_at_environment, look_at_installation
 from janitor.doctor.keeping import Kept, what_is_kept
 from janitor.doctor.machine import look_at_files, look_at_port, look_at_secrets
 from janitor.doctor.registries import look_at_clock, look_at_work, open_finding
@@ -23,6 +23,7 @@ __all__ = [
     "exit_code",
     "look_at_archive",
     "look_at_clock",
+    "look_at_environment",
     "look_at_files",
     "look_at_installation",
     "look_at_port",

@@ -1,9 +1,10 @@
-"""The installation: whether something else is called `janitor` where this program is installed."""
+"""The installation: whether this program is whole, and what surrounds it lets it work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from janitor import drivers, metrics
 from janitor.distribution import NAME, OWN, REINSTALL, VERSION, lost_files, remedy, rivals, some
 from janitor.doctor.findings import Finding, doubtful, fine, wrong
 
@@ -30,3 +31,14 @@ def look_at_installation(path: Sequence[str] | None = None) -> Iterator[Finding]
         yield wrong(CHECK, f"{len(gone)} files are missing ({some(gone)})", REINSTALL, CONFIG)
     if not troubled:
         yield fine(CHECK, f"{NAME} {VERSION} in {OWN}")
+
+
+def look_at_environment() -> Iterator[Finding]:
+    """Whether the environment names proxies, certificates or counters that cannot be used.
+
+    Raises:
+        ConfigError: It does.
+    """
+    for check in (drivers.check_environment, metrics.check_environment):
+        check()
+    yield fine("environment", "no variable of it is in the way")

@@ -7,6 +7,7 @@ like the kind and offers a class `Driver`.
 from janitor.drivers.connection import Outbound, connect
 from janitor.drivers.driver import Driver, IsKnown, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.environment import check_environment
 from janitor.drivers.guard import (
     FreshTransport,
     Guard,
@@ -38,6 +39,7 @@ __all__ = [
     "StillWanted",
     "TornError",
     "UnlistedError",
+    "check_environment",
     "connect",
     "read_only",
     "resting_on",

@@ -15,6 +15,7 @@ from janitor.drivers.api import Api
 from janitor.drivers.containers import ContainerDriver
 from janitor.drivers.driver import Driver
 from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.environment import check_environment
 from janitor.drivers.packing import ACCEPTED, Unpacker
 from janitor.errors import AccessError, RefusedError
 from janitor.model import Kind
@@ -29,9 +30,11 @@ class Outbound(httpx2.AsyncBaseTransport):
 
     Made to be wrapped: what paces, counts and retries gets this as its inner transport.
     `concurrency` bounds the connections, `largest` the bytes of one answer once it is unpacked.
+    Raises `ConfigError` where the environment names proxies or certificates that cannot be used.
     """
 
     def __init__(self, concurrency: int, *, largest: int = LARGEST) -> None:
+        check_environment()
         self._largest = largest
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)

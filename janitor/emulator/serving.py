@@ -90,6 +90,7 @@ def _server(site: Site) -> _Server:
         proxy_headers=False,
         server_header=False,
         date_header=False,
+        workers=1,  # else taken from WEB_CONCURRENCY, whatever that says
     )
     return _Server(config)
 

@@ -299,6 +299,7 @@ class Server:
             server_header=False,
             proxy_headers=False,
             backlog=limiter.bounds.accepted_at_once,
+            workers=1,  # else taken from WEB_CONCURRENCY, whatever that says
         )
         self._server = _Listener(settings, limiter)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

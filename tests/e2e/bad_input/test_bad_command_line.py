@@ -52,9 +52,19 @@ def test_a_configuration_that_cannot_be_read_is_refused(world: World, tmp_path: 
     assert_refused(world, world.run("plan"), 2, str(world.config))
     world.config.mkdir()
     assert_refused(world, world.run("plan"), 2, str(world.config))
+    world.config.rmdir()
+    os.mkfifo(world.config)
+    for command in ("validate", "plan", "serve", "pause --reason x", "doctor --privacy"):
+        done = world.run(*command.split())
+        assert done.code == 2
+        assert f"{world.config} cannot be read: it is a pipe or a device" in done.out + done.err
 
 
-@pytest.mark.parametrize("value", [None, "", "  \n"], ids=["missing", "empty", "blank"])
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "  \n", "sk-a\nX: y", "sk-ü", os.fsdecode(b"sk-\xff")],
+    ids=["missing", "empty", "blank", "two lines", "not ASCII", "bytes"],
+)
 def test_a_missing_key_is_named_by_its_variable(world: World, value: str | None) -> None:
     ids = world.fill(1)
     key = world.environment.pop(KEY_VARIABLE)

@@ -1,0 +1,83 @@
+"""What the environment says of proxies and certificates, judged before anything rests on it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from urllib.request import getproxies
+
+import httpx2
+
+from janitor.errors import ConfigError, shown_address
+
+SCHEMES = frozenset({"http", "https"})
+LAST_PORT = 65535
+
+
+def check_environment() -> None:
+    """Refuse what would keep every call from being made.
+
+    Raises:
+        ConfigError: A proxy cannot be used, or the certificates cannot be read; names the variable.
+    """
+    proxies = getproxies()
+    is_used = "*" not in map(str.strip, proxies.get("no", "").split(","))
+    for scheme in ("http", "https", "all"):
+        if is_used and (value := proxies.get(scheme)):
+            _check_proxy(_variable(f"{scheme}_proxy", value), value)
+    if log := os.environ.get("SSLKEYLOGFILE"):
+        _check_key_log(log)
+    if file := os.environ.get("SSL_CERT_FILE"):
+        _check_certificates("SSL_CERT_FILE", file)
+    elif (directory := os.environ.get("SSL_CERT_DIR")) and not Path(directory).is_dir():
+        raise ConfigError(_no_certificates("SSL_CERT_DIR", directory, "it is not a directory"))
+
+
+def _variable(name: str, value: str) -> str:
+    """The variable that holds the value; the lower-case one goes first."""
+    return name if os.environ.get(name) == value else name.upper()
+
+
+def _check_proxy(variable: str, value: str) -> None:
+    address = value if "://" in value else f"http://{value}"
+    try:
+        url = httpx2.URL(address)
+        (url.username + url.password).encode("latin-1")  # as it is sent
+        is_usable = url.scheme in SCHEMES and bool(url.host) and ":" not in url.username
+        is_usable = is_usable and (url.port is None or 0 < url.port <= LAST_PORT)
+    except (httpx2.InvalidURL, UnicodeError, ValueError):
+        is_usable = False
+    if not is_usable:
+        raise ConfigError(
+            f"{variable}: {shown_address(address)} is not a proxy that can be used: write "
+            f"http://HOST:PORT, or unset {variable}"
+        )
+
+
+def _check_key_log(log: str) -> None:
+    try:
+        with Path(log).open("a"):
+            pass
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not a path"
+        raise ConfigError(
+            f"SSLKEYLOGFILE: {log} cannot be written: {why}; unset SSLKEYLOGFILE"
+        ) from None
+
+
+def _check_certificates(variable: str, file: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise ConfigError(_no_certificates(variable, file, "it holds no certificates")) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not a path"
+        raise ConfigError(_no_certificates(variable, file, why)) from None
+
+
+def _no_certificates(variable: str, path: str, why: str) -> str:
+    return (
+        f"{variable}: the certificates in {path} cannot be read: {why}; name a file that can be "
+        f"read, or unset {variable}"
+    )
