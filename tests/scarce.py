@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ FEW = 512
 @contextmanager
 def few_files(spare: int = 0) -> Iterator[None]:
     """Let this process open only so many more files, for as long."""
+    gc.collect()  # what others left open is not closed in the midst of it
+    gc.disable()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     held: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, hard))
@@ -28,3 +31,4 @@ def few_files(spare: int = 0) -> Iterator[None]:
         for descriptor in held:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        gc.enable()

@@ -19,6 +19,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from janitor.archive.damage import ArchiveDamagedError
+from janitor.causes import cause, lack
 from janitor.errors import ArchiveError
 
 STAGING = ".incoming"
@@ -72,7 +73,7 @@ class Disk:
             os.close(self._open_root())
             needed = os.R_OK | os.X_OK | (os.W_OK if writable else 0)
             if not os.access(root, needed, effective_ids=os.access in os.supports_effective_ids):
-                raise PermissionError(errno.EACCES, "")
+                raise _unwritable(root)
 
     @property
     def is_begun(self) -> bool:
@@ -94,7 +95,7 @@ class Disk:
             case errno.ENOTDIR | errno.ELOOP | errno.EEXIST:
                 what = "a link or a file stands where a directory belongs; look who put it there"
             case _:
-                what = f"{os.strerror(error.errno or 0)}; check that it is mounted and writable"
+                what = cause(error, "check that it is mounted and that this user may write there")
         return f"archive {self.root}: {doing}: {what}"
 
     def _free(self) -> str:
@@ -296,6 +297,14 @@ class Disk:
             for name in filter(_STAGED.fullmatch, _names(directory)):
                 removed += _drop_if_stale(name, directory)
         return removed
+
+
+def _unwritable(root: Path) -> OSError:
+    """Why this user may not write below the root, or read there."""
+    found = lack(root)
+    if found is not None and found.errno == errno.EROFS:
+        return found
+    return PermissionError(errno.EACCES, "")
 
 
 def _make_all(root: Path) -> None:

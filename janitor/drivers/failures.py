@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,6 +14,7 @@ from typing import Any
 import httpx2
 from openai import APIConnectionError, APIStatusError
 
+from janitor.causes import cause, is_scarce
 from janitor.drivers.answers import LIVING, read_json
 from janitor.drivers.endpoint import Endpoint
 from janitor.errors import (
@@ -75,14 +78,50 @@ def failure(
         case APIConnectionError() if isinstance(error.__cause__, httpx2.DecodingError):
             return RefusedError(f"{subject}: the answer cannot be decoded; kept")
         case APIConnectionError() | httpx2.TransportError() | OSError():
+            why = _silence(error, endpoint)
             return TransientError(
-                f"{subject}: no answer from {endpoint.host} within its time, or the connection "
-                "broke; tried again at a later sweep"
+                f"{subject}: no answer from {endpoint.host}: {why}; tried again at a later sweep"
             )
         case _:
             return RefusedError(
                 f"{subject}: the call failed in a way nobody expects ({type(error).__name__}); kept"
             )
+
+
+def _silence(error: Exception, endpoint: Endpoint) -> str:
+    """Why there was no answer; the transport calls much a time-out that has a cause of its own."""
+    behind = list(_behind(error))
+    place = f"check base_url of project {endpoint.name}"
+    for why in filter(None, (_cause(found, place) for found in behind)):
+        return why
+    is_late = any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in behind)
+    return f"none came within {endpoint.timeout:g} s" if is_late else "the connection broke"
+
+
+def _cause(error: BaseException, place: str) -> str | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted here ({error.verify_message}); {place}"
+        case ssl.SSLError():
+            return f"it does not speak TLS as this machine does; {place}"
+        case socket.gaierror():
+            return f"its name is not known; {place} and the DNS"
+        case ConnectionRefusedError():
+            return f"it refused the connection; is it running? If so, {place}"
+        case OSError() if is_scarce(error):
+            return cause(error, place)
+        case _:
+            return None
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that led to it."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):  # one for each of the host's addresses
+            for one in error.exceptions:
+                yield from _behind(one)
+        error = error.__cause__ or error.__context__
 
 
 def read_fault(response: httpx2.Response) -> Fault:

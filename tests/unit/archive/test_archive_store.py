@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from archive_exports import DIRECTORY, archive_in, container, export, files, item, put
+from scarce import few_files
 
 from janitor.archive import Archive
 from janitor.archive.disk import STAGING, Disk
@@ -49,13 +50,21 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(
     asyncio.run(archive.prove(copy))
 
 
+def test_too_many_open_files_are_told_as_that(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "archive", writable=True)
+    with few_files(), pytest.raises(StoreError, match=r"Too many open files; raise the limit"):
+        disk.stage()
+    with few_files(), pytest.raises(StoreError, match=r"Too many open files; raise the limit"):
+        Disk(tmp_path / "archive", writable=True)
+
+
 def test_a_disk_that_became_read_only_is_told(small_disk: Path) -> None:
     archive = archive_in(small_disk)
     copy = put(archive, export())
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(StoreError, match="Read-only"):
         put(archive, export(7))
-    with pytest.raises(StoreError, match="mounted"):
+    with pytest.raises(StoreError, match="mount it writable"):
         archive_in(small_disk)
     asyncio.run(Archive.open(small_disk.as_uri(), create=False).prove(copy))
 
