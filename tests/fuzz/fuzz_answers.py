@@ -42,6 +42,11 @@ class Site:
             noun = {"id": id, "object": f"{place.rstrip('s')}.deleted", "deleted": True}
             self._twist(draw, path, "DELETE", noun)
 
+    def twist_list(self, draw: Draw) -> None:
+        """Let what the server lists of one kind be hostile."""
+        path = f"/{draw.one(sorted(LISTS))}"
+        self._twist(draw, path, "GET", self._true(path))
+
     def _true(self, path: str) -> Any:  # noqa: ANN401 - what JSON says
         headers = {"Authorization": f"Bearer {self._key}", "OpenAI-Beta": BETAS}
         request = urllib.request.Request(f"{self._base_url}{path}", headers=headers)  # noqa: S310

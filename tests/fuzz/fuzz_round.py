@@ -193,6 +193,8 @@ class Round:
         self._twist_answers(good["server"])
         try:
             self._run("sweep", codes=(0, 1))
+            self._site.twist_list(self._draw)
+            self._run("sync", "--discover", codes=(0, 1))
             played.answers = sum(self._emulator.struck().values())
         finally:
             self._emulator.clear_faults()
