@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from janitor.model import Kind
+from janitor.tracking.greenlets import RLock
 from janitor.tracking.notices import Event
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ class Counters:
         self.tracked: Counter[tuple[Kind, Event]] = Counter()
         self.dropped = 0
         self.spool_bytes: dict[str, int] = {}
+        self._told = 0
+        self._why = ""
         self._complained_at: float | None = None
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def count(self, kind: Kind, event: Event) -> None:
         """One more that was written to the spool."""
@@ -43,16 +45,18 @@ class Counters:
         """So many more that the registry will not hear of."""
         with self._lock:
             self.dropped += number
+            self._why = why
         self.complain("an event was dropped", why)
 
-    def complain(self, what: str, why: str) -> None:
+    def complain(self, what: str, why: str, *, is_last: bool = False) -> None:
         """Warn, unless something was warned of less than a minute ago."""
         now = time.monotonic()
         with self._lock:
-            if self._complained_at is not None and now - self._complained_at < EVERY:
+            is_recent = self._complained_at is not None and now - self._complained_at < EVERY
+            if is_recent and not is_last:
                 return
             self._complained_at = now
-            dropped = self.dropped
+            self._told = dropped = self.dropped
         logger.warning(
             "tracking: %s: %s; %d dropped so far; the application is not affected",
             what,
@@ -60,11 +64,16 @@ class Counters:
             dropped,
         )
 
+    def remind(self, *, is_last: bool = False) -> None:
+        """Say how many were dropped where more were than the last warning said."""
+        if self.dropped != self._told:
+            self.complain("events were dropped", self._why, is_last=is_last)
+
     def forget(self) -> None:
         """After a fork, in the child: its own numbers, and a lock that nobody holds."""
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.tracked, self.dropped, self.spool_bytes = Counter(), 0, {}
-        self._complained_at = None
+        self._told, self._complained_at = 0, None
 
 
 COUNTERS = Counters()

@@ -7,9 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from janitor.tracking.counters import COUNTERS
+from janitor.tracking.greenlets import RLock, apart, is_passing
 from janitor.tracking.inboxes import Inbox, inbox_of, key_of
 from janitor.tracking.notices import Notice, line_of, notice_of
 from janitor.tracking.places import spool_directory
@@ -20,42 +22,37 @@ GATHER = 0.25
 IDLE = 10.0
 LONGEST = 60.0
 AT_EXIT = 1.0
+LOOK = 0.01
 
 
 class Post:
-    """Takes notices for one registry: `put` writes a line, two threads do the rest.
-
-    One thread makes the lines outlive a power cut, within a second, whatever the registry does;
-    the other hands them to the registry and tries again for as long as it must.
-    """
+    """Takes notices for one registry: `put` writes a line, a delivery does the rest."""
 
     def __init__(self, inbox: Inbox | None, place: Callable[[], Path]) -> None:
         self._inbox = inbox
         self._place = place
-        self._spool: Spool | None = None
         self._ready()
 
     def _ready(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self.touches = Touches()
-        self._turn = threading.Condition()
-        self._begun, self._ended = 0, 0
-        self._is_started = self._is_closed = False
-        self._dirty, self._wake, self._hurry = (threading.Event() for _ in range(3))
+        self._spool: Spool | None = None
+        self._delivery: Delivery | None = None
 
     def put(self, notice: Notice) -> None:
         """Write a notice to the spool. It never waits for the registry, and never raises."""
         try:
-            self._opened().append(line_of(notice))
+            spool = self._opened()
+            spool.append(line_of(notice))
         except FullError:
             COUNTERS.drop("the spool is full: is the registry reachable?")
         except OSError as error:
             COUNTERS.drop(f"the spool takes nothing: {error.strerror or error}")
         else:
             COUNTERS.count(notice.kind, notice.event)
-            self._dirty.set()
-            self._wake.set()
-        self.start()
+            COUNTERS.spool_bytes[str(spool.directory)] = spool.size
+        if delivery := self.start():
+            delivery.wake()
 
     def _opened(self) -> Spool:
         with self._lock:
@@ -63,24 +60,23 @@ class Post:
                 self._spool = Spool(self._place(), limit=LIMIT)
             return self._spool
 
-    def start(self) -> None:
-        """Begin to deliver, what a dead process left behind first."""
+    def start(self) -> Delivery | None:
+        """Begin to deliver, what a dead process left behind first; `None` where it cannot begin."""
         with self._lock:
-            if self._is_started:
-                return
-            self._is_started = True
-        for work in (self._keep_safe, self._deliver_all):
-            threading.Thread(target=work, name=f"janitor{work.__name__}", daemon=True).start()
-        self._wake.set()
+            if self._delivery is not None or is_passing():
+                return self._delivery
+            begun = self._delivery = Delivery(self._inbox, self._opened, self.sync)
+        try:
+            begun.begin()  # not under the lock, which other greenlets of this thread hold, too
+        except RuntimeError:
+            self._delivery = None
+            COUNTERS.complain("nothing is delivered at present", "no thread can be started")
+        return self._delivery
 
     def flush(self, timeout: float) -> bool:
         """Whether all that was put before is in the registry within so many seconds."""
-        self.start()
-        with self._turn:
-            wanted = self._begun + 1
-            self._hurry.set()
-            self._wake.set()
-            return self._turn.wait_for(lambda: self._ended >= wanted, timeout)
+        delivery = self.start()
+        return delivery is not None and delivery.flush(timeout)
 
     def sync(self) -> None:
         """Make what was put outlive a power cut.
@@ -92,44 +88,111 @@ class Post:
             self._spool.sync()
 
     def close(self) -> None:
-        """End both threads; what is not delivered stays in the spool."""
-        self._is_closed = True
-        for event in (self._dirty, self._wake, self._hurry):
-            event.set()
+        """End the delivery; what is not delivered stays in the spool."""
+        if self._delivery is not None:
+            self._delivery.end()
 
     def forget(self) -> None:
         """After a fork, in the child: open files and threads are the parent's."""
+        if self._delivery is not None:
+            self._delivery.is_over = True  # greenlets go on in the child
         if self._spool is not None:
             self._spool.forget()
         self._ready()
 
+
+class Delivery:
+    """Two threads of one process that work for a post, from here on.
+
+    One makes the lines outlive a power cut, within a second, whatever the registry does; the other
+    hands them to the registry and tries again for as long as it must.
+    """
+
+    def __init__(
+        self, inbox: Inbox | None, opened: Callable[[], Spool], sync: Callable[[], None]
+    ) -> None:
+        self._inbox = inbox
+        self._opened = opened
+        self._sync = sync
+        self._process = os.getpid()
+        self._begun, self._ended = 0, 0
+        self.is_over = False
+        # Made no sooner than they are waited for: an application may patch threads until then.
+        self._dirty, self._wake, self._hurry = (threading.Event() for _ in range(3))
+
+    def begin(self) -> None:
+        """Start both threads, which deliver what a dead process left behind first.
+
+        Raises:
+            RuntimeError: The system has none left.
+        """
+        self._wake.set()
+        try:
+            for work in (self._keep_safe, self._deliver_all):
+                name = f"janitor{work.__name__}"
+                threading.Thread(target=self._run, args=[work], name=name, daemon=True).start()
+        except RuntimeError:
+            self.end()
+            raise
+
+    def wake(self) -> None:
+        """There is something to deliver."""
+        self._dirty.set()
+        self._wake.set()
+
+    def flush(self, timeout: float) -> bool:
+        """Whether a pass that begins from now on delivers everything within so many seconds."""
+        until = time.monotonic() + timeout
+        wanted = self._begun + 1
+        self._hurry.set()
+        self._wake.set()
+        # A condition would not do: under gevent, two threads that share one may wait for ever.
+        while self._ended < wanted and time.monotonic() < until:
+            time.sleep(LOOK)
+        return self._ended >= wanted
+
+    def end(self) -> None:
+        """End both threads."""
+        self.is_over = True
+        for event in (self._dirty, self._wake, self._hurry):
+            event.set()
+
+    def _run(self, work: Callable[[], None]) -> None:
+        work()
+        if (
+            self._process != os.getpid()
+        ):  # a greenlet goes on in a fork, where its thread is unknown
+            threading.Event().wait()
+
     def _keep_safe(self) -> None:
-        while not self._is_closed:
-            self._dirty.wait()
+        while not self.is_over:
+            self._dirty.wait(IDLE)
             self._dirty.clear()
+            if self.is_over:
+                return
             try:
-                self.sync()
+                self._sync()
             except OSError as error:
                 COUNTERS.complain("the spool cannot be made durable", error.strerror or "?")
             self._hurry.wait(GATHER)
 
     def _deliver_all(self) -> None:
         wait = 0.0
-        while not self._is_closed:
+        while not self.is_over:
             self._wake.wait(IDLE)
             self._hurry.wait(max(wait, GATHER))
             self._wake.clear()
             self._hurry.clear()
-            with self._turn:
-                self._begun += 1
+            if self.is_over:
+                return
+            self._begun = begun = self._begun + 1
             if self._passed():
                 wait = 0.0
-                with self._turn:
-                    self._ended = self._begun
-                    self._turn.notify_all()
+                self._ended = begun
             else:
                 wait = min(LONGEST, max(1.0, 2 * wait))
                 self._wake.set()
+            COUNTERS.remind()
 
     def _passed(self) -> bool:
         """One pass over everything that waits; whether all of it is in the registry."""
@@ -137,7 +200,9 @@ class Post:
             self._pass(self._opened())
         except Exception as error:  # noqa: BLE001  whatever a registry does, the spool keeps it
             where = "the spool" if self._inbox is None else self._inbox.name
-            COUNTERS.complain(f"{where} takes nothing at present; it is tried again", _why(error))
+            if not self.is_over:
+                said = f"{where} takes nothing at present; it is tried again"
+                COUNTERS.complain(said, _why(error))
             return False
         return True
 
@@ -152,31 +217,32 @@ class Post:
             hand_over(spool, self._inbox)
         finally:
             spool.measure()
-            COUNTERS.spool_bytes[str(spool.directory)] = spool.size
+            if not self.is_over:
+                COUNTERS.spool_bytes[str(spool.directory)] = spool.size
 
 
 def hand_over(spool: Spool, inbox: Inbox) -> int:
-    """Deliver every segment that waits; how many notices. Stops at the first that fails."""
+    """Deliver every segment that waits; how many notices were taken. Stops at the first refusal."""
     delivered = 0
     for segment in spool.waiting():
         try:
-            notices = _read(segment)
-            if notices:
-                inbox.add(notices)
+            notices, torn = apart(partial(_read, segment))
+            taken = inbox.add(notices) if notices else 0
         except BaseException:
             spool.leave(segment)
             raise
         spool.delivered(segment)
-        delivered += len(notices)
+        delivered += taken
+        if torn:
+            COUNTERS.drop(f"{segment.path}: a line cannot be read", torn)
     return delivered
 
 
-def _read(segment: Segment) -> list[Notice]:
+def _read(segment: Segment) -> tuple[list[Notice], int]:
+    """What a segment holds, and how many of its lines are torn."""
     lines = [line for line in segment.lines() if line.strip()]
     notices = [notice for notice in map(notice_of, lines) if notice is not None]
-    if torn := len(lines) - len(notices):
-        COUNTERS.drop(f"{segment.path}: a line is torn", torn)
-    return notices
+    return notices, len(lines) - len(notices)
 
 
 def _why(error: Exception) -> str:
@@ -185,7 +251,7 @@ def _why(error: Exception) -> str:
 
 
 def deliver(directory: str | Path, registry: str) -> int:
-    """Hand a spool's segments to a registry, once; how many notices. For `spool:///` directories.
+    """Hand a spool's segments to a registry, once; how many it took. For `spool:///` directories.
 
     Segments that a living process still writes to are left for the next time.
 
@@ -200,7 +266,7 @@ def deliver(directory: str | Path, registry: str) -> int:
 
 
 _POSTS: dict[str, Post] = {}
-_LOCK = threading.RLock()
+_LOCK = RLock()
 
 
 def post_for(registry: str) -> Post:
@@ -239,11 +305,12 @@ def _at_exit() -> None:
         except OSError as error:
             COUNTERS.complain("the spool cannot be made durable", error.strerror or "?")
     flush(AT_EXIT)
+    COUNTERS.remind(is_last=True)
 
 
 def _after_fork() -> None:
     global _LOCK  # noqa: PLW0603  a lock held by a thread that the child does not have
-    _LOCK = threading.RLock()
+    _LOCK = RLock()
     COUNTERS.forget()
     for post in _POSTS.values():
         post.forget()

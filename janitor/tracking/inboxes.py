@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -18,6 +17,7 @@ import httpx2
 
 from janitor.errors import ConfigError, has_stray_at, shown_address
 from janitor.tracking.counters import COUNTERS
+from janitor.tracking.greenlets import apart
 from janitor.tracking.notices import VERSION, Notice
 
 TOKEN = "JANITOR_TOKEN"  # noqa: S105  the variable's name
@@ -39,8 +39,11 @@ class Inbox(Protocol):
 
     name: str
 
-    def add(self, notices: Sequence[Notice]) -> None:
-        """Add all of them, durably; any exception means that they must be handed in again."""
+    def add(self, notices: Sequence[Notice]) -> int:
+        """Add all of them, durably; how many were taken, since others would never be.
+
+        Any exception means that they must be handed in again.
+        """
 
 
 class SqliteInbox:
@@ -50,9 +53,12 @@ class SqliteInbox:
         self.name = f"sqlite:///{path}"
         self._uri = f"{path.as_uri()}?mode=rw"
 
-    def add(self, notices: Sequence[Notice]) -> None:
+    def add(self, notices: Sequence[Notice]) -> int:
         """Add the notices in one transaction."""
-        rows = [_row(notice, _naive) for notice in notices]
+        apart(lambda: self._insert([_row(notice, _naive) for notice in notices]))
+        return len(notices)
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
         with closing(sqlite3.connect(self._uri, uri=True, timeout=PATIENCE)) as connection:
             connection.execute("PRAGMA synchronous=FULL")
             with connection:
@@ -63,9 +69,11 @@ class PostgresInbox:
     """The table of a registry on a PostgreSQL server; this role needs nothing but INSERT."""
 
     def __init__(self, url: str) -> None:
-        if find_spec("psycopg") is None:
+        try:
+            import psycopg  # noqa: F401, PLC0415  an extra; a real thread may not import it later
+        except ImportError:
             said = "a registry on PostgreSQL needs psycopg: pip install 'psycopg[binary]'"
-            raise ConfigError(said)
+            raise ConfigError(said) from None
         if has_stray_at(url):
             said = (
                 "the registry's address: there is a second @: write each @ of the password as %40"
@@ -74,11 +82,14 @@ class PostgresInbox:
         self._url = url
         self.name = shown_address(url)
 
-    def add(self, notices: Sequence[Notice]) -> None:
+    def add(self, notices: Sequence[Notice]) -> int:
         """Add the notices in one transaction."""
-        import psycopg  # noqa: PLC0415  an extra
+        apart(lambda: self._insert([_row(notice, _aware) for notice in notices]))
+        return len(notices)
 
-        rows = [_row(notice, _aware) for notice in notices]
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
+        import psycopg  # noqa: PLC0415  likewise
+
         # Behind a pooler the names of prepared statements are shared with others: none is prepared.
         connecting = psycopg.connect(
             self._url, connect_timeout=int(PATIENCE), prepare_threshold=None
@@ -107,7 +118,7 @@ class HttpInbox:
         netloc = parts.netloc.rpartition("@")[2]
         self.name = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
-    def add(self, notices: Sequence[Notice]) -> None:
+    def add(self, notices: Sequence[Notice]) -> int:
         """Add the notices, in calls of 500 and of half a MiB at most.
 
         What the janitor refuses it would refuse again: that is dropped, with a warning.
@@ -115,6 +126,7 @@ class HttpInbox:
         token = self._token or os.environ.get(TOKEN, "")
         headers = {"content-type": "application/json"}
         headers |= {"authorization": f"Bearer {token}"} if token else {}
+        lost: list[str] = []
         with httpx2.Client(timeout=PATIENCE, headers=headers) as client:
             for batch in _batches(notices):
                 body = b'{"threads":[' + b",".join(batch) + b"]}"
@@ -123,8 +135,10 @@ class HttpInbox:
                 # A 422 tells that nothing was taken; of anything else the spool keeps all.
                 if answer.status_code != ALL_REFUSED or len(refused) != len(batch):
                     answer.raise_for_status()
-                if refused:
-                    COUNTERS.drop(f"{self.name} refuses: {refused[0]}", len(refused))
+                lost += refused
+        if lost:  # told once all of it is over: after an exception all is handed in again
+            COUNTERS.drop(f"{self.name} refuses: {lost[0]}", len(lost))
+        return len(notices) - len(lost)
 
 
 def _batches(notices: Sequence[Notice]) -> Iterator[list[bytes]]:

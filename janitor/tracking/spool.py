@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from janitor.tracking.counters import COUNTERS
+from janitor.tracking.greenlets import RLock, apart
 from janitor.tracking.places import make_private
 
 LIMIT = 64 << 20
@@ -46,8 +49,13 @@ class Segment:
         draft = path.with_suffix(".new")
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         descriptor = os.open(draft, flags, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+        except OSError:
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+            raise
         return cls(path, descriptor)
 
     @classmethod
@@ -71,17 +79,26 @@ class Segment:
         return None
 
     def append(self, line: bytes) -> None:
-        """Write a line in one call.
+        """Write a line; of one that could not be written whole nothing stays.
 
         Raises:
-            OSError: It could not be written, or only in part.
+            OSError: It could not be written.
         """
-        whole = b"\n" + line if self.is_torn else line
-        written = os.write(self.descriptor, whole)
+        self._cut()
+        written = 0
+        try:
+            while written < len(line):  # in one call, but on a disk that fills up
+                written += os.write(self.descriptor, line[written:])
+        except OSError:
+            self.is_torn = written > 0
+            self._cut()
+            raise
         self.size += written
-        self.is_torn = written != len(whole)
+
+    def _cut(self) -> None:
         if self.is_torn:
-            raise OSError(f"{self.path.name}: a line could not be written whole")
+            os.ftruncate(self.descriptor, self.size)
+            self.is_torn = False
 
     def lines(self) -> Iterator[bytes]:
         """Every line, a torn last one too."""
@@ -111,26 +128,34 @@ class Spool:
         self.directory = directory
         self._limit = limit
         self._segment = segment
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._current: Segment | None = None
         self._sealed: list[Segment] = []
+        self._taken: Segment | None = None
         self._is_dirty = False
-        self._size = 0
+        self._is_forgotten = False
+        self._others = 0
         self.measure()
 
     @property
     def size(self) -> int:
         """Bytes in the directory, other processes' as far as `measure` last saw them."""
-        return self._size
+        with self._lock:
+            return self._others + sum(segment.size for segment in self._own())
+
+    def _own(self) -> list[Segment]:
+        return [*self._sealed, *([self._current] if self._current else [])]
 
     def measure(self) -> None:
-        """Count the bytes of every process."""
-        sizes = 0
-        for path in self._paths():
-            with suppress(OSError):
-                sizes += path.stat().st_size
+        """Count the bytes of every other process."""
+        paths = self._paths()
         with self._lock:
-            self._size = sizes
+            own = {segment.path for segment in self._own()}
+        sizes = 0
+        for path in paths:
+            with suppress(OSError):
+                sizes += 0 if path in own else path.stat().st_size
+        self._others = sizes
 
     def append(self, line: bytes) -> None:
         """Append a line; it outlives this process from now on, and a power cut after `sync`.
@@ -140,7 +165,7 @@ class Spool:
             OSError: The disk does not take it.
         """
         with self._lock:
-            if self._size + len(line) > self._limit:
+            if self.size + len(line) > self._limit:
                 raise FullError
             if self._current is not None and self._current.size >= self._segment:
                 self._seal()
@@ -148,7 +173,6 @@ class Spool:
                 make_private(self.directory)
                 self._current = Segment.create(self.directory)
             self._current.append(line)
-            self._size += len(line)
             self._is_dirty = True
 
     def sync(self) -> None:
@@ -157,13 +181,8 @@ class Spool:
             if not self._is_dirty:
                 return
             self._is_dirty = False
-            open_ones = [*self._sealed, *([self._current] if self._current else [])]
-            copies = [os.dup(segment.descriptor) for segment in open_ones]
-        for copy in copies:
-            try:
-                os.fsync(copy)
-            finally:
-                os.close(copy)
+            copies = [os.dup(segment.descriptor) for segment in self._own()]
+        apart(partial(_sync_all, copies))
 
     def seal(self) -> None:
         """Begin a new segment with the next line, so that what is there can be delivered."""
@@ -176,6 +195,7 @@ class Spool:
             self._seal()
             for segment in self._sealed:
                 segment.release()
+                self._others += segment.size
             self._sealed.clear()
 
     def _seal(self) -> None:
@@ -189,33 +209,62 @@ class Spool:
             own = list(self._sealed)
         yield from own
         for path in self._paths():
-            if (segment := Segment.take(path)) is not None:
-                yield segment
+            if self._is_forgotten:
+                return
+            try:
+                self._taken = Segment.take(path)
+            except OSError as error:
+                COUNTERS.complain(f"{path} cannot be read and is left", error.strerror or "?")
+                continue
+            if self._taken is not None:
+                yield self._taken
 
     def delivered(self, segment: Segment) -> None:
         """Remove a segment."""
         with self._lock:
+            if self._is_forgotten:
+                return
             if segment in self._sealed:
                 self._sealed.remove(segment)
-            self._size = max(0, self._size - segment.size)
-        segment.remove()  # not under the lock: a busy disk takes milliseconds
+            else:
+                self._taken = None
+                self._others = max(0, self._others - segment.size)
+        apart(segment.remove)  # not under the lock: a busy disk takes milliseconds
 
     def leave(self, segment: Segment) -> None:
         """Keep a segment for later; one of the dead may then be taken by anybody."""
         with self._lock:
-            if segment not in self._sealed:
+            if not self._is_forgotten and segment not in self._sealed:
+                self._taken = None
                 segment.release()
 
     def forget(self) -> None:
-        """After a fork, in the child: what was open belongs to the parent, which delivers it."""
-        self._lock = threading.RLock()
-        for segment in [*self._sealed, *([self._current] if self._current else [])]:
+        """After a fork, in the child: what was open belongs to the parent, which delivers it.
+
+        The child makes another spool. Where threads are greenlets the parent's go on with this one
+        in the child, too, and must not touch a file any more.
+        """
+        self._lock = RLock()
+        self._is_forgotten, self._is_dirty = True, False
+        for segment in [*self._own(), *([self._taken] if self._taken else [])]:
             with suppress(OSError):
                 segment.close()
-        self._current, self._sealed, self._is_dirty = None, [], False
+        self._current, self._sealed, self._taken = None, [], None
 
     def _paths(self) -> list[Path]:
+        """Every segment's path, the oldest first."""
+        times: list[tuple[float, Path]] = []
+        for path in self.directory.glob(f"*{ENDING}"):
+            with suppress(OSError):  # it was delivered meanwhile
+                found = path.stat()
+                if stat.S_ISREG(found.st_mode):
+                    times.append((found.st_mtime, path))
+        return [path for _, path in sorted(times)]
+
+
+def _sync_all(copies: list[int]) -> None:
+    for copy in copies:
         try:
-            return sorted(self.directory.glob(f"*{ENDING}"), key=lambda path: path.stat().st_mtime)
-        except OSError:
-            return []
+            os.fsync(copy)
+        finally:
+            os.close(copy)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import OrderedDict
 
 from janitor.model import Key
+from janitor.tracking.greenlets import RLock
 
 EVERY = 60.0
 REMEMBERED = 10_000
@@ -17,7 +17,7 @@ class Touches:
 
     def __init__(self) -> None:
         self._told_at: OrderedDict[Key, float] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def are_due(self, key: Key) -> bool:
         """Whether it was not told of for a minute; it is taken to be told of now."""

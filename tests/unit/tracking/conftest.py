@@ -20,6 +20,14 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def counted_anew() -> Iterator[None]:
+    """Each test counts for itself, and nothing is left to be told when all of them are over."""
+    COUNTERS.forget()
+    yield
+    COUNTERS.forget()
+
+
 @pytest.fixture
 def place(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """An empty registry of the test's own, and a directory for its spools."""
@@ -27,7 +35,6 @@ def place(tmp_path: Path, empty_registry: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("JANITOR_SPOOL", str(tmp_path / "spool"))
     posts: dict[str, delivery.Post] = {}
     monkeypatch.setattr(delivery, "_POSTS", posts)
-    COUNTERS.forget()
     yield Place(tmp_path)
     for post in posts.values():
         post.close()

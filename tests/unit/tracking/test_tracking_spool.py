@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,11 +35,11 @@ class Kept:
         self.ids: list[str] = []
         self.refuses = False
 
-    def add(self, notices: object) -> None:
+    def add(self, notices: Sequence[Notice]) -> int:
         if self.refuses:
             raise ConnectionError
-        assert isinstance(notices, list)
         self.ids += [one.id for one in notices]
+        return len(notices)
 
 
 def test_a_line_says_what_the_notice_says() -> None:
@@ -79,16 +81,25 @@ def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_line_written_in_part_is_ended_before_the_next(
+def test_of_a_line_written_in_part_nothing_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segment, write = Segment.create(tmp_path), os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:9]))
-    with pytest.raises(OSError, match="whole"):
+    segment, write, writes = Segment.create(tmp_path), os.write, iter([9, 0])
+
+    def full(descriptor: int, line: bytes) -> int:
+        room = next(writes)
+        if not room:
+            raise OSError(errno.EDQUOT, "of the quota")
+        return write(descriptor, line[:room])
+
+    segment.append(line_of(notice("a")))
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="of the quota"):
         segment.append(line_of(notice("torn")))
     monkeypatch.undo()
-    segment.append(line_of(notice("a")))
-    assert [one.id for one in map(notice_of, segment.lines()) if one] == ["a"]
+    assert segment.size == segment.path.stat().st_size
+    segment.append(line_of(notice("b")))
+    assert [*segment.lines()] == [line_of(notice("a")), line_of(notice("b"))]
     segment.close()
 
 
@@ -191,3 +202,27 @@ def test_what_is_released_may_be_taken_while_it_is_made_durable(
     monkeypatch.setattr(os, "fsync", meanwhile)
     spool.sync()
     assert inbox.ids == ["a"]
+
+
+def test_a_forgotten_spool_touches_no_file_any_more(tmp_path: Path) -> None:
+    """As after a fork, where the parent's greenlets go on with it in the child."""
+    spool, dead, inbox = Spool(tmp_path), Spool(tmp_path), Kept()
+    for one in (dead, spool):
+        one.append(line_of(notice("a")))
+    dead.release()
+    spool.seal()
+    waiting = spool.waiting()
+    own, taken = next(waiting), next(waiting)
+    spool.forget()
+    others = [os.open(tmp_path / f"{number}", os.O_CREAT) for number in range(9)]
+    assert {own.descriptor, taken.descriptor} < set(others), "the numbers are others' by now"
+    spool.delivered(own)
+    spool.leave(taken)
+    spool.delivered(taken)
+    assert list(waiting) == []
+    spool.release()
+    assert hand_over(spool, inbox) == 0
+    for other in others:
+        os.close(other)
+    assert own.path.exists()
+    assert taken.path.exists()

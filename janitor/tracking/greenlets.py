@@ -1,0 +1,51 @@
+"""Where threads are greenlets, as gevent's `patch_all()` makes them, none may wait in the kernel.
+
+A greenlet that waits for a disk or for a lock of SQLite's stops every other one of its thread. So
+such work goes to a real thread, which touches nothing that greenlets wait for: a log, a patched
+lock or a patched socket used from two threads may stop both for good. gevent is asked only where
+the application has patched with it, before or after it imports janitor.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock  # not `threading.RLock`: patched, it fails between threads
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+__all__ = ["RLock", "apart", "is_passing"]
+
+
+def apart(work: Callable[[], T]) -> T:
+    """Do what waits in the kernel, and let other greenlets go on meanwhile."""
+    hub = _hub()
+    if hub is None:
+        return work()
+    done: tuple[T | None, BaseException | None] = hub.threadpool.apply(_outcome, (work,))
+    result, error = done
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # there was no error
+
+
+def is_passing() -> bool:
+    """Whether this thread is one whose greenlets may never run again, as those of a pool."""
+    hub = _hub()
+    return hub is not None and not hub.main_hub
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    try:
+        return work(), None
+    except BaseException as error:  # noqa: BLE001  raised where it is waited for; gevent prints it
+        return None, error
+
+
+def _hub() -> Any:  # noqa: ANN401  of gevent, which is not imported for its types
+    """The hub that gevent has for this thread, or `None` where threads are threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("threading"):
+        return None
+    return sys.modules["gevent"].get_hub()
