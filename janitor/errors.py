@@ -17,6 +17,7 @@ JanitorError
     └── RefusedError     the answer cannot be believed, or the call was refused
         ├── UnsupportedError the server does not have this call: choose another policy for it
         ├── IncompleteError  a list that cannot be read to its end: mend the server
+        ├── TooLargeError    an answer that would take too much memory
         └── BareGoneError    a 404 about the container that is not in the API's form
 """
 
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
@@ -69,6 +72,22 @@ class JanitorError(Exception):
     """A failure whose message a person can act on; never shown with a traceback."""
 
     exit_code: ClassVar[int] = 1
+
+
+@contextmanager
+def light_failures() -> Iterator[None]:
+    """Let failures keep nothing alive: the frames of a traceback hold the answers that were read.
+
+    It may be long before whoever settles a failure is done with it.
+    """
+    try:
+        yield
+    except JanitorError as error:
+        failed: BaseException | None = error
+        while failed is not None:
+            traceback.clear_frames(failed.__traceback__)
+            failed = failed.__cause__ or failed.__context__
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +248,10 @@ class UnsupportedError(RefusedError):
 
 class IncompleteError(RefusedError):
     """A list of the server's ends early or never, so that nothing may be copied or removed."""
+
+
+class TooLargeError(RefusedError):
+    """An answer that would take more memory than it may; nothing of it was believed."""
 
 
 class BareGoneError(RefusedError):

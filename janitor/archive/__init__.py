@@ -6,7 +6,7 @@ removed only when a newer one of its series was proven.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
@@ -19,7 +19,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from janitor.archive import names
-from janitor.archive.aside import aside
+from janitor.archive.aside import aside, finishing
 from janitor.archive.damage import ArchiveDamagedError
 from janitor.archive.disk import Disk
 from janitor.archive.draft import Draft, inspect
@@ -102,12 +102,14 @@ class Archive:
         batch: list[Record] = []
         waiting = 0
         try:
-            async for record in records:
-                batch.append(record)
-                waiting += len(record.body)
-                if waiting >= BATCH:
-                    await aside(draft.add, batch)
-                    batch, waiting = [], 0
+            async with finishing(records):
+                async for record in records:
+                    batch.append(record)
+                    waiting += len(record.body)
+                    del record  # it may be large, and the next one is waited for
+                    if waiting >= BATCH:
+                        await aside(draft.add, batch)
+                        batch, waiting = [], 0
             return await aside(draft.finish, batch)
         finally:
             draft.discard()
@@ -140,22 +142,24 @@ class Archive:
         if newest_item is not None and newest_item not in items:
             return False
         await self.prove(copy)
-        found = Fingerprint(CATALOGUE[kind].volatile)
-        async for record in records:
-            found.add(record)
-            if sha256(found.line).digest() not in lines:
-                return False
+        found = Fingerprint(CATALOGUE[kind].volatile, _expecting(lines))
+        try:
+            async with finishing(records):
+                async for record in records:
+                    found.add(record)
+        except _UnknownLineError:
+            return False
         is_whole = found.container is not None and found.newest_item == newest_item
         return is_whole and found.count < copy.items
 
     def _contents(self, path: str, kind: Kind) -> tuple[frozenset[str], frozenset[bytes]]:
         """The ids of an object's items, and a digest of what each of its records says."""
-        found = Fingerprint(CATALOGUE[kind].volatile)
-        items, lines = set(), set()
+        items: set[str] = set()
+        lines: set[bytes] = set()
+        found = Fingerprint(CATALOGUE[kind].volatile, lambda line: lines.add(sha256(line).digest()))
         for part in self.read(path):
             if isinstance(part, Record):
                 found.add(part)
-                lines.add(sha256(found.line).digest())
                 items |= {part.id} if part.is_item else set()
         return frozenset(items), frozenset(lines)
 
@@ -274,6 +278,18 @@ class Archive:
         except (BaseError, OSError) as error:
             what = str(error).partition("\n")[0]  # the rest is for whoever debugs obstore
             raise ArchiveError(f"archive {self._disk.root}: listing it failed: {what}") from error
+
+
+class _UnknownLineError(Exception):
+    """A record that an object does not have."""
+
+
+def _expecting(lines: frozenset[bytes]) -> Callable[[bytes], None]:
+    def see(line: bytes) -> None:
+        if sha256(line).digest() not in lines:
+            raise _UnknownLineError
+
+    return see
 
 
 def _named(path: str) -> Key:

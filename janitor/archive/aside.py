@@ -1,9 +1,10 @@
-"""Blocking work off the event loop."""
+"""Work off the event loop, and iterators that are left before their end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -26,3 +27,13 @@ async def aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         future.exception()  # looked at, so that the loop does not complain of it
         raise cancelled
     return future.result()
+
+
+@asynccontextmanager
+async def finishing(records: AsyncIterator[T]) -> AsyncIterator[None]:
+    """Let an iterator go at once where it is left before its end: it may hold much memory."""
+    try:
+        yield
+    finally:
+        if isinstance(records, AsyncGenerator):
+            await records.aclose()

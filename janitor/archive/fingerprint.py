@@ -16,11 +16,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any
 
 import orjson
 
+from janitor.archive.aside import finishing
 from janitor.catalogue import CATALOGUE
 from janitor.errors import RefusedError
 from janitor.model import Kind, Record
@@ -37,16 +38,18 @@ _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
 class Fingerprint:
     """Digest, number of items and newest item of an export that is added record by record.
 
-    `volatile` are the fields of the container and of non-items that take no part. `line` is what
-    the record added last counts as: two that say the same have the same one.
+    `volatile` are the fields of the container and of non-items that take no part. `see` is given
+    what each record counts as: two that say the same have the same line.
     """
 
-    def __init__(self, volatile: Collection[str]) -> None:
+    def __init__(
+        self, volatile: Collection[str], see: Callable[[bytes], object] = lambda _: None
+    ) -> None:
         self.volatile = frozenset(volatile)
         self.count = 0
         self.newest_item: str | None = None
         self.container: str | None = None
-        self.line = b""
+        self._see = see
         self._others = False
         self._hash = hashlib.sha256()
 
@@ -74,10 +77,11 @@ class Fingerprint:
         mark = self._next_mark(record)
         try:
             content = canonical(body if record.is_item else self._steady(body))
-            self.line = b"%b %b %b\n" % (mark, canonical(record.id), content)
+            line = b"%b %b %b\n" % (mark, canonical(record.id), content)
         except ValueError as error:
             raise self._refused(record, "is nested too deeply") from error
-        self._hash.update(self.line)
+        self._hash.update(line)
+        self._see(line)
         return body
 
     def _next_mark(self, record: Record) -> bytes:
@@ -115,8 +119,9 @@ async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint
     Raises what the export raises, and `RefusedError` where it is empty or cannot be believed.
     """
     found = Fingerprint(CATALOGUE[kind].volatile)
-    async for record in records:
-        found.add(record)
+    async with finishing(records):
+        async for record in records:
+            found.add(record)
     if found.container is None:
         raise RefusedError("the export is empty: not even the container came")
     return found

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,9 +32,16 @@ _HEADER, _TRAILER = b'{"janitor_header":', b'{"janitor_trailer":'
 _RECORD = re.compile(
     rb'\{"janitor_record":"(item|other)","id":("(?:[^"\\]|\\.)*"),"body":(.*)\}', re.DOTALL
 )
-# A stored byte can stand for tens of thousands of others: small bites keep memory flat.
-_BITE = 1 << 10
+# A stored byte can stand for tens of thousands of others: bites that are small at first, and again
+# after one that turned out to be large, keep memory flat.
+_NIBBLE, _BITE = 1 << 5, 1 << 10
+_MUCH = 1 << 16
 _STREAM = 1 << 18
+
+
+LONG = 1 << 20
+_ALONE = threading.Lock()
+_PATIENCE = 60.0  # the lock spares memory, and nothing depends on it
 
 
 class MalformedError(ValueError):
@@ -75,7 +84,12 @@ class Writer:
 
     def add(self, records: Sequence[Record]) -> None:
         """Write the next records. Raises `RefusedError` where they cannot be believed."""
-        self._put(b"".join(map(self._line, records)))
+        if sum(len(record.body) for record in records) <= LONG:
+            self._put(b"".join(map(self._line, records)))
+            return
+        for record in records:
+            with _alone(len(record.body)):
+                self._put(self._line(record))
 
     def close(self) -> None:
         """Write the trailer; nothing may follow."""
@@ -125,7 +139,11 @@ def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:
     Raises `MalformedError` as soon as anything is not what the trailer says; nothing that came
     before may be believed until the trailer came and the iterator ended.
     """
-    lines = _lines(_unpacked(stored))
+    with closing(_lines(_unpacked(stored))) as lines:
+        yield from _read(lines)
+
+
+def _read(lines: Iterator[bytes]) -> Iterator[Header | Record | Trailer]:
     digest = hashlib.sha256()
     line = next(lines, b"")
     header = _header(line)
@@ -161,27 +179,49 @@ def verify(stored: Iterable[bytes]) -> tuple[Header, Trailer]:
 
 def _unpacked(stored: Iterable[bytes]) -> Iterator[bytes]:
     zstd = zstandard.ZstdDecompressor().decompressobj()
+    bite = _NIBBLE
     for block in stored:
-        for start in range(0, len(block), _BITE):
+        start = 0
+        while start < len(block):
             if zstd.eof:
                 raise MalformedError("something follows its end")
             try:
-                yield zstd.decompress(block[start : start + _BITE])
+                found = zstd.decompress(block[start : start + bite])
             except zstandard.ZstdError as error:
                 raise MalformedError("it cannot be decompressed") from error
+            yield found
+            start += bite
+            bite = _NIBBLE if len(found) > _MUCH else min(2 * bite, _BITE)
     if not zstd.eof or zstd.unused_data:
         raise MalformedError("it is cut off, or something follows its end")
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+@contextmanager
+def _alone(size: int) -> Iterator[None]:
+    """Let no other thread handle a long line meanwhile: it takes many times its size."""
+    is_held = size > LONG and _ALONE.acquire(timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        if is_held:
+            _ALONE.release()
+
+
+def _lines(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
     pending: list[bytes] = []
-    for chunk in chunks:
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join((*pending, line, b"\n"))
-            pending.clear()
-        if rest:
-            pending.append(rest)
+    waiting = 0
+    with ExitStack() as long:
+        for chunk in chunks:
+            for line in chunk.splitlines(keepends=True):
+                if waiting <= LONG < waiting + len(line):
+                    long.enter_context(_alone(waiting + len(line)))
+                waiting += len(line)
+                pending.append(line)
+                if line.endswith(b"\n"):
+                    yield b"".join(pending)
+                    pending.clear()
+                    waiting = 0
+                    long.close()
     if pending:
         raise MalformedError("its last line is cut off")
 

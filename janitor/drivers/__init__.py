@@ -4,6 +4,7 @@ A new kind is one member of `Kind`, one line of the catalogue and one module her
 like the kind and offers a class `Driver`.
 """
 
+from janitor.drivers.budget import Budget
 from janitor.drivers.connection import Outbound, connect
 from janitor.drivers.driver import Driver, IsKnown, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
@@ -22,6 +23,7 @@ from janitor.drivers.planting import Planting
 from janitor.drivers.screened import screened
 
 __all__ = [
+    "Budget",
     "Driver",
     "Endpoint",
     "FreshTransport",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import orjson
 
@@ -31,14 +32,16 @@ class Driver(ContainerDriver):
         active_at = read_moment(seen.container, "last_active_at", self._subject(seen.id))
         return Activity(active_at, busy=seen.container.get("status") not in IDLE)
 
-    async def _part(self, id: str, part: str) -> AsyncIterator[Record]:
+    async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
         """Not every server has every part; what is not read is recorded as such."""
         if part == EVENTS:  # a live stream, which no call lists
             yield _not_fetched(part)
             return
         try:
-            async for body in self._walk(id, part, optional=True):
-                yield self._record(id, body, is_item=False)
+            async with aclosing(self._walk(id, part, optional=True)) as bodies:
+                async for body in bodies:
+                    yield self._record(id, body, is_item=False)
+                    del body
         except DriverError as error:
             if error.status != NOT_FOUND:
                 raise

@@ -14,6 +14,8 @@ from janitor.times import of_second
 
 Body = dict[str, Any]
 
+SHORT = 1000
+"""Characters of what is held on to: ids, states."""
 LIVING = frozenset({"created_at", "metadata", "data"})
 """Fields of a container or a list: an answer that shows one is no deletion."""
 
@@ -24,7 +26,7 @@ class ContradictionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; every item has a non-empty string as id."""
+    """One page of a list; every item has a string of 1 to `SHORT` characters as id."""
 
     items: list[Body]
     has_more: bool
@@ -129,6 +131,15 @@ def read_moment(body: Body, field: str, subject: str) -> datetime | None:
     raise RefusedError(f"{subject}: {field} is not a time in Unix seconds; kept")
 
 
+def facts(body: Body, *fields: str) -> Body:
+    """Those fields of a body that are short, without the rest of it; an empty text for others."""
+    return {field: body[field] if _is_short(body[field]) else "" for field in fields & body.keys()}
+
+
+def _is_short(value: object) -> bool:
+    return type(value) is int or value is None or (isinstance(value, str) and len(value) <= SHORT)
+
+
 def read_page(body: Body, subject: str) -> Page:
     """A page whose list, ids and `has_more` are what the API promises."""
     items, has_more, last_id = (body.get(field) for field in ("data", "has_more", "last_id"))
@@ -139,7 +150,10 @@ def read_page(body: Body, subject: str) -> Page:
     if not isinstance(has_more, bool):
         raise RefusedError(f"{subject}: a list that does not say whether it ends; incomplete, kept")
     if not all(isinstance(item, dict) and _is_name(item.get("id")) for item in items):
-        raise RefusedError(f"{subject}: a list with an item that has no id; incomplete, kept")
+        raise RefusedError(
+            f"{subject}: a list with an item that has no id, or one over {SHORT} characters; "
+            "incomplete, kept"
+        )
     if has_more and not items:
         raise IncompleteError(
             f"{subject}: the server's list never ends: an empty page says that more follows; kept"
@@ -148,4 +162,4 @@ def read_page(body: Body, subject: str) -> Page:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value != "" and is_text(value)
+    return isinstance(value, str) and 0 < len(value) <= SHORT and is_text(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import httpx2
 from openai import AsyncOpenAI
 
 from janitor.drivers.answers import Body, ContradictionError, read_json
+from janitor.drivers.budget import Budget, Share, counted_in, weight
 from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.failures import failure
 from janitor.errors import JanitorError, RefusedError
@@ -36,20 +38,31 @@ class Api:
     call raises `AccessError`, a `DriverError`, or what the transport raises as a `JanitorError`.
     """
 
-    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint) -> None:
+    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint, budget: Budget) -> None:
         self._client = client
+        self._budget = budget
         self.endpoint = endpoint
 
+    def share(self, subject: str) -> Share:
+        """For the answer to a call that asks for items, which is let go at the end of a `with`."""
+        return self._budget.large(subject)
+
     async def get(
-        self, path: str, *, subject: str, headers: Mapping[str, str], query: Query
+        self,
+        path: str,
+        *,
+        subject: str,
+        headers: Mapping[str, str],
+        query: Query,
+        share: Share | None = None,
     ) -> Reply:
-        """Read an object or a page of a list."""
+        """Read an object or a page of a list; an answer without a `share` must be small."""
         call = self._client.get(
             path,
             cast_to=httpx2.Response,
             options={"headers": headers, "params": query, "security": {"bearer_auth": True}},
         )
-        return await self._reply(call, subject)
+        return await self._reply(call, subject, share)
 
     async def post(
         self, path: str, body: Mapping[str, object], *, subject: str, headers: Mapping[str, str]
@@ -72,18 +85,31 @@ class Api:
         )
         return await self._reply(call, subject)
 
-    async def _reply(self, call: Awaitable[httpx2.Response], subject: str) -> Reply:
+    async def _reply(
+        self, call: Awaitable[httpx2.Response], subject: str, share: Share | None = None
+    ) -> Reply:
+        with nullcontext(share) if share else self._budget.small(subject) as held:
+            response = await self._answer(call, subject, held)
+            await held.grow(weight(response.content, held.most))
+            return read_reply(response, subject)
+
+    async def _answer(
+        self, call: Awaitable[httpx2.Response], subject: str, share: Share
+    ) -> httpx2.Response:
         try:
-            response = await call
+            with counted_in(share):
+                return await call
         except JanitorError:
             raise
         except Exception as error:
-            if isinstance(error.__cause__, JanitorError):
-                # The SDK calls whatever its transport raises a broken connection.
-                raise error.__cause__ from None
-            now = datetime.now(UTC)
-            raise failure(error, endpoint=self.endpoint, subject=subject, now=now) from error
-        return read_reply(response, subject)
+            if not isinstance(error.__cause__, JanitorError):
+                now = datetime.now(UTC)
+                raise failure(error, endpoint=self.endpoint, subject=subject, now=now) from error
+            raised = error.__cause__
+        # The SDK calls whatever its transport raises a broken connection. Raised while that one
+        # is handled, the two would hold each other and all that was read.
+        raised.__context__ = None
+        raise raised
 
 
 def read_reply(response: httpx2.Response, subject: str) -> Reply:

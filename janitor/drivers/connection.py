@@ -12,16 +12,18 @@ import httpx2
 from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
 
 from janitor.drivers.api import Api
+from janitor.drivers.budget import LEAST, PROCESS, Budget, Share, share_of_call
 from janitor.drivers.containers import ContainerDriver
 from janitor.drivers.driver import Driver
 from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.environment import check_environment
 from janitor.drivers.packing import ACCEPTED, Unpacker
-from janitor.errors import AccessError, RefusedError
+from janitor.errors import AccessError
 from janitor.model import Kind
 
 OVERALL = 6
-LARGEST = 256 << 20
+LARGEST_ERROR = 1 << 14
+"""Bytes of an answer that is no success; of a larger one only the status is believed."""
 PACKING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 
 
@@ -29,13 +31,12 @@ class Outbound(httpx2.AsyncBaseTransport):
     """The SDK's aiohttp connections, through the environment's proxies, as one transport.
 
     Made to be wrapped: what paces, counts and retries gets this as its inner transport.
-    `concurrency` bounds the connections, `largest` the bytes of one answer once it is unpacked.
+    `concurrency` bounds the connections. What an answer takes counts in the share of its call.
     Raises `ConfigError` where the environment names proxies or certificates that cannot be used.
     """
 
-    def __init__(self, concurrency: int, *, largest: int = LARGEST) -> None:
+    def __init__(self, concurrency: int) -> None:
         check_environment()
-        self._largest = largest
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
@@ -45,44 +46,76 @@ class Outbound(httpx2.AsyncBaseTransport):
         Raises `httpx2.DecodingError` where the body is not what its length or checksum say. Raises
         `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
         a server that sends a byte now and then must not hold a call for ever. Raises
-        `RefusedError` where it is larger than `largest`: it must not fill the memory either.
+        `TooLargeError` where it is larger than its call may be answered with.
         """
-        read = request.extensions.get("timeout", {}).get("read")
+        read, share = request.extensions.get("timeout", {}).get("read"), share_of_call()
         try:
-            async with asyncio.timeout(read and read * OVERALL):
+            async with asyncio.timeout(read and read * OVERALL) as deadline:
                 transport = _sends_once(self._client._transport_for_url(request.url))
                 response = await transport.handle_async_request(request)
-                return await self._read(response)
+                return await self._read(response, Received(response, share, deadline))
         except TimeoutError as error:
             raise httpx2.ReadTimeout("the answer takes too long", request=request) from error
 
-    async def _read(self, response: httpx2.Response) -> httpx2.Response:
+    async def _read(self, response: httpx2.Response, received: Received) -> httpx2.Response:
         """The same answer with its whole body, unpacked; its length and checksum confirm it."""
-        content, unpacker = bytearray(), Unpacker(response.headers)
+        unpacker = Unpacker(response.headers)
         try:
             async for block in response.aiter_raw():
                 for part in unpacker.unpack(block):
-                    content += part
-                    if len(content) > self._largest:
-                        raise RefusedError(
-                            f"the server answered more than {self._largest >> 20} MiB at once; "
-                            "kept",
-                            status=response.status_code,
-                        )
-            unpacker.finish()
+                    await received.add(part, unpacker.received)
+                if received.is_dropped:
+                    break
+            else:
+                unpacker.finish()
         finally:
             await response.aclose()
         headers = [pair for pair in response.headers.raw if pair[0].lower() not in PACKING]
         return httpx2.Response(
             response.status_code,
             headers=headers,
-            content=bytes(content),
+            content=bytes(received.content),
             extensions=response.extensions,
         )
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+
+class Received:
+    """The body of an answer as it comes in, counted in the share of its call.
+
+    The time for which it waits for memory is not the server's: `deadline` stands still. That of an
+    error is dropped where it is large, since the status says the rest.
+    """
+
+    def __init__(self, response: httpx2.Response, share: Share, deadline: asyncio.Timeout) -> None:
+        self.content = bytearray()
+        self.is_dropped = False
+        self._is_error = response.status_code >= httpx2.codes.BAD_REQUEST
+        self._share = share
+        self._deadline = deadline
+
+    async def add(self, part: bytes, packed: int) -> None:
+        """Take in what was unpacked from so many bytes in all. Raises `TooLargeError`."""
+        self.content += part
+        size = max(len(self.content), packed)
+        if not self._is_error:
+            await self._count(size)
+        elif size > LARGEST_ERROR:
+            self.is_dropped = True
+            self.content.clear()
+
+    async def _count(self, size: int) -> None:
+        at = self._deadline.when()
+        loop = asyncio.get_running_loop()
+        left = None if at is None else at - loop.time()
+        self._deadline.reschedule(None)
+        try:
+            await self._share.grow(LEAST * size)
+        finally:
+            self._deadline.reschedule(None if left is None else loop.time() + left)
 
 
 def _sends_once(transport: Any) -> httpx2.AsyncBaseTransport:  # noqa: ANN401 - aiohttp's, vendored
@@ -103,10 +136,12 @@ async def connect(
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
     concurrency: int = 32,
+    budget: Budget = PROCESS,
 ) -> AsyncIterator[Mapping[Kind, Driver]]:
     """A driver for each kind, all over one client that is closed in the end.
 
     `transport` sees every request and is closed too; without one it is `Outbound(concurrency)`.
+    `budget` is what their answers may take of the memory.
     The SDK retries nothing, follows no redirect and reads nothing from the environment. Raises
     `AccessError` where the endpoint has no credential.
     """
@@ -122,7 +157,7 @@ async def connect(
         trust_env=False,
     )
     async with _client(endpoint, http) as client:
-        api = Api(client, endpoint)
+        api = Api(client, endpoint, budget)
         yield {kind: driver_class(kind)(api) for kind in Kind}
 
 

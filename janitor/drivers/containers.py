@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -20,10 +21,12 @@ from janitor.drivers.answers import (
     Page,
     check_container,
     check_deleted,
+    facts,
     read_moment,
     read_page,
 )
 from janitor.drivers.api import Api, Query, Reply
+from janitor.drivers.budget import Share
 from janitor.drivers.driver import IsKnown, StillWanted, TornError
 from janitor.drivers.emptying import empty
 from janitor.drivers.listing import Listing, read_listing, unlisted
@@ -36,12 +39,15 @@ from janitor.errors import (
     GoneError,
     IncompleteError,
     RefusedError,
+    TooLargeError,
     UnsupportedError,
 )
 from janitor.model import Kind, Metadata, Presence, Probe, Record
 
 NO_CALL = frozenset({405, 501})
 """How a server answers a call that it does not have, and that it can therefore not have made."""
+FACTS = ("id", "created_at", "last_active_at", "status")
+"""What is held on to of an answer that was read."""
 REMEDIES: Mapping[str, str] = MappingProxyType(
     {
         "items": (
@@ -62,7 +68,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A container as it was read, with its newest item (`None`: it is empty)."""
+    """The facts of a container as it was read, and of its newest item (`None`: it is empty)."""
 
     id: str
     container: Body
@@ -109,12 +115,11 @@ class ContainerDriver:
 
     async def probe(self, id: str) -> Probe:
         """See `Driver.probe`."""
-        container = await self._container(id)
+        said, container = await self._seen(id)
         page = await self._newest_page(id, self.trait.items_path)
         newest = page.items[0] if page.items else None
         seen = Seen(id, container, newest)
         activity = await self._activity(seen) if self.trait.has_activity else Activity()
-        said = self._presence(id, container)
         return Probe(
             created_at=said.created_at,
             last_active_at=activity.last_active_at,
@@ -125,7 +130,12 @@ class ContainerDriver:
 
     async def presence(self, id: str) -> Presence:
         """See `Driver.presence`."""
-        return self._presence(id, await self._container(id))
+        return (await self._seen(id))[0]
+
+    async def _seen(self, id: str) -> tuple[Presence, Body]:
+        """What is held on to of a container while more is asked."""
+        container = await self._container(id)
+        return self._presence(id, container), facts(container, *FACTS)
 
     def _presence(self, id: str, container: Body) -> Presence:
         subject = self._subject(id)
@@ -137,29 +147,52 @@ class ContainerDriver:
     async def export(self, id: str) -> AsyncIterator[Record]:
         """See `Driver.export`."""
         yield self._record(id, await self._container(id), is_item=False)
-        async for item in self._walk(id, self.trait.items_path):
-            yield self._record(id, item, is_item=True)
+        async with aclosing(self._walk(id, self.trait.items_path)) as items:
+            async for item in items:
+                yield self._record(id, item, is_item=True)
+                del item  # what is let go must not wait for the next page
         for part in self.parts:
-            async for record in self._part(id, part):
-                yield record
+            async with aclosing(self._part(id, part)) as records:
+                async for record in records:
+                    yield record
 
     async def list_page(self, after: str | None = None) -> Listing:
         """See `Driver.list_page`."""
-        subject = f"{self.kind} of project {self._api.endpoint.name}"
-        query = _oldest_first(after)
-        try:
-            reply = await self._api.get(
-                self.trait.path, subject=subject, headers=self._headers, query=query
+        limit = PAGE
+        while True:
+            try:
+                return await self._list_page(after, limit)
+            except TooLargeError:
+                if limit == 1:
+                    raise
+                limit //= 2
+
+    async def _list_page(self, after: str | None, limit: int) -> Listing:
+        subject, query = self._list_subject, _ordered("asc", after, limit)
+        with self._api.share(subject) as share:
+            try:
+                reply = await self._api.get(
+                    self.trait.path,
+                    subject=subject,
+                    headers=self._headers,
+                    query=query,
+                    share=share,
+                )
+            except DriverError as error:
+                promised = self.trait.listable
+                raise unlisted(error, subject, after, promised=promised) from error
+            page = read_page(reply.body, subject)
+            return read_listing(
+                page, self._check_listed, subject, follows_last_id=self.follows_last_id
             )
-        except DriverError as error:
-            promised = self.trait.listable
-            raise unlisted(error, subject, after, promised=promised) from error
-        page = read_page(reply.body, subject)
 
-        def check(body: Body) -> None:
-            check_container(body, self.noun, body["id"], subject, tells_error=self.tells_error)
+    @property
+    def _list_subject(self) -> str:
+        return f"{self.kind} of project {self._api.endpoint.name}"
 
-        return read_listing(page, check, subject, follows_last_id=self.follows_last_id)
+    def _check_listed(self, body: Body) -> None:
+        tells_error = self.tells_error
+        check_container(body, self.noun, body["id"], self._list_subject, tells_error=tells_error)
 
     async def delete(
         self,
@@ -222,9 +255,11 @@ class ContainerDriver:
         """When the container was last active; for kinds whose API tells."""
         raise NotImplementedError
 
-    async def _part(self, id: str, part: str) -> AsyncIterator[Record]:
-        async for body in self._walk(id, part):
-            yield self._record(id, body, is_item=False)
+    async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
+        async with aclosing(self._walk(id, part)) as bodies:
+            async for body in bodies:
+                yield self._record(id, body, is_item=False)
+                del body
 
     async def _container(self, id: str) -> Body:
         with self._reading(id, f"show {self._plural}"):
@@ -236,12 +271,24 @@ class ContainerDriver:
         check_container(body, self.noun, id, self._subject(id), tells_error=self.tells_error)
 
     async def _newest_page(self, id: str, part: str) -> Page:
-        return await self._page(id, part, {"order": "desc", "limit": 1})
+        """A page with the facts of the newest item."""
+        with self._api.share(self._subject(id)) as share:
+            page = await self._page(id, part, {"order": "desc", "limit": 1}, share)
+            return replace(page, items=[facts(item, *FACTS) for item in page.items])
 
-    async def _page(self, id: str, part: str, query: Query) -> Page:
+    async def _newest(self, id: str, part: str, most: int) -> AsyncGenerator[Body, None]:
+        """The facts of so many at most, newest first."""
+        count = itertools.count(1)
+        async with aclosing(self._walk(id, part, order="desc")) as bodies:
+            async for body in bodies:
+                yield facts(body, *FACTS)
+                if next(count) == most:
+                    return
+
+    async def _page(self, id: str, part: str, query: Query, share: Share) -> Page:
         """A page of what a known container holds; a 404 here is no word about the container."""
         try:
-            return await self._bare_page(id, part, query)
+            return await self._bare_page(id, part, query, share)
         except (GoneError, BareGoneError) as error:
             await self._container(id)
             raise RefusedError(
@@ -249,18 +296,27 @@ class ContainerDriver:
                 status=error.status,
             ) from error
 
-    async def _bare_page(self, id: str, part: str, query: Query) -> Page:
+    async def _bare_page(self, id: str, part: str, query: Query, share: Share) -> Page:
         with self._reading(id, f"list the {part} of {self._plural}"):
-            reply = await self._get(f"{self._path(id)}/{part}", id, query)
+            reply = await self._get(f"{self._path(id)}/{part}", id, query, share)
         return read_page(reply.body, self._subject(id))
 
-    def _walk(self, id: str, part: str, *, optional: bool = False) -> AsyncIterator[Body]:
+    def _walk(
+        self, id: str, part: str, *, order: str = "asc", optional: bool = False
+    ) -> AsyncGenerator[Body, None]:
         page_of = self._bare_page if optional else self._page
 
-        async def fetch(after: str | None) -> Page:
-            return await page_of(id, part, _oldest_first(after))
+        async def fetch(after: str | None, limit: int, share: Share) -> Page:
+            return await page_of(id, part, _ordered(order, after, limit), share)
 
-        return walk(fetch, follows_last_id=self.follows_last_id, subject=self._subject(id))
+        subject = self._subject(id)
+        return walk(
+            fetch,
+            partial(self._api.share, subject),
+            limit=PAGE,
+            follows_last_id=self.follows_last_id,
+            subject=subject,
+        )
 
     async def _empty(
         self,
@@ -319,9 +375,9 @@ class ContainerDriver:
         with _named(f"{self._subject(id)}: this server cannot {what}; kept", RefusedError):
             yield
 
-    async def _get(self, path: str, id: str, query: Query) -> Reply:
-        subject = self._subject(id)
-        return await self._api.get(path, subject=subject, headers=self._headers, query=query)
+    async def _get(self, path: str, id: str, query: Query, share: Share | None = None) -> Reply:
+        subject, headers = self._subject(id), self._headers
+        return await self._api.get(path, subject=subject, headers=headers, query=query, share=share)
 
     async def _delete(self, path: str, id: str) -> Reply:
         return await self._api.delete(path, subject=self._subject(id), headers=self._headers)
@@ -356,8 +412,8 @@ def _named(message: str, raised: type[RefusedError]) -> Iterator[None]:
         raise raised(f"{message} (HTTP {error.status})", status=error.status) from error
 
 
-def _oldest_first(after: str | None) -> Query:
-    return {"order": "asc", "limit": PAGE} | ({} if after is None else {"after": after})
+def _ordered(order: str, after: str | None, limit: int) -> Query:
+    return {"order": order, "limit": limit} | ({} if after is None else {"after": after})
 
 
 def _written(body: Body) -> bytes:

@@ -56,7 +56,9 @@ class Driver(ContainerDriver):
 
     async def _lists(self, id: str, item_id: str) -> bool:
         try:
-            page = await self._bare_page(id, self.trait.items_path, {"order": "desc", "limit": 1})
+            with self._api.share(self._subject(id)) as share:
+                query = {"order": "desc", "limit": 1}
+                page = await self._bare_page(id, self.trait.items_path, query, share)
+                return any(item["id"] == item_id for item in page.items)
         except GoneError:
             return False
-        return any(item["id"] == item_id for item in page.items)

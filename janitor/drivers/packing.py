@@ -18,6 +18,8 @@ GZIP_FORMAT = zlib.MAX_WBITS | 16
 class Unpacker:
     """Unpacks one body, block by block; every method raises `httpx2.DecodingError`.
 
+    `received` counts the bytes that came in.
+
     A coding that was not asked for is refused, as is more than one: httpx would take what it does
     not know for plain text, and a gzip stream without its end for a whole one.
     """
@@ -28,11 +30,11 @@ class Unpacker:
         if coding not in GZIP | PLAIN:
             raise httpx2.DecodingError("a content coding that was not asked for")
         self._stream = zlib.decompressobj(GZIP_FORMAT) if coding in GZIP else None
-        self._received = 0
+        self.received = 0
 
     def unpack(self, block: bytes) -> Iterator[bytes]:
         """The content of the next block, in parts of at most 1 MiB."""
-        self._received += len(block)
+        self.received += len(block)
         if self._stream is None:
             yield block
             return
@@ -52,9 +54,9 @@ class Unpacker:
 
     def finish(self) -> None:
         """The body ends here."""
-        if self._length not in (None, self._received):
+        if self._length not in (None, self.received):
             raise httpx2.DecodingError("a body that is not as long as announced")
-        if self._stream is not None and self._received and not self._stream.eof:
+        if self._stream is not None and self.received and not self._stream.eof:
             raise httpx2.DecodingError("gzip without its end")
 
 

@@ -23,12 +23,12 @@ class Driver(ContainerDriver):
     parts = (RUNS,)
 
     async def _activity(self, seen: Seen) -> Activity:
-        runs = await self._page(seen.id, RUNS, {"order": "desc", "limit": PAGE})
-        inside = [*runs.items, *([seen.newest] if seen.newest else [])]
+        runs = [run async for run in self._newest(seen.id, RUNS, PAGE)]
+        inside = [*runs, *([seen.newest] if seen.newest else [])]
         subject = self._subject(seen.id)
         dates = [read_moment(body, "created_at", subject) for body in inside or [seen.container]]
         return Activity(
             # One that is not dated may be the latest: then nobody knows.
             max((at for at in dates if at is not None), default=None) if all(dates) else None,
-            busy=any(run.get("status") not in ENDED for run in runs.items),
+            busy=any(run.get("status") not in ENDED for run in runs),
         )

@@ -26,7 +26,8 @@ class How(StrEnum):
     `status`. `duplicate_keys` says each thing twice, and not the same; `with_error` puts an error
     into the true answer; `cut_gzip` packs it and drops the checksum at the end. `ends_early` calls
     the first page of a list that begins with the oldest its last, `never_ends` says of every page
-    that more follows.
+    that more follows. `bomb` adds `padding` empty lists and packs the whole, `nested` adds as many
+    lists within each other, `long_number` a number of as many digits.
     """
 
     STATUS = "status"
@@ -53,6 +54,9 @@ class How(StrEnum):
     CUT_GZIP = "cut_gzip"
     ENDS_EARLY = "ends_early"
     NEVER_ENDS = "never_ends"
+    BOMB = "bomb"
+    NESTED = "nested"
+    LONG_NUMBER = "long_number"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ def answer(fault: Fault, asked: Asked, perform: Perform) -> Answer:
             | How.WITH_ERROR
             | How.NEVER_ENDS
             | How.CUT_GZIP
+            | How.BOMB
+            | How.NESTED
+            | How.LONG_NUMBER
         ):
             return _changed(how, fault, _believed(fault, asked, perform))
         case How.RESET | How.HANG | How.DELAY:
@@ -139,19 +142,37 @@ def _changed(how: How, fault: Fault, true: Answer) -> Answer:
         return true
     content: Json = true.content
     match how:
-        case How.CUT_BODY | How.NOT_UTF8 | How.DUPLICATE_KEYS:
-            return replace(true, content=_respelled(how, content))
+        case How.CUT_BODY | How.NOT_UTF8 | How.DUPLICATE_KEYS | How.NESTED | How.LONG_NUMBER:
+            return replace(true, content=_respelled(how, fault, content))
         case How.TRUNCATED:
             return replace(true, content=_halved(content))
-        case How.CUT_GZIP:
-            packed = gzip.compress(orjson.dumps(content))[:-GZIP_TRAILER]
-            return Answer(true.status, packed, {**true.headers, "content-encoding": "gzip"})
+        case How.CUT_GZIP | How.BOMB:
+            headers = {**true.headers, "content-encoding": "gzip"}
+            return Answer(true.status, _packed(how, fault, content), headers)
         case _:
             return replace(true, content=content | _instead_of(how, fault, content))
 
 
-def _respelled(how: How, content: Json) -> bytes:
+def _packed(how: How, fault: Fault, content: Json) -> bytes:
+    if how is How.BOMB:
+        return gzip.compress(_padded(how, fault, content))
+    return gzip.compress(orjson.dumps(content))[:-GZIP_TRAILER]
+
+
+def _padded(how: How, fault: Fault, content: Json) -> bytes:
+    """The JSON of the true answer behind one more field."""
+    padding = {
+        How.BOMB: b"[" + b"[]," * fault.padding + b"[]]",
+        How.NESTED: b"[" * fault.padding + b"]" * fault.padding,
+        How.LONG_NUMBER: b"9" * fault.padding,
+    }
+    return b'{"padding":' + padding[how] + b"," + orjson.dumps(content)[1:]
+
+
+def _respelled(how: How, fault: Fault, content: Json) -> bytes:
     """The JSON of the true answer, spoilt."""
+    if how in {How.NESTED, How.LONG_NUMBER}:
+        return _padded(how, fault, content)
     whole = orjson.dumps(content)
     if how is How.CUT_BODY:
         return whole[: len(whole) // 2]

@@ -20,7 +20,9 @@ from janitor.errors import (
     IncompleteError,
     LimitError,
     StoppedError,
+    TooLargeError,
     UnsupportedError,
+    light_failures,
 )
 from janitor.model import Decision, Outcome, Presence, Reason, State
 from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
@@ -42,7 +44,7 @@ from janitor.sweep.standing import Standing
 from janitor.sweep.twins import Turns
 from janitor.sweep.undone import ChangedError, UnsettledError
 
-OF_ONE = (UnsupportedError, IncompleteError)
+OF_ONE = (UnsupportedError, IncompleteError, TooLargeError)
 
 Drifted = Callable[[Review], str | None]
 """Why a thread is no longer what a reviewed plan says of it, or `None`."""
@@ -185,7 +187,8 @@ class Worker(Settling):
         """
         project = entry.thread.key.project
         try:
-            await work
+            with light_failures():
+                await work
         except ChangedError as error:
             await self._settle_kept(entry, error)
         except GoneError:

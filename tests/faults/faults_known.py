@@ -10,6 +10,7 @@ from janitor.emulator.errors import Json
 
 HTML = "<html><body>nginx</body></html>"
 ELSEWHERE = {"location": "http://127.0.0.1:9/v1/conversations/conv_elsewhere"}
+LARGE = "x" * (1 << 17)
 GZIP = {"content-encoding": "gzip"}
 
 
@@ -58,6 +59,13 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "cut-late": {"how": How.CUT_BODY, "applied": True},
     "no-text": {"how": How.NOT_UTF8},
     "huge": {"how": How.HUGE, "padding": 3 << 20},
+    "bomb": {"how": How.BOMB, "padding": 1 << 17},
+    "nested": {"how": How.NESTED, "padding": 100_000},
+    "number": {"how": How.LONG_NUMBER, "padding": 5000},
+    "401-huge": answered(401, LARGE),
+    "404-huge": answered(404, LARGE),
+    "429-huge": answered(429, LARGE),
+    "500-huge": answered(500, LARGE),
     "gzip": {"how": How.DRESSED, "headers": GZIP},
     "202": {"how": How.DRESSED, "status": 202},
     "206": {"how": How.DRESSED, "status": 206},

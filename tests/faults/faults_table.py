@@ -19,11 +19,11 @@ HEADER = """
 """
 
 ROWS = """
-401 403 no-quota
+401 403 no-quota 401-huge
   stop stop stop stop stop stop stop stop stop halt halt halt halt stop stop stop stop
 404
   miss fail fail miss fail fail fail done miss open open open open miss fail miss miss
-404-html 404-bare
+404-html 404-bare 404-huge
   fail fail fail fail fail fail fail done fail open open open open fail fail fail fail
 409 locked
   busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
@@ -31,11 +31,13 @@ ROWS = """
   fail fail fail fail fail fail fail fail fail open open open fail fail fail fail fail
 400 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+429-huge 500-huge
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
 202 206 twofold and-error gzip-cut
   fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
 reset silence
   fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
-cut no-text huge
+cut no-text huge bomb nested number
   fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
 other-id
   fail .    .    fail .    .    .    .    fail .    open .    open fail .    fail fail

@@ -21,7 +21,15 @@ from faults_calls import Call
 
 from janitor.archive import Archive as Store
 from janitor.catalogue import CATALOGUE
-from janitor.drivers import Endpoint, FreshTransport, Guard, GuardedTransport, Outbound, connect
+from janitor.drivers import (
+    Budget,
+    Endpoint,
+    FreshTransport,
+    Guard,
+    GuardedTransport,
+    Outbound,
+    connect,
+)
 from janitor.emulator import Emulator
 from janitor.model import Key, Kind, Mode, Record, State
 from janitor.pace import UNLIMITED, PacedTransport, ProjectPace, Urgency, verb_of
@@ -41,7 +49,8 @@ COPY, DELETE = Archive(after=7 * DAY, keep_for=90 * DAY), Delete(30 * DAY)
 CHATS = Policy("chats", archive=COPY, delete=DELETE)
 MARKED = replace(CHATS, soft_delete=SoftDelete(20 * DAY, Mark.UPSTREAM))
 PATIENCE, HASTE = 60.0, 0.5
-LARGEST = 2 << 20
+BUDGET = Budget(large=16 << 20)
+"""In which the answers of the table that are too large are so at once."""
 CONNECTIONS = 100
 ENDS = {State.DELETED: "done", State.MISSING: "miss", State.SOFT_DELETED: "soft"}
 
@@ -199,7 +208,7 @@ class FaultyWorld:
     @asynccontextmanager
     async def _parts(self) -> AsyncIterator[Parts]:
         async with AsyncExitStack() as stack:
-            guard, outbound = Guard(), Outbound(CONNECTIONS, largest=LARGEST)
+            guard, outbound = Guard(), Outbound(CONNECTIONS)
             stack.push_async_callback(outbound.aclose)
             projects = {
                 cell.name: await stack.enter_async_context(self._project(cell, guard, outbound))
@@ -231,7 +240,7 @@ class FaultyWorld:
             return pace.reserved(verb_of(method), Urgency.SWEEP)
 
         transport = FreshTransport(paced, reserve)
-        async with connect(endpoint, transport=transport) as drivers:
+        async with connect(endpoint, transport=transport, budget=BUDGET) as drivers:
             yield Project(cell.name, drivers, endpoint.fingerprint, concurrency=2)
 
     def missing_items(self, key: Key, wanted: Iterable[str]) -> set[str]:

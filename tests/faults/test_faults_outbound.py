@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from janitor.drivers import Endpoint, Outbound, connect
+from janitor.drivers import Budget, Endpoint, Outbound, connect
 from janitor.emulator import Emulator, Fault
-from janitor.errors import RefusedError, TransientError
+from janitor.errors import TooLargeError, TransientError
 from janitor.model import Kind
 from janitor.testing import Emulated, emulator
 
@@ -23,10 +23,10 @@ def emulated() -> Iterator[Emulated]:
         yield made
 
 
-def ask(emulated: Emulated, verb: str, id: str, largest: int = 1 << 20) -> Any:  # noqa: ANN401
+def ask(emulated: Emulated, verb: str, id: str, small: int = 4 << 20) -> Any:  # noqa: ANN401
     async def work() -> Any:  # noqa: ANN401
         endpoint = Endpoint("main", emulated.api_key, base_url=emulated.base_url)
-        async with connect(endpoint, transport=Outbound(4, largest=largest)) as drivers:
+        async with connect(endpoint, concurrency=4, budget=Budget(small=small)) as drivers:
             driver = drivers[Kind.CONVERSATION]
             await driver.probe(id)
             with emulated.server.faulty(FAULTS[verb]):
@@ -40,9 +40,9 @@ FAULTS = {"probe": Fault("huge", padding=2 << 20), "delete": Fault("reset", meth
 
 def test_an_answer_that_is_too_large_is_not_read_to_its_end(emulated: Emulated) -> None:
     one = emulated.server.add_conversation()
-    with pytest.raises(RefusedError, match="more than 1 MiB"):
+    with pytest.raises(TooLargeError, match="more than 4 MiB of memory"):
         ask(emulated, "probe", one)
-    assert ask(emulated, "probe", one, largest=4 << 20).newest_item is None
+    assert ask(emulated, "probe", one, small=32 << 20).newest_item is None
 
 
 def test_it_is_measured_unpacked(emulated: Emulated) -> None:
@@ -53,7 +53,7 @@ def test_it_is_measured_unpacked(emulated: Emulated) -> None:
     server.add_fault(
         Fault("status", status=200, body=packed, headers={"content-encoding": "gzip"}, skip=2)
     )
-    with pytest.raises(RefusedError, match="more than 1 MiB"):
+    with pytest.raises(TooLargeError, match="more than 4 MiB of memory"):
         ask(emulated, "probe", one)
 
 

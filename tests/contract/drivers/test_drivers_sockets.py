@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
 from container_server import ID, VERB_NAMES, VERBS, Act, delete, probe
 
 from janitor.drivers import Endpoint, connect
-from janitor.errors import JanitorError, RefusedError, TransientError
+from janitor.errors import (
+    AccessError,
+    BareGoneError,
+    BusyError,
+    JanitorError,
+    RefusedError,
+    TransientError,
+)
 from janitor.model import Kind
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -96,6 +104,68 @@ def test_a_server_that_says_nothing_is_given_up(kind: Kind, verb: Act, peer: Pee
 
 def test_a_server_that_drips_is_given_up_in_the_end() -> None:
     assert type(raised_by(Kind.CONVERSATION, probe, drips)) is TransientError
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
+def without_end(head: bytes, more: bytes) -> Peer:
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(more)
+                await writer.drain()
+
+    return peer
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+ENDLESS: dict[str, Peer] = {
+    "a body": without_end(HEAD + b"\r\n", chunk(b" " * 50_000)),
+    "a packed body": without_end(
+        HEAD + b"Content-Encoding: gzip\r\n\r\n", chunk(gzip.compress(bytes(1 << 22)))
+    ),
+    "a packed body that holds nothing": without_end(
+        HEAD + b"Content-Encoding: gzip\r\n\r\n", chunk(gzip.compress(b"") * 2000)
+    ),
+    "headers": without_end(HEAD, b"X-More: more\r\n" * 1000),
+    "one header": without_end(HEAD + b"X-More: ", b"more" * 10_000),
+    "what follows the chunks": without_end(HEAD + b"\r\n0\r\n", b"X-More: more\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("peer", ENDLESS.values(), ids=ENDLESS)
+def test_what_never_ends_is_not_read_for_ever(peer: Peer) -> None:
+    """It ends by its size, long before its time is over."""
+
+    async def main() -> None:
+        async with listening(peer) as endpoint, connect(replace(endpoint, timeout=600)) as drivers:
+            await drivers[Kind.CONVERSATION].probe(ID)
+
+    with pytest.raises((RefusedError, TransientError)):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, AccessError), (404, BareGoneError), (409, BusyError), (429, TransientError)],
+)
+def test_of_an_error_without_end_the_status_is_believed(
+    status: int, error: type[JanitorError]
+) -> None:
+    head = HEAD.replace(b"200 OK", b"%d No" % status) + b"Content-Type: application/json\r\n\r\n"
+    peer = without_end(head, chunk(b"[[]," * 10_000))
+
+    async def main() -> None:
+        async with listening(peer) as endpoint, connect(replace(endpoint, timeout=600)) as drivers:
+            await drivers[Kind.CONVERSATION].probe(ID)
+
+    with pytest.raises(error):
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced
 
@@ -42,6 +44,29 @@ def test_a_list_that_ends_early_fails_by_name_the_second_time(
     either_world.advance(DAY)
     either_world.sweep()
     assert either_world.state(key) is (State.ARCHIVED if policy is COPIED else State.DELETED)
+
+
+def test_answers_that_would_take_too_much_memory_fail_by_name_and_stop_nobody(
+    either_world: World,
+) -> None:
+    """A few kilobytes of gzip each: they tell of these threads, and nothing of their project."""
+    either_world.policies = enforced(DELETED)
+    heavy, light = [either_world.add(items=1) for _ in range(4)], either_world.add(items=1)
+    with ExitStack() as stack:
+        for key in heavy:
+            bomb = Fault(How.BOMB, path=f"*/{key.id}", padding=1 << 15)
+            stack.enter_context(either_world.server.faulty(bomb))
+        report = either_world.sweep()
+    assert report.exit_code == 1
+    assert not report.stops
+    assert either_world.state(light) is State.DELETED
+    assert failed(either_world).keys() == {key.id for key in heavy}
+    for key in heavy:
+        assert f"{key.id} in project" in str(failed(either_world)[key.id])
+        assert "would take more than 4 MiB of memory" in str(failed(either_world)[key.id])
+    either_world.advance(DAY)
+    either_world.sweep()
+    assert {either_world.state(key) for key in heavy} == {State.DELETED}
 
 
 @pytest.mark.parametrize("policy", [CHATS, COPIED, DELETED], ids=lambda one: str(one.name))
