@@ -16,6 +16,7 @@ from janitor.errors import (
     BusyError,
     ClaimLostError,
     DriverError,
+    GoneError,
     IncompleteError,
     UnsupportedError,
 )
@@ -28,7 +29,7 @@ from janitor.sweep.paused import PAUSED
 from janitor.sweep.review import Review
 from janitor.sweep.settle import event, settlement
 from janitor.sweep.twins import as_sighted
-from janitor.sweep.undone import ChangedError, UnsettledError
+from janitor.sweep.undone import DELETED_BESIDE, ChangedError, UnsettledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,5 +294,7 @@ def _as_outcome(refusals: Sequence[str]) -> Iterator[None]:
         raise
     except (UnsupportedError, IncompleteError):
         raise
+    except GoneError as error:
+        raise UnsettledError(f"{error}. {DELETED_BESIDE}") from error
     except DriverError as error:
         raise UnsettledError(f"the removal has no answer to believe: {error}") from error

@@ -9,6 +9,7 @@ from janitor.policy.rules import Limits
 from janitor.registry import Entry
 from janitor.registry.entries import Note
 from janitor.sweep.breaker import Breaker, Stop
+from janitor.sweep.undone import DELETED_BESIDE
 
 SEVERAL = 2
 """As many that fail, while none is answered, tell of their project; one may be a bad thread."""
@@ -91,8 +92,9 @@ class Standing:
         """Of each project that never answered: how that showed, and what to do."""
         return tuple(
             f"project {name}: {len(self._streaks[name])} threads were asked for and none was "
-            f"answered; the last one: {self._last[name]}. Nothing is held against them: check the "
-            "endpoint, then run: janitor sweep"
+            f"answered; the last one: {self._last[name]}. Nothing is held against them: "
+            f"{'' if DELETED_BESIDE in self._last[name] else 'check the endpoint, then '}run: "
+            "janitor sweep"
             for name in self.unanswered()
             if not self.is_stopped(name)
         )

@@ -17,6 +17,12 @@ class ChangedError(Exception):
         self.review = review
 
 
+DELETED_BESIDE = (
+    "Somebody else deleted it in the midst of this: see that no other janitor works on a copy of "
+    "this registry"
+)
+
+
 class UnsettledError(DriverError):
     """A removal of a committed intent may have worked, wholly or in part: the intent stays.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,26 @@ def test_half_done_removals_that_are_read_are_failures_of_their_own(world: World
         assert world.sweep().silences == ()
         assert {world.entry(key).attempts for key in keys} == {attempt}
         world.advance(DAY)
+
+
+def test_what_somebody_else_deletes_meanwhile_is_told_as_that(world: World) -> None:
+    """As another janitor does that works on a copy of this registry."""
+    world.policies = enforced(DELETED)
+    state = world.server._world
+
+    def delete(key: Key) -> None:
+        state.remove(state.named(key.id))
+
+    for key in [world.add() for _ in range(2)]:
+        world.on("DELETE", f"*{key.id}", partial(delete, key))
+    report = world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    said = (
+        "Somebody else deleted it in the midst of this: see that no other janitor works on a copy"
+    )
+    told = " ".join(report.silences) or str(report)
+    assert said in told
+    assert "check the endpoint" not in told
 
 
 def test_what_failed_and_is_held_by_now_is_no_failure(world: World) -> None:
