@@ -1,4 +1,4 @@
-"""What the house's rules are measured by: sizes and shares of the tree, read from its source.
+"""What the house's rules are measured by: the sizes and names of the tree, from its source.
 
 Run it to see the figures: `python tests/unit/house/figures.py`.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import io
 import math
+import re
 import statistics
 import tokenize
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +86,43 @@ def figures(files: Sequence[Source]) -> dict[str, str]:
         "max": f"{max(lengths)} lines",
         "files": f"{len(files)}",
         "largest": f"{max(sizes)} lines",
+        "in all": f"{sum(sizes)} lines",
         "annotated": f"{annotated / len(functions):.1%}",
         "comments": f"{commented:.1%} of the lines of code",
     }
+
+
+def names(files: Sequence[Source]) -> dict[str, str]:
+    """What a newcomer stumbles over: names that mean two things, and pieces cut too small."""
+    classes = Counter(
+        node.name
+        for file in files
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    modules = Counter(Path(file.path).stem for file in files)
+    del modules["__init__"], modules["__main__"]
+    gerunds = sum(count for name, count in modules.items() if name.endswith("ing"))
+    private = [used for file in files for used in _private_uses(file.tree)]
+    return {
+        "private functions": f"{len(private)}, {sum(used == 1 for used in private)} used once",
+        "class names used twice": f"{sum(count > 1 for count in classes.values())}",
+        "module names used twice": f"{sum(count > 1 for count in modules.values())}",
+        "modules named ...ing": f"{gerunds}",
+    }
+
+
+def _private_uses(tree: ast.Module) -> Iterator[int]:
+    """How often each private function is named in the file that defines it."""
+    used: Counter[str] = Counter()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            used[node.id] += 1
+        elif isinstance(node, ast.Attribute):
+            used[node.attr] += 1
+    for node in ast.walk(tree):
+        if isinstance(node, FunctionNode) and re.match(r"_(?!_)", node.name):
+            yield used[node.name]
 
 
 def _length(node: FunctionNode) -> int:
@@ -112,8 +148,9 @@ def main() -> None:
     """Print the figures of the program and of its tests."""
     for directory in ("janitor", "tests"):
         print(directory)  # noqa: T201 - a script for people
-        for name, value in figures(sources(directory)).items():
-            print(f"  {name:10} {value}")  # noqa: T201
+        files = sources(directory)
+        for name, value in (figures(files) | names(files)).items():
+            print(f"  {name:23} {value}")  # noqa: T201
 
 
 if __name__ == "__main__":

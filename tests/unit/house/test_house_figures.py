@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from figures import ROOT, Source, figures, percentile, read
+from figures import ROOT, Source, figures, names, percentile, read, sources
 
 SAMPLE = '''\
 """A module."""
@@ -62,8 +62,30 @@ def test_the_figures_say_what_a_person_asks_for(tmp_path: Path) -> None:
         "max": "7 lines",
         "files": "1",
         "largest": "21 lines",
+        "in all": "21 lines",
         "annotated": "50.0%",
         "comments": "13.3% of the lines of code",
+    }
+
+
+NAMES = """\
+class Twice: ...
+def _once(): ...
+def _often(): ...
+def _never(): ...
+_often(_once, _often)
+"""
+
+
+def test_names_are_counted_across_files_and_uses_within_one(tmp_path: Path) -> None:
+    for path in ("room/reading.py", "other/reading.py", "other/record.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(NAMES, encoding="utf-8")
+    assert names(sources("room", "other", root=tmp_path)) == {
+        "private functions": "9, 3 used once",
+        "class names used twice": "1",
+        "module names used twice": "1",
+        "modules named ...ing": "2",
     }
 
 
@@ -80,3 +102,12 @@ def test_the_script_prints_both_halves_of_the_tree() -> None:
     )
     assert done.stdout.splitlines()[0] == "janitor"
     assert "\ntests\n" in done.stdout
+
+
+def test_the_way_of_a_sweep_is_counted_while_it_runs() -> None:
+    script = ROOT / "tests" / "unit" / "house" / "sweep_path.py"
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=120
+    )
+    functions, files = (int(word) for word in done.stdout.split() if word.isdecimal())
+    assert functions > files > 0
