@@ -39,9 +39,9 @@ async def _canaries(config: Config, registry: Registry) -> list[Finding]:
 
 async def _canary(config: Config, project: Project, registry: Registry) -> list[Finding]:
     """Through what guards, counts and paces every other call, too."""
-    from janitor.cli.compose import endpoint
     from janitor.cli.pacing import pace_of
     from janitor.cli.showing import now
+    from janitor.cli.targets import endpoint
     from janitor.doctor import Aviary, try_canary
     from janitor.doctor.findings import fine
     from janitor.drivers import Guard, GuardedTransport, Outbound, Planting, connect

@@ -178,7 +178,7 @@ def _show(path: Path, explanation: Explanation) -> None:
 
 def _sharing(path: Path, config: Config) -> Iterator[str]:
     """Projects that reach the same containers, as far as the file tells: no secret is read."""
-    from janitor.cli.compose import endpoint
+    from janitor.cli.targets import endpoint
     from janitor.config.document import read_document
     from janitor.sweep.twins import sharing, warning
 

@@ -14,11 +14,12 @@ from typing import cast
 
 from janitor.archive import Archive
 from janitor.cli.pacing import pace_of
+from janitor.cli.targets import Target, endpoint, targets
 from janitor.cli.uptime import uptime
 from janitor.config import Config, Project
 from janitor.drivers import (
+    ClosedTransport,
     Driver,
-    Endpoint,
     FreshTransport,
     Guard,
     GuardedTransport,
@@ -120,7 +121,7 @@ async def parts(
     is set no request waits for a rate limit any more: it raises `StoppedError` instead.
 
     Raises:
-        ConfigError: A secret cannot be read.
+        ConfigError: No project's secret can be read.
     """
     observed = metrics or Metrics()
     archive: Archive | None = None
@@ -135,14 +136,19 @@ async def parts(
         reaches = {
             name: await _reach(
                 stack,
-                project,
-                pace_of(project, registry, observed, sleep, time.steady, changing=changing),
-                urgency,
-                guard,
+                config.projects[name],
+                target,
+                pace_of(
+                    config.projects[name],
+                    *(registry, observed, sleep, time.steady),
+                    changing=changing,
+                ),
+                urgency=urgency,
+                guard=guard,
                 screen=registry.screen,
                 changing=changing,
             )
-            for name, project in config.projects.items()
+            for name, target in targets(config.projects).items()
         }
         yield Parts(
             registry,
@@ -232,21 +238,23 @@ def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
 async def _reach(
     stack: AsyncExitStack,
     project: Project,
+    target: Target,
     pace: ProjectPace,
+    *,
     urgency: Urgency,
     guard: Guard,
-    *,
     screen: Screen,
     changing: bool,
 ) -> Reach:
-    target = endpoint(project)
-    outbound = GuardedTransport(Outbound(project.concurrency), guard)
-
     def reserve(method: str) -> AbstractAsyncContextManager[None]:
         return pace.reserved(verb_of(method), urgency)
 
-    transport = FreshTransport(PacedTransport(outbound, pace, urgency=urgency), reserve)
-    opened = connect(target, transport=transport, concurrency=project.concurrency)
+    def open_transport() -> FreshTransport:
+        outbound = GuardedTransport(Outbound(project.concurrency), guard)
+        return FreshTransport(PacedTransport(outbound, pace, urgency=urgency), reserve)
+
+    transport = ClosedTransport(target.closed) if target.closed else open_transport()
+    opened = connect(target.endpoint, transport=transport, concurrency=project.concurrency)
     drivers = await stack.enter_async_context(opened)
     served = {
         kind: screened(driver if changing else read_only(driver), screen)
@@ -256,44 +264,12 @@ async def _reach(
     return Reach(
         project.name,
         served,
-        target.fingerprint,
+        target.endpoint.fingerprint,
         concurrency=project.concurrency,
         trust_reported=project.trust_reported,
         not_found=project.not_found,
         discovers=project.discover,
         account=target.account,
+        account_is_known=target.account_is_known,
         reserve=reserve,
     )
-
-
-def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
-    """Where a project's containers live, with its secret read anew unless a stand-in is given.
-
-    Raises:
-        ConfigError: The secret cannot be read, or is none that a request can carry.
-    """
-    azure = project.azure
-    return Endpoint(
-        project.name,
-        api_key or _api_key(project) or "none",
-        base_url=project.base_url,
-        organization=project.organization,
-        project=project.project,
-        query=project.query,
-        headers=project.headers,
-        azure_endpoint=azure.endpoint if azure else None,
-        azure_api_version=azure.api_version if azure else None,
-        timeout=project.timeout.total_seconds(),
-        not_found=project.not_found,
-    )
-
-
-def _api_key(project: Project) -> str:
-    """The project's secret; what no header can carry would fail each call, or be two headers."""
-    key = project.api_key.reveal()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"projects.{project.name}.api_key: what {project.api_key} holds is not an API key: it "
-            "has a line break, or a character that is not ASCII"
-        )
-    return key

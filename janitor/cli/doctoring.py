@@ -136,7 +136,7 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
 
 def _sharing(config: Config) -> list[Finding]:
     """Projects whose values say that they reach the same containers, however they are spelled."""
-    from janitor.cli.compose import endpoint
+    from janitor.cli.targets import endpoint
     from janitor.doctor.findings import doubtful
     from janitor.sweep.twins import sharing, warning
 
@@ -193,7 +193,7 @@ def _tried(config: Config, wait: timedelta) -> list[Finding]:
 async def _access(
     project: Project, registry: Registry | None, watch: ClockWatch
 ) -> Sequence[Finding]:
-    from janitor.cli.compose import endpoint
+    from janitor.cli.targets import endpoint
     from janitor.doctor import look_at_project
     from janitor.drivers import Guard, GuardedTransport, Outbound, connect, read_only
 

@@ -5,7 +5,7 @@ like the kind and offers a class `Driver`.
 """
 
 from janitor.drivers.budget import Budget
-from janitor.drivers.connection import Outbound, connect
+from janitor.drivers.connection import ClosedTransport, Outbound, connect
 from janitor.drivers.driver import Driver, IsKnown, StillWanted, TornError, read_only
 from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.environment import check_environment
@@ -24,6 +24,7 @@ from janitor.drivers.screened import screened
 
 __all__ = [
     "Budget",
+    "ClosedTransport",
     "Driver",
     "Endpoint",
     "FreshTransport",

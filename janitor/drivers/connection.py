@@ -118,6 +118,17 @@ class Received:
             self._deadline.reschedule(None if left is None else loop.time() + left)
 
 
+class ClosedTransport(httpx2.AsyncBaseTransport):
+    """Sends nothing: every request raises `AccessError` with the reason that it was made with."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:  # noqa: ARG002
+        """Refuse the request."""
+        raise AccessError(self._why)
+
+
 def _sends_once(transport: Any) -> httpx2.AsyncBaseTransport:  # noqa: ANN401 - aiohttp's, vendored
     """Keep aiohttp from sending a DELETE again by itself where a kept connection breaks.
 

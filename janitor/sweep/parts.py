@@ -22,7 +22,8 @@ class Project:
     """One project: a driver per kind that it serves.
 
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
-    Projects of the same `account` reach the same containers; `""` is shared with nobody.
+    Projects of the same `account` reach the same containers; `""` is shared with nobody. Where
+    not `account_is_known`, it stands for every account that it may be.
     `discovers` says that what it lists is registered before a sweep.
     `not_found` is the form of its server's 404: any other than the API's is believed only beside a
     thread that is seen alive.
@@ -37,6 +38,7 @@ class Project:
     not_found: NotFound = NotFound.OPENAI
     discovers: bool = False
     account: str = ""
+    account_is_known: bool = True
     reserve: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: nullcontext()
 
 

@@ -129,7 +129,8 @@ def report(worker: Worker, run: RunRecord, backlog: Backlog) -> Report:
     silences = worker.standing.silences()
     sources = _down(worker, run)
     standing = worker.parts.registry.pauses(worker.parts.clock())
-    accounts = {name: one.account for name, one in worker.parts.projects.items()}
+    projects = worker.parts.projects.items()
+    accounts = {name: one.account for name, one in projects if one.account_is_known}
     failures = _failures(worker, run)
     return Report(
         run,
