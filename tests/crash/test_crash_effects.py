@@ -29,7 +29,7 @@ ELSEWHERE = {
     "doctor/access.py:_look": ONLY_ASKS,
     "doctor/canary.py:_clean_up": CANARY,
     "doctor/canary.py:try_canary": CANARY,
-    "drivers/containers.py:list_page": LISTED,
+    "drivers/containers.py:_list_page": LISTED,
     "drivers/environment.py:_check_key_log": "tries whether a file can be appended to",
     "metrics.py:write": "numbers for a scrape, as a whole or not at all",
     "drivers/conversation.py:add_item": CANARY,
@@ -41,6 +41,7 @@ ELSEWHERE = {
     "registry/importing.py:enter": "pages of an import: e2e/importing kills it between them",
     "registry/importing.py:forget_place": "the end of an import; without it the end is read again",
     "registry/inbox.py:append": ONE_TRANSACTION,
+    "registry/inbox.py:_refuse": ONE_TRANSACTION,
     "registry/pausing.py:_rewrite": ONE_TRANSACTION,
     "registry/registration.py:register": "pages of an import, which is idempotent",
     "registry/registration.py:touch": "pages of an import, which is idempotent",
@@ -64,7 +65,8 @@ ELSEWHERE = {
     "tracking/spool.py:create": SPOOLED,
     "tracking/spool.py:release": SPOOLED,
     "tracking/spool.py:remove": SPOOLED,
-    "tracking/spool.py:sync": SPOOLED,
+    "tracking/spool.py:_cut": SPOOLED,
+    "tracking/spool.py:_sync_all": SPOOLED,
     "tracking/spool.py:take": SPOOLED,
 }
 """Places with effects that no scenario dies at, and why that is well."""
@@ -84,6 +86,8 @@ MODULES = {
     ("registry/lock.py", "socket"): "for the name of the host",
     ("registry/postgresql.py", "socket"): "for the name of the host",
     ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
+    ("drivers/failures.py", "socket"): "for the error of a name that nobody knows",
+    ("sources/foreign_errors.py", "sqlite3"): "for the numbers of SQLite's errors",
     ("sources/foreign.py", "sqlite3"): "opens the application's database for reading alone",
     ("service/server.py", "socket"): "listens; what it answers changes nothing",
     (

@@ -94,5 +94,5 @@ def test_where_no_secret_can_be_read_the_sweep_says_so(
     monkeypatch.delenv(KEY_VARIABLE)
     with open_registry(config) as registry:
         live = Live(world.config, config, registry, Metrics(), Time())
-        with pytest.raises(ConfigError, match="the secret file .*legal.key cannot be read"):
+        with pytest.raises(ConfigError, match=r"the secret file .*legal\.key cannot be read"):
             live.sweep(threading.Event())
