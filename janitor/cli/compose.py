@@ -133,23 +133,17 @@ async def parts(
     watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
     guard.dated = watch.hear
     async with AsyncExitStack() as stack:
-        reaches = {
-            name: await _reach(
-                stack,
-                config.projects[name],
-                target,
-                pace_of(
-                    config.projects[name],
-                    *(registry, observed, sleep, time.steady),
-                    changing=changing,
-                ),
+        reaches = {}
+        for name, target in targets(config.projects).items():
+            project = config.projects[name]
+            limits = pace_of(project, registry, observed, sleep, time.steady, changing=changing)
+            reaches[name] = await _reach(
+                *(stack, project, target, limits),
                 urgency=urgency,
                 guard=guard,
                 screen=registry.screen,
                 changing=changing,
             )
-            for name, target in targets(config.projects).items()
-        }
         yield Parts(
             registry,
             reaches,
