@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from janitor.cli.context import Settings
-from janitor.errors import ConfigError, JanitorError, LockedError, StoppedError
+from janitor.errors import ConfigError, FaultError, JanitorError, LockedError, StoppedError
 
 if TYPE_CHECKING:
     from janitor.cli.compose import Time
@@ -99,7 +99,7 @@ class Live:
         self._metrics = metrics
         self._counted = Counted(metrics, registry)
         self._errands = Errands(lambda: self._config, registry, metrics, self._counted, self._time)
-        self._refused: ConfigError | None = None
+        self._refused: ConfigError | FaultError | None = None
         metrics.reloaded.set(1)
         show_rates(config, registry, metrics)
 
@@ -191,6 +191,11 @@ class Live:
         except ConfigError as error:
             self._refused = error
             log.error("the configuration was not reloaded, the old one stays: %s", told(error))  # noqa: TRY400
+        except Exception as error:
+            self._refused = FaultError(str(self._path), error)
+            log.exception(
+                "the configuration was not reloaded, the old one stays: %s", self._refused
+            )
         else:
             log.info("the configuration was reloaded")
         self._metrics.reloaded.set(self._refused is None)
@@ -275,6 +280,7 @@ class Live:
         return Access(frozenset(said.hosts), tokens)
 
 
-def told(error: ConfigError) -> str:
+def told(error: ConfigError | FaultError) -> str:
     """A refused configuration in one line."""
-    return "; ".join([str(error), *map(str, error.refusals)])
+    refusals = error.refusals if isinstance(error, ConfigError) else ()
+    return "; ".join([str(error), *map(str, refusals)])

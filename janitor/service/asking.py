@@ -59,8 +59,9 @@ def operation(
         token: Token = request.scope[BEARER]
         try:
             require(scope, token)
-            asked = Asked(_object(await request.body()), token, request.path_params)
-            async with turns:
+            body = await request.body()
+            async with turns:  # what a body takes once it is parsed is bounded by the turns
+                asked = Asked(_object(body), token, request.path_params)
                 return _answered(status, await run_in_threadpool(call, asked))
         except AskedWrongError as error:
             return _answered(error.status, {"error": str(error), **error.more})

@@ -1,4 +1,4 @@
-"""A secret that goes away under a running service: its project stops, and the others go on."""
+"""What breaks in the configuration of a running service concerns itself alone."""
 
 from __future__ import annotations
 
@@ -96,3 +96,23 @@ def test_where_no_secret_can_be_read_the_sweep_says_so(
         live = Live(world.config, config, registry, Metrics(), Time())
         with pytest.raises(ConfigError, match=r"the secret file .*legal\.key cannot be read"):
             live.sweep(threading.Event())
+
+
+def test_a_reload_that_fails_unforeseen_keeps_the_old_configuration(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    second_project(world, DELETE)
+    config = load(world.config)
+    with open_registry(config, create=True) as registry:
+        live = Live(world.config, config, registry, Metrics(), Time())
+
+        def broken(_: object) -> None:
+            raise RuntimeError("a value of somebody's")
+
+        monkeypatch.setattr("janitor.config.load", broken)
+        assert live.reload() == live.schedule()
+        said = live.ready() or ""
+    assert "unexpected RuntimeError" in said
+    assert "somebody" not in said
+    assert "the old one stays" in caplog.text
