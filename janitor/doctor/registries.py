@@ -130,6 +130,11 @@ def _unserved(config: Config, registry: Registry) -> Iterator[Finding]:
         if state in LIVE and (served is None or kind not in served.kinds):
             says = f"{number} {state} threads of project {project}, kind {kind}, are not served"
             todo = f"they are kept for ever: add the kind under projects.{project}"
+            if served is None:
+                todo = (
+                    "they are kept for ever: no project of that name is configured; correct who "
+                    f"registers them, or add projects.{project}"
+                )
             yield doubtful("not served", says, todo)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from pathlib import Path
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -32,6 +32,14 @@ def check_environment() -> None:
         _check_certificates("SSL_CERT_FILE", file)
     elif (directory := os.environ.get("SSL_CERT_DIR")) and not Path(directory).is_dir():
         raise ConfigError(_no_certificates("SSL_CERT_DIR", directory, "it is not a directory"))
+
+
+def proxy_variable(address: str) -> str | None:
+    """The variable of the proxy that calls to an address pass; `None` where there is none."""
+    url, proxies = httpx2.URL(address), getproxies()
+    name = url.scheme if url.scheme in proxies else "all"
+    value = proxies.get(name)
+    return _variable(f"{name}_proxy", value) if value and not proxy_bypass(url.host) else None
 
 
 def _variable(name: str, value: str) -> str:

@@ -17,6 +17,7 @@ from openai import APIConnectionError, APIStatusError
 from janitor.causes import cause, is_scarce
 from janitor.drivers.answers import LIVING, read_json
 from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.environment import proxy_variable
 from janitor.errors import (
     AccessError,
     BareGoneError,
@@ -92,18 +93,21 @@ def _silence(error: Exception, endpoint: Endpoint) -> str:
     """Why there was no answer; the transport calls much a time-out that has a cause of its own."""
     behind = list(_behind(error))
     place = f"check base_url of project {endpoint.name}"
-    for why in filter(None, (_cause(found, place) for found in behind)):
+    proxy = proxy_variable(endpoint.azure_endpoint or endpoint.base_url)
+    for why in filter(None, (_cause(found, place, proxy) for found in behind)):
         return why
     is_late = any(isinstance(one, httpx2.TimeoutException | TimeoutError) for one in behind)
     return f"none came within {endpoint.timeout:g} s" if is_late else "the connection broke"
 
 
-def _cause(error: BaseException, place: str) -> str | None:
+def _cause(error: BaseException, place: str, proxy: str | None) -> str | None:
     match error:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted here ({error.verify_message}); {place}"
         case ssl.SSLError():
-            return f"it does not speak TLS as this machine does; {place}"
+            why = getattr(error, "verify_message", None)
+            trust = f"its certificate is not trusted here ({why})"
+            return f"{trust if why else 'it does not speak TLS as this machine does'}; {place}"
+        case socket.gaierror() | ConnectionRefusedError() if proxy:
+            return f"the proxy in {proxy} is not there; correct {proxy}, or unset it"
         case socket.gaierror():
             return f"its name is not known; {place} and the DNS"
         case ConnectionRefusedError():

@@ -29,6 +29,10 @@ def check_columns(columns: Sequence[str], watermark: str | None) -> None:
     Raises:
         ConfigError: One is unknown or named twice, `id` is missing, or the watermark is.
     """
+    if watermark is not None and watermark not in columns:
+        raise ConfigError(
+            f"the query gives no column `{watermark}`, its watermark; add it, or name one with AS"
+        )
     known = {*COLUMNS, "metadata", watermark}
     for name in columns:
         if name not in known and not name.startswith(PREFIX):
@@ -39,9 +43,8 @@ def check_columns(columns: Sequence[str], watermark: str | None) -> None:
             )
     if twice := sorted({name for name in columns if list(columns).count(name) > 1}):
         raise ConfigError(f"the query gives the column `{twice[0]}` twice; leave one out")
-    for needed in ("id", watermark):
-        if needed is not None and needed not in columns:
-            raise ConfigError(f"the query gives no column `{needed}`; add it, or name one with AS")
+    if "id" not in columns:
+        raise ConfigError("the query gives no column `id`; add it, or name one with AS")
 
 
 def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) -> Registration:

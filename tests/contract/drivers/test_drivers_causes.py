@@ -51,6 +51,24 @@ def test_a_name_that_nobody_knows() -> None:
     assert "its name is not known; check base_url of project main and the DNS" in said
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "all_proxy"])
+def test_a_proxy_that_is_not_there(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = f"correct {variable}, or unset it"
+    with nobody() as port:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
+        assert said in asyncio.run(told(at("http://api.example/v1")))
+    monkeypatch.setenv(variable, "nowhere.invalid:3128")
+    assert said in asyncio.run(told(at("http://api.example/v1")))
+
+
+def test_what_passes_no_proxy_blames_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with nobody() as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        said = asyncio.run(told(at(f"http://127.0.0.1:{port}/v1")))
+    assert "it refused the connection; is it running?" in said
+
+
 def test_a_server_that_says_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

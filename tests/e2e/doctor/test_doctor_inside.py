@@ -133,6 +133,14 @@ def test_pauses_and_what_nobody_serves(world: World) -> None:
     assert "projects.main" in todo
 
 
+def test_threads_of_a_project_that_is_not_configured(world: World) -> None:
+    world.fill(1)
+    edit(world, "  main:\n", "  mian:\n")
+    says, todo = only(doctor(world), "not served", "warn")
+    assert says.startswith("1 active threads of project main")
+    assert "no project of that name is configured" in (todo or "")
+
+
 def test_policies_that_wait_for_approval(world: World) -> None:
     world.fill(3, age=20)
     assert world.run("sweep").code == 0

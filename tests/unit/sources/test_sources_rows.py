@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from janitor.errors import ConfigError
 from janitor.model import Key, Kind
-from janitor.sources.rows import reported, text_of
+from janitor.sources.rows import check_columns, reported, text_of
 from janitor.times import FOREVER
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -148,3 +149,12 @@ def test_null_clears_nothing() -> None:
     said = of(created_at=None, last_active_at=None, metadata=None, user=None)
     assert (said.created_at, said.last_active_at, said.metadata) == (None, None, None)
     assert of(metadata='{"x": null, "y": 1}').metadata == {"y": "1"}
+
+
+def test_a_watermark_that_the_query_lacks_is_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="gives no column `foo`, its watermark"):
+        check_columns(["id", "updated_at"], "foo")
+    with pytest.raises(ConfigError, match="a column `other`, which is unknown"):
+        check_columns(["id", "foo", "other"], "foo")
+    with pytest.raises(ConfigError, match="no column `id`"):
+        check_columns(["created_at"], None)
