@@ -19,8 +19,13 @@ def require_writable(path: Path) -> None:
     """Refuse a place that cannot be written, before anything is done.
 
     Raises:
-        ConfigError: The directory does not exist or takes no file.
+        ConfigError: The directory does not exist or takes no file, or the file would take the
+            place of a device, a pipe or a directory.
     """
+    if path.exists() and not path.is_file():
+        raise ConfigError(
+            f"{path}: metrics cannot be written there: it is no regular file; choose another place"
+        )
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=".janitor-"):
             pass

@@ -9,7 +9,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from janitor.errors import ConfigError, shown_address
+from janitor.causes import cause, is_scarce
+from janitor.errors import ConfigError, StoreError, shown_address
 
 SCHEMES = frozenset({"http", "https"})
 LAST_PORT = 65535
@@ -80,6 +81,8 @@ def _check_certificates(variable: str, file: str) -> None:
     except ssl.SSLError:
         raise ConfigError(_no_certificates(variable, file, "it holds no certificates")) from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and is_scarce(error):
+            raise StoreError(f"the certificates in {file}: {cause(error, '')}") from None
         why = getattr(error, "strerror", None) or "it is not a path"
         raise ConfigError(_no_certificates(variable, file, why)) from None
 

@@ -239,7 +239,7 @@ def _quota(endpoint: Endpoint) -> AccessError:
 def _until(value: str, now: datetime) -> timedelta:
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return timedelta.max
     aware = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(aware - now, timedelta(0))

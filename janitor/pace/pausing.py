@@ -86,7 +86,7 @@ def retry_after(header: str | None, now: float) -> float | None:
 def _seconds_to(date: str, now: float) -> float | None:
     try:
         at = parsedate_to_datetime(date)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     aware = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max((aware - datetime.fromtimestamp(now, UTC)).total_seconds(), 0.0)

@@ -236,8 +236,13 @@ def database_at(
             # Imported here: who keeps the registry in a file needs no driver of PostgreSQL.
             from janitor.registry.postgresql import Postgresql  # noqa: PLC0415
 
-            return Postgresql(
-                parsed, password=password, read_only=read_only, wait=wait, lease=lease
-            )
+            try:
+                return Postgresql(
+                    parsed, password=password, read_only=read_only, wait=wait, lease=lease
+                )
+            except ArgumentError:
+                raise ConfigError(
+                    "registry.url: write several hosts as ?host=one,other&port=5432,5432"
+                ) from None
         case other:
             raise ConfigError(f"registry.url: {other} is unknown: write sqlite:///janitor.db")

@@ -286,6 +286,11 @@ def _engine(name: str, url: URL) -> Engine:
             todo = install("postgres")
         message = f"source {name}: {url.drivername} needs a driver that is not installed"
         raise ConfigError(f"{message}; {todo}") from None
+    except ArgumentError:
+        raise ConfigError(
+            f"source {name}: its address cannot be used; write several hosts as "
+            "?host=one,other&port=5432,5432"
+        ) from None
 
 
 def _opened(url: URL) -> sqlite3.Connection:

@@ -128,7 +128,7 @@ def _boots(remembered: str | None) -> dict[str, float]:
 def _date(header: str | None) -> datetime | None:
     try:
         at = parsedate_to_datetime(header or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 

@@ -169,6 +169,7 @@ def test_a_code_that_is_no_token_is_not_shown(code: str) -> None:
         ("1e30", None),
         ("soon", None),
         ("Wed, 99 Foo 2026 99:99:99 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, wait: timedelta | None) -> None:

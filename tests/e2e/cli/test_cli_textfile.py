@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -107,3 +108,15 @@ def test_only_sweeps_count_as_sweeps(world: World) -> None:
     assert world.run("missing", "accept", "--reason", "none").code == 0
     counted = totals(swept(world), "janitor_sweeps_total")
     assert counted == {("done",): 1}
+
+
+def test_no_pipe_or_directory_is_replaced(world: World) -> None:
+    pipe, directory = world.directory / "pipe", world.directory / "made"
+    os.mkfifo(pipe)
+    directory.mkdir()
+    for path in (pipe, directory):
+        done = world.run("sweep", "--metrics-textfile", str(path))
+        assert done.code == 2
+        assert f"{path}: metrics cannot be written there: it is no regular file" in done.err
+    assert pipe.is_fifo()
+    assert world.changes == []

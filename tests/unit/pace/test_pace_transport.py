@@ -171,3 +171,7 @@ def test_a_minute_of_refusals_is_survived_by_one_request() -> None:
         return await Caller(Server(rule), UNLIMITED).call("DELETE")
 
     assert virtually(main()) == 200
+
+
+def test_a_date_that_no_calendar_holds_is_no_wait() -> None:
+    assert retry_after("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", BEGIN) is None

@@ -348,3 +348,8 @@ def test_writers_that_meet_lose_nothing(url: str) -> None:
         thread.join()
     with Registry.open(url) as registry:
         assert sum(registry.states().values()) == len(keys) == sum(registry.population().values())
+
+
+def test_hosts_in_a_form_that_the_driver_refuses_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"registry\.url: write several hosts as"):
+        Registry.open("postgresql+psycopg://u@127.0.0.1:1/db?host=a&host=b&port=5432")

@@ -133,3 +133,9 @@ def test_only_so_many_boots_are_remembered() -> None:
     assert remembered is not None
     assert remembered.count(":") == BOOTS
     assert f'"b{3 * BOOTS - 1}"' in remembered
+
+
+def test_a_date_that_no_calendar_holds_says_nothing() -> None:
+    watch = Machine().watch()
+    watch.hear("Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+    assert watch.trouble is None
