@@ -209,8 +209,8 @@ class Foreign:
             and_(
                 value > one.low,
                 value <= one.high,
-                true() if one.like is None else value.like(one.like),
-                true() if one.unlike is None else value.not_like(one.unlike),
+                true() if one.like == "%" else value.like(one.like),
+                *(value.not_like(shape) for shape in one.unlike),
             )
             for one in spots
         )

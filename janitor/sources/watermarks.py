@@ -200,13 +200,17 @@ def recent(newest: Mapping[Layout, datetime], early: datetime) -> Iterator[Layou
             yield layout
 
 
+HALF_HOURS = (30, 45)
+"""The minutes of offsets that are no whole hours."""
+
+
 class Spot(NamedTuple):
-    """Where rows hide: above `low`, up to `high`, and of a shape that LIKE tells."""
+    """Where rows hide: above `low`, up to `high`, `like` one shape and `unlike` the others."""
 
     low: object
     high: object
-    like: str | None = None
-    unlike: str | None = None
+    like: str = "%"
+    unlike: tuple[str, ...] = ()
 
 
 def hidden(known: Mark, clock: datetime, overlap: timedelta, *, mixes: bool) -> Iterator[Spot]:
@@ -230,9 +234,9 @@ def _hidden_numbers(early: datetime, clock: datetime, *, mixes: bool) -> Iterato
     latest = min(clock, CEILING - AHEAD) + AHEAD
     for unit in UNITS:
         low, high = Layout(unit).before(early), Layout(unit).before(latest)
-        yield Spot(str(low), str(high), unlike="%-%")
+        yield Spot(str(low), str(high), unlike=("%-%",))
         if mixes:
-            yield Spot(low, high, unlike="%-%")
+            yield Spot(low, high, unlike=("%-%",))
 
 
 def _hidden_texts(known: list[Layout], early: datetime, start: object) -> Iterator[Spot]:
@@ -242,12 +246,25 @@ def _hidden_texts(known: list[Layout], early: datetime, start: object) -> Iterat
         if separator < lowest:
             one = replace(known[0], separator=separator, unit=1 if separator else DAY)
             yield Spot(one.before(early), start, like=shape)
-    offsets = {one.offset for one in known}
-    west, only = known[0].before(early - SPREAD), max(offsets)
-    if offsets == {0}:
-        yield Spot(west, start, like="%:%-%")
-    elif len(offsets) == 1:
-        yield Spot(west, start, unlike=f"%:%{'+' if only > 0 else '-'}{abs(only) // 60:02}%")
+    west = known[0].before(early - SPREAD)
+    for like, unlike in _further_west({one.offset for one in known}):
+        yield Spot(west, start, like, unlike)
+
+
+def _further_west(offsets: set[int]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The shapes of clocks west of all that are known, which alone can hide behind these."""
+    westernmost = min(offsets)
+    shape = "%:%-%" if westernmost <= 0 else "%:%"
+    yield shape, tuple(_clock(one) for one in offsets if one)
+    if westernmost < 0 and westernmost % 60 == 0:  # its shape is that of its half hours, too
+        for minutes in HALF_HOURS:
+            yield f"{_clock(westernmost)}{minutes}", ()
+
+
+def _clock(offset: int) -> str:
+    """The shape of a time that an offset ends, however it is spelled: +05, +0530, +05:30."""
+    hours, minutes = divmod(abs(offset), 60)
+    return f"%:%{'+' if offset > 0 else '-'}{hours:02}%{minutes or ''}"
 
 
 class Newest:

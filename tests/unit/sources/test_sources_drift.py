@@ -56,6 +56,11 @@ UNORDERED = {"digits", "longer digits"}  # a watermark does not take text of dig
 Add = Callable[[dict[str, Any]], None]
 
 
+def clock(hours: float) -> Callable[[datetime], str]:
+    """The spelling of a clock so many hours east."""
+    return lambda at: at.astimezone(timezone(timedelta(hours=hours))).isoformat()
+
+
 def drifts(registry: Registry, source: Source, add: Add, before: str, after: str) -> None:
     """Rows of one format are read, then some of another; all arrive, and it is said."""
     old, new = SPELLINGS[before], SPELLINGS[after]
@@ -178,3 +183,37 @@ def test_a_column_of_another_type_loses_no_row(
     assert "more than one format" in (whole.drift or "")
     assert read(registry, source).refused == 0
     assert down(registry, ["chats"]) == {}
+
+
+WESTWARD = [
+    *((5.5, 5), (5.75, 5.5), (5, 4.5), (-3, -3.5), (-3.5, -4), (-9, -9.75), (0, -0.5)),
+    *((0, 5.5, -11), (2, 1, -5), (2, 1, 0), (5.5, 5, 4.5), (-3, -3.5, -4), (1, -3, -3.5)),
+]
+
+
+@pytest.mark.parametrize("hours", WESTWARD, ids=str)
+def test_a_clock_further_west_than_all_before_loses_no_row(
+    hours: tuple[float, ...], tmp_path: Path, registry: Registry
+) -> None:
+    path, source = tmp_path / "app.db", of_file(tmp_path / "app.db", QUERY, "at")
+    write(path, "CREATE TABLE chats (id TEXT, at TEXT)")
+    insert = "INSERT INTO chats VALUES (?, ?)"
+    for number, its in enumerate(hours):
+        at = NOON + timedelta(minutes=number)
+        write(path, insert, rows=[(f"t{number}", clock(its)(at))])
+        done = read(registry, source)
+        assert done.done.added == 1
+        assert (done.drift is None) == (number == 0)
+    settled = read(registry, source)
+    assert "whole" not in (settled.drift or "")
+
+
+def test_a_clock_further_west_in_a_server_loses_no_row(
+    postgres: Server, app: str, registry: Registry
+) -> None:
+    postgres.execute("CREATE TABLE chats (id text, at text)", app)
+    source = of_address(postgres.url(app), QUERY, "at")
+    for number, its in enumerate((5.5, 5, -3, -3.5)):
+        at = clock(its)(NOON + timedelta(minutes=number))
+        postgres.execute(f"INSERT INTO chats VALUES ('t{number}', '{at}')", app)  # noqa: S608
+        assert read(registry, source).done.added == 1
