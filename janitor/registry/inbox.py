@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
     Connection,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     text,
     update,
@@ -29,6 +30,10 @@ from janitor.registry.store import BATCH, batches, write
 from janitor.registry.tables import INBOX, REFUSED, UNDRAINED
 
 KEPT_FOR = timedelta(days=30)
+SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+"""No janitor drained anything before."""
+AHEAD = timedelta(days=1)
+"""As far as the clock of another janitor may be ahead."""
 Verdict = Registration | Gone | str
 
 _DRAINED = (
@@ -87,11 +92,14 @@ class Inbox(Registering):
         foresaw is refused as well, but where all that wait fail alike, the failure is raised: then
         it is not for a notice to answer for it.
         """
-        drained = Drained()
+        drained_at, drained = INBOX.c.drained_at, Drained()
+        strange = or_(drained_at < SINCE, drained_at > now + AHEAD)
+        with self._writing() as connection:
+            # A mark that an application wrote itself ('' or 0, say) drains nothing.
+            connection.execute(update(INBOX).where(strange).values(drained_at=None))
+            connection.execute(delete(INBOX).where(drained_at < now - KEPT_FOR))
         while (page := self._drain_page(now)).judged:
             drained += page
-        with self._writing() as connection:
-            connection.execute(delete(INBOX).where(INBOX.c.drained_at < now - KEPT_FOR))
         return drained
 
     def _drain_page(self, now: datetime) -> Drained:

@@ -122,6 +122,27 @@ def test_drained_notices_are_kept_for_thirty_days(registry: Registry) -> None:
     assert kept() == 0
 
 
+STRANGE = {
+    "sqlite": ("''", "0", "'2001-01-01 00:00:00'", "'no time'", "x'00'", "'2099-01-01 00:00:00'"),
+    "postgresql": ("'2001-01-01'", "'-infinity'", "'infinity'", "'2099-01-01'"),
+}
+
+
+def test_a_row_that_an_application_marked_as_drained_is_read_all_the_same(
+    registry: Registry,
+) -> None:
+    with registry._writing() as connection:
+        marks = STRANGE[connection.dialect.name]
+        for number, mark in enumerate(marks):
+            row = f"1, 'register', 'main', 'thread', 't{number}', {AT}, {mark}"
+            columns = "v, event, project, kind, id, at, drained_at"
+            said = f"INSERT INTO janitor_inbox ({columns}) VALUES ({row})"  # noqa: S608
+            connection.exec_driver_sql(said)
+    assert registry.drain(NOW).judged == len(marks)
+    assert registry.drain(NOW).judged == 0
+    assert sum(registry.states().values()) == len(marks)
+
+
 def odd_rows(registry: Registry) -> dict[str, tuple[str, str]]:
     with registry._reading() as connection:
         is_file = connection.dialect.name == "sqlite"
