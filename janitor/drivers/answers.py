@@ -73,11 +73,18 @@ def _narrow(text: str) -> int:
 
 
 def check_container(
-    body: Body, object: str, id: str, subject: str, *, tells_error: bool = False
+    body: Body,
+    object: str,
+    id: str,
+    subject: str,
+    *,
+    tells_error: bool = False,
+    is_listed: bool = False,
 ) -> None:
     """The answer is this very container, dated, and says nothing of an error or a deletion.
 
-    `tells_error`: containers of the kind have a text `error`, which says how they ended.
+    `tells_error`: containers of the kind have a text `error`, which says how they ended. Of one
+    that `is_listed` the date is read by whoever reads the list.
     """
     if body.get("object") != object or body.get("id") != id:
         raise RefusedError(f"{subject}: the server answered something else; kept")
@@ -85,7 +92,8 @@ def check_container(
         check_no_error(body, subject)
     if _is_called_deleted(body):
         raise RefusedError(f"{subject}: the server shows it and calls it deleted; kept")
-    read_moment(body, "created_at", subject)
+    if not is_listed:
+        read_moment(body, "created_at", subject)
 
 
 def check_deleted(body: Body, object: str, id: str, subject: str) -> None:

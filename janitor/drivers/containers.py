@@ -191,8 +191,11 @@ class ContainerDriver:
         return f"{self.kind} of project {self._api.endpoint.name}"
 
     def _check_listed(self, body: Body) -> None:
-        tells_error = self.tells_error
-        check_container(body, self.noun, body["id"], self._list_subject, tells_error=tells_error)
+        check_container(
+            *(body, self.noun, body["id"], self._list_subject),
+            tells_error=self.tells_error,
+            is_listed=True,
+        )
 
     async def delete(
         self,

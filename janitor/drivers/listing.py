@@ -19,7 +19,7 @@ NO_SUCH_PLACE = frozenset({400, 404})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A container that a list names, and when it was created (`None`: the server does not know)."""
+    """A container that a list names, and when it was created (`None`: nobody can tell)."""
 
     id: str
     created_at: datetime | None
@@ -48,7 +48,7 @@ class LostPlaceError(RefusedError):
 def read_listing(
     page: Page, check: Callable[[Body], None], subject: str, *, follows_last_id: bool
 ) -> Listing:
-    """A page whose every item is a dated container of this kind, none of them twice.
+    """A page whose every item is a container of this kind, none of them twice.
 
     `check` refuses what is no container of the kind. Raises `RefusedError` where one is
     none, or where the page goes on without saying where.
@@ -58,12 +58,20 @@ def read_listing(
         raise RefusedError(f"{subject}: a page that names one twice; the list is not believed")
     for item in page.items:
         check(item)
-    listed = [Listed(item["id"], read_moment(item, "created_at", subject)) for item in page.items]
+    listed = [Listed(item["id"], _created_at(item, subject)) for item in page.items]
     fit = tuple(one for one in listed if is_id(one.id))
     after = cursor_of(page, subject, follows_last_id=follows_last_id) if page.has_more else None
     if after is not None and not is_id(after):
         raise RefusedError(f"{subject}: a list that goes on behind what is no id; incomplete")
     return Listing(fit, after, len(listed) - len(fit))
+
+
+def _created_at(item: Body, subject: str) -> datetime | None:
+    """A time that cannot be read makes this one's age unknown; a look at it says why."""
+    try:
+        return read_moment(item, "created_at", subject)
+    except RefusedError:
+        return None
 
 
 def unlisted(error: DriverError, subject: str, after: str | None, *, promised: bool) -> DriverError:
