@@ -109,37 +109,44 @@ def test_a_server_that_drips_is_given_up_in_the_end() -> None:
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 
 
-def without_end(head: bytes, more: bytes) -> Peer:
-    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(head)
-        with suppress(ConnectionError):
-            while not writer.is_closing():
-                writer.write(more)
-                await writer.drain()
+FAR = 64 << 20
 
-    return peer
+
+class Endless:
+    """A peer that sends more and more after a head, and gives up `FAR` away."""
+
+    def __init__(self, head: bytes, more: bytes) -> None:
+        self.head, self.more, self.sent = head, more, 0
+
+    async def __call__(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.head)
+        with suppress(ConnectionError):
+            while not writer.is_closing() and self.sent < FAR:
+                writer.write(self.more)
+                self.sent += len(self.more)
+                await writer.drain()
 
 
 def chunk(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
-ENDLESS: dict[str, Peer] = {
-    "a body": without_end(HEAD + b"\r\n", chunk(b" " * 50_000)),
-    "a packed body": without_end(
+ENDLESS: dict[str, Endless] = {
+    "a body": Endless(HEAD + b"\r\n", chunk(b" " * 50_000)),
+    "a packed body": Endless(
         HEAD + b"Content-Encoding: gzip\r\n\r\n", chunk(gzip.compress(bytes(1 << 22)))
     ),
-    "a packed body that holds nothing": without_end(
+    "a packed body that holds nothing": Endless(
         HEAD + b"Content-Encoding: gzip\r\n\r\n", chunk(gzip.compress(b"") * 2000)
     ),
-    "headers": without_end(HEAD, b"X-More: more\r\n" * 1000),
-    "one header": without_end(HEAD + b"X-More: ", b"more" * 10_000),
-    "what follows the chunks": without_end(HEAD + b"\r\n0\r\n", b"X-More: more\r\n" * 1000),
+    "headers": Endless(HEAD, b"X-More: more\r\n" * 1000),
+    "one header": Endless(HEAD + b"X-More: ", b"more" * 10_000),
+    "what follows the chunks": Endless(HEAD + b"\r\n0\r\n", b"X-More: more\r\n" * 1000),
 }
 
 
 @pytest.mark.parametrize("peer", ENDLESS.values(), ids=ENDLESS)
-def test_what_never_ends_is_not_read_for_ever(peer: Peer) -> None:
+def test_what_never_ends_is_not_read_for_ever(peer: Endless) -> None:
     """It ends by its size, long before its time is over."""
 
     async def main() -> None:
@@ -148,6 +155,7 @@ def test_what_never_ends_is_not_read_for_ever(peer: Peer) -> None:
 
     with pytest.raises((RefusedError, TransientError)):
         asyncio.run(main())
+    assert peer.sent < FAR
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_of_an_error_without_end_the_status_is_believed(
     status: int, error: type[JanitorError]
 ) -> None:
     head = HEAD.replace(b"200 OK", b"%d No" % status) + b"Content-Type: application/json\r\n\r\n"
-    peer = without_end(head, chunk(b"[[]," * 10_000))
+    peer = Endless(head, chunk(b"[[]," * 10_000))
 
     async def main() -> None:
         async with listening(peer) as endpoint, connect(replace(endpoint, timeout=600)) as drivers:

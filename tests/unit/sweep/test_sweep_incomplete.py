@@ -9,7 +9,7 @@ from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced
 
 from janitor.emulator import Fault, How
 from janitor.model import Kind, Outcome, Stage, State
-from janitor.policy.rules import Policy
+from janitor.policy.rules import Limits, Policy
 
 EARLY = Fault(How.ENDS_EARLY, path="*/items")
 NEVER = Fault(How.NEVER_ENDS, path="*/items")
@@ -50,8 +50,9 @@ def test_answers_that_would_take_too_much_memory_fail_by_name_and_stop_nobody(
     either_world: World,
 ) -> None:
     """A few kilobytes of gzip each: they tell of these threads, and nothing of their project."""
-    either_world.policies = enforced(DELETED)
-    heavy, light = [either_world.add(items=1) for _ in range(4)], either_world.add(items=1)
+    either_world.policies = enforced(DELETED, limits=Limits(max_errors=2))
+    heavy = [either_world.add(items=1) for _ in range(5)]  # two in a row, on either side
+    light = either_world.add(items=1)
     with ExitStack() as stack:
         for key in heavy:
             bomb = Fault(How.BOMB, path=f"*/{key.id}", padding=1 << 15)
