@@ -30,8 +30,10 @@ def check_columns(columns: Sequence[str], watermark: str | None) -> None:
         ConfigError: One is unknown or named twice, `id` is missing, or the watermark is.
     """
     if watermark is not None and watermark not in columns:
+        given = ", ".join(f"`{name}`" for name in columns)
         raise ConfigError(
-            f"the query gives no column `{watermark}`, its watermark; add it, or name one with AS"
+            f"the query gives no column `{watermark}`, its watermark, but {given}; add it, or name "
+            "one with AS"
         )
     known = {*COLUMNS, "metadata", watermark}
     for name in columns:
