@@ -184,7 +184,8 @@ class Decision:
     the moment its clock started. `review_at` is when to look again (`None`: only when policies or
     facts change). `keep_for` is how long the archive keeps the copy (`None`: forever), `copied_by`
     names the policies that ask for one. `veto` says who keeps the container where `reason` is
-    `other_project`.
+    `other_project`. `beside` is the policy of the other side where two sets of policies decided
+    together, by different ones.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -198,6 +199,12 @@ class Decision:
     keep_for: timedelta | None = None
     copied_by: tuple[str, ...] = ()
     veto: Veto | None = None
+    beside: str | None = None
+
+    @property
+    def policies(self) -> tuple[str | None, ...]:
+        """Every policy by which this was decided: a pause of any one of them covers the thread."""
+        return self.policy, self.beside
 
     @property
     def why(self) -> str | None:

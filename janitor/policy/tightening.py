@@ -111,7 +111,8 @@ def decide_unapproved(
     if not stages:
         return _waiting(old, new, now)
     first, second = (new, old) if new.stage is stages[0] else (old, new)
-    return replace(longest_kept(first, second), stages=stages)
+    beside = second.policy if second.policy != first.policy else None
+    return replace(longest_kept(first, second), stages=stages, beside=beside)
 
 
 def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:

@@ -15,7 +15,7 @@ from janitor.sweep.review import Review
 
 def is_paused_by(pauses: Iterable[Pause], review: Review) -> bool:
     """Whether one of these pauses covers the thread, or what would remove it."""
-    return is_covered(pauses, review.entry, review.decision.policy, review.remover)
+    return is_covered(pauses, review.entry, *review.decision.policies, review.remover)
 
 
 @dataclass(slots=True)

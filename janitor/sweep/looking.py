@@ -46,7 +46,7 @@ class Looking:
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry says otherwise by now")
         again = await self._look_after(review, entry)
-        if is_paused(self.parts, entry, again.decision.policy):
+        if is_paused(self.parts, entry, *again.decision.policies):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
             reason = again.decision.why or "changed since it was decided"
@@ -96,7 +96,7 @@ class Looking:
         entry = await asyncio.to_thread(self.parts.registry.get, review.thread.key)
         if entry is None or entry.intent is None:
             return ("the registry says otherwise by now",)
-        if is_paused(self.parts, entry, review.decision.policy):
+        if is_paused(self.parts, entry, *review.decision.policies):
             return (PAUSED,)
         reviewer, now = self._reviewer(), self.parts.clock()
         heard = reviewer.spared(entry, _heard(review.thread, entry.thread), now)

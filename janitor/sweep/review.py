@@ -279,7 +279,7 @@ class Reviewer:
         if not self.serves(twin.entry):
             return Reason.NOT_SERVED
         policy = twin.decision.policy
-        if is_paused(self._parts, twin.entry, policy):
+        if is_paused(self._parts, twin.entry, *twin.decision.policies):
             return "paused"
         why = objection(stages, twin.thread, twin.decision)
         if why is None and self._parts.mode_of(policy or "") is Mode.AUDIT:

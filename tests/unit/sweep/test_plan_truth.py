@@ -155,6 +155,17 @@ def unapproved_and_paused(world: World) -> None:
     pause(world, "policy:deleted")
 
 
+def unapproved_edit_past_a_pause(world: World) -> None:
+    """The edit would take a thread from the paused policy, and waits for approval."""
+    world.policies = enforced(DELETED)
+    for age in (20, 12):
+        world.add(created_at=NOW - age * DAY, active_at=NOW - age * DAY)
+    world.sweep()
+    pause(world, "policy:deleted")
+    world.policies = enforced(replace(DELETED, name="edited", delete=Delete(25 * DAY)))
+    world.advance(15 * DAY)
+
+
 def unapproved_and_gone(world: World) -> None:
     world.policies = enforced(replace(DELETED, delete=Delete(90 * DAY)))
     key = world.add()
@@ -288,6 +299,7 @@ WORLDS: dict[Callable[[World], None], Told] = {
     unapproved_before_its_copy: ({"archive": 1}, {"unapproved": 1}),
     unapproved_and_gone: ({}, {"unapproved": 2}),
     unapproved_and_paused: ({}, {"paused": 3}),
+    unapproved_edit_past_a_pause: ({}, {"paused": 2}),
     audit: ({}, {"audit": 5, "not_due": 1}),
     audit_of_one: ({"delete": 1}, {"audit": 2}),
     held: ({"archive": 6, "delete": 4}, {"not_due": 1}),
