@@ -124,14 +124,11 @@ async def parts(
         ConfigError: No project's secret can be read.
     """
     observed = metrics or Metrics()
-    archive: Archive | None = None
-    archive_error: ArchiveError | None = None
+    archive, archive_error = None, None
     if copying or _needs_archive(config, registry, time.now(), changing=changing):
         archive, archive_error = _archive(config, registry, changing=changing)
-    sleep, guard = time.sleep or _sleep_until(stop or threading.Event()), Guard()
-    since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
-    watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
-    guard.dated = watch.hear
+    sleep = time.sleep or _sleep_until(stop or threading.Event())
+    guard, watch = _guarded(config, time)
     async with AsyncExitStack() as stack:
         reaches = {}
         for name, target in targets(config.projects).items():
@@ -145,12 +142,7 @@ async def parts(
                 changing=changing,
             )
         yield Parts(
-            registry,
-            reaches,
-            archive,
-            config.policies,
-            time.now,
-            notify,
+            *(registry, reaches, archive, config.policies, time.now, notify),
             tombstones_keep_for=config.tombstones_keep_for,
             archive_error=archive_error,
             guard=guard,
@@ -159,6 +151,15 @@ async def parts(
         )
         if changing and archive is not None and archive.is_begun:
             registry.set_archive_url(config.archive.url)
+
+
+def _guarded(config: Config, time: Time) -> tuple[Guard, ClockWatch]:
+    """What holds changing requests back, and what it tells every date that an answer bears."""
+    guard = Guard()
+    since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
+    watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
+    guard.dated = watch.hear
+    return guard, watch
 
 
 def unasked_parts(config: Config, registry: Registry) -> Parts:

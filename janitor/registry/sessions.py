@@ -16,7 +16,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from janitor.errors import StoreError
 
-ROUNDS = 3
+ROUNDS = 10
+"""So often two sessions are compared: each may keep its own by chance where others are busy."""
 NOT_ALLOWED = "08P01"  # a protocol violation: what a pooler answers to BEGIN in statement mode
 _PID = "SELECT pg_backend_pid()"
 
