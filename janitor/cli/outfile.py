@@ -28,7 +28,9 @@ def write_private(file: Path, lines: Iterable[str], what: str) -> None:
             with file.open("w", encoding="utf-8", newline="") as stream:
                 stream.writelines(lines)
         elif file.is_symlink():
-            raise ConfigError(f"{file}: is a link, and {what} follows none; name the file itself")
+            raise ConfigError(
+                f"{file} is a link: {what} is not written through links; name the file"
+            )
         else:
             _replace(file, lines)
     except BrokenPipeError:

@@ -20,11 +20,11 @@ def require_writable(path: Path) -> None:
 
     Raises:
         ConfigError: The directory does not exist or takes no file, or the file would take the
-            place of a device, a pipe or a directory.
+            place of a device or a pipe.
     """
     if path.exists() and not path.is_file():
         raise ConfigError(
-            f"{path}: metrics cannot be written there: it is no regular file; choose another place"
+            f"{path}: metrics cannot be written there: it is not a file; choose another place"
         )
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=".janitor-"):

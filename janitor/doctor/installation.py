@@ -41,4 +41,4 @@ def look_at_environment() -> Iterator[Finding]:
     """
     for check in (drivers.check_environment, metrics.check_environment):
         check()
-    yield fine("environment", "no variable of it is in the way")
+    yield fine("environment", "no environment variable is in the way")

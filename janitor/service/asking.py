@@ -101,5 +101,5 @@ def _object(body: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise AskedWrongError("the body is not JSON", 400) from error
     if not isinstance(said, dict):
-        raise AskedWrongError("the body is to be one JSON object", 400)
+        raise AskedWrongError("the body must be one JSON object", 400)
     return said
