@@ -7,13 +7,28 @@ STAMP := $(VENV)/.installed
 # One more than there are cores: many tests wait for processes, leases and disks.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: bench check test coverage demo lint types layers format mutation soak fuzz clean
+# Each test belongs to one tier; tests/tiers.py says to which.
+PYTEST := tests/in_memory $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+.PHONY: bench check quick test test-slow test-all coverage demo lint types layers format mutation soak fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/janitor demo
 
+# Pure or in process: under a minute on two cores.
+quick: $(STAMP)
+	$(PYTEST) --tier quick
+
+# What a change has to pass before anybody looks at it: five minutes on two cores.
 test: $(STAMP)
-	tests/in_memory $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(PYTEST) --tier quick --tier standard
+
+# What else has to hold: killed processes, faults, models, months, images, mutants, full matrices.
+test-slow: $(STAMP)
+	$(PYTEST) --tier slow
+
+test-all: $(STAMP)
+	$(PYTEST)
 
 coverage: $(STAMP)
 	$(BIN)/coverage erase
@@ -67,4 +82,4 @@ $(STAMP): uv.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist mutants .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist mutants .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .bytecode

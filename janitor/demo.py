@@ -32,37 +32,20 @@ schedule: {{every: 1s}}
 service: {{listen: "127.0.0.1:0"}}
 archive: {{url: "file://archive", keep_for: 1y}}
 lifetime: {{min: 24h}}
-limits: {{max_percent: 25}}
 policies:
-  - name: trial-chats
-    match: {{metadata: {{plan: trial}}}}
-    except: {{metadata: {{pinned: "true"}}}}
-    archive: {{after: 7d, keep_for: 90d}}
-    delete: {{after: 30d}}
-  - name: litigation
-    match: {{metadata: {{department: legal}}}}
-    keep: forever
-  - name: last-of-each-user
-    match: {{metadata: {{conversation_type: assistant}}}}
-    keep_last: {{count: 2, per: metadata.user_id}}
-    delete: {{after: 10d}}
-  - name: support
-    match: {{metadata: {{conversation_type: support}}}}
-    archive: {{after: 90d, items: 50}}
-    soft_delete: {{after: 120d, mark: upstream}}
-    delete: {{after: 150d}}
-  - name: scratch
-    match: {{metadata: {{conversation_type: scratch}}}}
-    delete: {{after: 1h}}
-  - name: widgets
-    match: {{kind: chatkit_thread, metadata: {{channel: web}}}}
-    except: {{metadata: {{vip: "true"}}}}
-    delete: {{after: 14d}}
-  - name: everything-else
-    default: true
-    match: {{kind: [conversation, thread, agent_session]}}
-    archive: {{after: 90d}}
-    delete: {{after: 365d}}
+- {{name: trial-chats, match: {{metadata: {{plan: trial}}}},
+   except: {{metadata: {{pinned: "true"}}}},
+   archive: {{after: 7d, keep_for: 90d}}, delete: {{after: 30d}}}}
+- {{name: litigation, match: {{metadata: {{department: legal}}}}, keep: forever}}
+- {{name: assistants, match: {{metadata: {{conversation_type: assistant}}}},
+   keep_last: {{count: 2, per: metadata.user_id}}, delete: {{after: 10d}}}}
+- {{name: support, match: {{metadata: {{conversation_type: support}}}}, delete: {{after: 150d}},
+   archive: {{after: 90d, items: 50}}, soft_delete: {{after: 120d, mark: upstream}}}}
+- {{name: scratch, match: {{metadata: {{conversation_type: scratch}}}}, delete: {{after: 1h}}}}
+- {{name: widgets, match: {{kind: chatkit_thread, metadata: {{channel: web}}}},
+   delete: {{after: 14d}}}}
+- {{name: others, default: true, match: {{kind: [conversation, thread, agent_session]}},
+   archive: {{after: 90d}}, delete: {{after: 365d}}}}
 """
 
 
@@ -94,8 +77,8 @@ def build() -> Scene:
 
 
 def _trials(scene: Scene) -> None:
-    """A backlog: most of the trial chats are long past their 30 days."""
-    for age in [*range(2, 30, 4), *range(31, 61, 2)]:
+    """A backlog: more of the trial chats are past their 30 days than one sweep may remove."""
+    for age in (*range(1, 7), *range(1, 7), *range(1, 7), 12, 31, 38, 45, 52):
         metadata = {"plan": "trial", "user_id": f"u{age % 5}"}
         scene.changing = _conversation(scene, age, metadata, items=4)
     _conversation(scene, 45, {"plan": "trial", "pinned": "true"}, items=2)
@@ -108,15 +91,13 @@ def _support(scene: Scene) -> None:
     """Long conversations are archived at 50 items; old ones marked, then removed."""
     metadata = {"conversation_type": "support"}
     _conversation(scene, 3, metadata, items=60)
-    for age in (125, 130):
-        _conversation(scene, age, metadata, items=6)
-    _conversation(scene, 100, metadata, items=6)
+    _conversation(scene, 130, metadata, items=6)
 
 
 def _kept(scene: Scene) -> None:
     """One for each reason to keep a thread."""
     _conversation(scene, 400, {"department": "legal"}, items=3)
-    for age in (12, 15, 18, 21):
+    for age in (12, 15, 18):
         metadata = {"conversation_type": "assistant", "user_id": "u1"}
         _conversation(scene, age, metadata, items=2)
     _conversation(scene, 0.2, {"conversation_type": "scratch"}, items=1)
@@ -139,7 +120,7 @@ def _others(scene: Scene) -> None:
         )
         for kind, named in made:
             scene.reports.append({"id": named, "kind": kind, "created_at": at, "metadata": {}})
-    for metadata in ({"channel": "web"}, {"channel": "web", "vip": "true"}, {}):
+    for metadata in ({"channel": "web"}, {}):
         at = scene.now - 20 * DAY
         named = scene.emulator.add_chatkit_thread(created_at=at, items=5)
         report = {"id": named, "kind": "chatkit_thread", "created_at": at, "metadata": metadata}

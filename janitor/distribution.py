@@ -1,4 +1,4 @@
-"""What this program is called where packages are installed, and who else is called so there.
+"""The names of this program among installed packages, and which other packages share them.
 
 The command and the import package are `janitor`; on the package index that name belongs to others.
 Standard library only: this has to work where other files of the program were overwritten.
@@ -18,13 +18,13 @@ NAME = "thread-janitor"
 VERSION = "0.1.0"
 PACKAGE = COMMAND = "janitor"
 OWN, OWN_NAME = Path(__file__).parent, Path(__file__).name
-REINSTALL = "in a checkout of janitor, type: pip install --force-reinstall --no-deps ."
+REINSTALL = "in a checkout of janitor, run: pip install --force-reinstall --no-deps ."
 SHOWN = 3
 
 
 def install(extra: str) -> str:
     """What to type for an extra that is missing: no release is on the index yet."""
-    return f"in a checkout of janitor, type: pip install '.[{extra}]'"
+    return f"in a checkout of janitor, run: pip install '.[{extra}]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def explain_damage(path: Sequence[str] | None = None) -> str | None:
 def remedy(rival: Rival) -> str:
     """What to do about a rival."""
     if rival.distribution is None:
-        return f"move {rival.name} away, or take its directory out of PYTHONPATH"
+        return f"move {rival.name} away, or remove its directory from PYTHONPATH"
     both = f"{rival.distribution} {NAME}"
     return f"pip uninstall {both}, then install this program in an environment of its own"
 

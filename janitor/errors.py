@@ -28,7 +28,6 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import PurePath
 from typing import ClassVar
 from urllib.parse import unquote
@@ -125,6 +124,10 @@ class ConfigError(JanitorError):
         self.refusals = refusals
 
 
+class NoRegistryError(ConfigError):
+    """There is no registry yet where the configuration says that it is."""
+
+
 class AccessError(JanitorError):
     """The credential or the endpoint was refused: the whole project stops."""
 
@@ -171,7 +174,7 @@ class FaultError(JanitorError):
 
     def __init__(self, where: str, cause: Exception) -> None:
         super().__init__(
-            f"{where}: unexpected {_spot(cause)}; the log has the frames. Report it, unless "
+            f"{where}: unexpected {_spot(cause)}; the log has the stack frames. Report it, unless "
             "something there explains it"
         )
         self.__cause__ = cause
@@ -196,11 +199,11 @@ def frames(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> str:
-    said = [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in _stack(error)]
+    lines = [f'  File "{f.filename}", line {f.lineno}, in {f.name}' for f in _stack(error)]
     name = f"{type(error).__module__}.{type(error).__qualname__}"
     grouped = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     members = [_frames(one) for one in grouped[:MOST_CAUSES]]
-    return "\n".join(["frames, the innermost last:", *said, name, *members])
+    return "\n".join(["frames, the innermost last:", *lines, name, *members])
 
 
 def _stack(error: BaseException) -> traceback.StackSummary:
@@ -226,16 +229,6 @@ class BusyError(DriverError):
 
 class TransientError(DriverError):
     """Rate limit, time-out, reset or server fault; the same call may succeed later."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        retry_after: timedelta | None = None,
-    ) -> None:
-        super().__init__(message, status=status)
-        self.retry_after = retry_after
 
 
 class RefusedError(DriverError):

@@ -50,8 +50,8 @@ def check_environment() -> None:
     for variable in SHARED:
         if variable in os.environ:
             raise ConfigError(
-                f"{variable} is set, and janitor counts in one process: what it finds in shared "
-                f"files would be counted again. Unset it: env -u {variable} janitor ..."
+                f"{variable} is set, but janitor counts in one process and would count what is in "
+                f"shared files again. Unset it: env -u {variable} janitor ..."
             )
 
 
@@ -90,52 +90,52 @@ class Metrics:
         )
         self.overdue = Gauge(
             "janitor_overdue_seconds",
-            "Age of the oldest thing due and not done by the last sweep; silent under audit.",
+            "Age of the oldest stage still due after the last sweep; absent in audit mode.",
             ["policy"],
             registry=r,
         )
         self.failing = Gauge(
             "janitor_failing_threads",
-            "Due and not done by the last sweep, since the last attempt failed.",
+            "Threads still due after the last sweep because their last attempt failed.",
             ["project"],
             registry=r,
         )
         self.unmatched = Gauge(
             "janitor_unmatched_threads",
-            "Looked at by the last sweep and matched by no policy: kept.",
+            "Threads that the last sweep looked at and no policy matches; they are kept.",
             registry=r,
         )
         self.future_dated = Gauge(
             "janitor_future_dated_threads",
-            "Looked at by the last sweep and dated in the future: kept.",
+            "Threads dated in the future that the last sweep looked at; they are kept.",
             registry=r,
         )
         self.inbox_rows = Gauge("janitor_inbox_rows", "Inbox rows not yet drained.", registry=r)
         self.inbox_refused = Gauge(
             "janitor_inbox_refused_rows",
-            "Inbox rows of the last 30 days that could not be believed.",
+            "Inbox rows refused in the last 30 days.",
             registry=r,
         )
 
     def _declare_actions(self, r: CollectorRegistry) -> None:
         self.actions = Counter(
             "janitor_actions",
-            "Stages by how they ended: done, kept, busy, missing or failed.",
+            "Stages by outcome: done, kept, busy, missing or failed.",
             ["policy", "stage", "outcome"],
             registry=r,
         )
-        self.kept = Counter("janitor_kept", "Threads looked at and kept.", ["reason"], registry=r)
+        self.kept = Counter("janitor_kept", "Threads checked and kept.", ["reason"], registry=r)
         self.archived_bytes = Counter(
             "janitor_archive_bytes", "Bytes stored in the archive.", ["project"], registry=r
         )
         self.archive_pruned = Counter(
             "janitor_archive_pruned",
-            "Copies removed from the archive since their keep_for was over.",
+            "Archive copies removed after their keep_for.",
             ["project"],
             registry=r,
         )
         self.archive_objects = Gauge(
-            "janitor_archive_objects", "Threads of which the archive holds a copy.", registry=r
+            "janitor_archive_objects", "Threads with a copy in the archive.", registry=r
         )
 
     def _declare_sweeps(self, r: CollectorRegistry) -> None:
@@ -147,33 +147,39 @@ class Metrics:
         )
         self.last_success = Gauge(
             "janitor_sweep_last_success_timestamp_seconds",
-            "When the last sweep that went through everything was closed; 0 before the first.",
+            "When the last full sweep ended; 0 before the first.",
+            registry=r,
+        )
+        self.expected_end = Gauge(
+            "janitor_sweep_expected_end_timestamp_seconds",
+            "When the sweep under way is expected to end, by its mode; absent while none is known.",
+            ["mode"],
             registry=r,
         )
         self.sweeps = Counter(
             "janitor_sweeps",
-            "Sweeps by how they ended: done, partial, limited or failed.",
+            "Sweeps by result: done, partial, limited or failed.",
             ["result"],
             registry=r,
         )
         self.applies = Counter(
             "janitor_applies",
-            "Runs of reviewed plans by how they ended: done, partial, limited, failed or refused.",
+            "Runs of reviewed plans by result: done, partial, limited, failed or refused.",
             ["result"],
             registry=r,
         )
         self.plans_waiting = Gauge(
-            "janitor_plans_waiting", "Plans handed over and not yet carried out.", registry=r
+            "janitor_plans_waiting", "Plans handed over and not yet applied.", registry=r
         )
         self.limit_tripped = Gauge(
             "janitor_limit_tripped",
-            "1 where the last sweep was stopped by this limit; a project's stop names no policy.",
+            "1 if this limit stopped the last sweep; a project's stop names no policy.",
             ["limit", "policy"],
             registry=r,
         )
         self.silent_rules = Gauge(
             "janitor_rules_matching_nothing",
-            "1 where a rule matches no thread; a typo, perhaps.",
+            "1 if a rule matches no thread; perhaps a typo.",
             ["rule"],
             registry=r,
         )
@@ -187,19 +193,19 @@ class Metrics:
         )
         self.source_up = Gauge(
             "janitor_source_up",
-            "1 where the last reading of a source came to its end; while 0 what it feeds is kept.",
+            "1 if the last reading of a source was complete; while 0, its threads are kept.",
             ["source"],
             registry=r,
         )
         self.list_up = Gauge(
             "janitor_list_up",
-            "1 where the last walk of a list that discovery reads came to its end.",
+            "1 if the last walk of a list that discovery reads was complete.",
             ["project", "kind"],
             registry=r,
         )
         self.inbox_up = Gauge(
             "janitor_inbox_up",
-            "1 where the inbox can be taken in; while 0 no thread is removed.",
+            "1 if the inbox can be read; while 0, no thread is removed.",
             registry=r,
         )
         self.source_rows = Counter(
@@ -212,23 +218,25 @@ class Metrics:
     def _declare_calls(self, r: CollectorRegistry) -> None:
         self.requests = Counter(
             "janitor_api_requests",
-            "Requests to the API by status; `error` where no answer came.",
+            "Requests to the API by status; `error` if no answer came.",
             ["project", "kind", "call", "status"],
             registry=r,
         )
         self.request_seconds = Histogram(
             "janitor_api_request_seconds",
-            "Time to the answer's headers.",
+            "Time until the response headers arrive.",
             ["kind", "call"],
             buckets=SECONDS,
             registry=r,
         )
         self.paused = Counter(
-            "janitor_paused_seconds", "Time that a rate limit made us wait.", registry=r
+            "janitor_paused_seconds",
+            "Length of the pauses that the provider asked for by a 429 or a `Retry-After`.",
+            registry=r,
         )
         self.rate = Gauge(
             "janitor_rate_per_minute",
-            "Calls a minute that a project may make at present.",
+            "Calls per minute that a project may currently make.",
             ["project", "verb"],
             registry=r,
         )
@@ -237,23 +245,26 @@ class Metrics:
         self.holds = Gauge("janitor_holds", "Holds in force.", registry=r)
         self.unapproved = Gauge(
             "janitor_policies_unapproved",
-            "Threads that changed policies would remove earlier, once approved; 0: none wait.",
+            "Threads that changed policies would mark or remove earlier, once approved.",
             registry=r,
         )
         self.pauses = Gauge(
             "janitor_paused_info",
-            "1 while a person's pause is in force: all, a project or a policy.",
+            "1 while a pause is in force: of everything, a project or a policy.",
             ["scope"],
             registry=r,
         )
         self.reloaded = Gauge(
             "janitor_config_last_reload_successful",
-            "1 where the configuration file as it is now is in force, 0 where it was refused.",
+            "1 if the current configuration file is in force, 0 if it was refused.",
             registry=r,
         )
         self.registry_up = Gauge("janitor_registry_up", "1 while the registry answers.", registry=r)
         self._build = Gauge(
-            "janitor_build_info", "What runs.", ["version", "python", "openai"], registry=r
+            "janitor_build_info",
+            "The running version.",
+            ["version", "python", "openai"],
+            registry=r,
         )
         self._build.labels(VERSION, platform.python_version(), version("openai")).set(1)
 
@@ -268,9 +279,9 @@ class Metrics:
             self.actions.labels(policy, stage, outcome).inc(number)
 
     def show(self, gauge: Gauge, values: Mapping[Labels, float]) -> None:
-        """Set a gauge for these labels and take it back for those that it was shown for before.
+        """Set a gauge for these labels, and remove the labels that were set last time but not now.
 
-        A scrape that comes in between finds the new ones, and at worst the old ones, too.
+        A scrape in between finds the new labels, and at worst the old ones, too.
         """
         for labels, value in values.items():
             gauge.labels(*labels).set(value)
@@ -284,7 +295,7 @@ class Metrics:
         self.last_success.set(at.timestamp())
 
     def carry(self, totals: Totals) -> None:
-        """Begin the counters where earlier processes left them."""
+        """Start the counters from the totals of earlier processes."""
         self._carried = totals
 
     def grown(self) -> Totals:

@@ -1,4 +1,7 @@
-"""The nouns: frozen values that every room speaks of. No I/O, no clock."""
+"""The nouns: frozen values that every room uses. No I/O, no clock.
+
+`docs/glossary.md` explains each noun of the program in one sentence.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from janitor.catalogue import Kind as Kind  # noqa: PLC0414 - re-exported
+
 Metadata = Mapping[str, str]
-
-
-class Kind(StrEnum):
-    """A sort of conversation container."""
-
-    CONVERSATION = "conversation"
-    CHATKIT_THREAD = "chatkit_thread"
-    AGENT_SESSION = "agent_session"
-    THREAD = "thread"
 
 
 class State(StrEnum):
@@ -32,12 +28,27 @@ class State(StrEnum):
 
 LIVE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED, State.DELETING})
 
+SORTABLE = ("created_at", "last_active_at", "review_at", "due_at", "deleted_at", "items")
+"""The fields by which threads can be listed in order."""
+
 
 class NotFound(StrEnum):
     """How a server says that it does not know an id: in the API's form, or as any JSON object."""
 
     OPENAI = "openai"
     ANY_JSON = "any_json"
+
+
+NOTICE_VERSION = 1
+"""Of a notice's form, in the spool, the inbox and over HTTP."""
+
+
+class NoticeEvent(StrEnum):
+    """What happened to a container; `touch` is activity."""
+
+    REGISTER = "register"
+    TOUCH = "touch"
+    DELETED = "deleted"
 
 
 class Stage(StrEnum):
@@ -125,7 +136,7 @@ class Thread:
     `None` in `created_at`, `last_active_at`, `items`, `reported` and `upstream` means unknown;
     an empty map means read and empty. `copy` is the newest proven archive object and
     `copy_is_current` whether it still equals what is upstream, as far as anybody has looked. Until
-    `spared_until` a thread is kept that its own metadata took from the protection of `spared_by`.
+    `grace_until` a thread is kept that its own metadata took from the protection of `grace_by`.
     `source` names the application's own table that feeds it, from which it was found gone at
     `vanished_at`.
     """
@@ -142,8 +153,8 @@ class Thread:
     soft_deleted_at: datetime | None = None
     copy: Copy | None = None
     copy_is_current: bool = False
-    spared_until: datetime | None = None
-    spared_by: str | None = None
+    grace_until: datetime | None = None
+    grace_by: str | None = None
     source: str | None = None
     vanished_at: datetime | None = None
 

@@ -27,7 +27,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The pairs of a JSON object, for `json.loads`; TwiceError where a key stands twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise TwiceError("a key stands twice in one object; write each once")
+        raise TwiceError("a key appears twice in one object; write each once")
     return found
 
 
@@ -52,3 +52,32 @@ def misfit(metadata: Mapping[str, object]) -> str | None:
 
 def _fits(value: object, length: int) -> bool:
     return isinstance(value, str) and len(value) <= length and is_text(value)
+
+
+def percent(share: float) -> str:
+    """A share of a hundred as a person writes it: `2.5 %`, and `4,800 %`, not `4.8e+03 %`."""
+    return f"{share:,.0f} %" if share >= 100 else f"{share:.3g} %"  # noqa: PLR2004  as it says
+
+
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """A number with its noun, and its verb where there is one: `1 thread`, `3 threads are`."""
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
+
+
+def plain(value: object) -> str:
+    """A value as text that cannot move a terminal's cursor: control characters are escaped."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def span(seconds: float) -> str:
+    """A length of time as a person says it: `40 s`, `14 min`, `2 h 10 min`, `3 days`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:  # noqa: PLR2004 - up to a minute and a half
+        return f"{round(seconds)} s"
+    if minutes < 2 * 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 2 * 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{round(hours / 24)} days"

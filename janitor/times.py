@@ -73,7 +73,7 @@ def known(at: datetime) -> datetime | None:
 
 
 def until(at: datetime) -> datetime | None:
-    """The end of a protection: for ever above the ceiling, `None` where it was never set."""
+    """The end of a protection: forever above the ceiling, `None` where it was never set."""
     return min(at, FOREVER) if at >= FLOOR else None
 
 
@@ -169,15 +169,17 @@ def heard(name: str, value: object) -> Heard:
     try:
         at = parse(value)
     except ValueError:
-        raise ValueError(f"{name}: no time; write 2026-01-31T00:00:00Z or epoch seconds") from None
+        raise ValueError(
+            f"{name}: not a time; write 2026-01-31T00:00:00Z or epoch seconds"
+        ) from None
     if is_set(at):
         return Heard(at)
     where = "before 1973" if at < FLOOR else "after the year 9999"
-    return Heard(None, f"{name} lies {where}: taken as never set")
+    return Heard(None, f"{name} is {where}: taken as never set")
 
 
 def heard_until(name: str, value: object) -> Heard:
-    """Until when to keep something, as somebody says; what cannot be read keeps for ever."""
+    """Until when to keep something, as somebody says; what cannot be read keeps forever."""
     if value is None or value == "":
         return Heard()
     if value == "forever":
@@ -185,6 +187,6 @@ def heard_until(name: str, value: object) -> Heard:
     try:
         at = parse(value)
     except ValueError:
-        return Heard(FOREVER, f"{name} cannot be read: kept for ever")
+        return Heard(FOREVER, f"{name} cannot be read: kept forever")
     end = until(at)
-    return Heard(end, None if end else f"{name} lies before 1973: taken as never set")
+    return Heard(end, None if end else f"{name} is before 1973: taken as never set")

@@ -1,18 +1,27 @@
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import bytecode
 import pytest
 from dying import pytest_terminal_summary
-from hypothesis import HealthCheck, settings
+from health import SPEED
+from hypothesis import settings
 from postgres import postgres
+from tiers import pytest_addoption, pytest_collection_modifyitems, pytest_ignore_collect
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadGroupScheduling
 
-__all__ = ["postgres", "pytest_terminal_summary"]
+__all__ = [
+    "postgres",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
+    "pytest_terminal_summary",
+]
 
 bytecode.share()
 
@@ -22,21 +31,26 @@ settings.register_profile(
     derandomize=True,
     database=None,
     deadline=None,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.large_base_example,
-        HealthCheck.filter_too_much,
-    ],
+    suppress_health_check=SPEED,
 )
 settings.load_profile("fixed")
 
-BUILT_ONCE = "tests/e2e/image/"  # minutes of work that its tests share
+TOGETHER = ("tests/e2e/image/", "tests/unit/house/")
+"""Places whose tests share what takes long to make: an image, the whole tree parsed."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave the hundred thousands of objects of the collection out of all that follows.
+
+    They stay until the end, and every look for garbage would walk over them again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
-    """`--dist loadgroup` that keeps tests of one place on one worker.
+    """`--dist loadgroup` that keeps tests of some places on one worker.
 
     By their place, since `xdist_group` marks are lost between pytest 9.2 and pytest-xdist 3.8.
     """
@@ -44,8 +58,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
 
     class Together(LoadGroupScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            found = nodeid.startswith(BUILT_ONCE)
-            return BUILT_ONCE if found else super()._split_scope(nodeid)
+            found = next((place for place in TOGETHER if nodeid.startswith(place)), None)
+            return found or super()._split_scope(nodeid)
 
     return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
 

@@ -18,7 +18,7 @@ import psycopg
 from postgres import Server
 
 PORT = 6432
-PATIENCE = 30.0
+PATIENCE = 240.0
 SETTINGS = """[databases]
 * = host={server} user=postgres
 
@@ -92,8 +92,18 @@ def pooled(
 
 
 def _await(listening: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until it lets somebody in: the socket's file is there before anybody listens on it."""
     deadline = time.monotonic() + PATIENCE
-    while not listening.exists():
+    while not _lets_in(listening):
         assert process.poll() is None, "it ended at once"
         assert time.monotonic() < deadline, "it does not listen"
         time.sleep(0.01)
+
+
+def _lets_in(listening: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as visitor:
+        try:
+            visitor.connect(str(listening))
+        except OSError:
+            return False
+    return True

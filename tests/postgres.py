@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -40,13 +41,36 @@ class Server:
     @contextmanager
     def database(self, encoding: str | None = None) -> Iterator[str]:
         """An empty database, gone afterwards."""
-        name = f"t{uuid4().hex}"
         other = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
-        self.execute(f"CREATE DATABASE {name} {other if encoding else ''}")
+        with self._created(other if encoding else "") as name:
+            yield name
+
+    @contextmanager
+    def registry(self) -> Iterator[str]:
+        """A database with an empty registry, gone afterwards."""
+        with self._created(f"TEMPLATE {_with_registry(self)}") as name:
+            yield name
+
+    @contextmanager
+    def _created(self, like: str) -> Iterator[str]:
+        name = f"t{uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name} {like}")
         try:
             yield name
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@cache
+def _with_registry(server: Server) -> str:
+    """The database that holds an empty registry, to be copied; it goes with the server."""
+    from empty_registry import OWN, Registry
+
+    name = f"empty{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name}")
+    Registry.open(server.url(name)).close()
+    server.execute(OWN, name)
+    return name
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A process that has no file descriptors left, or only a few."""
+"""A process that has no file descriptors left, or only a few, or may write small files alone."""
 
 from __future__ import annotations
 
@@ -32,3 +32,14 @@ def few_files(spare: int = 0) -> Iterator[None]:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         gc.enable()
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """Let this process write no file beyond so many bytes, for as long."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,4 +1,4 @@
-"""The canonical digest: the same for two exports that say the same, whatever their spelling.
+"""The canonical digest: equal for two exports with the same content, however it is written.
 
 It is a sha256 over one line each for the id, the container, every item and every other record:
 a mark, the record's id and its JSON with sorted keys. Items count in full. The container and the
@@ -21,12 +21,11 @@ from typing import Any
 
 import orjson
 
-from janitor.archive.aside import finishing
+from janitor.archive.local import closed_at_end
 from janitor.catalogue import CATALOGUE
 from janitor.errors import RefusedError
 from janitor.model import Kind, Record
-
-OWN_METADATA = "janitor_"
+from janitor.policy.matching import RESERVED
 
 # orjson reads integers beyond 64 bits as doubles; what merely looks like one is only read slower.
 # Ids are full of digits: folding them first costs a fifth of searching every record.
@@ -36,10 +35,10 @@ _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
 
 
 class Fingerprint:
-    """Digest, number of items and newest item of an export that is added record by record.
+    """Digest, number of items and newest item of an export, taken record by record.
 
-    `volatile` are the fields of the container and of non-items that take no part. `see` is given
-    what each record counts as: two that say the same have the same line.
+    `volatile` are the fields of the container and of non-items that do not count. `see` is given
+    each record's line: records with the same content have the same line.
     """
 
     def __init__(
@@ -61,19 +60,19 @@ class Fingerprint:
     def add(self, record: Record) -> Mapping[str, Any]:
         """Take in the next record and return its parsed body.
 
-        Raises `RefusedError` where the record is no JSON object, or the order is not container,
+        Raises `RefusedError` if the record is not a JSON object, or the order is not container,
         items, others.
         """
         try:
             body = parse(record.body)
         except ValueError as error:
-            raise self._refused(record, "is no JSON") from error
+            raise self._refused(record, "is not JSON") from error
         return self.take(record, body)
 
     def take(self, record: Record, body: object) -> Mapping[str, Any]:
         """Like `add`, for a record whose body was parsed already."""
         if not isinstance(body, dict):
-            raise self._refused(record, "is no object")
+            raise self._refused(record, "is not an object")
         mark = self._next_mark(record)
         try:
             content = canonical(body if record.is_item else self._steady(body))
@@ -101,14 +100,14 @@ class Fingerprint:
 
     def _refused(self, record: Record, what: str) -> RefusedError:
         thread = self.container or "unknown container"
-        return RefusedError(f"{thread}: its export cannot be believed: record {record.id!r} {what}")
+        return RefusedError(f"{thread}: its export is invalid: record {record.id!r} {what}")
 
     def _steady(self, body: Mapping[str, Any]) -> dict[str, Any]:
         steady = {field: value for field, value in body.items() if field not in self.volatile}
         metadata = steady.get("metadata")
         if isinstance(metadata, dict):
             steady["metadata"] = {
-                key: value for key, value in metadata.items() if not key.startswith(OWN_METADATA)
+                key: value for key, value in metadata.items() if not key.startswith(RESERVED)
             }
         return steady
 
@@ -118,17 +117,17 @@ async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint
 
     Raises what the export raises, and `RefusedError` where it is empty or cannot be believed.
     """
-    found = Fingerprint(CATALOGUE[kind].volatile)
-    async with finishing(records):
+    export = Fingerprint(CATALOGUE[kind].volatile)
+    async with closed_at_end(records):
         async for record in records:
-            found.add(record)
-    if found.container is None:
-        raise RefusedError("the export is empty: not even the container came")
-    return found
+            export.add(record)
+    if export.container is None:
+        raise RefusedError("the export is empty: even the container is missing")
+    return export
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """What JSON bytes say, lone surrogates and long integers included. Raises `ValueError`."""
+    """Parse JSON, lone surrogates and long integers included. Raises `ValueError`."""
     if _LONG not in body.translate(_DIGITS) or _LONG_NUMBER.search(body) is None:
         try:
             return orjson.loads(body)

@@ -18,17 +18,19 @@ from typing import Any, NoReturn
 
 import click
 
-from janitor.cli.context import OUTPUTS, Settings, plain, texts_only
-from janitor.cli.logs import configure_logging
+from janitor.causes import cause, scarcity
+from janitor.cli.options import GlobalOption, OneOf, near, use_settings, with_global_options
+from janitor.cli.output import COLORS, OUTPUTS, Settings, texts_only
 from janitor.distribution import VERSION
 from janitor.errors import ConfigError, JanitorError, StoreError
+from janitor.texts import plain
 
 UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN})
 """How writing fails; wherever a file is written, the failure is told with its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """Where a command lives and what the overview says of it."""
 
     section: str
@@ -36,33 +38,38 @@ class Entry:
     summary: str
 
 
-COMMANDS: dict[str, Entry] = {
-    "demo": Entry("Start", "demo", "Show the whole job on an emulated API; no key, no network."),
-    "init": Entry("Start", "check", "Write a commented starter configuration."),
-    "validate": Entry("Start", "check", "Refuse or explain a configuration file."),
-    "schema": Entry("Start", "check", "Print the JSON Schema of the configuration file."),
-    "test": Entry("Start", "check", "Run policy fixtures against the policies."),
-    "import": Entry("Start", "registration", "Fill the registry from JSONL or CSV."),
-    "sync": Entry("Start", "syncing", "Read the application's own tables."),
-    "doctor": Entry("Start", "doctoring", "Look at all that is needed; say what to do."),
-    "plan": Entry("Look", "sweeping", "Say what a sweep would do, and why. Changes nothing."),
-    "list": Entry("Look", "looking", "List the registry."),
-    "explain": Entry("Look", "explaining", "Tell one thread's reasons and history."),
-    "runs": Entry("Look", "looking", "List past runs, or show and verify one."),
-    "health": Entry("Look", "health", "Ask the service on this machine whether it lives."),
-    "missing": Entry("Look", "missing", "List what the server no longer knows, and accept that."),
-    "apply": Entry("Act", "sweeping", "Carry out exactly a reviewed plan."),
-    "sweep": Entry("Act", "sweeping", "Do one sweep, then exit."),
-    "serve": Entry("Act", "serving", "Sweep by a schedule, and be scraped by Prometheus."),
-    "approve": Entry("Act", "approving", "Let policies that remove earlier take effect."),
-    "tag": Entry("Act", "tagging", "Write missing creation times into the metadata upstream."),
-    "restore": Entry("Act", "restoring", "Undo a soft delete."),
-    "archive": Entry("Act", "archive", "Remove copies that the archive keeps no longer."),
-    "hold": Entry("Law", "holding", "Keep threads for a person or the law; copy them."),
-    "export": Entry("Law", "exporting", "Write what was registered back out, for an import."),
-    "pause": Entry("Stop", "pausing", "Leave everything alone, or one project or policy."),
-    "resume": Entry("Stop", "pausing", "End a pause."),
-    "db": Entry("Stop", "database", "Bring the registry to this version and configuration."),
+COMMANDS: dict[str, CommandEntry] = {
+    "demo": CommandEntry("Start", "demo", "Try janitor on an emulated API; no key, no network."),
+    "init": CommandEntry("Start", "config", "Write a commented starter configuration."),
+    "validate": CommandEntry("Start", "config", "Check and explain a configuration file."),
+    "schema": CommandEntry("Start", "config", "Print the JSON Schema of the configuration file."),
+    "test": CommandEntry("Start", "config", "Test the policies against fixtures."),
+    "import": CommandEntry("Start", "registry", "Import threads from JSONL or CSV."),
+    "sync": CommandEntry("Start", "sync", "Read threads from the application's own tables."),
+    "doctor": CommandEntry("Start", "doctor", "Check everything janitor needs; say how to fix it."),
+    "plan": CommandEntry("Look", "plan", "Show what a sweep would do and why (dry run)."),
+    "list": CommandEntry("Look", "inspect", "List registered threads."),
+    "explain": CommandEntry("Look", "inspect", "Show one thread's decisions and history."),
+    "runs": CommandEntry("Look", "inspect", "List past runs, or show and verify one."),
+    "health": CommandEntry("Look", "serve", "Check that the service on this machine is alive."),
+    "missing": CommandEntry(
+        "Look", "registry", "List threads that the server no longer knows, or accept their loss."
+    ),
+    "apply": CommandEntry("Act", "plan", "Apply exactly a reviewed plan."),
+    "sweep": CommandEntry("Act", "plan", "Run one sweep, then exit."),
+    "serve": CommandEntry("Act", "serve", "Sweep on a schedule, and serve metrics to Prometheus."),
+    "approve": CommandEntry("Act", "plan", "Approve policy changes that delete sooner."),
+    "tag": CommandEntry("Act", "tag", "Write missing creation times to the metadata upstream."),
+    "restore": CommandEntry("Act", "plan", "Undo a soft delete."),
+    "archive": CommandEntry("Act", "archive", "Remove expired copies from the archive."),
+    "hold": CommandEntry("Law", "hold", "Keep threads under a legal hold, and copy them."),
+    "pause": CommandEntry("Stop", "pause", "Pause everything, a project or a policy."),
+    "resume": CommandEntry("Stop", "pause", "End a pause."),
+    "export": CommandEntry("Registry", "registry", "Export the registry for a later import."),
+    "db": CommandEntry(
+        "Registry", "registry", "Upgrade the registry to this version and configuration."
+    ),
+    "completion": CommandEntry("Other", "completion", "Print the completion script of a shell."),
 }
 
 
@@ -76,7 +83,19 @@ class Commands(click.Group):
         if (entry := COMMANDS.get(cmd_name)) is None:
             return None
         module = importlib.import_module(f"janitor.cli.{entry.module}")
-        return texts_only(getattr(module, f"{cmd_name}_command"))
+        command = texts_only(getattr(module, f"{cmd_name}_command"))
+        return with_global_options(command, GLOBAL_OPTIONS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is called; a misspelt one is told with those that come near."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            name = error.command_name
+            meant = near(name, COMMANDS)
+            raise click.exceptions.NoSuchCommand(name, None, meant, ctx) from None
 
     def make_context(self, *arguments: Any, **named: Any) -> click.Context:  # noqa: ANN401 - click's
         """Read the command line; `--help` is printed here, perhaps for nobody."""
@@ -112,32 +131,60 @@ class Commands(click.Group):
 )
 @click.option(
     "--config",
+    cls=GlobalOption,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration file. Default: ./config/janitor.yaml, then /etc/janitor/janitor.yaml.",
 )
 @click.option(
-    "--output", type=click.Choice(OUTPUTS), default="table", help="How results are printed."
+    "--output",
+    cls=GlobalOption,
+    type=OneOf(OUTPUTS),
+    default="table",
+    help="Output format.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", help="How logs look."
+    "--log-format",
+    cls=GlobalOption,
+    type=OneOf(["text", "json"]),
+    default="text",
+    help="Log format.",
+)
+@click.option(
+    "--color",
+    cls=GlobalOption,
+    type=OneOf(COLORS),
+    default="auto",
+    help="Colours; auto: on a terminal, unless NO_COLOR is set.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log one line per thread.")
 @click.version_option(VERSION, prog_name="janitor")
 @click.pass_context
 def cli(
-    ctx: click.Context, *, config: Path | None, output: str, log_format: str, verbose: bool
+    ctx: click.Context,
+    *,
+    config: Path | None,
+    output: str,
+    log_format: str,
+    color: str,
+    verbose: bool,
 ) -> None:
     """The retention daemon for OpenAI conversation state.
 
-    Archives and deletes stale conversations, threads and sessions by policy, proves it, and
-    never loses one by mistake.
+    Archives and deletes stale conversations, threads and sessions by policy, with proof, and never
+    deletes one by mistake.
+
+    The options below may stand before or after the command.
     """
-    ctx.obj = Settings(config, output, log_format, verbose)
-    configure_logging(ctx.obj)
+    use_settings(ctx, Settings(config, output, log_format, verbose, color))
+
+
+GLOBAL_OPTIONS = tuple(
+    option for option in cli.params if isinstance(option, click.Option) and option.expose_value
+)
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with the code that interface.md names."""
+    """Run the command line and exit with its code (docs/operations.md)."""
     signal.signal(signal.SIGTERM, _terminate)
     _keep_places()
     os.environ.pop("OPENAI_LOG", None)  # the SDK would take logging over as it is imported
@@ -171,8 +218,11 @@ def execute(arguments: list[str]) -> int:
         return 128 + signal.SIGINT
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
-    except OSError as error:
-        return _failed(error)
+    except Exception as error:
+        found = error if isinstance(error, OSError) else scarcity(error)
+        if found is None:
+            raise
+        return _failed(found)
     return code if isinstance(code, int) else 0
 
 
@@ -188,18 +238,18 @@ def _failed(error: OSError) -> int:
 
 def _told(error: OSError) -> str:
     """What failed and where; a variable that names the place is named, too."""
-    why = error.strerror or type(error).__name__
+    why = cause(error)
     if error.filename is not None:
         place = str(error.filename)
         named = [name for name, value in os.environ.items() if value == place]
         return ": ".join([*named, place, why])
     if error.errno in UNWRITTEN:
-        return f"standard output cannot be written: {why}"
+        return f"cannot write to standard output: {why}"
     try:
         os.getcwd()  # noqa: PTH109 - whether there is one
     except OSError:
-        return "the current directory does not exist any more; change to one that does"
-    return f"the system refused something: {why}"
+        return "the current directory no longer exists; change to one that does"
+    return f"system error: {why}"
 
 
 def _flushed(code: int) -> int:
@@ -215,9 +265,9 @@ def _flushed(code: int) -> int:
 
 
 def _complain(error: JanitorError) -> None:
-    said = [f"janitor: {error}"]
+    lines = [f"janitor: {error}"]
     if isinstance(error, ConfigError):
-        said += [f"  {refusal}" for refusal in error.refusals]
+        lines += [f"  {refusal}" for refusal in error.refusals]
     with suppress(OSError):  # nobody is left to hear of it
-        for line in "\n".join(said).splitlines():
+        for line in "\n".join(lines).splitlines():
             click.echo(plain(line), err=True)

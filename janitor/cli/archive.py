@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.cli.context import Settings, emit_lines, emit_long, plain, table
-from janitor.cli.options import DURATION, quit_with
+from janitor.app.event_loop import run_loop
+from janitor.cli.options import DURATION, Count, quit_with
+from janitor.cli.output import Settings, complain, emit_lines, emit_long, table
+from janitor.texts import counted
 
 if TYPE_CHECKING:
     import threading
     from datetime import datetime
 
-    from janitor.policy.retention import KeptCopy
+    from janitor.engine import Report, RunContext
+    from janitor.engine.prune import Pruner
+    from janitor.policy.copy_retention import KeptCopy
     from janitor.registry import Pause
-    from janitor.sweep import Parts, Report
-    from janitor.sweep.prune import Pruner
 
 SHOWN = 30
 
 
 @click.group("archive")
 def archive_command() -> None:
-    """The copies that were made of threads before they were removed.
+    """Manage the archive copies of deleted threads.
 
     \b
     Examples:
@@ -37,21 +39,21 @@ def archive_command() -> None:
 
 
 @archive_command.command("prune")
-@click.option("--dry-run", is_flag=True, help="List what would be removed. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed; change nothing.")
 @click.option(
     "--yes",
-    type=click.IntRange(1),
-    help="Remove this very number of copies, though it is over `limits.max_percent`.",
+    type=Count(1),
+    help="Remove exactly this many copies, even above `limits.max_percent`.",
 )
-@click.option("--wait", type=DURATION, default="30s", help="Wait so long for another janitor.")
+@click.option("--wait", type=DURATION, default="30s", help="How long to wait for another janitor.")
 @click.pass_obj
 def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: timedelta) -> None:
     """Remove archive copies of deleted threads that are past their `keep_for`.
 
-    Every sweep does the same at its end. A copy stays while its thread lives, while a hold names
-    the thread or may name it, and while everything, its project or its policy is paused. In audit
-    mode nothing is removed. After an upgrade from a version that removed no copies, the first
-    removal is this command.
+    Every sweep also does this at its end. A copy stays while its thread still exists, while a hold
+    names or may name the thread, and while everything, its project or its policy is paused.
+    Nothing is removed in audit mode. After an upgrade from a version that never removed copies,
+    run this once to make the first removal.
 
     \b
     Examples:
@@ -59,55 +61,55 @@ def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: t
       janitor archive prune
       janitor archive prune --yes 120
     """
-    from janitor.cli.sweeping import run
-    from janitor.sweep import prune_archive
+    from janitor.cli.plan import run
+    from janitor.engine import prune_archive
 
     if dry_run:
         _foresee(settings)
         return
 
-    async def work(parts: Parts, stop: threading.Event) -> Report:
-        return await prune_archive(parts, stop, yes=yes)
+    async def work(context: RunContext, stop: threading.Event) -> Report:
+        return await prune_archive(context, stop, yes=yes)
 
     run(settings, wait, None, work)
 
 
 def _foresee(settings: Settings) -> None:
     """Look as `prune` would, and list what it would remove."""
-    from janitor.cli.compose import open_registry, parts
+    from janitor.app.compose import compose, open_registry
     from janitor.config import load
 
     config = load(settings.config_path())
 
     async def look() -> int:
-        async with parts(config, registry, changing=False) as composed:
-            return await asyncio.to_thread(_show, settings, composed)
+        async with compose(config, registry, changing=False) as context:
+            return await asyncio.to_thread(_show, settings, context)
 
     with open_registry(config, read_only=True) as registry:
-        code = asyncio.run(look())
+        code = run_loop(look)
     quit_with(code)
 
 
-def _show(settings: Settings, parts: Parts) -> int:
-    from janitor.sweep.approval import under_approval
-    from janitor.sweep.asking import CLOCK
-    from janitor.sweep.prune import Pruner
+def _show(settings: Settings, context: RunContext) -> int:
+    from janitor.engine.clock import CLOCK
+    from janitor.engine.prune import Pruner
+    from janitor.engine.redecide import under_approval
 
-    parts, now = under_approval(parts), parts.clock()
-    parts.watch.compare(parts.registry.recall(CLOCK))
-    pruner = Pruner(parts)
-    found, trouble = pruner.survey(now), parts.watch.trouble
+    context, now = under_approval(context), context.clock()
+    context.watch.compare(context.registry.key_values.recall(CLOCK))
+    pruner = Pruner(context)
+    found, trouble = pruner.survey(now), context.watch.trouble
     rows = _rows(pruner, now) if found.error is None else iter(())
     if settings.output == "jsonl":
         emit_lines(rows)
     elif settings.output == "json":
         numbers = found.document() | {"clock_step": trouble}
-        head = {"dry_run": True, "mode": parts.policies.mode, "pruned": found.due, **numbers}
+        head = {"dry_run": True, "mode": context.policies.mode, "pruned": found.due, **numbers}
         emit_long(head, "copies", rows)
     else:
-        _table(rows, found.due, parts.registry.pauses(now))
-    for said in (*found.messages(), *filter(None, (trouble,))):
-        click.echo(f"janitor: {plain(said)}", err=True)
+        _table(rows, found.due, context.registry.pauses.in_force(now))
+    for message in (*found.messages(), *filter(None, (trouble,))):
+        complain(message)
     return min(found.exit_codes, default=1 if found.failed else 0)
 
 
@@ -128,15 +130,17 @@ def _row(copy: KeptCopy) -> dict[str, Any]:
 
 
 def _table(rows: Iterator[dict[str, Any]], due: int, pauses: tuple[Pause, ...]) -> None:
-    from janitor.cli.showing import moment, paused
+    from janitor.cli.render import moment, paused
 
     fields = ("project", "kind", "id", "policy", "deleted_at", "kept_until")
     shown = [[moment(row[name]) for name in fields] for row in islice(rows, SHOWN)]
     paused(pauses)
     if not shown:
-        click.echo("No copy would be removed.")
+        click.echo("No copies would be removed.")
         return
     table("Archive copies that would be removed", fields, shown)
     if next(rows, None) is not None:
         click.echo("… and more; --output jsonl lists all")
-    click.echo(f"{due} copies. Nothing was changed. Next: janitor archive prune")
+    click.echo(
+        f"{counted(due, 'copy', 'copies')}. Nothing was changed. Next: janitor archive prune"
+    )

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,9 @@ from urllib.request import urlopen
 
 import click
 
-from janitor.cli.context import Settings, plain
+from janitor.cli.output import Settings
 from janitor.errors import StoreError
+from janitor.texts import counted, plain
 
 if TYPE_CHECKING:
     from janitor.demo import Scene
@@ -29,12 +30,18 @@ FOREIGN = (
 )
 """How variables begin that are meant for another janitor, or for none."""
 
+MEANINGS = {
+    1: "some threads changed since the plan, or failed; they are kept",
+    4: "a safety limit stopped something; a person has to look",
+}
+SHOWN = ("janitor_sweeps_total", 'janitor_actions_total{outcome="done",policy="trial-chats"')
 NEXT = """
-That was the whole job. With a real key, type next:
+That was the whole job. With a real key, run:
 
   janitor init                     # a commented config/janitor.yaml, in audit mode
   janitor import threads.csv       # the ids that your application knows
-  janitor plan                     # what would happen, and why; changes nothing
+  janitor plan                     # what would happen; changes nothing
+  janitor explain ID               # everything about one thread, and why it is kept or deleted
 """
 
 
@@ -42,7 +49,7 @@ That was the whole job. With a real key, type next:
 @click.option("--serve", is_flag=True, help="Keep the emulated API running until Ctrl-C.")
 @click.pass_obj
 def demo_command(settings: Settings, *, serve: bool) -> None:  # noqa: ARG001 - click hands it over
-    """Show the whole job on an emulated API: no key, no network, nothing left behind.
+    """Try janitor on an emulated API: no key, no network, nothing left behind.
 
     \b
     Examples:
@@ -67,29 +74,23 @@ def demo_command(settings: Settings, *, serve: bool) -> None:  # noqa: ARG001 - 
 
 def _show(scene: Scene) -> None:
     say = click.echo
-    say(f"An emulated API holds {len(scene.reports)} containers of all four kinds and ages.")
-    say("janitor.yaml says what is kept for how long:\n")
+    say(
+        f"An emulated API has {len(scene.reports)} containers of all four kinds, of different "
+        "ages.\njanitor.yaml says what to keep, and for how long:\n"
+    )
     say("".join(_policies()))
     _run("import", "threads.jsonl")
-    say("\nA legal hold stands on one trial chat. What do the registry's facts alone say?")
     _hold(scene)
-    _run("plan", "--offline")
-    say("\nThe same, with the server asked about everything that is due:")
+    say("\nOne trial chat is under a legal hold. What would happen now, and why:")
     _run("plan")
-    say("\nA sweep. The trial chats are a backlog, and a limit stops what nobody has looked at:")
+    say("\nA first sweep. More trial chats are due than one sweep may remove, so they stay:")
     _run("sweep")
-    say("\nSomebody reads the plan and applies exactly that; meanwhile a user goes on chatting:")
+    say("\nSomebody reviews the plan and applies exactly that; meanwhile a user continues a chat:")
     _run("plan", "-o", "plan.json", quiet=True)
     scene.emulator.append_item(scene.changing)
     _run("apply", "plan.json")
-    say("\nAnother sweep finds what is left: what was soft-deleted waits for its day.")
-    _run("sweep", "--metrics-textfile", "janitor.prom")
-    say("\nWhat was removed, and the thread that a user went on with:")
-    _run("list", "--state", "deleted")
-    _run("explain", scene.changing)
     _archived()
-    _metrics()
-    say("\nThe same as a service. Here its schedule is `every: 1s`; Prometheus would scrape it:")
+    say("\nThe same as a service, with a sweep every second here, and its metrics:")
     _serve()
 
 
@@ -100,70 +101,64 @@ def _policies() -> Iterator[str]:
 
 
 def _run(*arguments: str, quiet: bool = False) -> None:
-    """Run a command as if it were typed, and say how it ended where that was not 0."""
+    """Run a command as if it were typed, and say what its exit code means where it is not 0.
+
+    What it writes to stderr would tell the same twice.
+    """
     from janitor.cli import execute
 
-    click.secho(f"\n$ janitor {' '.join(arguments)}", bold=True)
-    with redirect_stdout(StringIO()) if quiet else nullcontext():
+    click.secho(f"$ janitor {' '.join(arguments)}", bold=True)
+    with (
+        redirect_stdout(StringIO()) if quiet else nullcontext(),
+        redirect_stderr(StringIO()) as errors,
+    ):
         code = execute(["--config", "janitor.yaml", *arguments])
-    if code:
-        click.echo(f"(exit code {code})")
+    if code in MEANINGS:
+        click.echo(f"(exit code {code}: {MEANINGS[code]})")
+    elif code:
+        raise StoreError(f"janitor {arguments[0]} failed: {errors.getvalue().strip()}")
 
 
 def _hold(scene: Scene) -> None:
-    from janitor.cli.compose import open_registry
+    from janitor.app.compose import open_registry
     from janitor.config import load
     from janitor.model import Hold
 
     with open_registry(load(Path("janitor.yaml")), create=True) as registry:
         hold = Hold("case-17", "an investigation", ids=frozenset({scene.held}))
-        registry.add_hold(hold, actor="demo", now=scene.now)
+        registry.holds.add(hold, actor="demo", now=scene.now)
 
 
 def _archived() -> None:
-    objects = sorted(Path("archive").rglob("*.zst"))
-    size = sum(path.stat().st_size for path in objects)
-    click.echo(f"\nThe archive holds {len(objects)} proven copies, {size} bytes. For example:")
-    for path in objects[:3]:
-        click.echo(f"  {path}")
-
-
-def _metrics() -> None:
-    click.echo("\nAnd the metrics that Prometheus would scrape from the textfile:\n")
-    for line in Path("janitor.prom").read_text().splitlines():
-        if line.startswith(("janitor_actions_total", "janitor_kept_total", "janitor_threads{")):
-            click.echo(f"  {line}")
+    number = sum(1 for _ in Path("archive").rglob("*.zst"))
+    copies = counted(number, "proven copy", "proven copies")
+    click.echo(f"\nThe archive contains {copies}.")
 
 
 def _serve() -> None:
-    """Two sweeps of a real service, one scrape, and a clean end."""
-    click.secho("\n$ janitor serve", bold=True)
+    """A sweep of a real service, one scrape, and a clean end."""
+    click.secho("$ janitor serve", bold=True)
     command = [sys.executable, "-m", "janitor", "--config", "janitor.yaml", "serve"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:  # noqa: S603 - ourselves
         port = _told(service, r"serving on port (\d+)")
-        for _ in range(2):
-            _told(service, r"run \w+: (\w+)")
+        _told(service, r"run \w+: (\w+)")
         address = f"http://127.0.0.1:{port}/metrics"
-        click.secho(f"\n$ curl {address}", bold=True)
+        click.secho(f"$ curl {address}", bold=True)
         with urlopen(address) as answer:
             for line in answer.read().decode().splitlines():
-                if line.startswith(
-                    ("janitor_sweeps_total", "janitor_registry_up", "janitor_holds")
-                ):
+                if line.startswith(SHOWN):
                     click.echo(f"  {line}")
         service.terminate()
         _told(service, r"(stopped)")
 
 
 def _told(service: subprocess.Popen[str], pattern: str) -> str:
-    """Show the service's log up to a line, and give what the pattern finds there."""
+    """Read the service's log up to a line, show that, and give what the pattern finds there."""
     for line in service.stderr or ():
-        if not line.rstrip():
-            continue
-        click.echo(f"  {plain(line.rstrip())}")
         if found := re.search(pattern, line):
+            click.echo(f"  {plain(line.rstrip())}")
             return found[1]
-    raise StoreError("the service ended before its time; run `janitor serve` by itself to see why")
+    raise StoreError("the service exited early; run `janitor serve` to see why")
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from janitor.cli.context import Settings, plain
+from janitor.cli.output import Settings
 from janitor.errors import frames
+from janitor.texts import plain
 
 log = logging.getLogger("janitor")
 
@@ -28,11 +29,11 @@ class Frames(logging.Formatter):
 
     def formatException(self, ei: Raised) -> str:  # noqa: N802 - logging's name
         """The frames; nothing where they were shown before."""
-        said = "" if ei[1] is None else frames(ei[1])
-        if said in self._shown:
+        message = "" if ei[1] is None else frames(ei[1])
+        if message in self._shown:
             return ""
-        self._shown = {*self._shown, said} if len(self._shown) < REMEMBERED else {said}
-        return said
+        self._shown = {*self._shown, message} if len(self._shown) < REMEMBERED else {message}
+        return message
 
 
 class Lines(Frames):
@@ -50,10 +51,13 @@ class Lines(Frames):
 
 def configure_logging(settings: Settings, *, service: bool = False) -> None:
     """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    ours = [one for one in logging.root.handlers if isinstance(one.formatter, Frames)]
+    if not ours:
+        ours = [logging.StreamHandler(sys.stderr)]
+        logging.basicConfig(level=logging.WARNING, handlers=ours)
+    ours[0].setFormatter(_formatter(settings))
     log.setLevel(logging.INFO if settings.verbose or service else logging.WARNING)
+    logging.getLogger("janitor.progress").setLevel(logging.INFO)  # so rare that all may see it
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -13,11 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from janitor.config.build import build, registry_settings
-from janitor.config.checks import problems_together
-from janitor.config.document import Document, DocumentPath, read_document
-from janitor.config.examine import draft
-from janitor.config.forms import FileForm, RegistryForm
+from janitor.config.forms import RegistryForm
 from janitor.config.problems import Problem, refusal, refusals_of, refused
 from janitor.config.secrets import Keeper, Secret
 from janitor.config.settings import (
@@ -28,7 +24,11 @@ from janitor.config.settings import (
     RegistrySettings,
     Source,
     SqlSettings,
+    build,
+    registry_settings,
 )
+from janitor.config.validation import DraftConfig, draft, problems_together
+from janitor.config.yaml_source import Document, DocumentPath, read_document
 from janitor.errors import ConfigError, Place
 
 NAMING_VARIABLES = (
@@ -61,9 +61,10 @@ def parse(
     Relative paths are taken from `directory`. Raises ConfigError with every refusal, each with
     its path in the document and no place.
     """
-    if problems := _problems(mapping):
+    found, problems = _judged(mapping)
+    if problems:
         raise refused("the configuration", [refusal(problem) for problem in problems])
-    return build(FileForm.model_validate(mapping), directory, path)
+    return build(found.form(), directory, path)
 
 
 def load(path: Path, *, environment: bool = True, screened: bool = True) -> Config:
@@ -74,13 +75,13 @@ def load(path: Path, *, environment: bool = True, screened: bool = True) -> Conf
     Raises ConfigError with every refusal of the file, each with line, column and path.
     """
     document = read_document(path)
-    problems = _problems(document.value)
+    found, problems = _judged(document.value)
     if environment:
         problems += _missing_variables(document.value)
     if refusals := refusals_of(document, problems):
         raise refused(str(path), refusals)
     absolute = path.absolute()
-    config = parse(document.value, directory=absolute.parent, path=absolute)
+    config = build(found.form(), absolute.parent, absolute)
     config = replace(config, places=dict(_places(document)))
     return _screened(config) if screened else config
 
@@ -104,20 +105,20 @@ def load_registry(path: Path) -> RegistrySettings:
     Raises ConfigError where the file is no YAML or its `registry` is wrong.
     """
     document = read_document(path)
-    said = document.value.get("registry") if isinstance(document.value, dict) else None
+    stored = document.value.get("registry") if isinstance(document.value, dict) else None
     try:
-        return registry_settings(RegistryForm.model_validate(said), path.absolute().parent)
+        return registry_settings(RegistryForm.model_validate(stored), path.absolute().parent)
     except ValidationError as error:
         message = (
-            f"{path}: its `registry` is refused, too; `janitor validate` says why. `pause` and "
-            "`resume` take it as --registry URL instead"
+            f"{path}: its `registry` is invalid too; run `janitor validate` to see why. For "
+            "`pause` and `resume`, pass --registry URL instead"
         )
         raise ConfigError(message) from error
 
 
-def _problems(value: object) -> list[Problem]:
+def _judged(value: object) -> tuple[DraftConfig, list[Problem]]:
     found, problems = draft(value)
-    return [*problems, *problems_together(found)]
+    return found, [*problems, *problems_together(found)]
 
 
 def _missing_variables(value: object) -> Iterator[Problem]:
@@ -129,7 +130,7 @@ def _missing_variables(value: object) -> Iterator[Problem]:
 
 def _missing_variable(place: DocumentPath, variable: str) -> Iterator[Problem]:
     if not os.environ.get(variable):
-        state = "is empty" if variable in os.environ else "does not exist"
+        state = "is empty" if variable in os.environ else "is missing"
         yield Problem(place, f"the environment variable {variable} {state}; set it")
 
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice, product
 
-from janitor.config.durations import format_duration
-from janitor.config.rates import format_rate
+from janitor.config.fields import format_duration, format_rate
 from janitor.config.settings import Config, Project, RegistrySettings, Source
-from janitor.errors import Place, shown_address
+from janitor.config.source_query import is_newer_alone
+from janitor.config.surprises import NOWHERE, Places, place_of, surprises
+from janitor.errors import shown_address
 from janitor.model import NotFound
-from janitor.policy.expiry import VANISHED
-from janitor.policy.limits import allowed_share
-from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policies, Policy, Selector, Test
+from janitor.policy.conflicts import MOST_TOLD, ComparisonBudget, shared_threads
+from janitor.policy.evaluate import VANISHED
+from janitor.policy.limits import allowed_share, shortest_removal
+from janitor.policy.matching import RESERVED, protects, rulebook
+from janitor.policy.overlap import apart, clash
+from janitor.policy.rules import AgeFrom, ArchiveRule, Lifetime, Policies, Policy, Selector, Test
+from janitor.texts import percent
 
 DAILY = timedelta(days=1)
+ALL = 100
 BASE = {AgeFrom.LAST_ACTIVITY: "the last activity", AgeFrom.CREATED: "creation"}
-RESERVED = "janitor_"
-NOWHERE: Mapping[tuple[str, str], Place] = {}
 ABOVE_CEILING = (
-    "holds, `keep: forever`, `delete: never` and the grace after them; unknown metadata, a date in "
-    "the future, and use at that moment"
+    "holds, `keep: forever`, `delete: never` and the grace period after them, unknown metadata, a "
+    "date in the future, and a thread in use at that moment"
 )
 
 
@@ -46,28 +51,26 @@ def explain(config: Config, overlaps: Mapping[tuple[str, str], int] | None = Non
 def warnings(
     policies: Policies,
     overlaps: Mapping[tuple[str, str], int] | None = None,
-    places: Mapping[tuple[str, str], Place] = NOWHERE,
+    places: Places = NOWHERE,
 ) -> Iterator[str]:
     """What looks like a mistake.
 
     `overlaps` counts, for (a policy that does not delete, one that does), the threads that both
-    match and the second would delete; without it overlapping selectors are told apart by what
-    they say. `places` says where a policy's keys stand in the file.
+    match and the second would delete; without it what the policies say decides. `places` says
+    where a policy's keys stand in the file.
     """
     if not policies.rules:
-        yield "there are no policies: every thread is left untouched"
+        yield "there are no policies: no thread is touched"
     for rule in policies.rules:
-        yield from _own_warnings(rule, policies)
+        yield from _own_warnings(rule, policies, places)
         yield from _above_ceiling(rule, policies.lifetime, places)
-    for one in policies.rules:
-        for other in policies.rules:
-            if one is not other and _seems_to_protect(one, other):
-                yield from _overlap(one, other, overlaps)
+    yield from _unprotected(policies, overlaps, places)
+    yield from surprises(policies, places)
 
 
 def _summary(config: Config) -> Iterator[str]:
     mode = config.policies.mode.value
-    doing = "a sweep only says what it would do" if mode == "audit" else "a sweep acts"
+    doing = "a sweep only reports what it would do" if mode == "audit" else "a sweep acts"
     yield f"mode {mode}: {doing}"
     registry = config.registry.path or shown_address(config.registry.url)
     yield f"registry {registry}{_kept(config.registry)}"
@@ -79,27 +82,28 @@ def _summary(config: Config) -> Iterator[str]:
     yield from (_vanishing(source) for source in config.sources.values())
     if config.policies.expire:
         share = float(100 * allowed_share(config.policies, VANISHED, DAILY))
-        yield f"a daily sweep may remove {share:.3g} % of what has vanished and waits for its time"
+        some = _portion(share)
+        yield f"a daily sweep may remove {some} of the vanished threads that are waiting"
     remembered = format_duration(config.tombstones_keep_for)
     yield (
-        f"what was deleted is remembered, without its text, for {remembered}, and longer while the "
-        "archive holds a copy of it"
+        f"a record of each deletion, without text, is kept for {remembered}, and longer while the "
+        "archive has a copy"
     )
     yield _service(config)
 
 
 def _kept(registry: RegistrySettings) -> str:
     kept, hidden = registry.keys, ", ".join(sorted(registry.hash))
-    keys = "" if kept is None else f"; of metadata it keeps {', '.join(sorted(kept)) or 'nothing'}"
-    return keys + (f"; a keyed hash stands for the values of {hidden}" if hidden else "")
+    keys = "" if kept is None else f"; it stores metadata: {', '.join(sorted(kept)) or 'none'}"
+    return keys + (f"; the values of {hidden} are stored as keyed hashes" if hidden else "")
 
 
 def _service(config: Config) -> str:
-    said, names = config.schedule, sorted({token.name for token in config.service.tokens})
-    when = f"at {said.cron} {said.timezone}"
-    if said.every:
-        when = f"every {format_duration(said.every)}"
-    later = f", up to {format_duration(said.jitter)} later" if said.jitter else ""
+    schedule, names = config.schedule, sorted({token.name for token in config.service.tokens})
+    when = f"by the cron schedule {schedule.cron} ({schedule.timezone})"
+    if schedule.every:
+        when = f"every {format_duration(schedule.every)}"
+    later = f", up to {format_duration(schedule.jitter)} later," if schedule.jitter else ""
     tokens = f"; tokens for {', '.join(names)}" if names else ""
     return f"`janitor serve` sweeps {when}{later} and listens on {config.service.listen}{tokens}"
 
@@ -114,35 +118,44 @@ def _pace(project: Project) -> str:
 def _not_found(project: Project) -> Iterator[str]:
     if project.not_found is NotFound.ANY_JSON:
         yield (
-            f"project {project.name}: a 404 in any JSON counts as not found while another thread "
-            "of the same kind answers; a gateway's page never does"
+            f"project {project.name}: a 404 whose body is a JSON object counts as not found "
+            "while another thread of the same kind answers; a gateway's page never does"
         )
 
 
 def _lifetime(lifetime: Lifetime) -> Iterator[str]:
     if lifetime.min:
-        yield f"no stage before {format_duration(lifetime.min)} after creation"
+        yield f"no stage earlier than {format_duration(lifetime.min)} after creation"
     if lifetime.max:
         ceiling = format_duration(lifetime.max)
         yield (
-            f"every thread is due for deletion {ceiling} after creation, also where no policy "
-            f"deletes it; what stands above that: {ABOVE_CEILING}"
+            f"every thread is due for deletion {ceiling} after creation, even if no policy "
+            f"deletes it; exceptions: {ABOVE_CEILING}"
         )
 
 
 def _vanishing(source: Source) -> str:
     if source.expire_after is None:
-        return f"source {source.name}: what vanishes from it is kept as ever"
+        return f"source {source.name}: threads that vanish from it are kept"
+    column = source.sql.watermark
+    if column is not None and not is_newer_alone(source.sql.query, source.sql.backend):
+        return (
+            f"source {source.name}: no thread counts as vanished, because its query hides rows "
+            f"without a time; write the condition as `{column} > :watermark`, or write "
+            "`watermark: null` and a query without the condition"
+        )
     after = format_duration(source.expire_after)
     return (
-        f"source {source.name}: what vanishes from it is due for deletion {after} later, or "
-        f"{after} after its last activity where that is later still, though policies delete it "
-        f"later or not at all; whatever keeps it keeps it still. It counts as `{VANISHED}`"
+        f"source {source.name}: a thread that vanishes from it is due for deletion {after} later, "
+        f"or {after} after its last activity if that is later, even if policies delete it later or "
+        f"never; whatever keeps a thread still keeps it. It counts as `{VANISHED}`"
     )
 
 
 def _policy(rule: Policy, policies: Policies) -> Iterator[str]:
-    yield f"concerns {_whom(rule)}"
+    yield f"applies to {_whom(rule, policies)}"
+    if rule.beside_default:
+        yield "leaves the default in force: `default: true` policies apply to them as well"
     if rule.keep_forever:
         yield "keeps all of them forever; nothing is removed"
     if rule.keep_last:
@@ -158,8 +171,8 @@ def _stages(rule: Policy) -> Iterator[str]:
     if rule.archive:
         yield f"copies {_archive_when(rule.archive, since)}"
     if rule.soft_delete:
-        where = rule.soft_delete.mark.value
-        yield f"marks in the {where} {format_duration(rule.soft_delete.after)} after {since}"
+        where = {"registry": "in the registry", "upstream": "upstream"}[rule.soft_delete.mark]
+        yield f"soft-deletes {where} {format_duration(rule.soft_delete.after)} after {since}"
     if rule.trim:
         when = f" {format_duration(rule.trim.after)} after {since}" if rule.trim.after else ""
         yield f"keeps the newest {rule.trim.keep_items} items{when}"
@@ -167,14 +180,15 @@ def _stages(rule: Policy) -> Iterator[str]:
         undo = "" if rule.archive or rule.soft_delete else ", without undo"
         yield f"deletes {format_duration(rule.delete.after)} after {since}{undo}"
     elif rule.delete:
-        yield "never deletes, and forbids other policies to delete"
+        yield "never deletes, and stops other policies from deleting"
 
 
-def _archive_when(archive: Archive, since: str) -> str:
+def _archive_when(archive: ArchiveRule, since: str) -> str:
     after = f"{format_duration(archive.after)} after {since}" if archive.after else ""
     items = f"at {archive.items} items" if archive.items else ""
     both = " or ".join(part for part in (items, after) if part)
-    return f"{both}, whichever comes first" if items and after else both
+    when = f"{both}, whichever comes first" if items and after else both
+    return f"{when}, even if other policies copy later" if archive.is_early else when
 
 
 def _lives(rule: Policy, lifetime: Lifetime) -> Iterator[str]:
@@ -183,16 +197,25 @@ def _lives(rule: Policy, lifetime: Lifetime) -> Iterator[str]:
     if after is None:
         yield "text stays upstream: this policy does not delete"
     else:
-        yield f"text lives upstream until {format_duration(after)} after {since}"
+        yield f"text stays upstream until {format_duration(after)} after {since}{_but(rule)}"
     if rule.archive:
-        yield f"text lives in the archive until {_archived_until(rule.archive, after, since)}"
-        if lifetime.max and rule.archive.keep_for and not (rule.keep_forever or _is_never(rule)):
+        until = _archived_until(rule.archive, after, f"{since}{_but(rule)}")
+        yield f"text stays in the archive until {until}"
+        if (
+            lifetime.max
+            and rule.archive.keep_for
+            and not (rule.keep_forever or rule.forbids_deletion)
+        ):
             total = format_duration(lifetime.max + rule.archive.keep_for)
             sums = f"{format_duration(lifetime.max)} + {format_duration(rule.archive.keep_for)}"
-            yield f"at the latest that is {sums} = {total} after creation, by lifetime.max"
+            yield f"that is at most {sums} = {total} after creation, by lifetime.max"
 
 
-def _archived_until(archive: Archive, after: timedelta | None, since: str) -> str:
+def _but(rule: Policy) -> str:
+    return ", except for those kept" if rule.keep_last else ""
+
+
+def _archived_until(archive: ArchiveRule, after: timedelta | None, since: str) -> str:
     if archive.keep_for is None:
         return "somebody removes it (keep_for: forever)"
     if after is None:
@@ -201,41 +224,49 @@ def _archived_until(archive: Archive, after: timedelta | None, since: str) -> st
         total = format_duration(after + archive.keep_for)
         sums = f"{format_duration(after)} + {format_duration(archive.keep_for)}"
         until = f"{sums} = {total} after {since}"
-    return f"{until}; the next sweep removes it then, unless a hold stands against that"
+    return f"{until}; the next sweep then removes it, unless a hold keeps it"
 
 
 def _share(rule: Policy, policies: Policies) -> Iterator[str]:
     if (shortest := shortest_removal(rule)) is None:
         return
-    percent = policies.limits.max_percent if rule.max_percent is None else rule.max_percent
+    most = policies.limits.max_percent if rule.max_percent is None else rule.max_percent
     share = float(100 * allowed_share(policies, rule.name, DAILY))
-    daily = 200 * (DAILY / shortest)
-    yield (
-        f"a daily sweep may remove {share:.3g} % of its threads: the larger of {percent:.3g} % "
-        f"and 2 * 1d / {format_duration(shortest)} = {daily:.3g} %"
-    )
+    turnover = 100 * (DAILY / shortest)
+    some = f"a daily sweep may remove {_portion(share)} of its threads"
+    if 2 * turnover >= ALL:
+        usual = f"they are normally removed after {format_duration(shortest)}"
+        yield f"{some} (max_percent does not apply: {usual})"
+    elif 2 * turnover > most:
+        yield f"{some} (twice its normal turnover of about {percent(turnover)} a day)"
+    else:
+        yield f"{some} (its normal turnover is about {percent(turnover)} a day)"
 
 
-def shortest_removal(rule: Policy) -> timedelta | None:
-    """The shortest age at which a policy removes anything, or `None` where it never does."""
-    ages = (
-        rule.soft_delete.after if rule.soft_delete else None,
-        rule.trim.after if rule.trim else None,
-        rule.delete.after if rule.delete else None,
-    )
-    return min((age for age in ages if age), default=None)
+def _portion(share: float) -> str:
+    return "all" if share >= ALL else percent(share)
 
 
-def _whom(rule: Policy) -> str:
+def _whom(rule: Policy, policies: Policies) -> str:
     who = _threads(rule.match)
     if rule.default:
         who += " that no other policy matches"
+        beside = sorted(one.name for one in policies.rules if one.beside_default)
+        who += f" (apart from {', '.join(beside)})" if beside else ""
     if rule.excepts:
         who += f", except {_threads(rule.excepts)}"
     return who
 
 
 def _threads(selector: Selector) -> str:
+    if not selector.any_of:
+        return _those(selector)
+    others = "; ".join(_those(one) for one in selector.any_of)
+    is_plain = replace(selector, any_of=()) == Selector()
+    return f"{'' if is_plain else f'{_those(selector)} that are '}any of ({others})"
+
+
+def _those(selector: Selector) -> str:
     kinds = " or ".join(sorted(selector.kinds)) if selector.kinds else "threads"
     projects = f" of {' or '.join(sorted(selector.projects))}" if selector.projects else ""
     tests = " and ".join(_test(key, test) for key, test in selector.metadata.items())
@@ -250,78 +281,89 @@ def _test(key: str, test: Test) -> str:
     return f"{key}" if test.exists else f"no {key}"
 
 
-def _own_warnings(rule: Policy, policies: Policies) -> Iterator[str]:
-    removes = bool(rule.soft_delete or (rule.delete and rule.delete.after) or rule.trim)
-    if rule.keep_forever and removes:
-        yield f"{rule.name} keeps forever and also removes: keep wins, the rest does nothing"
-    if rule.delete and rule.delete.after and not (rule.archive or rule.soft_delete):
-        yield f"{rule.name} deletes without undo: it neither archives nor soft-deletes first"
+def _own_warnings(rule: Policy, policies: Policies, places: Places) -> Iterator[str]:
+    if rule.keep_forever and rule.removes:
+        at = place_of(places, rule, "keep")
+        yield f"{at}{rule.name} keeps forever and also removes: keep wins, the rest does nothing"
+    if rule.deletes and not (rule.archive or rule.soft_delete):
+        at = place_of(places, rule, "delete")
+        yield f"{at}{rule.name} deletes without undo: it neither archives nor soft-deletes first"
     if rule.archive and rule.archive.keep_for is None and policies.lifetime.max:
         yield (
-            f"{rule.name} keeps its copies forever: lifetime.max ends threads at the server, but "
-            "not their copies in the archive"
+            f"{place_of(places, rule, 'archive')}{rule.name} keeps its copies forever: "
+            "lifetime.max deletes threads at the server, but not their copies in the archive"
         )
-    for selector in filter(None, (rule.match, rule.excepts)):
-        for key in selector.metadata:
+    if rule.beside_default and not any(one.default for one in policies.rules):
+        at = place_of(places, rule, "beside_default")
+        yield f"{at}{rule.name}: `beside_default` does nothing, because no policy is a default"
+    for name, selector in (("match", rule.match), ("except", rule.excepts)):
+        for key in (key for part in selector.parts for key in part.metadata) if selector else ():
             if key.startswith(RESERVED):
-                yield f"{rule.name} names {key}, but janitor_ keys never match"
+                at = place_of(places, rule, name)
+                yield f"{at}{rule.name} asks for {key}, but janitor_ keys never match"
+        if selector is not None:
+            yield from _impossible(rule, name, selector, places)
 
 
-def _above_ceiling(
-    rule: Policy, lifetime: Lifetime, places: Mapping[tuple[str, str], Place]
-) -> Iterator[str]:
+def _impossible(rule: Policy, name: str, selector: Selector, places: Places) -> Iterator[str]:
+    """The alternatives of a selector that no thread can match."""
+    vain = ", so it protects nothing" if name == "match" and protects(rule) else ""
+    for index, way in enumerate(selector.alternatives):
+        if clause := clash(way):
+            part = f"{name}[{index}]" if len(selector.alternatives) > 1 else name
+            yield (
+                f"{place_of(places, rule, name)}{rule.name}: `{part}` matches no thread{vain}: it "
+                f"asks for {clause} twice, and no value meets both; correct or remove one of them"
+            )
+
+
+def _above_ceiling(rule: Policy, lifetime: Lifetime, places: Places) -> Iterator[str]:
     """What a policy says that stands above the ceiling."""
-    said = {"keep": rule.keep_forever, "delete": _is_never(rule)}
-    for key in (key for key, is_said in said.items() if is_said and lifetime.max):
-        place = places.get((rule.name, key))
+    endless = {"keep": rule.keep_forever, "delete": rule.forbids_deletion}
+    for key in (key for key, is_endless in endless.items() if is_endless and lifetime.max):
         word = "`keep: forever`" if key == "keep" else "`delete: never`"
         yield (
-            f"{f'{place} ' if place else ''}{rule.name}: {word} stands above lifetime.max: what it "
-            f"matches is not deleted at {format_duration(lifetime.max or DAILY)}, nor ever while "
-            "it says so"
+            f"{place_of(places, rule, key)}{rule.name}: {word} overrides lifetime.max: its "
+            f"threads are not deleted at {format_duration(lifetime.max or DAILY)}, or ever"
         )
 
 
-def _is_never(rule: Policy) -> bool:
-    return rule.delete is not None and rule.delete.after is None
-
-
-def _seems_to_protect(one: Policy, other: Policy) -> bool:
-    deletes = other.delete is not None and other.delete.after is not None
-    silent = one.delete is None and not one.keep_forever and one.keep_last is None
-    return deletes and silent and not one.default and not other.default
-
-
-def _overlap(
-    one: Policy, other: Policy, overlaps: Mapping[tuple[str, str], int] | None
+def _unprotected(
+    policies: Policies, overlaps: Mapping[tuple[str, str], int] | None, places: Places
 ) -> Iterator[str]:
-    if overlaps is None:
-        if may_overlap(one.match, other.match):
-            what = f"a thread that both match is deleted by {other.name}"
-            yield f"{one.name} never deletes but does not protect: {what}{PROTECT}"
-    elif count := overlaps.get((one.name, other.name), 0):
-        what = f"{count} of its threads are deleted by {other.name}"
-        yield f"{one.name} never deletes but does not protect: {what}{PROTECT}"
+    """The policies that do not delete, each with another that deletes their threads."""
+    budget = ComparisonBudget(policies)
+    found = _deleted_by_others(policies, overlaps, budget)
+    for one, other, what in islice(found, MOST_TOLD):
+        yield (
+            f"{place_of(places, one, 'name')}{one.name} never deletes, but does not "
+            f"protect: {what} deleted by {other.name}; write `delete: never` to protect"
+        )
+    if next(found, None) is not None or budget.is_spent:
+        yield (
+            "there may be more policies that never delete, but do not protect: correct what is "
+            "told, then validate again"
+        )
 
 
-PROTECT = "; write `delete: never` to protect"
+def _deleted_by_others(
+    policies: Policies, overlaps: Mapping[tuple[str, str], int] | None, budget: ComparisonBudget
+) -> Iterator[tuple[Policy, Policy, str]]:
+    """Pairs of a policy that does not delete and one that deletes threads of it, and which."""
+    silent = [one for one in policies.rules if _seems_to_protect(one)]
+    deleting = [one for one in policies.rules if one.deletes and not one.default]
+    for one, other in product(silent, deleting):
+        if overlaps is not None:
+            if count := overlaps.get((one.name, other.name), 0):
+                yield one, other, f"{count} of its threads are"
+            continue
+        if not budget.pays() or not (apart(one.match, other.match) or budget.allows(one, other)):
+            return
+        if next(shared_threads(one, other, rulebook(policies)), None) is not None:
+            yield one, other, "a thread that both match is"
 
 
-def may_overlap(one: Selector, other: Selector) -> bool:
-    """Whether two selectors can match the same thread, as far as what they say tells."""
-    shared = one.metadata.keys() & other.metadata.keys()
-    return (
-        _meet(one.kinds, other.kinds)
-        and _meet(one.projects, other.projects)
-        and all(_compatible(one.metadata[key], other.metadata[key]) for key in shared)
-    )
-
-
-def _meet(one: frozenset[str] | None, other: frozenset[str] | None) -> bool:
-    return one is None or other is None or bool(one & other)
-
-
-def _compatible(one: Test, other: Test) -> bool:
-    if one.any_of is not None and other.any_of is not None:
-        return bool(one.any_of & other.any_of)
-    return (one.exists is False) == (other.exists is False)
+def _seems_to_protect(rule: Policy) -> bool:
+    silent = rule.delete is None and not rule.keep_forever and rule.keep_last is None
+    copies = rule.archive is not None and rule.archive.is_early
+    return silent and not copies and not rule.default

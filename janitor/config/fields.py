@@ -1,10 +1,16 @@
-"""The values that a configuration's fields take, and how each is refused."""
+"""The values that fields take: durations, rates, addresses, secrets; how each is refused.
+
+A number without a unit is refused, and so is a month (28 to 31 days, and `M` is also a minute):
+what is deleted by a misread unit does not come back. 300 a second and 300 an hour are far apart.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -19,9 +25,121 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from janitor.addresses import LIBPQ, NUL, Parameter, holds_nul, is_host, wrong_parameter
 from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH
-from janitor.config import rates
-from janitor.config.durations import PATTERN, parse_duration
+
+DURATION_EXAMPLES = (
+    "use a number and a unit, such as 90s, 30m, 24h, 30d, 2w, 1y, 3d12h, P30D or PT1H"
+)
+
+UNITS = {
+    "y": timedelta(days=365),
+    "w": timedelta(weeks=1),
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+}
+
+MOST_DIGITS = 12
+LONGEST = timedelta(days=365 * 1000)
+
+DURATION_PATTERN = r"^([0-9]+[ywdhms])+$|^P([0-9]+[YWD])*(T([0-9]+[HMS])+)?$"
+
+_PART = re.compile(r"([0-9]+)([a-z])")
+_PLAIN = re.compile(r"(?:[0-9]+[ywdhms])+")
+_ISO = re.compile(r"P((?:[0-9]+[YWD])*)((?:T(?:[0-9]+[HMS])+)?)")
+_MONTHS = re.compile(r"[0-9]+(?:M|mo|mon|months?)|P[0-9YWD]*[0-9]+M.*")
+
+
+def parse_duration(value: object) -> timedelta:
+    """The duration that a text spells; units go from long to short, each at most once.
+
+    Raises ValueError, saying what to write, for anything else: a bare number, a month, zero, a
+    negative or fractional amount, more than a thousand years.
+    """
+    if not isinstance(value, str):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        what = "a duration" if number else "a duration is text and"
+        raise ValueError(f"{what} needs a unit: {DURATION_EXAMPLES}")  # noqa: TRY004 - it is one answer
+    return _in_bounds(value, sum(_parts(value), timedelta()))
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest spelling in days and below, which `parse_duration` reads back.
+
+    Microseconds, which no configuration can spell, are dropped.
+    """
+    left, parts = value, []
+    for unit in ("d", "h", "m", "s"):
+        count, left = divmod(left, UNITS[unit])
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _parts(text: str) -> list[timedelta]:
+    spelled = _PART.findall(_lowered(text))
+    units = [unit for _, unit in spelled]
+    order = list(UNITS)
+    if any(order.index(one) >= order.index(next_) for one, next_ in pairwise(units)):
+        raise ValueError(f"write each unit at most once, from long to short: {DURATION_EXAMPLES}")
+    if any(len(count) > MOST_DIGITS for count, _ in spelled):
+        raise ValueError("the duration is longer than a thousand years")
+    return [_times(int(count), UNITS[unit]) for count, unit in spelled]
+
+
+def _lowered(text: str) -> str:
+    if _MONTHS.fullmatch(text):
+        raise ValueError("a month has no fixed length, and M could mean minutes: write 30d or 30m")
+    if _PLAIN.fullmatch(text):
+        return text
+    iso = _ISO.fullmatch(text)
+    if iso is None or not any(iso.groups()):
+        raise ValueError(f"not a duration: {DURATION_EXAMPLES}")
+    return "".join(iso.groups()).replace("T", "").lower()
+
+
+def _times(count: int, unit: timedelta) -> timedelta:
+    return min(count, LONGEST // unit + 1) * unit
+
+
+def _in_bounds(text: str, value: timedelta) -> timedelta:
+    if not value:
+        raise ValueError(f"`{text}` is zero: a duration must be longer than zero")
+    if value > LONGEST:
+        raise ValueError("the duration is longer than a thousand years")
+    return value
+
+
+Rate = float | Literal["auto", "unlimited"]
+
+RATE_EXAMPLES = "write auto, unlimited or a rate such as 5/s, 300/min or 1000/h"
+RATE_PATTERN = r"^[1-9][0-9]{0,8}/(s|min|h)$"
+PER_MINUTE = {"s": 60.0, "min": 1.0, "h": 1 / 60}
+
+_SPELLED = re.compile(RATE_PATTERN)
+
+
+def parse_rate(value: object) -> Rate:
+    """Calls a minute, or the word. Raises ValueError, saying what to write, for anything else."""
+    if value == "auto" or value == "unlimited":  # noqa: PLR1714 - keeps the words' own types
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"a rate needs a unit: {RATE_EXAMPLES}")  # noqa: TRY004
+    if not isinstance(value, str) or not (found := _SPELLED.fullmatch(value)):
+        raise ValueError(f"not a rate: {RATE_EXAMPLES}")
+    return int(value.partition("/")[0]) * PER_MINUTE[found[1]]
+
+
+def format_rate(rate: Rate) -> str:
+    """The rate as a person writes it, in the unit in which it is a whole number."""
+    if isinstance(rate, str):
+        return rate
+    if rate % PER_MINUTE["s"] == 0:
+        return f"{rate / PER_MINUTE['s']:.0f}/s"
+    return f"{rate:.0f}/min" if rate.is_integer() else f"{rate / PER_MINUTE['h']:.0f}/h"
+
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -61,7 +179,7 @@ def _duration_or_forever(value: object) -> object:
     return value if value == "forever" else _duration(value)
 
 
-_DURATION_SCHEMA = {"type": "string", "pattern": PATTERN}
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN}
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
 
@@ -73,21 +191,21 @@ DurationOrForever = Annotated[
 
 
 RateField = Annotated[
-    rates.Rate,
-    BeforeValidator(rates.parse_rate),
+    Rate,
+    BeforeValidator(parse_rate),
     WithJsonSchema(
-        {"anyOf": [{"enum": ["auto", "unlimited"]}, {"type": "string", "pattern": rates.PATTERN}]}
+        {"anyOf": [{"enum": ["auto", "unlimited"]}, {"type": "string", "pattern": RATE_PATTERN}]}
     ),
 ]
 
 
 def _metadata_text(value: object) -> object:
     if not isinstance(value, str):
-        raise NotTextError("a metadata value is text: put it in quotes")
+        raise NotTextError("a metadata value must be text: put it in quotes")
     if len(value) > METADATA_VALUE_LENGTH:
         raise ValueError(
-            f"a metadata value has at most {METADATA_VALUE_LENGTH} characters, this one "
-            f"{len(value)}: it would match nothing"
+            f"a metadata value has at most {METADATA_VALUE_LENGTH} characters; this one has "
+            f"{len(value)} and would match nothing"
         )
     return value
 
@@ -95,8 +213,8 @@ def _metadata_text(value: object) -> object:
 def _metadata_key(value: str) -> str:
     if not 0 < len(value) <= METADATA_KEY_LENGTH:
         raise ValueError(
-            f"a metadata key has 1 to {METADATA_KEY_LENGTH} characters, this one {len(value)}: "
-            "it would match nothing"
+            f"a metadata key has 1 to {METADATA_KEY_LENGTH} characters; this one has {len(value)} "
+            "and would match nothing"
         )
     return value
 
@@ -130,22 +248,30 @@ def _variable(value: str) -> str:
 def without_nul(value: str) -> str:
     """The text, which may name a file; else ValueError."""
     if "\0" in value:
-        raise ValueError("a NUL character cannot stand here; remove it")
+        raise ValueError("contains a NUL character; remove it")
     return value
 
 
+ONE_KEEPER = "write exactly one of env, file and credential"
+
+
 class SecretForm(Form):
-    """Where a secret is kept: exactly one of the three."""
+    """Where a secret is kept: exactly one of the three, which `has_one_keeper` tells."""
 
     env: Annotated[str, AfterValidator(_variable)] | None = None
     file: Annotated[str, Field(min_length=1), AfterValidator(without_nul)] | None = None
     credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")] | None = None
 
+    @property
+    def has_one_keeper(self) -> bool:
+        """Whether it is clear where the secret is."""
+        return sum(where is not None for where in (self.env, self.file, self.credential)) == 1
+
 
 def _no_inline_secret(value: object) -> object:
     if value != "":
         raise ValueError(
-            "a secret must not stand in the file: write {env: NAME}, {file: PATH} or "
+            "secrets do not belong in this file: write {env: NAME}, {file: PATH} or "
             '{credential: NAME} ("" for a server without keys)'
         )
     return value
@@ -167,14 +293,16 @@ def web_address(value: str) -> SplitResult:
     """The parts of an https or http address with a host and no credential; else ValueError."""
     try:
         parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("this is no web address: write https://HOST/PATH") from None
+        raise ValueError("not a web address: write https://HOST/PATH") from None
     if parts.scheme not in {"https", "http"} or not host:
-        raise ValueError("this is no web address: write https://HOST/PATH")
+        raise ValueError("not a web address: write https://HOST/PATH")
     names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
     if parts.username is not None or any(CREDENTIAL_NAME.search(name) for name in names):
-        raise ValueError("a secret must not stand in an address: use `api_key`")
+        raise ValueError("secrets do not belong in an address: use `api_key`")
+    if port == 0 or not is_host(host):
+        raise ValueError("invalid host name or port: write https://HOST/PATH")
     return parts
 
 
@@ -182,6 +310,19 @@ def holds_secret(query: str) -> bool:
     """Whether a parameter of a database's address holds a secret; a `passfile` only names one."""
     names = (name for name, value in parse_qsl(query) if value)  # an empty one is none
     return any(SECRET_PARAMETER.search(name) for name in names)
+
+
+def database_address(value: str) -> str:
+    """The address of a database, which can hold no NUL, not even as `%00`; else ValueError."""
+    if holds_nul(value):
+        raise ValueError(NUL)
+    return value
+
+
+def refuse_wrong_parameters(query: str, known: Mapping[str, Parameter] = LIBPQ) -> None:
+    """ValueError where a database's address has a parameter that its engine does not take."""
+    if wrong := wrong_parameter(parse_qsl(query, keep_blank_values=True), known):
+        raise ValueError(wrong)
 
 
 def is_loopback(host: str) -> bool:
@@ -202,7 +343,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 def _public_pairs(pairs: dict[str, Any]) -> dict[str, Any]:
     if any(CREDENTIAL_NAME.search(name) for name in pairs):
-        raise ValueError("a secret must not stand in the file: the credential goes to `api_key`")
+        raise ValueError("secrets do not belong in this file: the credential goes in `api_key`")
     return pairs
 
 

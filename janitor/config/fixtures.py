@@ -1,4 +1,4 @@
-"""Policy fixtures: threads as a file describes them, and what is expected of each."""
+"""Policy fixtures: threads as a file describes them, what is expected, and the comparison."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from janitor.config.document import Document, DocumentPath, read_document
 from janitor.config.fields import Form, MetadataKey, MetadataText
-from janitor.config.policy_forms import KindField
+from janitor.config.forms import USER, KindField
 from janitor.config.problems import Problem, refusals_of, refused, shape_problems
+from janitor.config.yaml_source import Document, DocumentPath, read_document
 from janitor.errors import Place
-from janitor.model import Copy, Hold, Key, Reason, State, Thread
+from janitor.model import Copy, Decision, Hold, Key, Metadata, Reason, State, Thread
+from janitor.policy import Policies, decide
+from janitor.policy.keep_last import ranks_of
 from janitor.times import FOREVER, known, parse, until
 
 COPIED = frozenset({State.ARCHIVED, State.SOFT_DELETED})
@@ -65,12 +67,18 @@ class ThreadForm(Form):
     created_at: ReportedTime = None
     last_active_at: ReportedTime = None
     items: Annotated[int, Field(ge=0)] | None = None
+    user: MetadataText | None = None
     metadata: MetadataForm | None = None
     state: Annotated[State, Field(strict=False)] = State.ACTIVE
     soft_deleted_at: Time | None = None
     keep_until: EndTime = None
     source: str | None = None
     vanished_at: Time | None = None
+
+    @property
+    def stored(self) -> Metadata | None:
+        """Its metadata with `user`, as an import stores them; `None` where neither is given."""
+        return self.metadata if self.user is None else {**(self.metadata or {}), USER: self.user}
 
 
 class HoldForm(Form):
@@ -161,7 +169,7 @@ def _problems(form: OneForm | ManyForm, at: DocumentPath) -> Iterator[Problem]:
     ids = [thread.id for thread in threads]
     for index, one in enumerate(ids):
         if one in ids[:index]:
-            yield Problem((*at, "threads", index), f"a second thread has the id {one}")
+            yield Problem((*at, "threads", index), f"two threads have the id {one}")
     for index, thread in enumerate(threads):
         if thread.vanished_at is not None and thread.source is None:
             place = ("thread",) if isinstance(form, OneForm) else ("threads", index)
@@ -170,9 +178,9 @@ def _problems(form: OneForm | ManyForm, at: DocumentPath) -> Iterator[Problem]:
     for name, expect in expected.items():
         path = (*at, "expect") if isinstance(form, OneForm) else (*at, "expect", name)
         if name not in ids:
-            yield Problem(path, f"no thread of this fixture has the id {name}", at_key=True)
+            yield Problem(path, f"this fixture has no thread {name}", at_key=True)
         if not expect.model_fields_set:
-            yield Problem(path, "an expectation of nothing always holds: name stage or reason")
+            yield Problem(path, "an empty expectation always passes: name a stage or reason")
 
 
 def _parts(form: OneForm | ManyForm) -> tuple[list[ThreadForm], Mapping[str, ExpectForm]]:
@@ -204,8 +212,8 @@ def _thread(form: ThreadForm, now: datetime) -> Thread:
         created_at=form.created_at,
         last_active_at=form.last_active_at,
         items=form.items,
-        reported=form.metadata,
-        upstream=form.metadata,
+        reported=form.stored,
+        upstream=form.stored,
         keep_until=form.keep_until,
         soft_deleted_at=form.soft_deleted_at,
         copy=_copy(form, now) if copied else None,
@@ -218,3 +226,55 @@ def _thread(form: ThreadForm, now: datetime) -> Thread:
 def _copy(form: ThreadForm, now: datetime) -> Copy:
     at = form.last_active_at or form.created_at or now
     return Copy("fixture", "", "", form.items or 0, None, 0, at)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a decision is not what was expected; times are ISO 8601, `null` stands for none."""
+
+    id: str
+    field: str
+    expected: str
+    actual: str
+
+
+def try_out(fixture: Fixture, policies: Policies) -> tuple[Difference, ...]:
+    """Every difference between what a fixture expects and what the policies decide."""
+    ranks = ranks_of(fixture.threads, policies, fixture.now, fixture.holds)
+    found: list[Difference] = []
+    for thread in fixture.threads:
+        if expected := fixture.expected.get(thread.key.id):
+            decision = decide(
+                thread, policies, fixture.holds, ranks.get(thread.key, {}), fixture.now
+            )
+            found += _differences(thread.key.id, expected, _said(decision))
+    return tuple(found)
+
+
+def _said(decision: Decision) -> Mapping[str, str | datetime | None]:
+    return {
+        "stage": decision.stage or "none",
+        "policy": decision.policy,
+        "due_at": decision.due_at,
+        "reason": decision.reason,
+    }
+
+
+def _differences(
+    id: str,
+    expected: Mapping[str, str | datetime | None],
+    values: Mapping[str, str | datetime | None],
+) -> Iterator[Difference]:
+    for field, value in expected.items():
+        if value != values[field]:
+            yield Difference(id, field, _shown(value), _shown(values[field]))
+
+
+def _shown(value: str | datetime | None) -> str:
+    match value:
+        case None:
+            return "null"
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case _:
+            return str(value)

@@ -1,42 +1,448 @@
-"""The shape of the configuration file outside of policies."""
+"""The shape of the configuration file, as pydantic models."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
-from janitor.config.durations import parse_duration
+from janitor.addresses import LAST_PORT, SQLITE, is_host
+from janitor.catalogue import METADATA_KEY_LENGTH
 from janitor.config.fields import (
+    ONE_KEEPER,
     Address,
     Duration,
     DurationOrForever,
     Form,
     MetadataKey,
+    MetadataText,
     Name,
     PublicPairs,
     RateField,
     SecretField,
     SecretForm,
     branch,
+    database_address,
     holds_secret,
+    parse_duration,
+    refuse_wrong_parameters,
     without_nul,
 )
-from janitor.config.policy_forms import KindField, ModeField, Percent, PolicyForm, Positive
-from janitor.config.service_forms import ScheduleForm, ServiceForm
-from janitor.config.source_forms import SourceForm
+from janitor.config.source_query import backend_of, only_read, require_all_rows, uses_watermark
 from janitor.config.unbuilt import unbuilt_scheme
-from janitor.model import Mode, NotFound
+from janitor.model import Kind, Mode, NotFound
+from janitor.policy.evaluate import CEILING, VANISHED
 from janitor.policy.matching import RESERVED
+from janitor.policy.rules import AgeFrom, ArchiveAt, DeletionMark, Items
+from janitor.times import EPOCH
+
+_SCHEME = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
+
+
+def _plain_url(value: str) -> str:
+    if not _SCHEME.match(value):
+        raise ValueError(
+            "not a database address: write {env: NAME}, or for example sqlite:///app.db (beside "
+            "this file), postgresql+psycopg://user@host/database"
+        )
+    try:
+        parts = urlsplit(value)
+        password, _ = parts.password, parts.port
+    except ValueError:
+        raise ValueError("not an address: write {env: NAME} or SCHEME://USER@HOST/DB") from None
+    if password or holds_secret(parts.query):
+        raise ValueError("secrets do not belong in an address: write {env: NAME}")
+    if value.startswith("sqlite") and (":memory:" in value or not parts.path.strip("/")):
+        raise ValueError("the application's database cannot be in memory: write sqlite:///app.db")
+    if value.lower().startswith("postgres"):
+        refuse_wrong_parameters(parts.query)
+    if value.lower().startswith("sqlite"):
+        refuse_wrong_parameters(parts.query, SQLITE)
+    return value
+
+
+def _one_keeper(secret: SecretForm) -> SecretForm:
+    if not secret.has_one_keeper:
+        raise ValueError(ONE_KEEPER)
+    return secret
+
+
+DatabaseField = Annotated[
+    Annotated[SecretForm, AfterValidator(_one_keeper), Tag("<mapping>")]
+    | Annotated[str, AfterValidator(database_address), AfterValidator(_plain_url), Tag("<value>")],
+    Discriminator(lambda value: "<mapping>" if branch(value) == "<mapping>" else "<value>"),
+]
+
+
+class SqlForm(Form):
+    """Which database, which rows, and where the next reading goes on."""
+
+    url: DatabaseField
+    query: str
+    watermark: Annotated[str, Field(min_length=1)] | None
+    overlap: Duration = parse_duration("10m")
+    timeout: Duration = parse_duration("60s")
+
+    @property
+    def backend(self) -> str | None:
+        """The engine, where the address is no secret."""
+        return backend_of(self.url) if isinstance(self.url, str) else None
+
+    @field_validator("query", mode="after")
+    @classmethod
+    def _only_reads(cls, query: str, info: ValidationInfo) -> str:
+        url = info.data.get("url")  # absent where it is refused itself
+        return only_read(query, backend_of(url) if isinstance(url, str) else None)
+
+    @model_validator(mode="after")
+    def _watermark_is_used(self) -> SqlForm:
+        uses = uses_watermark(self.query, self.backend)
+        if self.watermark is not None and not uses:
+            raise ValueError(
+                f"the query must select only newer rows: add WHERE {self.watermark} > :watermark, "
+                "or write `watermark: null` to read everything each time"
+            )
+        if self.watermark is None and uses:
+            raise ValueError(
+                "the query uses :watermark: name its column in `watermark`, or remove it "
+                "from the query"
+            )
+        return self
+
+
+class ExpireForm(Form):
+    """What is no longer in the table is removed so long after it was found gone."""
+
+    expire_after: Duration
+
+
+def _keep_or_expire(value: object) -> object:
+    if value != "keep" and branch(value) != "<mapping>" and not isinstance(value, ExpireForm):
+        raise ValueError("write keep, or {expire_after: 30d}")
+    return value
+
+
+VanishField = Annotated[
+    Annotated[ExpireForm, Tag("<mapping>")] | Annotated[Literal["keep"], Tag("<value>")],
+    Discriminator(lambda value: "<mapping>" if branch(value) == "<mapping>" else "<value>"),
+    BeforeValidator(_keep_or_expire),
+]
+
+
+class SourceForm(Form):
+    """One table of the application's own, and the project that its rows are of."""
+
+    sql: SqlForm
+    project: Name | None = None
+    on_vanish: VanishField = "keep"
+
+    @model_validator(mode="after")
+    def _all_rows_are_read(self) -> SourceForm:
+        if self.on_vanish != "keep":
+            require_all_rows(self.sql.query, self.sql.backend)
+        return self
+
+
+ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
+HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+CRON_FIELDS = 5
+
+
+def _cron(value: str) -> str:
+    if why := _why_no_cron(value):
+        raise ValueError(
+            f"not a cron expression ({why}): write minute hour day month weekday, "
+            'for example "17 3 * * *"'
+        )
+    return value
+
+
+def _why_no_cron(value: str) -> str | None:
+    if (fields := len(value.split())) != CRON_FIELDS:
+        return f"{fields} fields"
+    try:
+        next(CronSim(value, EPOCH))
+    except CronSimError as error:
+        return str(error)
+    except StopIteration:
+        return "it never occurs"
+    return None
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("unknown time zone: write for example UTC or Europe/Berlin") from None
+    return value
+
+
+class ScheduleForm(Form):
+    """When the service sweeps: exactly one of `cron` and `every`."""
+
+    cron: Annotated[str, AfterValidator(_cron)] | None = None
+    every: Duration | None = None
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    jitter: Duration | None = None
+
+
+class TokenForm(SecretForm):
+    """A bearer token and what it may do."""
+
+    scope: Literal["register", "operate", "read"]
+
+
+def _no_inline_token(value: object) -> object:
+    if branch(value) != "<mapping>":
+        raise ValueError(
+            "tokens do not belong in this file: write {env: NAME, scope: read}, or {file: PATH, "
+            "scope: ...}, or {credential: NAME, scope: ...}"
+        )
+    return value
+
+
+Token = Annotated[TokenForm, BeforeValidator(_no_inline_token)]
+Tokens = Annotated[
+    Annotated[Token, Tag("<mapping>")] | Annotated[list[Token], Tag("<list>")],
+    Discriminator(lambda value: "<list>" if branch(value) == "<list>" else "<mapping>"),
+]
+
+
+def _listen(value: str) -> str:
+    found = ADDRESS.fullmatch(value)
+    host = value.rpartition(":")[0].strip("[]")
+    if found is None or int(found[1]) > LAST_PORT or not is_host(host):
+        raise ValueError('not an address to listen on: write "127.0.0.1:9464", or "[::1]:9464"')
+    return value
+
+
+def _host(value: str) -> str:
+    if not HOST.fullmatch(value):
+        raise ValueError("not a host name: write it without scheme and port")
+    return value
+
+
+class ServiceForm(Form):
+    """Where the service listens, and who may ask it for what."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9464"
+    hosts: list[Annotated[str, AfterValidator(_host)]] = Field(default=[])
+    tokens: dict[Name, Tokens] = Field(default={})
+    stop_timeout: Duration = parse_duration("30s")
+
+
+PER = "metadata."
+
+MOST = 2**53 - 1  # the largest whole number that every reader of JSON keeps as it is
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+KindField = Annotated[Kind, Field(strict=False)]
+ModeField = Annotated[Mode, Field(strict=False)]
+AgeFromField = Annotated[AgeFrom, Field(strict=False)]
+ArchiveAtField = Annotated[ArchiveAt, Field(strict=False)]
+MarkField = Annotated[DeletionMark, Field(strict=False)]
+ItemsField = Annotated[Items, Field(strict=False)]
+
+
+class TestForm(Form):
+    """What one metadata key must be, beyond a value or a list of values."""
+
+    exists: bool | None = None
+    glob: Annotated[MetadataText, Field(min_length=1)] | None = None
+
+
+TestField = Annotated[
+    Annotated[TestForm, Tag("<mapping>")]
+    | Annotated[list[MetadataText], Field(min_length=1), Tag("<list>")]
+    | Annotated[MetadataText, Tag("<value>")],
+    Discriminator(branch),
+]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+KindsField = Annotated[
+    Annotated[list[KindField], Field(min_length=1)],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": [kind.value for kind in Kind]},
+                {"type": "array", "items": {"enum": [kind.value for kind in Kind]}, "minItems": 1},
+            ]
+        }
+    ),
+]
+ProjectsField = Annotated[
+    Annotated[list[str], Field(min_length=1)],
+    BeforeValidator(_listed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError('a user is text: write "u-17", a list, {glob: "u-*"} or {exists: true}')
+    return value
+
+
+USER = "user"
+"""The metadata key under which an import stores its field `user`."""
+
+
+class SelectorForm(Form):
+    """Which threads are meant; every clause must hold. `user` is `metadata.user`."""
+
+    kind: KindsField | None = None
+    project: ProjectsField | None = None
+    user: Annotated[TestField | None, BeforeValidator(_given)] = None
+    metadata: dict[MetadataKey, TestField] = Field(default={})
+
+    @property
+    def tests(self) -> dict[str, TestField]:
+        """What is asked of metadata, by key."""
+        return self.metadata if self.user is None else {USER: self.user, **self.metadata}
+
+
+Selectors = Annotated[list[SelectorForm], Field(min_length=1)]
+
+
+class MatchForm(SelectorForm):
+    """A selector of which one of several others must hold, too."""
+
+    any: Selectors | None = None
+
+
+ExceptField = Annotated[
+    Annotated[MatchForm, Tag("<mapping>")] | Annotated[Selectors, Tag("<list>")],
+    Discriminator(lambda value: "<list>" if branch(value) == "<list>" else "<mapping>"),
+]
+
+
+class ArchiveForm(Form):
+    """When to copy, and how long to keep the copy."""
+
+    after: Duration | None = None
+    items: Positive | None = None
+    keep_for: DurationOrForever | None = None
+    at: ArchiveAtField = ArchiveAt.LATEST
+
+
+class SoftDeleteForm(Form):
+    """When to mark."""
+
+    after: Duration
+    mark: MarkField = DeletionMark.REGISTRY
+
+
+class DeleteForm(Form):
+    """When to remove."""
+
+    after: Duration
+    items: ItemsField = Items.FIRST
+
+
+def _never(value: object) -> object:
+    if value != "never":
+        raise ValueError("write for example {after: 30d}, or never")
+    return value
+
+
+DeleteField = Annotated[
+    Annotated[DeleteForm, Tag("<mapping>")]
+    | Annotated[Literal["never"], BeforeValidator(_never), Tag("<value>")],
+    Discriminator(lambda value: "<mapping>" if branch(value) == "<mapping>" else "<value>"),
+]
+
+
+class TrimForm(Form):
+    """A rolling window of items."""
+
+    keep_items: Positive
+    after: Duration | None = None
+
+
+def _per(value: str) -> str:
+    if value == USER:
+        return f"{PER}{USER}"
+    if not value.startswith(PER) or not 0 < len(value.removeprefix(PER)) <= METADATA_KEY_LENGTH:
+        raise ValueError("`per` names a metadata key: write for example metadata.user_id")
+    return value
+
+
+class KeepLastForm(Form):
+    """How many of each group stay."""
+
+    count: Positive
+    per: Annotated[str, AfterValidator(_per)] | None = None
+
+
+class PolicyLimitsForm(Form):
+    """A policy's own limits."""
+
+    max_percent: Percent | None = None
+    max_threads: Positive | None = None
+
+
+def _policy_name(value: str) -> str:
+    if value == CEILING:
+        raise ValueError(
+            f"`{CEILING}` is reserved for deletions by that limit; choose another name"
+        )
+    if value == VANISHED:
+        what = "deletions of threads that vanished from a source"
+        raise ValueError(f"`{VANISHED}` is reserved for {what}; choose another name")
+    return value
+
+
+PolicyName = Annotated[
+    str,
+    Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_policy_name),
+]
+
+
+class PolicyForm(Form):
+    """One policy."""
+
+    name: PolicyName
+    match: MatchForm | None = None
+    except_: Annotated[ExceptField | None, Field(alias="except")] = None
+    default: bool = False
+    beside_default: bool = False
+    keep: Literal["forever"] | None = None
+    age_from: AgeFromField = AgeFrom.LAST_ACTIVITY
+    archive: ArchiveForm | None = None
+    soft_delete: SoftDeleteForm | None = None
+    delete: DeleteField | None = None
+    trim: TrimForm | None = None
+    keep_last: KeepLastForm | None = None
+    limits: PolicyLimitsForm | None = None
+    mode: ModeField | None = None
+
 
 POSTGRESQL = "postgresql+psycopg"
 
@@ -52,8 +458,10 @@ def _registry_url(value: str) -> str:
             f"{POSTGRESQL}://user@host/database"
         )
     name = value.removeprefix("sqlite:///")
-    if not name or name.startswith(":memory:") or "?" in name:
-        raise ValueError("the registry is a file that stays: write sqlite:///janitor.db")
+    if "?" in name:
+        raise ValueError("a file takes no parameters; remove the ? and everything after it")
+    if not name or name.startswith(":memory:"):
+        raise ValueError("the registry cannot be in memory: write sqlite:///janitor.db")
     return value
 
 
@@ -62,13 +470,12 @@ def _database_url(value: str) -> str:
         parts = urlsplit(value)
         password, _ = parts.password, parts.port
     except ValueError:
-        raise ValueError(
-            f"this is no address: write {POSTGRESQL}://user@host:5432/database"
-        ) from None
+        raise ValueError(f"not an address: write {POSTGRESQL}://user@host:5432/database") from None
     if password or holds_secret(parts.query):  # an empty one is none
-        raise ValueError("a secret must not stand in an address: use `password`")
+        raise ValueError("secrets do not belong in an address: use `password`")
     if not parts.path.strip("/"):
-        raise ValueError(f"names no database: write {POSTGRESQL}://user@host/database")
+        raise ValueError(f"the database name is missing: write {POSTGRESQL}://user@host/database")
+    refuse_wrong_parameters(parts.query)
     return value
 
 
@@ -81,18 +488,14 @@ def _archive_url(value: str) -> str:
 
 def _refuse_unbuilt(path: str, value: str, *, instead: str) -> None:
     if scheme := unbuilt_scheme(path, value):
-        raise ValueError(f"`{scheme}://` is documented but not built yet; write {instead}")
-
-
-def _one_keeper(secret: SecretForm) -> SecretForm:
-    if sum(where is not None for where in (secret.env, secret.file, secret.credential)) != 1:
-        raise ValueError("write exactly one of env, file and credential")
-    return secret
+        raise ValueError(f"`{scheme}://` is documented but not implemented yet; write {instead}")
 
 
 def _own_key(key: str) -> str:
     if key.startswith(RESERVED):
-        raise ValueError(f"keys that begin with `{RESERVED}` are always stored as they are: remove")
+        raise ValueError(
+            f"keys that begin with `{RESERVED}` are always stored as they are: remove it"
+        )
     return key
 
 
@@ -113,7 +516,7 @@ KeysField = Annotated[
 class RegistryForm(Form):
     """Where the registry is, and what it keeps of metadata."""
 
-    url: Annotated[str, AfterValidator(without_nul), AfterValidator(_registry_url)] = (
+    url: Annotated[str, AfterValidator(database_address), AfterValidator(_registry_url)] = (
         "sqlite:///janitor.db"
     )
     password: Annotated[SecretForm, AfterValidator(_one_keeper)] | None = None

@@ -9,14 +9,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from janitor.config.document import Document, DocumentPath, spell
 from janitor.config.fields import BRANCHES, NotTextError
+from janitor.config.nearest import nearest
+from janitor.config.yaml_source import Document, DocumentPath, spell
 from janitor.errors import ConfigError, Refusal
+from janitor.texts import counted
 
 Schema = dict[str, Any]
 Detail = Mapping[str, Any]
 
 TOO_MANY_TO_LIST = 12
+UNKNOWN = frozenset({"extra_forbidden", "invalid_key"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ def refusal(problem: Problem, document: Document | None = None) -> Refusal:
         return Refusal(problem.message, None, spell(problem.path))
     message, written = problem.message, document.texts.get(problem.path)
     if problem.wants_text and written:
-        message = f'this must be text: write "{written}"'
+        message = f'must be text: write "{written}"'
     return Refusal(
         message, document.place(problem.path, at_key=problem.at_key), spell(problem.path)
     )
@@ -63,24 +66,32 @@ def refused(what: str, refusals: Iterable[Refusal]) -> ConfigError:
     """The error that carries every refusal of a file, in the order of its lines."""
     ordered = sorted(refusals, key=lambda r: (r.place.line, r.place.column) if r.place else (0, 0))
     count = len(ordered)
-    things = "1 thing" if count == 1 else f"{count} things"
-    return ConfigError(f"{what} is refused, {things} to change", refusals=tuple(ordered))
+    problems = counted(count, "problem")
+    return ConfigError(f"{what} is invalid: {problems}", refusals=tuple(ordered))
 
 
 def shape_problems(
     error: ValidationError, schema: Schema, at: DocumentPath = ()
 ) -> Iterator[Problem]:
     """What pydantic refused, below the path `at` of a document with that JSON schema."""
-    for detail in error.errors(include_url=False):
-        loc = (*at, *(part for part in detail["loc"] if part not in BRANCHES))
+    located = [
+        ((*at, *(part for part in detail["loc"] if part not in BRANCHES)), detail)
+        for detail in error.errors(include_url=False)
+    ]
+    misspelt = {
+        (*loc[:-1], near)
+        for loc, detail in located
+        if detail["type"] in UNKNOWN and (near := nearest_word(loc[-1], keys_at(schema, loc[:-1])))
+    }
+    for loc, detail in located:
         if loc[-1:] == ("[key]",):
             yield Problem(loc[:-1], _message(detail), at_key=True)
-        elif detail["type"] in {"extra_forbidden", "invalid_key"}:
+        elif detail["type"] in UNKNOWN:
             yield unknown_key(loc, keys_at(schema, loc[:-1]))
-        elif detail["type"] == "missing":
-            yield Problem(loc, f"`{loc[-1]}` is required")
-        else:
+        elif detail["type"] != "missing":
             yield Problem(loc, _message(detail), wants_text=_wants_text(detail))
+        elif loc not in misspelt:  # else the unknown key tells what to write
+            yield Problem(loc, f"missing `{loc[-1]}`")
 
 
 def _wants_text(detail: Detail) -> bool:
@@ -90,17 +101,24 @@ def _wants_text(detail: Detail) -> bool:
 
 def unknown_key(path: DocumentPath, known: Iterable[str]) -> Problem:
     """A key that nothing reads, with what may have been meant."""
-    return Problem(path, f"`{path[-1]}` is no key here; {meant(path[-1], known)}", at_key=True)
+    keys = frozenset(known)
+    instead = nearest(path, keys) or meant(path[-1], keys)
+    return Problem(path, f"unknown key `{path[-1]}`; {instead}", at_key=True)
 
 
 def meant(written: object, known: Iterable[str]) -> str:
     """The nearest of the known words, or all of them."""
     words = sorted(known)
-    if near := get_close_matches(str(written), words, n=1):
-        return f"did you mean `{near[0]}`?"
+    if near := nearest_word(written, words):
+        return f"did you mean `{near}`?"
     if len(words) > TOO_MANY_TO_LIST or not words:
         return "remove it"
     return f"write {words[0]}" if len(words) == 1 else f"write one of {', '.join(words)}"
+
+
+def nearest_word(written: object, known: Iterable[str]) -> str | None:
+    """The known word that comes nearest; `None` where none is near."""
+    return next(iter(get_close_matches(str(written), sorted(known), n=1)), None)
 
 
 def keys_at(schema: Schema, path: DocumentPath) -> frozenset[str]:
@@ -142,7 +160,7 @@ def _choice(detail: Detail) -> str:
     words = expected.replace("'", "").replace(" or ", ", ").split(", ")
     written = detail["input"]
     if isinstance(written, str):
-        return f"`{written}` is not known here; {meant(written, words)}"
+        return f"unknown value `{written}`; {meant(written, words)}"
     return f"write {expected}".replace("'", "")
 
 
@@ -161,22 +179,22 @@ MESSAGES: Mapping[str, Callable[[Detail], str]] = {
     "enum": _choice,
     "literal_error": _choice,
     "value_error": _own_words,
-    "model_type": _bound("a mapping must stand here"),
-    "dict_type": _bound("a mapping must stand here"),
-    "list_type": _bound("a list must stand here"),
-    "string_type": _bound("text must stand here"),
+    "model_type": _bound("must be a mapping"),
+    "dict_type": _bound("must be a mapping"),
+    "list_type": _bound("must be a list"),
+    "string_type": _bound("must be text"),
     "bool_type": _bound("write true or false"),
-    "int_type": _bound("a whole number must stand here"),
-    "int_from_float": _bound("a whole number must stand here"),
-    "float_type": _bound("a number must stand here"),
-    "finite_number": _bound("a number must stand here"),
-    "greater_than": _bound("this must be more than {gt:g}"),
-    "greater_than_equal": _bound("this must be at least {ge}"),
-    "less_than_equal": _bound("this must be at most {le:g}"),
-    "too_short": _bound("at least one must stand here"),
-    "string_too_short": _bound("this must not be empty"),
-    "string_too_long": _bound("this must have at most {max_length} characters"),
-    "string_pattern_mismatch": _bound("this holds a character that cannot stand here"),
+    "int_type": _bound("must be a whole number"),
+    "int_from_float": _bound("must be a whole number"),
+    "float_type": _bound("must be a number"),
+    "finite_number": _bound("must be a number"),
+    "greater_than": _bound("must be more than {gt:g}"),
+    "greater_than_equal": _bound("must be at least {ge}"),
+    "less_than_equal": _bound("must be at most {le:.16g}"),
+    "too_short": _bound("must not be empty"),
+    "string_too_short": _bound("must not be empty"),
+    "string_too_long": _bound("must be at most {max_length} characters long"),
+    "string_pattern_mismatch": _bound("contains a character that is not allowed here"),
 }
 
 

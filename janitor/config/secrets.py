@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from janitor.config.regular import read_regular
+from janitor.causes import cause
+from janitor.config.regular_file import read_regular
 from janitor.errors import ConfigError
 
 LARGEST = 1 << 16
@@ -64,18 +65,20 @@ NO_SECRET = Secret(Keeper.NONE)
 def _from_environment(name: str) -> str:
     value = os.environ.get(name)
     if value is None:
-        raise ConfigError(f"the environment variable {name} does not exist; set it")
+        raise ConfigError(f"the environment variable {name} is missing; set it")
     return _filled(value, f"the environment variable {name}")
 
 
 def _from_file(path: Path) -> str:
     try:
         value = read_regular(path, LARGEST + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    except OSError as error:
+        why = cause(error, "name a file that this user can read")
         raise ConfigError(f"the secret file {path} cannot be read: {why}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the secret file {path} is not UTF-8 text") from None
     if len(value) > LARGEST:
-        raise ConfigError(f"the secret file {path} is larger than 64 KiB: is it the right one?")
+        raise ConfigError(f"the secret file {path} is larger than 64 KiB: is it the right file?")
     return _filled(value, f"the secret file {path}")
 
 
@@ -83,8 +86,8 @@ def _credentials() -> Path:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
         raise ConfigError(
-            "CREDENTIALS_DIRECTORY is not set: a {credential: NAME} is given by systemd's "
-            "LoadCredential= to the service alone"
+            "CREDENTIALS_DIRECTORY is not set: {credential: NAME} works only inside a systemd "
+            "service with LoadCredential="
         )
     return Path(directory)
 
@@ -92,7 +95,7 @@ def _credentials() -> Path:
 def _filled(value: str, what: str) -> str:
     stripped = value.strip()
     if not stripped:
-        raise ConfigError(f"{what} is empty; put the secret there")
+        raise ConfigError(f"{what} is empty; write the secret there")
     if "\0" in stripped or any("\ud800" <= character <= "\udfff" for character in stripped):
-        raise ConfigError(f"{what} is not UTF-8 text, or holds a NUL; put the secret there")
+        raise ConfigError(f"{what} is not UTF-8 text or contains a NUL; write the secret there")
     return stripped

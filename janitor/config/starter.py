@@ -1,86 +1,121 @@
-"""The configuration to begin with: every default spelled out, and said why."""
+"""The configuration that `janitor init` writes: every default, each with a comment."""
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
-STARTER = """\
-# janitor: what is kept of conversations, threads and sessions, and for how long.
-# `janitor validate` explains this file in sentences. Every value below a comment that says
-# `default` may be left out. Durations: 90s 30m 24h 30d 2w 1y 3d12h, or P30D, PT1H.
+from janitor.catalogue import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class DataLocation:
+    """Where a configuration keeps its registry and its archive, as its keys spell them."""
+
+    registry: str
+    archive: str
+
+
+NEXT_TO_FILE = DataLocation("sqlite:///janitor.db", "file://archive")
+VAR_HERE = DataLocation("sqlite:///var/janitor.db", "file://var/archive")
+VAR_ABOVE = DataLocation("sqlite:///../var/janitor.db", "file://../var/archive")
+SYSTEM = DataLocation("sqlite:////var/lib/janitor/janitor.db", "file:///var/lib/janitor/archive")
+
+
+def data_location(config: Path, *, system: bool = False) -> DataLocation:
+    """Where a new configuration at `config` is to keep its data.
+
+    A registry that is next to it already stays in use. Otherwise `var` is next to the directory
+    `config`, or next to the file if its directory has another name.
+    """
+    if system:
+        return SYSTEM
+    if (config.parent / "janitor.db").exists():
+        return NEXT_TO_FILE
+    return VAR_ABOVE if config.absolute().parent.name == "config" else VAR_HERE
+
+
+_TEMPLATE = """\
+# janitor: how long to keep conversations, threads and sessions.
+# `janitor validate` explains this file in sentences. Values marked `default` can be omitted.
+# Durations: 90s 30m 24h 30d 2w 1y 3d12h, or P30D, PT1H.
 version: 1
 
-# The registry of what exists: one SQLite file beside this one (sqlite:////path is absolute).
+# The list of known threads, a SQLite file. Relative paths start at this file's directory;
+# sqlite:////path is absolute. Another registry: postgresql+psycopg://user@host/database.
 registry:
-  url: "sqlite:///janitor.db"
-  # What is stored of metadata: all (default), or only the keys of a list. Of those in `hash` a
-  # keyed hash stands for the value, which `match` and holds still find, by equality alone; that
-  # needs hash_key: {env: NAME}, {file: PATH} or {credential: NAME}, kept apart from the registry.
+  url: "<registry>"
+  # Which metadata keys to store: all, or a list. For keys in `hash`, only a keyed hash of the
+  # value is stored; `match` and holds then find equal values only. `hash` needs a key, stored
+  # apart from the registry: hash_key: {env: NAME}, {file: PATH} or {credential: NAME}.
   keys: all                        # default; or [plan, user_id]
   hash: []                         # default; for example [user_id]
 
 projects:
   main:
-    # Secrets never stand in this file: {env: NAME}, {file: /run/secrets/key} or, under systemd,
-    # {credential: NAME}; "" for a server without keys.
+    # Never write a secret into this file. Use {env: NAME}, {file: /run/secrets/key} or, under
+    # systemd, {credential: NAME}; "" for a server without keys.
     api_key: {env: OPENAI_API_KEY}
-    # default: OpenAI. Any compatible server; http only on loopback, or with allow_http: true.
-    # For Azure, instead of base_url: azure: {endpoint: "https://...", api_version: "..."}
+    # default: OpenAI. Any compatible server works; http needs loopback or allow_http: true.
+    # For Azure, replace base_url by azure: {endpoint: "https://...", api_version: "..."}
     base_url: https://api.openai.com/v1
     organization: null             # default
     project: null                  # default
     query: {}                      # default; added to every request
     headers: {}                    # default; added to every request, never a credential
-    kinds: [conversation, chatkit_thread, agent_session, thread]   # default: all
-    trust_reported: true           # default; false: times that the application reports don't count
-    not_found: openai              # default; any_json: a 404 of this server in any JSON counts, too
-    discover: false                # default; true: registers what the server lists, once a day
-    timeout: 20s                   # default, of one request
+    kinds: [<every kind>]   # default: all
+    trust_reported: true           # default; false: ignore times that the application reports
+    not_found: openai              # default; any_json: accept a 404 with any JSON object
+    discover: false                # default; true: register what the server lists, once a day
+    timeout: 20s                   # default; for one request
     concurrency: 32                # default; requests in flight at once
-    # default: auto finds what the server lets through: 120 a minute at first, a tenth more each
-    # minute, half on a 429, and at most half of a limit that the server names. Or 5/s, 300/min,
-    # 1000/h; or unlimited, for a server of one's own.
+    # default: auto finds what the server allows. Deletes and writes start at 120 a minute and add
+    # a tenth each minute, reads start at 500 and add a fifth. A 429 halves the rate, and at most
+    # half of a limit that the server names is used.
+    # Or a fixed rate: 5/s, 300/min, 1000/h; or unlimited, for your own server.
     rate: {delete: auto, read: auto, write: auto}
     allow_http: false              # default
 
-# Copies made before anything is deleted. keep_for counts from the deletion upstream; it has no
-# default for a policy that archives: a duration, or forever.
+# Copies made before anything is deleted. keep_for is how long to keep them after the deletion: a
+# duration, or forever. It is required, here or in the policy, for every policy that archives.
 archive:
-  url: "file://archive"            # default, beside this file
-  keep_for: 90d                    # what a policy falls back on
+  url: "<archive>"
+  keep_for: 90d                    # for policies without their own
 
-# How long the registry remembers, without any text, that something was deleted.
+# How long the registry remembers that a thread was deleted. It stores no text.
 tombstones: {keep_for: 400d}       # default
 
-# audit (default): a sweep records and says what it would do, and changes nothing.
+# audit (default): a sweep records and reports what it would do, and changes nothing.
 # enforce: it acts.
 mode: audit
 
-# Since creation, under every policy: min, a floor for every stage; max, a ceiling, which is a
-# promise to delete. Above it stand holds, `keep: forever` and `delete: never`.
+# Ages since creation that apply to every policy. min: nothing happens before. max: the thread is
+# deleted, unless a hold, `keep: forever` or `delete: never` protects it.
 lifetime: {min: null, max: null}   # default: neither
 
-holds: {release_grace: 7d}         # default; how long a released hold still protects
+holds: {release_grace: 7d}         # default; how long threads stay protected after a release
 
-# When a sweep stops and a person must look; all on by default.
+# Limits that stop a sweep until a person has looked. All are on by default, except max_threads.
 limits:
-  max_percent: 10                  # default; of a policy's threads, in one sweep
-  max_threads: null                # default; absolute, if wanted
+  max_percent: 10                  # default; of a policy's threads, in one sweep; if twice its
+                                   # normal turnover since the last sweep is more, that counts
+  max_threads: null                # default; or a number of threads
   max_missing_percent: 20          # default; of calls answered "not found"
-  max_errors: 10                   # default; failures in a row
-  clock_step: 6h                   # default; how far the clock may be off before nothing is done
-  max_duration: 6h                 # default; a longer sweep goes on at the next one
+  max_errors: 10                   # default; consecutive failures
+  clock_step: 6h                   # default; how wrong the clock may be
+  max_duration: 6h                 # default; the next sweep continues a longer one
 
-# When `janitor serve` sweeps: cron (minute hour day month weekday) in a time zone, or, instead of
-# both, every: 1h. Each sweep begins up to jitter later.
+# When `janitor serve` sweeps: cron (minute hour day month weekday) in a time zone, or every: 1h
+# instead of both. Each sweep starts with a random delay of up to jitter.
 schedule: {cron: "17 3 * * *", timezone: UTC, jitter: 10m}   # default
 
 # Where `janitor serve` answers /metrics, /healthz and /readyz.
 service:
   listen: "127.0.0.1:9464"         # default; an address that is not loopback needs tokens
-  hosts: []                        # default; names that requests may use beside localhost
-  tokens: {}                       # default; ops: {env: OPS_TOKEN, scope: operate}, two in a list
-  stop_timeout: 30s                # default; so long may calls in flight take at the end
+  hosts: []                        # default; host names that requests may use besides localhost
+  tokens: {}                       # default; ops: {env: OPS_TOKEN, scope: operate}, or a list
+  stop_timeout: 30s                # default; time for calls in flight to finish at shutdown
 
-# The application's own tables, read before each sweep and by `janitor sync` (docs/sources.md):
+# Tables of your application, read before each sweep and by `janitor sync` (docs/sources.md):
 sources: {}                        # default
 #  chats:
 #    project: main                  # default: the only one, or main
@@ -91,36 +126,39 @@ sources: {}                        # default
 #        user_id AS "metadata.user_id", updated_at FROM chats WHERE updated_at > :watermark
 #      watermark: updated_at        # a column of the query; null: each sync reads everything
 #      overlap: 10m                 # default; longer than any transaction of the application
-#      timeout: 60s                 # default, of one statement
+#      timeout: 60s                 # default; for one statement
 #    on_vanish: keep                # default; or {expire_after: 30d}
 
-# match says which threads, archive, soft_delete and delete say when, `keep: forever` says never.
-# Where several policies match, the latest date wins, and whatever says keep wins over all.
+# match selects threads; archive, soft_delete and delete say when; `keep: forever` means never.
+# If several policies match a thread, anything that keeps it wins; otherwise the latest date wins.
 policies:
   - name: everything-else
-    default: true                  # speaks only where no other policy matches
+    default: true                  # applies only if no other policy matches
     age_from: last_activity        # default; or created
     archive: {after: 30d}
-    delete: {after: 90d, items: first}   # first (default): items go too; keep: fewer calls
+    delete: {after: 90d, items: first}   # first (default): delete items too; keep: fewer calls
 
-# More, to be moved up into the list:
+# More examples; to use one, move it into the list:
 #  - name: trial-chats
-#    match: {metadata: {plan: trial}}
-#    except: {metadata: {pinned: "true"}}
-#    archive: {after: 7d, keep_for: 90d}
+#    match: {metadata: {plan: trial}}   # also kind, project, user
+#    beside_default: false         # default; true: a default applies to its threads as well
+#    except: [{metadata: {pinned: "true"}}, {kind: thread}]   # any of them; match takes any: [...]
+#    archive: {after: 7d, keep_for: 90d, at: latest}   # default; earliest: wait for no policy
 #    soft_delete: {after: 20d, mark: registry}   # registry (default) | upstream
 #    delete: {after: 30d}
 #    keep_last: {count: 5, per: metadata.user_id}
 #    limits: {max_percent: 40}
-#    mode: audit                   # this policy only says what it would do
+#    mode: audit                   # this policy only reports what it would do
 #  - name: litigation
 #    match: {metadata: {department: legal}}
 #    keep: forever
-"""
+""".replace("<every kind>", ", ".join(Kind))
 
 _SOURCES = re.compile(r"^sources: \{\}.*\n(?:#.*\n)*", re.MULTILINE)
 
 
-def with_sources(stanza: str) -> str:
-    """The starter with a `sources` stanza in the place of its empty one."""
-    return _SOURCES.sub(lambda _: stanza, STARTER, count=1)
+def starter(location: DataLocation = VAR_ABOVE, sources: str | None = None) -> str:
+    """The starter configuration; a stanza of sources takes the place of its empty `sources`."""
+    text = _TEMPLATE.replace("<registry>", location.registry)
+    text = text.replace("<archive>", location.archive)
+    return text if sources is None else _SOURCES.sub(lambda _: sources, text, count=1)

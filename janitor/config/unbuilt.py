@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from janitor.config.document import DocumentPath
+from janitor.config.yaml_source import DocumentPath
 
 UNBUILT: tuple[str, ...] = (
     "archive.encrypt_to",

@@ -21,7 +21,7 @@ COMMAND = "doctor --canary"
 
 
 @dataclass(frozen=True, slots=True)
-class Aviary:
+class CanaryRun:
     """What a canary is tried with: the driver, and the registry that knows of it all the while."""
 
     project: str
@@ -31,65 +31,65 @@ class Aviary:
     clock: Callable[[], datetime]
 
 
-async def try_canary(aviary: Aviary) -> list[Finding]:
+async def try_canary(canary_run: CanaryRun) -> list[Finding]:
     """Make a conversation with one item, delete it without its item, and ask for the item.
 
     It is registered before anything may go wrong with it, so that it is never orphaned. The caller
     holds the run's lock.
     """
-    check, now = f"canary {aviary.project}", aviary.clock()
+    check, now = f"canary {canary_run.project}", canary_run.clock()
     try:
-        made = await aviary.driver.plant(MARK)
+        made = await canary_run.driver.plant(MARK)
     except (AccessError, DriverError) as error:
         return [told(check, error)]
-    key = Key(aviary.project, aviary.driver.kind, made)
-    aviary.registry.register([Registration(key, now, now, metadata=MARK)], now)
+    key = Key(canary_run.project, canary_run.driver.kind, made)
+    canary_run.registry.registrations.add([Registration(key, now, now, metadata=MARK)], now)
     try:
-        item = await aviary.driver.add_item(made, TEXT)
-        response = await aviary.driver.delete(made, items_first=False)
+        item = await canary_run.driver.add_item(made, TEXT)
+        response = await canary_run.driver.delete(made, items_first=False)
     except (AccessError, DriverError) as error:
-        return [told(check, error), *await _clean_up(aviary, key, check)]
-    _bury(aviary, key, response)
+        return [told(check, error), *await _clean_up(canary_run, key, check)]
+    _bury(canary_run, key, response)
     try:
-        outlives = await aviary.driver.has_item(made, item)
+        outlives = await canary_run.driver.has_item(made, item)
     except (AccessError, DriverError) as error:
         return [told(check, error)]
     if outlives:
         with suppress(AccessError, DriverError):
-            await aviary.driver.delete_item(made, item)
-    return _judged(check, aviary, outlives=outlives)
+            await canary_run.driver.delete_item(made, item)
+    return _judged(check, canary_run, outlives=outlives)
 
 
-async def _clean_up(aviary: Aviary, key: Key, check: str) -> list[Finding]:
+async def _clean_up(canary_run: CanaryRun, key: Key, check: str) -> list[Finding]:
     """Try once more to delete what was made; say what it is called where that fails, too."""
     try:
-        _bury(aviary, key, await aviary.driver.delete(key.id))
+        _bury(canary_run, key, await canary_run.driver.delete(key.id))
     except GoneError:
-        _bury(aviary, key, None)
+        _bury(canary_run, key, None)
     except (AccessError, DriverError):
-        says = f"{key.kind} {key.id} was made and could not be deleted; it is registered"
+        says = f"{key.kind} {key.id} was created and could not be deleted; it is registered"
         return [wrong(check, says, "delete it at the server, or let a policy remove it")]
     return []
 
 
-def _bury(aviary: Aviary, key: Key, response: str | None) -> None:
+def _bury(canary_run: CanaryRun, key: Key, response: str | None) -> None:
     """Leave a tombstone, by a run of its own, like any other deletion."""
-    registry, now = aviary.registry, aviary.clock()
-    digest = policies_digest(aviary.policies)
-    run = registry.open_run(COMMAND, aviary.policies.mode, digest, now)
+    registry, now = canary_run.registry, canary_run.clock()
+    digest = policies_digest(canary_run.policies)
+    run = registry.runs.start(COMMAND, canary_run.policies.mode, digest, now)
     line = Event(run.id, now, key, "deleted", Stage.DELETE, Outcome.DONE, response_id=response)
-    registry.settle([Settlement(key, None, tombstone=True, events=(line,))])
-    registry.close_run(run.id, RunResult.DONE, aviary.clock())
+    registry.settlements.settle([Settlement(key, None, tombstone=True, events=(line,))])
+    registry.runs.close(run.id, RunResult.DONE, canary_run.clock())
 
 
-def _judged(check: str, aviary: Aviary, *, outlives: bool) -> list[Finding]:
-    kind = aviary.driver.kind
+def _judged(check: str, canary_run: CanaryRun, *, outlives: bool) -> list[Finding]:
+    kind = canary_run.driver.kind
     if not outlives:
-        says = f"{kind}: the item went with it, as far as this server tells"
+        says = f"{kind}: its item is gone too, as far as this server shows"
         return [fine(check, f"{says}; `delete: {{items: keep}}` would save calls")]
     keeping = [
         rule.name
-        for rule in aviary.policies.rules
+        for rule in canary_run.policies.rules
         if rule.delete is not None and rule.delete.after and rule.delete.items is Items.KEEP
     ]
     says = f"{kind}: an item outlives it at this server"

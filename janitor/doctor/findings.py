@@ -68,7 +68,7 @@ async def attempt_later(
         async with asyncio.timeout(seconds):
             return list(await ask)
     except TimeoutError:
-        return [wrong(check, f"no answer within {seconds:g} s", "see what holds it up")]
+        return [wrong(check, f"no answer within {seconds:g} s", "find out what delays it")]
     except Exception as error:  # noqa: BLE001 - likewise
         return [told(check, error)]
 
@@ -78,7 +78,7 @@ def told(check: str, error: Exception) -> Finding:
     if isinstance(error, JanitorError):
         return wrong(check, str(error), code=error.exit_code)
     name = type(error).__name__
-    says = f"the check failed in a way nobody expects ({name})"
+    says = f"the check failed unexpectedly ({name})"
     return wrong(check, says, "please report it", code=1)
 
 

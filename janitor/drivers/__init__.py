@@ -1,26 +1,34 @@
 """Reading and removing containers at their server, one small file per kind.
 
-A new kind is one member of `Kind`, one line of the catalogue and one module here that is named
-like the kind and offers a class `Driver`.
+To add a kind, see `janitor.catalogue`. Its module here is named after the kind, and so is the class
+in it: `agent_session.AgentSessionDriver`.
+
+Terms in docs/glossary.md: container, driver, endpoint, item, kind, probe.
 """
 
-from janitor.drivers.budget import Budget
-from janitor.drivers.connection import ClosedTransport, Outbound, connect
-from janitor.drivers.driver import Driver, IsKnown, StillWanted, TornError, read_only
-from janitor.drivers.endpoint import Endpoint
+from janitor.drivers.client import Endpoint
+from janitor.drivers.connect import ClosedTransport, Outbound, Transport, connect
+from janitor.drivers.container import NoFreeKeyError
+from janitor.drivers.driver import (
+    Driver,
+    IsKnown,
+    Planting,
+    StillWanted,
+    TornError,
+    filtered,
+    read_only,
+)
 from janitor.drivers.environment import check_environment
-from janitor.drivers.guard import (
+from janitor.drivers.response_memory import Budget
+from janitor.drivers.responses import Listed, Listing, LostPlaceError, UnlistedError
+from janitor.drivers.send_guard import (
     FreshTransport,
-    Guard,
     GuardedTransport,
     Look,
+    SendGuard,
     StaleError,
     resting_on,
 )
-from janitor.drivers.listing import Listed, Listing, LostPlaceError, UnlistedError
-from janitor.drivers.metadata import NoFreeKeyError
-from janitor.drivers.planting import Planting
-from janitor.drivers.screened import screened
 
 __all__ = [
     "Budget",
@@ -28,7 +36,6 @@ __all__ = [
     "Driver",
     "Endpoint",
     "FreshTransport",
-    "Guard",
     "GuardedTransport",
     "IsKnown",
     "Listed",
@@ -38,13 +45,15 @@ __all__ = [
     "NoFreeKeyError",
     "Outbound",
     "Planting",
+    "SendGuard",
     "StaleError",
     "StillWanted",
     "TornError",
+    "Transport",
     "UnlistedError",
     "check_environment",
     "connect",
+    "filtered",
     "read_only",
     "resting_on",
-    "screened",
 ]

@@ -7,34 +7,33 @@ from contextlib import aclosing
 
 import orjson
 
-from janitor.drivers.answers import read_moment
-from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.drivers.container import Activity, ContainerDriver, Seen
+from janitor.drivers.responses import read_moment
 from janitor.errors import DriverError
 from janitor.model import Kind, Record
 
 # Unknown means busy: a status that is not known to be idle keeps the session.
 IDLE = frozenset({"idle", "failed"})
-EVENTS = "events"
+EVENTS = "events"  # a live stream
 NOT_FOUND = 404
 
 
-class Driver(ContainerDriver):
+class AgentSessionDriver(ContainerDriver):
     """`client.beta.agents.sessions` in the SDK."""
 
     kind = Kind.AGENT_SESSION
-    noun = "agent.session"
-    beta = "agents=v1"
     follows_last_id = False
     tells_error = True
     parts = ("turns", "subagents", "artifacts", "traces", EVENTS)
+    streamed_parts = frozenset({EVENTS})
 
     async def _activity(self, seen: Seen) -> Activity:
         active_at = read_moment(seen.container, "last_active_at", self._subject(seen.id))
         return Activity(active_at, busy=seen.container.get("status") not in IDLE)
 
     async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
-        """Not every server has every part; what is not read is recorded as such."""
-        if part == EVENTS:  # a live stream, which no call lists
+        """Not every server has every part; one that was not read is recorded as missing."""
+        if part in self.streamed_parts:
             yield _not_fetched(part)
             return
         try:

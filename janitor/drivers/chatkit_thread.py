@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from janitor.drivers.answers import read_moment
-from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.drivers.container import Activity, ContainerDriver, Seen
+from janitor.drivers.responses import read_moment
 from janitor.model import Kind
 
 
-class Driver(ContainerDriver):
+class ChatkitThreadDriver(ContainerDriver):
     """`client.beta.chatkit.threads` in the SDK; `locked` bars new input and is no activity."""
 
     kind = Kind.CHATKIT_THREAD
-    noun = "chatkit.thread"
-    beta = "chatkit_beta=v1"
     follows_last_id = True
 
     async def _activity(self, seen: Seen) -> Activity:

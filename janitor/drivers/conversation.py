@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from janitor.catalogue import is_id
-from janitor.drivers.answers import check_container, check_item, read_page
-from janitor.drivers.containers import ContainerDriver
+from janitor.drivers.container import ContainerDriver
+from janitor.drivers.responses import check_container, check_item, read_page
 from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind
 
 
-class Driver(ContainerDriver):
+class ConversationDriver(ContainerDriver):
     """`client.conversations` in the SDK."""
 
     kind = Kind.CONVERSATION
-    noun = "conversation"
     follows_last_id = True
-    answers_item_delete_with_container = True
 
     async def plant(self, metadata: Mapping[str, str]) -> str:
         """See `Planting.plant`."""
@@ -27,20 +25,20 @@ class Driver(ContainerDriver):
         reply = await self._api.post(self.trait.path, body, subject=subject, headers=self._headers)
         named = reply.body.get("id")
         if not isinstance(named, str) or not is_id(named):
-            raise RefusedError(f"{subject}: the server did not say what it is called")
-        check_container(reply.body, self.noun, named, subject)
+            raise RefusedError(f"{subject}: the server did not return its id")
+        check_container(reply.body, self.trait.noun, named, subject)
         return named
 
     async def add_item(self, id: str, text: str) -> str:
         """See `Planting.add_item`."""
         subject = self._subject(id)
         item = {"type": "message", "role": "user"}
-        said = {"items": [item | {"content": [{"type": "input_text", "text": text}]}]}
+        document = {"items": [item | {"content": [{"type": "input_text", "text": text}]}]}
         path = f"{self._path(id)}/{self.trait.items_path}"
-        reply = await self._api.post(path, said, subject=subject, headers=self._headers)
+        reply = await self._api.post(path, document, subject=subject, headers=self._headers)
         items = read_page(reply.body, subject).items
         if len(items) != 1:
-            raise RefusedError(f"{subject}: the server did not say that it added one item")
+            raise RefusedError(f"{subject}: the server did not confirm that it added one item")
         named: str = items[0]["id"]
         return named
 

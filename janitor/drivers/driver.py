@@ -1,13 +1,20 @@
-"""What every driver promises, and the wrapper that only looks."""
+"""What every driver promises, and the wrappers that only look or hide metadata.
+
+Metadata is filtered at the probe, too: what is decided in memory right after it and what is
+decided later from the row must agree.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import NoReturn, Protocol
+from dataclasses import replace
+from typing import NoReturn, Protocol, runtime_checkable
 
-from janitor.drivers.listing import Listing
+from janitor.catalogue import PAGE
+from janitor.drivers.responses import Listing
 from janitor.errors import BusyError
 from janitor.model import Kind, Metadata, Presence, Probe, Record
+from janitor.policy.metadata_filter import MetadataFilter
 
 StillWanted = Callable[[], Awaitable[bool]]
 IsKnown = Callable[[str], Awaitable[bool]]
@@ -40,6 +47,10 @@ class Driver(Protocol):
 
     async def presence(self, id: str) -> Presence:
         """What the container alone says, in one call; raises as `probe` does."""
+        ...
+
+    async def count_items(self, id: str, most: int = PAGE) -> int:
+        """How many items the container has, counted up to `most`; one call for up to `PAGE`."""
         ...
 
     def export(self, id: str) -> AsyncIterator[Record]:
@@ -94,7 +105,9 @@ class Driver(Protocol):
         ...
 
 
-class _ReadOnly:
+class _Reading:
+    """Hands the reading calls on; each wrapper says itself what becomes of the changing ones."""
+
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
@@ -108,12 +121,17 @@ class _ReadOnly:
     async def presence(self, id: str) -> Presence:
         return await self._driver.presence(id)
 
+    async def count_items(self, id: str, most: int = PAGE) -> int:
+        return await self._driver.count_items(id, most)
+
     def export(self, id: str) -> AsyncIterator[Record]:
         return self._driver.export(id)
 
     async def list_page(self, after: str | None = None) -> Listing:
         return await self._driver.list_page(after)
 
+
+class _ReadOnly(_Reading):
     async def delete(
         self,
         id: str,
@@ -138,3 +156,61 @@ def _forbid(method: str, *_arguments: object) -> NoReturn:
 def read_only(driver: Driver) -> Driver:
     """The same driver whose changing methods raise `RuntimeError` before any call."""
     return _ReadOnly(driver)
+
+
+@runtime_checkable
+class Planting(Driver, Protocol):
+    """A driver that can make a container and tell whether an item outlives it.
+
+    Only the kinds of which that is not known beforehand have one. Every method raises as those of
+    `Driver` do.
+    """
+
+    async def plant(self, metadata: Mapping[str, str]) -> str:
+        """Make a container without items; its id."""
+        ...
+
+    async def add_item(self, id: str, text: str) -> str:
+        """Add a message to a container; the item's id."""
+        ...
+
+    async def has_item(self, id: str, item_id: str) -> bool:
+        """Whether the server still shows an item, whether it still knows the container or not."""
+        ...
+
+
+def filtered(driver: Driver, metadata_filter: MetadataFilter) -> Driver:
+    """The same driver, its answers passed through a metadata filter; exports stay as sent."""
+    return driver if metadata_filter.is_open else _Filtered(driver, metadata_filter)
+
+
+class _Filtered(_Reading):
+    def __init__(self, driver: Driver, metadata_filter: MetadataFilter) -> None:
+        super().__init__(driver)
+        self._filter = metadata_filter
+
+    async def probe(self, id: str) -> Probe:
+        probe = await self._driver.probe(id)
+        return replace(probe, metadata=self._filter.metadata(probe.metadata))
+
+    async def presence(self, id: str) -> Presence:
+        presence = await self._driver.presence(id)
+        return replace(presence, metadata=self._filter.metadata(presence.metadata))
+
+    async def delete(
+        self,
+        id: str,
+        *,
+        items_first: bool = True,
+        still_wanted: StillWanted | None = None,
+        is_known: IsKnown | None = None,
+    ) -> str | None:
+        return await self._driver.delete(
+            id, items_first=items_first, still_wanted=still_wanted, is_known=is_known
+        )
+
+    async def delete_item(self, id: str, item_id: str) -> None:
+        await self._driver.delete_item(id, item_id)
+
+    async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
+        return self._filter.metadata(await self._driver.write_metadata(id, changes))

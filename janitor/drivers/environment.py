@@ -1,4 +1,4 @@
-"""What the environment says of proxies and certificates, judged before anything rests on it."""
+"""Proxies and certificates from the environment, checked before any call depends on them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
-from janitor.causes import cause, is_scarce
+from janitor.addresses import LAST_PORT, is_host
+from janitor.causes import UnsuitedError, cause, is_scarce, sort_of
 from janitor.errors import ConfigError, StoreError, shown_address
 
 SCHEMES = frozenset({"http", "https"})
-LAST_PORT = 65535
 
 
 def check_environment() -> None:
-    """Refuse what would keep every call from being made.
+    """Refuse settings with which no call could be made.
 
     Raises:
         ConfigError: A proxy cannot be used, or the certificates cannot be read; names the variable.
@@ -36,7 +36,7 @@ def check_environment() -> None:
 
 
 def proxy_variable(address: str) -> str | None:
-    """The variable of the proxy that calls to an address pass; `None` where there is none."""
+    """The variable with the proxy for calls to an address; `None` if there is none."""
     url, proxies = httpx2.URL(address), getproxies()
     name = url.scheme if url.scheme in proxies else "all"
     value = proxies.get(name)
@@ -53,36 +53,41 @@ def _check_proxy(variable: str, value: str) -> None:
     try:
         url = httpx2.URL(address)
         (url.username + url.password).encode("latin-1")  # as it is sent
-        is_usable = url.scheme in SCHEMES and bool(url.host) and ":" not in url.username
+        is_usable = url.scheme in SCHEMES and is_host(url.host) and ":" not in url.username
         is_usable = is_usable and (url.port is None or 0 < url.port <= LAST_PORT)
     except (httpx2.InvalidURL, UnicodeError, ValueError):
         is_usable = False
     if not is_usable:
         raise ConfigError(
-            f"{variable}: {shown_address(address)} is not a proxy that can be used: write "
-            f"http://HOST:PORT, or unset {variable}"
+            f"{variable}: {shown_address(address)} is not a usable proxy: write http://HOST:PORT "
+            f"([...] around an IPv6 address), or unset {variable}"
         )
 
 
 def _check_key_log(log: str) -> None:
     try:
-        with Path(log).open("a"):
-            pass
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is not a path"
-        raise ConfigError(
-            f"SSLKEYLOGFILE: {log} cannot be written: {why}; unset SSLKEYLOGFILE"
-        ) from None
+        os.close(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600))
+    except OSError as error:
+        kind = StoreError if is_scarce(error) else ConfigError
+        reason = cause(error, "unset SSLKEYLOGFILE")
+        raise kind(f"SSLKEYLOGFILE: {log} cannot be written: {reason}") from None
+    except ValueError:
+        message = f"SSLKEYLOGFILE: {log} cannot be written: it is not a path; unset SSLKEYLOGFILE"
+        raise ConfigError(message) from None
 
 
 def _check_certificates(variable: str, file: str) -> None:
     try:
+        path = Path(file)
+        # A pipe would keep us waiting, and a device may never end.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UnsuitedError(f"it is {sort_of(path.stat().st_mode)}")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError:
         raise ConfigError(_no_certificates(variable, file, "it holds no certificates")) from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and is_scarce(error):
-            raise StoreError(f"the certificates in {file}: {cause(error, '')}") from None
+            raise StoreError(f"the certificates in {file}: {cause(error)}") from None
         why = getattr(error, "strerror", None) or "it is not a path"
         raise ConfigError(_no_certificates(variable, file, why)) from None
 

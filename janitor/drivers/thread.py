@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from janitor.catalogue import PAGE
-from janitor.drivers.answers import read_moment
-from janitor.drivers.containers import Activity, ContainerDriver, Seen
+from janitor.drivers.container import Activity, ContainerDriver, Seen
+from janitor.drivers.responses import read_moment
 from janitor.model import Kind
 
 # Unknown means busy: a status that is not known to be final keeps the thread.
@@ -12,15 +12,14 @@ ENDED = frozenset({"completed", "failed", "cancelled", "expired", "incomplete"})
 RUNS = "runs"
 
 
-class Driver(ContainerDriver):
+class ThreadDriver(ContainerDriver):
     """`client.beta.threads` in the SDK, whose methods are deprecated and its calls are not."""
 
     kind = Kind.THREAD
-    noun = "thread"
     item_noun = "thread.message"
-    beta = "assistants=v2"
     follows_last_id = False
     parts = (RUNS,)
+    probed_parts = 1
 
     async def _activity(self, seen: Seen) -> Activity:
         runs = [run async for run in self._newest(seen.id, RUNS, PAGE)]

@@ -1,13 +1,11 @@
-"""A faithful small server of the four kinds of conversation containers, for tests and the demo.
+"""A faithful small server of conversation containers, for tests and the demo.
 
-It stands apart: it knows nothing of the janitor's other rooms.
+It stands apart: of the other rooms it knows the catalogue alone.
 """
 
-from janitor.emulator.clock import Clock
 from janitor.emulator.emulator import Emulator
 from janitor.emulator.faults import Fault, How
-from janitor.emulator.log import Entry
-from janitor.emulator.serving import Served
-from janitor.emulator.state import Kind
+from janitor.emulator.server import Served
+from janitor.emulator.state import Clock, LogEntry
 
-__all__ = ["Clock", "Emulator", "Entry", "Fault", "How", "Kind", "Served"]
+__all__ = ["Clock", "Emulator", "Fault", "How", "LogEntry", "Served"]

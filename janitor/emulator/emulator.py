@@ -9,21 +9,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Unpack
 
+from janitor.catalogue import Kind
 from janitor.emulator import fill
-from janitor.emulator.clock import Clock
+from janitor.emulator.app import Site
 from janitor.emulator.errors import Json
 from janitor.emulator.faults import Fault
-from janitor.emulator.log import Entry
-from janitor.emulator.quota import Quota
-from janitor.emulator.serving import Served
-from janitor.emulator.site import Site
-from janitor.emulator.state import Kind, World
+from janitor.emulator.limits import Quota
+from janitor.emulator.server import Served
+from janitor.emulator.state import Clock, LogEntry, World
 
 KEYS = {"sk-emulator": "main"}
 
 
 class Emulator:
-    """A faithful small server of the four kinds, empty at first.
+    """A faithful small server of all kinds, empty at first.
 
     `keys` maps API keys to projects; a project sees only its own containers. `latency` is waited
     before every answer, in seconds; `quota` maps a method to its requests per `quota_window`
@@ -93,9 +92,9 @@ class Emulator:
         `items` is a number of messages or their texts, user and assistant in turn. `project`
         defaults to the first. Raises `ValueError` for an id that is taken.
         """
-        return self._add(
+        return self.add(
             Kind.CONVERSATION,
-            project,
+            project=project,
             id=id,
             created_at=created_at,
             metadata=metadata,
@@ -115,9 +114,9 @@ class Emulator:
     ) -> str:
         """Put in an Assistants thread; `last_active_at` dates its newest message."""
         facts = {"tool_resources": tool_resources or {}}
-        return self._add(
+        return self.add(
             Kind.THREAD,
-            project,
+            project=project,
             id=id,
             created_at=created_at,
             last_active_at=last_active_at,
@@ -139,9 +138,9 @@ class Emulator:
     ) -> str:
         """Put in a ChatKit thread; `last_active_at` dates its newest item."""
         facts = {"user": user, "title": title}
-        return self._add(
+        return self.add(
             Kind.CHATKIT_THREAD,
-            project,
+            project=project,
             id=id,
             created_at=created_at,
             last_active_at=last_active_at,
@@ -160,9 +159,9 @@ class Emulator:
         items: int | Sequence[str] = 0,
     ) -> str:
         """Put in an agent session, last active at `last_active_at` or when it was created."""
-        return self._add(
+        return self.add(
             Kind.AGENT_SESSION,
-            project,
+            project=project,
             id=id,
             created_at=created_at,
             last_active_at=last_active_at,
@@ -170,7 +169,8 @@ class Emulator:
             items=items,
         )
 
-    def _add(self, kind: Kind, project: str | None, **known: Unpack[fill.Known]) -> str:
+    def add(self, kind: Kind, *, project: str | None = None, **known: Unpack[fill.Known]) -> str:
+        """Put in a container of any kind, like `add_conversation`; `facts` are its own fields."""
         with self._world.lock:
             owner = project or next(iter(self._site.keys.values()))
             return fill.add(self._world, kind, owner, **known)
@@ -224,7 +224,7 @@ class Emulator:
             return fill.items_of(self._world, id)
 
     @property
-    def log(self) -> list[Entry]:
+    def log(self) -> list[LogEntry]:
         """Every request so far, in the order of arrival."""
         return list(self._site.log.entries)
 

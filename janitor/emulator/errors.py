@@ -75,6 +75,11 @@ def conversation_locked(id: str) -> ApiError:
     return invalid(message, code="conversation_locked")
 
 
+def thread_locked(id: str) -> ApiError:
+    """409 for a write to a ChatKit thread that takes no input."""
+    return ApiError(409, f"ChatKit thread {id} is locked.", code="thread_locked")
+
+
 def session_running(id: str) -> ApiError:
     """409 for a write to an agent session that must be idle."""
     return ApiError(409, f"Session '{id}' is running; cancel its execution first.")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from janitor.emulator.errors import Json
-from janitor.emulator.log import Entry
+from janitor.emulator.state import LogEntry
 
 
 class How(StrEnum):
@@ -89,7 +89,7 @@ class Fault:
     def __post_init__(self) -> None:
         How(self.how)
 
-    def matches(self, entry: Entry) -> bool:
+    def matches(self, entry: LogEntry) -> bool:
         """Whether the request is meant."""
         return (
             self.method in {"*", entry.method}
@@ -142,7 +142,7 @@ class Faults:
         """How often each fault in force struck."""
         return {number: armed.struck for number, armed in self._armed.items()}
 
-    def pick(self, entry: Entry) -> Fault | None:
+    def pick(self, entry: LogEntry) -> Fault | None:
         """The fault that strikes this request; every matching one counts it."""
         matching = [armed for armed in self._armed.values() if armed.fault.matches(entry)]
         striking = [armed.fault for armed in matching if armed.strikes()]

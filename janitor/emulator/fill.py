@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict, Unpack, assert_never
+from typing import TypedDict, Unpack
 
-from janitor.emulator import agents, chatkit, conversations, responses, runs, threads
+from janitor.catalogue import Kind
+from janitor.emulator import responses, thread
 from janitor.emulator.errors import Json
-from janitor.emulator.state import Container, Kind, World, seconds
+from janitor.emulator.kind import emulated
+from janitor.emulator.state import Container, World, seconds
 
-_ITEM_PREFIX = {
-    Kind.CONVERSATION: "msg_",
-    Kind.CHATKIT_THREAD: "cthi_",
-    Kind.AGENT_SESSION: "item_",
-    Kind.THREAD: "msg_",
-}
 _ROLES = ("user", "assistant")
 
 
@@ -36,8 +32,8 @@ def add(world: World, kind: Kind, project: str, **known: Unpack[Known]) -> str:
     if own in world.containers:
         msg = f"there is a container {own} already"
         raise ValueError(msg)
-    made = world.add(
-        kind,
+    made = emulated(kind).add(
+        world,
         project,
         id=own,
         created_at=None if created_at is None else seconds(created_at),
@@ -61,24 +57,11 @@ def _fill(world: World, container: Container, items: int | Sequence[str]) -> Non
 
 def _put(world: World, container: Container, text: str, at: int) -> str:
     """Add an item; speakers take turns."""
-    new = world.id(_ITEM_PREFIX[container.kind])
+    kind = emulated(container.kind)
+    new = world.id(kind.item_prefix)
     role = _ROLES[len(container.items) % 2]
-    container.items[new] = _item(container, new, role, text, at)
+    container.items[new] = kind.item(container, new, role, text, at)
     return new
-
-
-def _item(container: Container, id: str, role: str, text: str, at: int) -> Json:
-    match container.kind:
-        case Kind.CONVERSATION:
-            return conversations.message(id, role, text)
-        case Kind.CHATKIT_THREAD:
-            return chatkit.item(container, id, role, text, at)
-        case Kind.AGENT_SESSION:
-            return agents.item(container, id, role, text)
-        case Kind.THREAD:
-            return threads.message(container, id, role, text, at)
-        case _:
-            assert_never(container.kind)
 
 
 def append(world: World, id: str, text: str, at: datetime | None = None) -> str:
@@ -90,20 +73,19 @@ def append(world: World, id: str, text: str, at: datetime | None = None) -> str:
 
 
 def touch(world: World, id: str) -> None:
-    """Be active now: a session only says so, every other kind shows it by a new item."""
+    """Be active now: by a new item, unless the kind has a way without one."""
     container = world.named(id)
-    if container.kind is Kind.AGENT_SESSION:
-        container.last_active_at = world.now()
+    if (touch := emulated(container.kind).touch) is not None:
+        touch(world, container)
     else:
         append(world, id, "Still here.")
 
 
 def start_run(world: World, id: str, status: str = "in_progress") -> str:
-    """Start a run on a thread and give its id; a session only becomes busy."""
+    """Start a run and give its id; where the kind has no runs, the container becomes busy."""
     container = world.named(id)
-    if container.kind is Kind.THREAD:
-        run: str = runs.begin(world, container, {}, status)["id"]
-        return run
+    if (start := emulated(container.kind).start_run) is not None:
+        return start(world, container, status)
     container.locked = True
     return ""
 
@@ -112,7 +94,7 @@ def set_run(world: World, run: str, status: str) -> None:
     """Move a run to any status of the API's; `KeyError` where there is no such run."""
     for container in world.containers.values():
         if run in container.runs:
-            runs.settle(world, container, container.runs[run], status)
+            thread.settle(world, container, container.runs[run], status)
             return
     raise KeyError(run)
 

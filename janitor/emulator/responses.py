@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import orjson
 
-from janitor.emulator import conversations
+from janitor.emulator import conversation as conversations
 from janitor.emulator.errors import Json, invalid, not_found
 from janitor.emulator.pages import page
-from janitor.emulator.routes import Call, Handler, Route
-from janitor.emulator.state import Container, Kind, Reply, World, deleted
+from janitor.emulator.routes import Handler, Route, RoutedCall
+from janitor.emulator.state import ApiReply, Container, World, deleted
 
 ANSWER = "Noted."
+WRITES_TO = conversations.EMULATED.kind
 
 
-def _create(call: Call) -> Json | str:
+def _create(call: RoutedCall) -> Json | str:
     world, body = call.world, call.body
     conversation = _conversation(call)
     taken = conversations.taken(world, body.get("input") or [])
-    reply = Reply(call.project, _shape(world, body, conversation), taken)
+    reply = ApiReply(call.project, _shape(world, body, conversation), taken)
     if conversation is not None:
         conversation.items.update(taken)
     if body.get("background"):
@@ -47,12 +48,12 @@ def _event(number: int, event: Json) -> str:
     return f"event: {event['type']}\ndata: {data}\n\n"
 
 
-def _conversation(call: Call) -> Container | None:
+def _conversation(call: RoutedCall) -> Container | None:
     named = call.body.get("conversation")
     if named is None:
         return None
     wanted = named.get("id") if isinstance(named, dict) else named
-    found = call.world.find(Kind.CONVERSATION, str(wanted), call.project)
+    found = conversations.EMULATED.find(call.world, str(wanted), call.project)
     return conversations.writable(found)
 
 
@@ -79,14 +80,14 @@ def _shape(world: World, body: Json, conversation: Container | None) -> Json:
     }
 
 
-def _begin(reply: Reply, conversation: Container | None) -> None:
+def _begin(reply: ApiReply, conversation: Container | None) -> None:
     """A response in the background keeps its conversation locked until it ends."""
     if conversation is not None:
         conversation.locked = True
     reply.body["status"] = "in_progress"
 
 
-def finish(world: World, reply: Reply, conversation: Container | None) -> None:
+def finish(world: World, reply: ApiReply, conversation: Container | None) -> None:
     """End the response with its answer and unlock its conversation."""
     answer = conversations.message(world.id("msg_"), "assistant", ANSWER)
     reply.body |= {"status": "completed", "completed_at": world.now(), "output": [answer]}
@@ -95,30 +96,30 @@ def finish(world: World, reply: Reply, conversation: Container | None) -> None:
         conversation.locked = False
 
 
-def written_to(world: World, reply: Reply) -> Container | None:
+def written_to(world: World, reply: ApiReply) -> Container | None:
     """The conversation that the response writes to, if it is still there."""
     named = reply.body["conversation"]
     return None if named is None else world.containers.get(named["id"])
 
 
-def _found(call: Call) -> Reply:
+def _found(call: RoutedCall) -> ApiReply:
     reply = call.world.replies.get(call.params["id"])
     if reply is None or reply.project != call.project:
         raise not_found("Response", call.params["id"])
     return reply
 
 
-def _retrieve(call: Call) -> Json:
+def _retrieve(call: RoutedCall) -> Json:
     return _found(call).body
 
 
-def _delete(call: Call) -> Json:
+def _delete(call: RoutedCall) -> Json:
     _found(call)
     del call.world.replies[call.params["id"]]
     return deleted(call.params["id"], "response") | {"object": "response"}
 
 
-def _cancel(call: Call) -> Json:
+def _cancel(call: RoutedCall) -> Json:
     reply = _found(call)
     if not reply.body["background"]:
         raise invalid("Cannot cancel a synchronous response.")
@@ -129,7 +130,7 @@ def _cancel(call: Call) -> Json:
     return reply.body
 
 
-def _input(call: Call) -> Json:
+def _input(call: RoutedCall) -> Json:
     items = _found(call).input
     return page(list(items), call.query, items.__getitem__)
 

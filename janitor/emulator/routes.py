@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator.errors import Json
 from janitor.emulator.state import World
 
 
 @dataclass(slots=True)
-class Call:
+class RoutedCall:
     """A request that was let in: whose it is, what it names and what it says."""
 
     world: World
@@ -21,7 +22,7 @@ class Call:
 
 
 # A handler answers with JSON, or with the text of an event stream.
-Handler = Callable[[Call], Json | str]
+Handler = Callable[[RoutedCall], Json | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Route:
     call: str
     handler: Handler
     beta: str | None = None
+
+
+def route(kind: Kind, method: str, path: str, call: str, handler: Handler) -> Route:
+    """A call below a kind's own path, with the beta header that its calls need."""
+    trait = CATALOGUE[kind]
+    return Route(method, f"{trait.path}{path}", kind, call, handler, trait.beta)
 
 
 class Table:

@@ -1,49 +1,95 @@
-"""What the emulator holds: containers, their items, and who owns them."""
+"""What the emulator holds: containers, items, the clock, and the log of requests."""
 
 from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
 
-from janitor.emulator.clock import Clock
-from janitor.emulator.errors import Json, not_found
+from janitor.catalogue import CATALOGUE, Kind
+from janitor.emulator.errors import Json
+
+
+class Clock:
+    """Tells the time that every `created_at`, `Date` header and log entry takes.
+
+    It runs with the machine's clock; `set` makes it stand still at a moment, `advance` moves it
+    on, standing or running.
+    """
+
+    def __init__(self, at: datetime | None = None) -> None:
+        self._fixed = at
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        return (self._fixed or datetime.now(UTC)) + self._ahead
+
+    def set(self, at: datetime) -> None:
+        """Stand still at `at`, which must be aware."""
+        if at.tzinfo is None:
+            msg = f"{at} carries no time zone: give an aware datetime"
+            raise ValueError(msg)
+        self._fixed, self._ahead = at, timedelta()
+
+    def advance(self, by: timedelta) -> None:
+        """Move on by `by`."""
+        self._ahead += by
+
+
+@dataclass(slots=True)
+class LogEntry:
+    """One request, numbered from 1 in the order of arrival.
+
+    `status` is 0 until an answer was sent, and stays so where none ever was. `kind` and `call`
+    name the route (`conversation`, `items.list`); empty where there is none. `id` is what a
+    DELETE names. `path` carries no query.
+    """
+
+    order: int
+    at: datetime
+    method: str
+    path: str
+    project: str | None
+    kind: str
+    call: str
+    id: str = ""
+    status: int = 0
+    fault: str = ""
+
+    def show(self) -> Json:
+        """The entry as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"at": self.at.isoformat()}
+
+
+class Log:
+    """All entries, and how often each id was really deleted."""
+
+    def __init__(self) -> None:
+        self.entries: list[LogEntry] = []
+        self.deletes: Counter[str] = Counter()
+
+    def counts(self) -> Json:
+        """Deletions carried out and DELETE requests by id, requests by method and by call."""
+        return {
+            "deletes": dict(self.deletes),
+            "delete_requests": dict(Counter(e.id for e in self.entries if e.method == "DELETE")),
+            "methods": dict(Counter(e.method for e in self.entries)),
+            "calls": dict(Counter(f"{e.kind}.{e.call}" for e in self.entries if e.call)),
+        }
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.entries.clear()
+        self.deletes.clear()
+
 
 ACTIVE_RUN = frozenset({"queued", "in_progress", "requires_action", "cancelling"})
 
 _worlds = itertools.count(1)
-
-
-class Kind(StrEnum):
-    """A sort of conversation container."""
-
-    CONVERSATION = "conversation"
-    CHATKIT_THREAD = "chatkit_thread"
-    AGENT_SESSION = "agent_session"
-    THREAD = "thread"
-
-
-PREFIX = {
-    Kind.CONVERSATION: "conv_",
-    Kind.CHATKIT_THREAD: "cthr_",
-    Kind.AGENT_SESSION: "sess_",
-    Kind.THREAD: "thread_",
-}
-OBJECT = {
-    Kind.CONVERSATION: "conversation",
-    Kind.CHATKIT_THREAD: "chatkit.thread",
-    Kind.AGENT_SESSION: "agent.session",
-    Kind.THREAD: "thread",
-}
-NAME = {
-    Kind.CONVERSATION: "Conversation",
-    Kind.CHATKIT_THREAD: "ChatKit thread",
-    Kind.AGENT_SESSION: "Session",
-    Kind.THREAD: "Thread",
-}
 
 
 @dataclass(slots=True)
@@ -71,7 +117,7 @@ class Container:
 
 
 @dataclass(slots=True)
-class Reply:
+class ApiReply:
     """A stored response, its input items and who may read it."""
 
     project: str
@@ -90,7 +136,7 @@ class World:
         self.lists_all = lists_all
         self.lock = threading.RLock()
         self.containers: dict[str, Container] = {}
-        self.replies: dict[str, Reply] = {}
+        self.replies: dict[str, ApiReply] = {}
         self.orphans: dict[str, dict[str, Json]] = {}
         # Ids differ from one emulator to the next, so that "unknown there" can be tested.
         self._salt = f"{next(_worlds) if seed is None else seed:08x}"
@@ -104,47 +150,17 @@ class World:
         """The clock's time in Unix seconds."""
         return seconds(self.clock.now())
 
-    def add(
-        self,
-        kind: Kind,
-        project: str,
-        *,
-        id: str | None = None,
-        created_at: int | None = None,
-        metadata: dict[str, str] | None = None,
-        facts: Json | None = None,
-    ) -> Container:
-        """A new container of that kind, without items, created now unless said."""
-        at = self.now() if created_at is None else created_at
-        container = Container(
-            kind=kind,
-            id=id or self.id(PREFIX[kind]),
-            project=project,
-            created_at=at,
-            last_active_at=at,
-            metadata=metadata or {},
-            facts=facts or {},
-        )
-        self.containers[container.id] = container
-        return container
-
-    def find(self, kind: Kind, id: str, project: str) -> Container:
-        """The container, or the 404 that hides another project's containers too."""
-        container = self.containers.get(id)
-        if container is None or container.kind != kind or container.project != project:
-            raise not_found(NAME[kind], id)
-        return container
-
     def named(self, id: str) -> Container:
         """The container of that id, whoever owns it; `KeyError` where there is none."""
         return self.containers[id]
 
     def remove(self, container: Container) -> Json:
         """Delete the container and answer as the API does; its items may outlive it."""
+        trait = CATALOGUE[container.kind]
         del self.containers[container.id]
-        if self.items_outlive and container.kind == Kind.CONVERSATION and container.items:
+        if self.items_outlive and trait.items_first and container.items:
             self.orphans[container.id] = container.items
-        return deleted(container.id, OBJECT[container.kind])
+        return deleted(container.id, trait.noun)
 
     def of(self, kind: Kind, project: str) -> list[Container]:
         """A project's containers of one kind, oldest first."""

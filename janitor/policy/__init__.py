@@ -1,27 +1,36 @@
-"""The policy language's meaning: pure decisions over frozen facts."""
+"""What the policy language means: pure decisions over frozen facts.
 
-from janitor.policy.audits import Coverage
-from janitor.policy.decisions import counts_items, decide, next_review
-from janitor.policy.digest import policies_digest
-from janitor.policy.expiry import VANISHED
+Terms in docs/glossary.md: decision, match, policy, selector, stage, tightening.
+"""
+
+from janitor.policy.codec import policies_digest
+from janitor.policy.edit_grace import as_before, with_edit_grace
+from janitor.policy.evaluate import (
+    CEILING,
+    PSEUDO_POLICIES,
+    VANISHED,
+    Evaluation,
+    Ranks,
+    counts_items,
+    decide,
+    weigh,
+)
+from janitor.policy.keep_last import ranks_of
 from janitor.policy.limits import Tripped, allowed_share, tripped
-from janitor.policy.protections import Ranks
-from janitor.policy.ranking import ranks_of
+from janitor.policy.matching import RuleCoverage
 from janitor.policy.rules import Policies, Policy
 from janitor.policy.schedule import revived
-from janitor.policy.sparing import as_before, spared
 from janitor.policy.tightening import decide_unapproved, first_to_remove, tightened
-from janitor.policy.weighing import APART, CEILING, Case, weigh
 
 __all__ = [
-    "APART",
     "CEILING",
+    "PSEUDO_POLICIES",
     "VANISHED",
-    "Case",
-    "Coverage",
+    "Evaluation",
     "Policies",
     "Policy",
     "Ranks",
+    "RuleCoverage",
     "Tripped",
     "allowed_share",
     "as_before",
@@ -29,12 +38,11 @@ __all__ = [
     "decide",
     "decide_unapproved",
     "first_to_remove",
-    "next_review",
     "policies_digest",
     "ranks_of",
     "revived",
-    "spared",
     "tightened",
     "tripped",
     "weigh",
+    "with_edit_grace",
 ]

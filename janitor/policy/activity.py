@@ -1,4 +1,4 @@
-"""When a thread was last active, from everything that was ever said or seen of it."""
+"""What counts as activity of a thread, and when it was last active."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def last_activity(
     creation time or a touch alone dates nothing: neither says what came before the first look.
     """
     reported = seen.reported_at if trust_reported else None
-    said = [at for at in (reported, seen.upstream_at, seen.changed_at) if at is not None]
-    if not said and seen.baseline_at is not None:
-        said = [seen.baseline_at]
-    if not said:
+    times = [at for at in (reported, seen.upstream_at, seen.changed_at) if at is not None]
+    if not times and seen.baseline_at is not None:
+        times = [seen.baseline_at]
+    if not times:
         return None
     more = (created_at, seen.touched_at if trust_reported else None)
-    return max(said + [at for at in more if at is not None])
+    return max(times + [at for at in more if at is not None])
 
 
 def observe(seen: Sightings, probe: Probe, now: datetime) -> Sightings:

@@ -7,9 +7,8 @@ from datetime import timedelta
 from fractions import Fraction
 from math import floor
 
-from janitor.policy.expiry import VANISHED
+from janitor.policy.evaluate import CEILING, VANISHED
 from janitor.policy.rules import Policies, Policy
-from janitor.policy.weighing import CEILING
 
 EXEMPT_BELOW = 20
 MICROSECOND = timedelta(microseconds=1)
@@ -17,7 +16,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Tripped:
-    """A limit that stopped a policy: its name in the file, what is due, and what was allowed."""
+    """A limit that stopped a policy: its key in the file, what is due, and what is allowed."""
 
     limit: str
     policy: str
@@ -37,7 +36,7 @@ def allowed_share(policies: Policies, name: str, since_last: timedelta | None) -
     percent = policies.limits.max_percent
     if policy is not None and policy.max_percent is not None:
         percent = policy.max_percent
-    return _share(percent, since_last, _shortest_removal(policies, name))
+    return _share(percent, since_last, _shortest_span(policies, name))
 
 
 def _share(percent: float, since_last: timedelta | None, shortest: timedelta | None) -> Fraction:
@@ -51,7 +50,7 @@ def _share(percent: float, since_last: timedelta | None, shortest: timedelta | N
 def tripped(
     policies: Policies, name: str, *, due: int, population: int, since_last: timedelta | None
 ) -> Tripped | None:
-    """The limit that `due` threads to be removed are over, or `None`.
+    """The limit that removing `due` threads would exceed, or `None`.
 
     `population` counts the policy's live threads; below 20 only `max_threads` counts.
     """
@@ -74,9 +73,9 @@ def tripped_share(
     since_last: timedelta | None,
     shortest: timedelta | None,
 ) -> Tripped | None:
-    """As `tripped`, for what is no thread: `percent` may go at once, or more where time passed.
+    """Like `tripped`, but for copies: `percent` may go at once, more if a sweep is late.
 
-    `shortest` is the shortest time after which anything of it falls due.
+    `shortest` is the shortest time after which any of them falls due.
     """
     share = _share(percent, since_last, shortest)
     return _over(share, name, due=due, population=population)
@@ -92,12 +91,16 @@ def _policy(policies: Policies, name: str) -> Policy | None:
     return next((policy for policy in policies.rules if policy.name == name), None)
 
 
-def _shortest_removal(policies: Policies, name: str) -> timedelta | None:
+def _shortest_span(policies: Policies, name: str) -> timedelta | None:
     if name == CEILING:
         return policies.lifetime.max
     if name == VANISHED:
         return min(policies.expire.values(), default=None)
     policy = _policy(policies, name)
-    stages = () if policy is None else (policy.soft_delete, policy.delete, policy.trim)
-    ages = [stage.after for stage in stages if stage is not None and stage.after]
-    return min(ages, default=None)
+    return None if policy is None else shortest_removal(policy)
+
+
+def shortest_removal(policy: Policy) -> timedelta | None:
+    """The shortest age at which a policy removes anything, or `None` where it never does."""
+    stages = (policy.soft_delete, policy.delete, policy.trim)
+    return min((stage.after for stage in stages if stage and stage.after), default=None)

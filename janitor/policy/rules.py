@@ -17,7 +17,14 @@ class AgeFrom(StrEnum):
     CREATED = "created"
 
 
-class Mark(StrEnum):
+class ArchiveAt(StrEnum):
+    """Whether a copy waits for all policies that archive, or is made once this one asks for it."""
+
+    LATEST = "latest"
+    EARLIEST = "earliest"
+
+
+class DeletionMark(StrEnum):
     """Where a soft delete leaves its mark."""
 
     REGISTRY = "registry"
@@ -46,15 +53,30 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which threads are meant; every clause must hold, `None` stands for every one."""
+    """Which threads are meant; every clause must hold, `None` stands for every one.
+
+    Where `any_of` is not empty, at least one of its selectors must hold, too; these have no
+    `any_of` of their own.
+    """
 
     kinds: frozenset[Kind] | None = None
     projects: frozenset[str] | None = None
     metadata: Mapping[str, Test] = field(default_factory=dict)
+    any_of: tuple[Selector, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Selector, ...]:
+        """The selector itself and those in `any_of`."""
+        return (self, *self.any_of)
+
+    @property
+    def alternatives(self) -> tuple[tuple[Selector, ...], ...]:
+        """Each way to match: selectors that must all hold, whatever their `any_of`."""
+        return tuple((self, one) for one in self.any_of) or ((self,),)
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class ArchiveRule:
     """Copy when the age or the number of items is reached, whichever comes first.
 
     `keep_for` counts from the deletion upstream; `None` means forever.
@@ -63,6 +85,12 @@ class Archive:
     after: timedelta | None = None
     items: int | None = None
     keep_for: timedelta | None = None
+    at: ArchiveAt = ArchiveAt.LATEST
+
+    @property
+    def is_early(self) -> bool:
+        """Whether its copy waits for no other policy."""
+        return self.at is ArchiveAt.EARLIEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +98,7 @@ class SoftDelete:
     """Mark as to be deleted; undone by `restore` and by activity."""
 
     after: timedelta
-    mark: Mark = Mark.REGISTRY
+    mark: DeletionMark = DeletionMark.REGISTRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +139,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy: which threads, and when which stage. `mode=None` takes the file's."""
+    """One policy: which threads, and when which stage. `mode=None` takes the file's.
+
+    A `default` applies where no other policy does; one that stands `beside_default` does not count.
+    """
 
     name: str
     match: Selector = field(default_factory=Selector)
@@ -119,7 +150,7 @@ class Policy:
     default: bool = False
     keep_forever: bool = False
     age_from: AgeFrom = AgeFrom.LAST_ACTIVITY
-    archive: Archive | None = None
+    archive: ArchiveRule | None = None
     soft_delete: SoftDelete | None = None
     delete: Delete | None = None
     trim: Trim | None = None
@@ -127,6 +158,27 @@ class Policy:
     max_percent: float | None = None
     max_threads: int | None = None
     mode: Mode | None = None
+    beside_default: bool = False
+
+    @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """Every selector that it spells, in `match` and in `except`."""
+        return (*self.match.parts, *(self.excepts.parts if self.excepts is not None else ()))
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it deletes at some age."""
+        return self.delete is not None and self.delete.after is not None
+
+    @property
+    def removes(self) -> bool:
+        """Whether any of its stages removes something: `soft_delete`, `trim` or `delete`."""
+        return self.deletes or self.soft_delete is not None or self.trim is not None
+
+    @property
+    def forbids_deletion(self) -> bool:
+        """Whether it says `delete: never`."""
+        return self.delete is not None and self.delete.after is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When each stage of a thread falls due, as its policies alone would have it."""
+"""When each stage of a thread falls due, by its policies alone: no hold, limit or keep counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 
 from janitor.catalogue import CATALOGUE
 from janitor.model import State, Thread
-from janitor.policy.rules import AgeFrom, Archive, Lifetime, Policy, Trim
+from janitor.policy.rules import AgeFrom, ArchiveRule, Lifetime, Policy, Trim
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 ALWAYS = datetime.min.replace(tzinfo=UTC)
@@ -56,14 +56,14 @@ def base_of(policy: Policy, thread: Thread) -> datetime | None:
 
 
 def floor_of(thread: Thread, lifetime: Lifetime) -> datetime:
-    """Before this moment nothing is done; `NEVER` where a floor stands on an unknown creation."""
+    """Nothing is done before this moment; `NEVER` if the floor counts from an unknown creation."""
     if lifetime.min is None:
         return ALWAYS
     return NEVER if thread.created_at is None else after(thread.created_at, lifetime.min)
 
 
 def ceiling_of(thread: Thread, lifetime: Lifetime) -> datetime:
-    """At this moment a thread is to be deleted whatever its policies say."""
+    """When a thread is deleted whatever its policies say."""
     if lifetime.max is None or thread.created_at is None:
         return NEVER
     return after(thread.created_at, lifetime.max)
@@ -92,8 +92,9 @@ def schedule(policies: Sequence[Policy], thread: Thread, floor: datetime, now: d
         base = base_of(policy, thread)
         return Due(NEVER if base is None else max(after(base, age), floor), policy.name, base)
 
-    def archived(policy: Policy, archive: Archive) -> Due:
-        if _is_full(archive, thread):
+    def archived(policy: Policy, archive: ArchiveRule) -> Due:
+        full_at, items = archive.items, thread.items
+        if full_at is not None and items is not None and items >= full_at:
             base = base_of(policy, thread)
             return Due(max(base or now, floor), policy.name, base)
         age = _first_removal(policy) if archive.after is None else archive.after
@@ -108,10 +109,6 @@ def schedule(policies: Sequence[Policy], thread: Thread, floor: datetime, now: d
         ),
     )
     return _in_order(_with_removal(times) if undated(policies, thread) is None else times)
-
-
-def _is_full(archive: Archive, thread: Thread) -> bool:
-    return archive.items is not None and thread.items is not None and thread.items >= archive.items
 
 
 def _trims(policies: Iterable[Policy], thread: Thread) -> list[tuple[Policy, Trim]]:
@@ -129,7 +126,7 @@ def _latest(dues: list[Due]) -> Due | None:
 
 
 def _with_removal(times: Times) -> Times:
-    """An archive that is bound to no date falls due with the first removal that has one."""
+    """An archive without a date of its own falls due with the first removal that has one."""
     if times.archive is None or times.archive.at != NEVER:
         return times
     first = min((due.at for due in times[1:] if due is not None), default=NEVER)
@@ -137,7 +134,7 @@ def _with_removal(times: Times) -> Times:
 
 
 def _in_order(times: Times) -> Times:
-    """Where stages come out crosswise, the later one waits for the earlier."""
+    """Make each stage wait for the one before it, where their times are crossed."""
     soft_delete = not_before(times.soft_delete, times.archive)
     return Times(
         times.archive,
@@ -158,7 +155,7 @@ def put_off(due: Due, until: datetime) -> Due:
 
 
 def revived(thread: Thread) -> bool:
-    """Whether a soft delete is undone by activity after it."""
+    """Whether activity after a soft delete has undone it."""
     marked, active = thread.soft_deleted_at, thread.last_active_at
     if thread.state is not State.SOFT_DELETED or marked is None or active is None:
         return False
@@ -173,7 +170,7 @@ def is_marked(thread: Thread) -> bool:
 def undo_until(
     policies: Iterable[Policy], thread: Thread, soft_delete: Due | None, now: datetime
 ) -> datetime:
-    """How long a soft delete can still be undone, also when the janitor comes late to it.
+    """Until when a soft delete can be undone, even if it was carried out late.
 
     The longest window among the policies that delete: `delete.after - soft_delete.after`, 24 h
     for one without soft_delete, so that one more policy never shortens it.

@@ -1,23 +1,23 @@
-"""What a new policy file would take away from a thread, and what goes on until it is approved."""
+"""Whether new policies remove a thread earlier, and what is done until they are approved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from janitor.model import LIVE, Decision, Hold, Reason, Stage, Thread
-from janitor.policy.decisions import decide, longest_kept
-from janitor.policy.matching import views_of
-from janitor.policy.protections import Ranks
-from janitor.policy.rulebook import rulebook
-from janitor.policy.rules import Policies
+from janitor.policy.evaluate import Evaluation, Ranks, decide, longest_kept, weigh
+from janitor.policy.matching import rulebook, views_of
+from janitor.policy.rules import Delete, Policies, Policy
 from janitor.policy.schedule import NEVER, Due
-from janitor.policy.weighing import Case, weigh
 
 ENDING = frozenset({Stage.SOFT_DELETE, Stage.DELETE})
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
+REMOVES_AT_ONCE = Policy("", delete=Delete(timedelta.resolution))
+_RECENT: dict[tuple[int, frozenset[str]], tuple[Policies, tuple[Policies, ...]]] = {}
+_RECENT_AT_MOST = 16
 
 
 def tightened(
@@ -34,27 +34,34 @@ def tightened(
 
     To go without the copy that `old` makes before it deletes is such a protection. Looked at as
     things are, and as they will be once holds, `keep_last` and `keep_until` end. Dates that nobody
-    knows are taken as now on both sides; while the metadata is unread, any difference between the
-    rules that may match counts.
+    knows are taken as now on both sides. While the metadata is unread, any difference between the
+    rules that may match counts, and so does whatever gets earlier among the others, whether these
+    match or not.
     """
     if thread.state not in LIVE:
         return False
-    if _possible(thread, old) != _possible(thread, new):
+    unknown = _unknown(thread, old)
+    if unknown != _unknown(thread, new):
         return True
     dated = replace(
         thread,
         created_at=thread.created_at or now,
         last_active_at=thread.last_active_at or now,
     )
-    before = weigh(dated, old, holds, old_ranks, now)
-    after = weigh(dated, new, holds, new_ranks, now)
-    return _is_earlier(before, after) or _is_earlier(_bare(dated, old, now), _bare(dated, new, now))
+    worlds = zip(_worlds(old, unknown), _worlds(new, unknown), strict=True)
+    for first, second in worlds:
+        before = weigh(dated, first, holds, old_ranks, now)
+        after = weigh(dated, second, holds, new_ranks, now)
+        bare = _bare(dated, first, now), _bare(dated, second, now)
+        if _is_earlier(before, after) or _is_earlier(*bare):
+            return True
+    return False
 
 
 def first_to_remove(thread: Thread, policies: Policies, now: datetime) -> str | None:
-    """The policy that would remove a thread first, once nothing keeps it any more.
+    """The policy that would remove a thread first once nothing protects it any more.
 
-    Where none certainly would, one that unread metadata may bring in; `None`: not even that.
+    If none certainly would, a policy that may apply once the metadata is read; else `None`.
     """
     case = _bare(thread, policies, now)
     dues = [due for due in case.times[1:] if due is not None]
@@ -63,25 +70,49 @@ def first_to_remove(thread: Thread, policies: Policies, now: datetime) -> str | 
     return next((one.name for one in case.matched.unknown), None)
 
 
-def _possible(thread: Thread, policies: Policies) -> object:
+def _worlds(policies: Policies, unknown: tuple[Policy, ...]) -> tuple[Policies, ...]:
+    """The policies, and what they may turn out to be where some are `unknown` to apply.
+
+    Either none of these applies, or in their place one that removes at once: what others then
+    delay or protect shows in its dates. The same values each time, so that each is compiled once.
+    """
+    if not unknown:
+        return (policies,)
+    names = frozenset(one.name for one in unknown)
+    found = _RECENT.get((id(policies), names))
+    if found is None:
+        if len(_RECENT) >= _RECENT_AT_MOST:
+            _RECENT.clear()
+        others = tuple(one for one in policies.rules if one.name not in names)
+        beside = {one.beside_default for one in unknown}
+        removing = (replace(REMOVES_AT_ONCE, beside_default=one) for one in sorted(beside))
+        added = [(), *((one,) for one in removing)]
+        worlds = (policies, *(replace(policies, rules=(*others, *one)) for one in added))
+        # The value is kept beside what was made of it, so that no other value can get its id.
+        found = _RECENT[id(policies), names] = (policies, worlds)
+    return found[1]
+
+
+def _unknown(thread: Thread, policies: Policies) -> tuple[Policy, ...]:
+    """The policies that may apply once the thread's metadata is read."""
     return rulebook(policies).matched(thread.key, views_of(thread)).unknown
 
 
-def _bare(thread: Thread, policies: Policies, now: datetime) -> Case:
-    """The case of a thread once no hold, rank or date of its own keeps it any more."""
+def _bare(thread: Thread, policies: Policies, now: datetime) -> Evaluation:
+    """The evaluation of a thread once no hold, rank or date of its own protects it any more."""
     protecting = rulebook(policies).matched(thread.key, views_of(thread)).protecting
     beyond = {one.name: one.keep_last.count for one in protecting if one.keep_last is not None}
-    return weigh(replace(thread, keep_until=None, spared_until=None), policies, (), beyond, now)
+    return weigh(replace(thread, keep_until=None, grace_until=None), policies, (), beyond, now)
 
 
-def _is_earlier(before: Case, after: Case) -> bool:
+def _is_earlier(before: Evaluation, after: Evaluation) -> bool:
     removing = zip(before.times[1:], after.times[1:], strict=True)
     return _loses_copy(before, after) or any(
         _time(late, after.now) < _time(early, before.now) for early, late in removing
     )
 
 
-def _loses_copy(before: Case, after: Case) -> bool:
+def _loses_copy(before: Evaluation, after: Evaluation) -> bool:
     copied = before.times.archive is not None and after.times.archive is None
     return copied and after.times.delete is not None
 

@@ -1,17 +1,23 @@
-"""What has been registered, and everything the janitor knows and did."""
+"""What has been registered, and everything that janitor knows and did.
 
-from janitor.registry.approving import Approval, Proposal
-from janitor.registry.copies import Gone
+Terms in docs/glossary.md: claim, event, hold, inbox, registration, registry, tombstone.
+"""
+
+from janitor.registry.copies import PrunedCopy
 from janitor.registry.database import Lock
-from janitor.registry.entries import (
+from janitor.registry.holds import HoldRecord
+from janitor.registry.pauses import Pause
+from janitor.registry.plans import Handover
+from janitor.registry.policies import Approval, PendingApproval
+from janitor.registry.records import (
     Claimant,
     Cursor,
     Drained,
     Entry,
     Event,
+    InboxNotice,
     Intent,
     Note,
-    Notice,
     Registered,
     Registration,
     RunRecord,
@@ -19,14 +25,11 @@ from janitor.registry.entries import (
     Settlement,
     Witnessed,
 )
-from janitor.registry.feeding import Fed, Taken
-from janitor.registry.holds import HoldRecord
-from janitor.registry.lock import RunLock
-from janitor.registry.pausing import Pause
-from janitor.registry.plans import Handover
-from janitor.registry.registration import RefusedRegistration, check
-from janitor.registry.registry import Registry
-from janitor.registry.upgrading import Upgrade, upgrade
+from janitor.registry.registrations import RefusedRegistration, check
+from janitor.registry.registry import Registry, Upgrade, upgrade
+from janitor.registry.scans import ScanPage, ScanScope
+from janitor.registry.sqlite import RunLock
+from janitor.registry.threads import ThreadOrder, ThreadQueries
 
 __all__ = [
     "Approval",
@@ -35,16 +38,15 @@ __all__ = [
     "Drained",
     "Entry",
     "Event",
-    "Fed",
-    "Gone",
     "Handover",
     "HoldRecord",
+    "InboxNotice",
     "Intent",
     "Lock",
     "Note",
-    "Notice",
     "Pause",
-    "Proposal",
+    "PendingApproval",
+    "PrunedCopy",
     "RefusedRegistration",
     "Registered",
     "Registration",
@@ -52,8 +54,11 @@ __all__ = [
     "RunLock",
     "RunRecord",
     "RunResult",
+    "ScanPage",
+    "ScanScope",
     "Settlement",
-    "Taken",
+    "ThreadOrder",
+    "ThreadQueries",
     "Upgrade",
     "Witnessed",
     "check",

@@ -1,4 +1,4 @@
-"""The copies of deleted threads: which are past their date, and that they are gone."""
+"""Copies: how many and where, those of deleted threads past their date, and that they are gone."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, literal, select, text, tuple_
+from sqlalchemy import Connection, Select, func, literal, select, text, tuple_
 
 from janitor.model import Key, State
-from janitor.policy.retention import KeptCopy
-from janitor.registry.entries import Event
-from janitor.registry.reading import KEY
-from janitor.registry.rows import Values, kept_copy_of, rows_of
-from janitor.registry.store import PAGE, Store, batches, changed, write
-from janitor.registry.sweeping import record_events
-from janitor.registry.tables import PRUNABLE, THREAD
+from janitor.policy.copy_retention import KeptCopy
+from janitor.registry.database import (
+    PAGE,
+    Store,
+    batches,
+    changed,
+    find_rows,
+    recount,
+    set_meta,
+    write,
+)
+from janitor.registry.mapping import Values, kept_copy_of, rows_of
+from janitor.registry.records import Event
+from janitor.registry.runs import record_events
+from janitor.registry.tables import COUNT, PRUNABLE, THREAD
+from janitor.registry.threads import KEY
 
 WAITS = "prune_waits"
 """A mark of the migration: copies were dated by versions that removed none of them."""
@@ -31,17 +40,34 @@ FORGOTTEN: Values = dict.fromkeys(
 ) | {"copy_is_current": False}
 
 
-class Gone(NamedTuple):
+class PrunedCopy(NamedTuple):
     """A copy that is no longer in the archive, and the line of the audit that says so."""
 
     copy: KeptCopy
     line: Event
 
 
-class Copies(Store):
-    """Finding what the archive keeps no longer, and forgetting it once it is gone."""
+class Copies:
+    """How many there are and where, what is kept no longer, and forgetting it once it is gone."""
 
-    def copies_past(
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def count(self) -> int:
+        """How many threads, deleted ones too, have a copy in the archive."""
+        with self._store.reading() as connection:
+            return int(connection.scalar(select(func.sum(COUNT.c.copies))) or 0)
+
+    def archive_url(self) -> str | None:
+        """Where copies were put so far; `None`: nowhere yet."""
+        return self._store.meta("archive_url")
+
+    def set_archive_url(self, url: str) -> None:
+        """Records where copies are put."""
+        with self._store.writing_alone() as connection:
+            set_meta(connection, "archive_url", url)
+
+    def past(
         self,
         now: datetime,
         *,
@@ -50,7 +76,7 @@ class Copies(Store):
         policy: str | None = None,
     ) -> list[KeptCopy]:
         """A page of the copies of deleted threads whose recorded date is over, the oldest first."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = rows_of(connection.execute(past_statement(now, after, limit, policy)))
             return [kept_copy_of(row) for row in rows]
 
@@ -60,7 +86,7 @@ class Copies(Store):
         Returns those that may be: the thread is still deleted, its row still names these objects,
         and no other row names one of them.
         """
-        with self._writing() as connection:
+        with self._store.writing() as connection:
             rows = self._still(connection, copies)
             named = _named_by_others(connection, copies)
             free = [key for key in rows if key not in named]
@@ -68,26 +94,28 @@ class Copies(Store):
             write(connection, changed(changes), [after for _, after in changes])
         return frozenset(free)
 
-    def settle_prune(self, gone: Sequence[Gone], kept: Sequence[KeptCopy] = ()) -> frozenset[Key]:
+    def settle_prune(
+        self, gone: Sequence[PrunedCopy], kept: Sequence[KeptCopy] = ()
+    ) -> frozenset[Key]:
         """Forgets the copies that are gone, each with its event, and takes back what was intended.
 
         Returns those that were forgotten: what another janitor has settled is left as it is.
         """
-        with self._writing() as connection:
+        with self._store.writing() as connection:
             rows = self._still(connection, [*(one.copy for one in gone), *kept])
             forgotten = [one for one in gone if one.copy.key in rows]
             back = [rows[one.key] for one in kept if one.key in rows]
             changes = [(row, row | {"prune_run": None}) for row in back]
             changes += [(rows[one.copy.key], rows[one.copy.key] | FORGOTTEN) for one in forgotten]
             write(connection, changed(changes), [after for _, after in changes])
-            self._recount(connection, changes)
+            recount(connection, changes)
             record_events(connection, [one.line for one in forgotten])
         return frozenset(one.copy.key for one in forgotten)
 
     def _still(self, connection: Connection, copies: Iterable[KeptCopy]) -> dict[Key, Values]:
         """The rows that are still tombstones and still name the same objects."""
         asked = {copy.key: copy.paths for copy in copies}
-        rows = self._rows(connection, asked)
+        rows = find_rows(connection, asked)
         return {
             key: row
             for key, row in rows.items()
@@ -98,19 +126,19 @@ class Copies(Store):
 
     def prune_waits(self) -> bool:
         """Whether copies were dated before any were removed, and no person has begun with it."""
-        return self._meta(WAITS) is not None
+        return self._store.meta(WAITS) is not None
 
     def prune_judged_at(self) -> datetime | None:
         """When the copies past their date were last counted against the limits."""
-        said = self._meta(_JUDGED)
-        return None if said is None else datetime.fromisoformat(said)
+        stored = self._store.meta(_JUDGED)
+        return None if stored is None else datetime.fromisoformat(stored)
 
     def note_prune(self, now: datetime, *, begun: bool = True) -> None:
         """Remembers that they were counted at `now`; once `begun`, no person has to begin."""
-        with self._writing() as connection:
-            self._set_meta(connection, _JUDGED, now.isoformat())
+        with self._store.writing() as connection:
+            set_meta(connection, _JUDGED, now.isoformat())
             if begun:
-                self._set_meta(connection, WAITS, None)
+                set_meta(connection, WAITS, None)
 
 
 def past_statement(

@@ -1,19 +1,52 @@
-"""What the registry asks of an engine, and which one an address names.
+"""What the parts of the registry share: one database engine, and explained transactions.
 
 Statements are the same on all engines; how one is opened, set, locked and explained is not.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Engine, create_engine
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    bindparam,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from janitor.errors import ConfigError, StoreError
+from janitor.model import Key, Metadata, State
+from janitor.policy.activity import last_activity
+from janitor.policy.metadata_filter import OPEN, MetadataFilter
+from janitor.registry.mapping import Values, key_of, labels_of, rows_of, sightings_of
+from janitor.registry.tables import LABEL, META, RUN, THREAD
 
 WRITES = "janitor_writes"
 """The execution option of a transaction that writes."""
+
+
+Tell = Callable[[str], None]
+"""Hears once who holds a lock that is waited for."""
+
+
+def tell_nobody(_holder: str) -> None:
+    """For whoever waits unseen."""
 
 
 Lock = AbstractContextManager[object, None]
@@ -57,14 +90,17 @@ class Database(Protocol):
     def alone(self, connection: Connection, /) -> None:
         """Keeps other transactions that ask for this out until this one ends."""
 
-    def lock(self, wait: timedelta, *, shared: bool) -> Lock:
-        """The lock of a run; `shared` where several janitors may work one sweep together."""
+    def lock(self, wait: timedelta, *, shared: bool, tell: Tell = tell_nobody) -> Lock:
+        """The lock of a run; `shared` where several janitors may work one sweep together.
+
+        `tell` hears who holds it where that has to be waited for.
+        """
 
     def opening(self, wait: timedelta, /) -> Lock:
         """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
 
-    def syncing(self, wait: timedelta, /) -> Lock:
-        """The lock under which sources are read; LockedError after `wait`."""
+    def syncing(self, wait: timedelta, /, tell: Tell = tell_nobody) -> Lock:
+        """The lock under which sources are read; LockedError after `wait`. `tell` as of `lock`."""
 
     def walking(self, name: str, wait: timedelta, /) -> Lock:
         """The lock under which the list of that name is walked; LockedError after `wait`."""
@@ -90,4 +126,285 @@ def new_engine(url: Any, **options: Any) -> Engine:  # noqa: ANN401  handed thro
         json_serializer=lambda value: orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode(),
         json_deserializer=orjson.loads,
         **options,
+    )
+
+
+T = TypeVar("T")
+
+SCREEN = "screen"
+ID = "id"
+
+BATCH = 500
+PAGE = 1000
+
+Counted = tuple[str, Any, State, str]
+Change = tuple[Values | None, Values | None]
+
+
+def spelled(screen: MetadataFilter) -> str:
+    """A screen without its secret, of which it names the fingerprint."""
+    keys = None if screen.keys is None else sorted(screen.keys)
+    document = {"keys": keys, "hash": sorted(screen.hashed), "key": screen.fingerprint}
+    return orjson.dumps(document).decode()
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The items in lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def by_key() -> tuple[ColumnElement[bool], ...]:
+    """Which row each set of `bound` parameters of an executemany means."""
+    return tuple(THREAD.c[name] == bindparam(f"b_{name}") for name in ("project", "kind", "id"))
+
+
+def bound(key: Key) -> Values:
+    """The parameters of `by_key`."""
+    return {"b_project": key.project, "b_kind": key.kind, "b_id": key.id}
+
+
+WHAT_NOW = (
+    "Nothing is removed until that is fixed: put the registry back where it was, or restart this "
+    "process if the new one is right"
+)
+
+
+class Store:
+    """What the parts of a registry share: one database, and how it is read and written.
+
+    Safe to be used from several threads. `id` tells the database from all others; `untrusted` are
+    the projects whose reported times date nothing; `last_run` is the run opened last here.
+    """
+
+    id: str
+
+    def __init__(self, database: Database, untrusted: frozenset[str]) -> None:
+        self.database = database
+        self.untrusted = untrusted
+        self.last_run: str | None = None
+        self._screen: MetadataFilter | None = OPEN
+        self._turn = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """How messages call the database: its file or its address, without a password."""
+        return self.database.name
+
+    @property
+    def screen(self) -> MetadataFilter:
+        """What is stored of metadata; ConfigError where the registry was opened without that."""
+        if self._screen is None:
+            raise ConfigError(
+                f"{self.database.name} stores hashed metadata (`registry.hash`): pass --config, "
+                "so that the same hash is used"
+            )
+        return self._screen
+
+    @screen.setter
+    def screen(self, screen: MetadataFilter | None) -> None:
+        self._screen = screen
+
+    def fence_screen(self, connection: Connection) -> None:
+        """Keep metadata out where another janitor has changed since what is stored of it."""
+        document = orjson.loads(read_meta(connection, SCREEN) or "null")
+        recorded = spelled(OPEN) if document is None else document["screen"]
+        if recorded != spelled(self.screen):
+            raise ConfigError(
+                f"{self.database.name} now keeps other metadata (`registry: {{keys, hash}}`): "
+                "restart this janitor with the configuration that changed it"
+            )
+
+    def asked(self, metadata: Metadata) -> Metadata:
+        """Pairs to look for, as they are stored; ConfigError where a key is not."""
+        for key in metadata:
+            if not self.screen.keeps(key):
+                raise ConfigError(f"metadata {key!r} is not stored: see `registry.keys`")
+        return self.screen.metadata(metadata)
+
+    def check_in_place(self, run: str | None = None) -> None:
+        """Whether what the address means now is still the registry that was opened.
+
+        It asks as a new process would. `run` is one that must be in it, by default the one that was
+        opened last here: where it is not, an older state has been restored.
+
+        Raises:
+            StoreError: It is not, and what to do.
+        """
+        database, last = self.database, run or self.last_run
+        database.check_in_place()
+        with database.explained(), database.afresh() as connection:
+            found = read_meta(connection, ID)
+            if found != self.id:
+                what = "another registry" if found else "no registry"
+                raise StoreError(f"{self.name} contains {what}, not the one in use. {WHAT_NOW}")
+            if last is not None and not _has_run(connection, last):
+                message = f"{self.name} was restored while in use: it does not know run {last}"
+                raise StoreError(f"{message}. {WHAT_NOW}")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads; the engine's failures are explained."""
+        database = self.database
+        database.check_in_place()
+        with database.explained(), database.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes; it is committed, durably, where the body ends well."""
+        # Threads take turns here: SQLite's own waiting polls, and a turn is short.
+        self.database.check_in_place()
+        with self._turn, self.database.explained(), self.database.engine.connect() as plain:
+            connection = plain.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing_alone(self) -> Iterator[Connection]:
+        """For what reads first whether something is there, and adds it where it is not."""
+        with self.writing() as connection:
+            self.database.alone(connection)
+            yield connection
+
+    def date(self, row: Values) -> None:
+        """Dates a row's last activity anew from all that is known of it."""
+        trusted = row["project"] not in self.untrusted
+        row["last_active_at"] = last_activity(
+            row["created_at"], sightings_of(row), trust_reported=trusted
+        )
+
+    def meta(self, name: str) -> str | None:
+        """A single fact about the registry itself."""
+        with self.reading() as connection:
+            return read_meta(connection, name)
+
+
+def find_rows(
+    connection: Connection,
+    keys: Iterable[Key],
+    columns: Iterable[Column[Any]] = THREAD.c,
+    *,
+    locked: bool = True,
+) -> dict[Key, Values]:
+    """The rows of these keys, `locked` from other writers until the transaction ends."""
+    # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
+    groups: dict[tuple[str, Any], set[str]] = defaultdict(set)
+    for key in keys:
+        groups[key.project, key.kind].add(key.id)
+    found: dict[Key, Values] = {}
+    # Two writers that take rows in the same order wait for each other, but not for ever.
+    for (project, kind), ids in sorted(groups.items()):
+        for chunk in batches(sorted(ids)):
+            place = (THREAD.c.project == project, THREAD.c.kind == kind)
+            named = select(*columns).where(*place, THREAD.c.id.in_(chunk))
+            statement = named.order_by(THREAD.c.id)
+            statement = statement.with_for_update() if locked else statement
+            found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
+    return found
+
+
+def read_meta(connection: Connection, name: str) -> str | None:
+    """A single fact about the registry itself."""
+    return connection.scalar(select(META.c.value).where(META.c.key == name))
+
+
+def set_meta(connection: Connection, name: str, value: str | None) -> None:
+    """Writes a single fact about the registry itself; `None` forgets it."""
+    connection.execute(delete(META).where(META.c.key == name))
+    if value is not None:
+        connection.execute(insert(META), {"key": name, "value": value})
+
+
+def _has_run(connection: Connection, run: str) -> bool:
+    """Whether the registry has a run of that id."""
+    return connection.scalar(select(RUN.c.number).where(RUN.c.id == run)) is not None
+
+
+_COUNT = text(
+    "INSERT INTO count (project, kind, state, policy, n, copies) "
+    "VALUES (:project, :kind, :state, :policy, :n, :copies) "
+    "ON CONFLICT (project, kind, state, policy) "
+    "DO UPDATE SET n = count.n + excluded.n, copies = count.copies + excluded.copies"
+)
+_COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
+_UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
+
+
+def _prefixed(values: Values) -> Values:
+    return {f"b_{name}": value for name, value in values.items()}
+
+
+def _counted(row: Values) -> Counted:
+    return row["project"], row["kind"], row["state"], row["policy"] or ""
+
+
+def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> None:
+    """Moves the count table by rows and copies; call it in the transaction that moves the rows."""
+    for (project, kind, state, policy), (n, copies) in sorted(deltas.items()):
+        place = {"project": project, "kind": kind, "state": state, "policy": policy}
+        connection.execute(_COUNT, {**place, "n": n, "copies": copies})
+
+
+def relabel(connection: Connection, changes: Iterable[Change]) -> None:
+    """Brings the index of labels after rows that changed."""
+    gone: list[Values] = []
+    new: list[Values] = []
+    for before, after in changes:
+        was, now = labels_of(before), labels_of(after)
+        if was == now:
+            continue
+        row = after or before or {}
+        key = {name: row[name] for name in ("project", "kind", "id")}
+        new += [{**key, "key": name, "value": value} for name, value in now - was]
+        gone += [_prefixed({**key, "key": name, "value": value}) for name, value in was - now]
+    if gone:
+        connection.execute(_UNLABEL, gone)
+    if new:
+        connection.execute(insert(LABEL), new)
+
+
+def recount(connection: Connection, changes: Iterable[Change]) -> None:
+    """Moves the count table by rows that came, went or changed."""
+    rows: Counter[Counted] = Counter()
+    copies: Counter[Counted] = Counter()
+    for before, after in changes:
+        for row, sign in ((before, -1), (after, 1)):
+            if row is not None:
+                rows[_counted(row)] += sign
+                copies[_counted(row)] += sign * (row.get("copy_path") is not None)
+    add(connection, {key: (n, copies[key]) for key, n in rows.items() if n or copies[key]})
+
+
+def counted(*clauses: ColumnElement[bool]) -> Select[Any]:
+    """Of rows that some clauses choose: how many there are in each place of the count table."""
+    place = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
+    return (
+        select(*place, func.count(), func.count(THREAD.c.copy_path))
+        .where(*clauses)
+        .group_by(*place)
+    )
+
+
+def changed(changes: Sequence[Change]) -> list[str]:
+    """The columns that differ in any of the changes.
+
+    SQLite rewrites the index of every column that a statement sets, changed or not.
+    """
+    return [
+        name
+        for name in _COLUMNS
+        if any((before or {})[name] != (after or {})[name] for before, after in changes)
+    ]
+
+
+def write(connection: Connection, names: Sequence[str], rows: Sequence[Values]) -> None:
+    """Writes the named columns of rows that are there, in one executemany."""
+    if not rows or not names:
+        return
+    statement = update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})
+    connection.execute(
+        statement,
+        [bound(key_of(row)) | {name: row[name] for name in names} for row in rows],
     )

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, RowMapping, func, insert, or_, select, upd
 
 from janitor.errors import ConfigError
 from janitor.model import Hold
-from janitor.registry.store import Store
+from janitor.registry.database import Store
 from janitor.registry.tables import HOLD
 
 ENDED_LONG_AGO = timedelta(days=366)
@@ -26,10 +26,13 @@ class HoldRecord:
     release_reason: str | None = None
 
 
-class Holds(Store):
+class Holds:
     """Setting and releasing holds; a row stays when its hold is over."""
 
-    def holds(self, now: datetime, *, grace: timedelta = ENDED_LONG_AGO) -> tuple[Hold, ...]:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def recent(self, now: datetime, *, grace: timedelta = ENDED_LONG_AGO) -> tuple[Hold, ...]:
         """Holds in force at `now` or ended less than `grace` ago, in the order they were added.
 
         Ended ones are told too, since policies grant a grace after them.
@@ -38,38 +41,40 @@ class Holds(Store):
         recent = [
             or_(HOLD.c[name].is_(None), HOLD.c[name] > horizon) for name in ("until", "released_at")
         ]
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(select(HOLD).where(*recent).order_by(HOLD.c.number))
             return tuple(_hold_of(row) for row in rows.mappings())
 
-    def hold_records(self) -> list[HoldRecord]:
+    def records(self) -> list[HoldRecord]:
         """Every hold that was ever set, in the order they were added."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(select(HOLD).order_by(HOLD.c.number)).mappings()
             return [_record_of(row) for row in rows]
 
-    def hold_in_force(self, name: str, now: datetime) -> Hold | None:
+    def in_force(self, name: str, now: datetime) -> Hold | None:
         """The hold of that name that is neither released nor over."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             found = connection.execute(select(HOLD).where(*_in_force(name, now))).mappings().first()
             return None if found is None else _hold_of(found)
 
-    def holds_in_force(self, now: datetime) -> int:
+    def count_in_force(self, now: datetime) -> int:
         """How many holds are neither released nor over."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             count = select(func.count()).select_from(HOLD).where(*_in_force(None, now))
             return connection.execute(count).scalar_one()
 
-    def add_hold(self, hold: Hold, now: datetime, *, actor: str = "") -> Hold:
+    def add(self, hold: Hold, now: datetime, *, actor: str = "") -> Hold:
         """Adds a hold and returns it as it is stored.
 
         ConfigError while one of that name is in force, or where its metadata is not stored.
         """
-        hold = replace(hold, metadata=self._asked(hold.metadata))
-        with self._writing_alone() as connection:
-            self._fence_screen(connection)
+        hold = replace(hold, metadata=self._store.asked(hold.metadata))
+        with self._store.writing_alone() as connection:
+            self._store.fence_screen(connection)
             if connection.execute(select(HOLD).where(*_in_force(hold.name, now))).first():
-                raise ConfigError(f"hold {hold.name!r} exists: release it or take another name")
+                raise ConfigError(
+                    f"hold {hold.name!r} already exists: release it or choose another name"
+                )
             row = {
                 "name": hold.name,
                 "reason": hold.reason,
@@ -82,15 +87,13 @@ class Holds(Store):
             connection.execute(insert(HOLD), row)
         return hold
 
-    def release_hold(self, name: str, now: datetime, *, reason: str, actor: str = "") -> None:
+    def release(self, name: str, now: datetime, *, reason: str, actor: str = "") -> None:
         """Ends a hold; ConfigError where none of that name is in force."""
         held = update(HOLD).where(*_in_force(name, now))
         released = held.values(released_at=now, released_by=actor, release_reason=reason)
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             if connection.execute(released).rowcount == 0:
-                raise ConfigError(
-                    f"there is no hold {name!r} to release: `janitor hold list` shows what is held"
-                )
+                raise ConfigError(f"there is no hold {name!r} to release; see `janitor hold list`")
 
 
 def _in_force(name: str | None, now: datetime) -> list[ColumnElement[bool]]:

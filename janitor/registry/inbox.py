@@ -1,10 +1,18 @@
-"""The one table that applications append to, and taking what they said into the registry."""
+"""The table that applications append to, and taking its rows into the registry.
+
+An application may have written anything that the engine takes: a year 20000, JSON that no reader
+reads, text that is none. Rows come as bytes therefore, and one that cannot be read is refused and
+holds up no other.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import orjson
 from sqlalchemy import (
     Connection,
     RowMapping,
@@ -20,21 +28,133 @@ from sqlalchemy import (
 )
 
 from janitor.errors import ConfigError, JanitorError
-from janitor.model import LIVE, Key
-from janitor.policy.screen import Screen
-from janitor.registry.entries import NAMED, Drained, Notice, Registration
-from janitor.registry.notices import LONGEST, Gone, judge
-from janitor.registry.registration import Registering
-from janitor.registry.rows import Values
-from janitor.registry.store import BATCH, batches, write
+from janitor.model import LIVE, NOTICE_VERSION, Key, Kind, Metadata, NoticeEvent
+from janitor.policy.metadata_filter import MetadataFilter
+from janitor.registry.database import BATCH, Store, batches, find_rows, write
+from janitor.registry.mapping import Values
+from janitor.registry.records import NAMED, Drained, InboxNotice, Registration
+from janitor.registry.registrations import RefusedRegistration, Registrations, check
 from janitor.registry.tables import INBOX, REFUSED, UNDRAINED
+from janitor.texts import TwiceError, is_text, once
+from janitor.times import Heard, heard, heard_until
+
+LONGEST: Mapping[str, int] = {
+    "v": 10,
+    "project": 200,
+    "kind": 20,
+    "id": 200,
+    "event": 10,
+    "at": 40,
+    "created_at": 40,
+    "keep_until": 40,
+    "metadata": 1 << 19,
+}
+"""The columns, and how many bytes each may have; a reader is handed one more at most."""
+
+UNREADABLE = "unreadable"
+"""What stands for a `keep_until` that no text is made of: it keeps forever."""
+
+RawRow = Mapping[str, bytes | None]
+Texts = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedByApplication:
+    """The application says that it deleted this container itself."""
+
+    key: Key
+
+
+def judge(row: RawRow) -> Registration | DeletedByApplication | str:
+    """What a row stands for, or why it cannot be believed; quotes no value."""
+    try:
+        read = _read(row)
+        check(Registration(read.key) if isinstance(read, DeletedByApplication) else read)
+    except RefusedRegistration as error:
+        return str(error)
+    return read
+
+
+def _read(raw: RawRow) -> Registration | DeletedByApplication:
+    row = {name: _text(name, raw[name]) for name in LONGEST}
+    if row["v"] != str(NOTICE_VERSION) or row["event"] not in [*NoticeEvent]:
+        raise RefusedRegistration("unknown version or event")
+    key = Key(row["project"] or "", _kind(row["kind"]), row["id"] or "")
+    if row["event"] == NoticeEvent.DELETED:
+        return DeletedByApplication(key)
+    created, active = _time(row, "created_at"), _time(row, "at")
+    kept = heard_until("keep_until", row["keep_until"])
+    return Registration(
+        key,
+        created_at=created.at,
+        last_active_at=active.at,
+        keep_until=kept.at,
+        metadata=_metadata(row["metadata"]),
+        remarks=tuple(one.remark for one in (created, active, kept) if one.remark),
+    )
+
+
+def _text(name: str, data: bytes | None) -> str | None:
+    if data is None:
+        return None
+    why = f"{name} is longer than {LONGEST[name]} bytes"
+    if len(data) <= LONGEST[name]:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            why = f"{name} is not UTF-8"
+        else:
+            if is_text(text):
+                return text
+            why = f"{name} contains a NUL"
+    if name == "keep_until":
+        return UNREADABLE
+    raise RefusedRegistration(why)
+
+
+def _kind(named: str | None) -> Kind:
+    try:
+        return Kind(named or "")
+    except ValueError:
+        raise RefusedRegistration(f"unknown kind; kinds: {', '.join(Kind)}") from None
+
+
+def _time(row: Texts, name: str) -> Heard:
+    try:
+        return heard(name, row[name])
+    except ValueError as error:
+        raise RefusedRegistration(str(error)) from None
+
+
+def _metadata(text: str | None) -> Metadata | None:
+    if text is None:
+        return None
+    try:
+        document = orjson.loads(text)  # the stricter reader of the two
+        json.loads(text, object_pairs_hook=once)
+    except TwiceError as error:
+        raise RefusedRegistration(f"metadata: {error}") from None
+    except (ValueError, RecursionError):
+        raise RefusedRegistration("metadata is not JSON") from None
+    if document is not None and not isinstance(document, dict):
+        raise RefusedRegistration("metadata is not a map")
+    return document
+
 
 KEPT_FOR = timedelta(days=30)
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 """No janitor drained anything before."""
 AHEAD = timedelta(days=1)
 """As far as the clock of another janitor may be ahead."""
-Verdict = Registration | Gone | str
+FAR = 2**62
+"""A number that no counting reaches: an application wrote it."""
+_HIGHEST = text(
+    "SELECT coalesce(max(seq), 0) FROM "
+    "(SELECT seq FROM sqlite_sequence WHERE name = 'janitor_inbox' "
+    "UNION ALL SELECT max(seq) FROM janitor_inbox)"
+)
+_COUNT_ON = text("UPDATE sqlite_sequence SET seq = :last WHERE name = 'janitor_inbox'")
+Verdict = Registration | DeletedByApplication | str
 
 _DRAINED = (
     update(INBOX)
@@ -45,41 +165,46 @@ _DRAINED = (
 _DRAINED_AND_EMPTIED = _DRAINED.values(metadata=None)
 
 
-class Inbox(Registering):
+class Inbox:
     """What applications append, and its way into the registry."""
 
-    def append(self, notices: Iterable[Notice]) -> int:
+    def __init__(self, store: Store, registrations: Registrations) -> None:
+        self._store = store
+        self._registrations = registrations
+
+    def append(self, notices: Iterable[InboxNotice]) -> int:
         """Appends notices as they are; how many. They are judged when they are drained."""
         appended = 0
         for batch in batches(notices):
-            with self._writing() as connection:
-                self._fence_screen(connection)
-                rows = [_row_of(notice, self.screen) for notice in batch]
+            with self._store.writing() as connection:
+                self._store.fence_screen(connection)
+                _leave_numbers(connection)
+                rows = [_row_of(notice, self._store.screen) for notice in batch]
                 connection.execute(insert(INBOX), rows)
             appended += len(batch)
         return appended
 
     def undrained(self) -> int:
-        """How many notices wait."""
-        with self._reading() as connection:
+        """How many notices are waiting."""
+        with self._store.reading() as connection:
             waiting = select(func.count()).select_from(INBOX).where(text(UNDRAINED))
             return int(connection.scalar(waiting) or 0)
 
     def refused(self) -> int:
         """How many notices of the last 30 days could not be believed."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             found = select(func.count()).select_from(INBOX).where(text(REFUSED))
             return int(connection.scalar(found) or 0)
 
     def refused_rows(self, limit: int) -> list[int]:
         """The numbers of the first of these."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             found = select(INBOX.c.seq).where(text(REFUSED)).order_by(INBOX.c.seq).limit(limit)
             return list(connection.scalars(found))
 
     def doubted(self) -> dict[int, str]:
         """Why which of the next 500 that wait will be refused, by their numbers; a mere look."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return _told(*self._judged_page(connection))
 
     def drain(self, now: datetime) -> Drained:
@@ -94,7 +219,8 @@ class Inbox(Registering):
         """
         drained_at, drained = INBOX.c.drained_at, Drained()
         strange = or_(drained_at < SINCE, drained_at > now + AHEAD)
-        with self._writing() as connection:
+        with self._store.writing() as connection:
+            _leave_numbers(connection)
             # A mark that an application wrote itself ('' or 0, say) drains nothing.
             connection.execute(update(INBOX).where(strange).values(drained_at=None))
             connection.execute(delete(INBOX).where(drained_at < now - KEPT_FOR))
@@ -113,7 +239,7 @@ class Inbox(Registering):
     def _drain_singly(self, now: datetime, error: Exception) -> Drained:
         """Take what waits row by row, and refuse those that fail; raises `error` where all do."""
         waiting = select(INBOX.c.seq).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             numbers = connection.scalars(waiting).all()
         drained, odd = Drained(), []
         for number in numbers:
@@ -131,25 +257,27 @@ class Inbox(Registering):
         if not numbers:
             return Drained()
         why = f"unexpected {type(error).__name__}"
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             marks = [{"b_seq": number, "at_": now, "why": why} for number in numbers]
             connection.execute(self._drained, marks)
         return Drained(len(numbers), len(numbers), f"row {numbers[0]}: {why}", fault=error)
 
     @property
     def _drained(self) -> Update:
-        return _DRAINED if self.screen.is_open else _DRAINED_AND_EMPTIED
+        return _DRAINED if self._store.screen.is_open else _DRAINED_AND_EMPTIED
 
     def _drain_rows(self, now: datetime, number: int | None = None) -> Drained:
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             rows, verdicts = self._judged_page(connection, number)
             refused = _told(rows, verdicts)
-            said = [verdict for verdict in verdicts if isinstance(verdict, Registration)]
-            self._take_in(connection, said, now)
-            self._bring_up(connection, [v.key for v in verdicts if isinstance(v, Gone)], now)
+            registrations = [verdict for verdict in verdicts if isinstance(verdict, Registration)]
+            self._take_in(connection, registrations, now)
+            self._bring_up(
+                connection, [v.key for v in verdicts if isinstance(v, DeletedByApplication)], now
+            )
             if rows:
                 connection.execute(self._drained, _marks(rows, verdicts, now))
-        odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in said if one.remarks]
+        odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in registrations if one.remarks]
         why = next((f"row {number}: {reason}" for number, reason in refused.items()), None)
         return Drained(len(rows), len(refused), why, len(odd), tuple(odd[:NAMED]))
 
@@ -158,7 +286,7 @@ class Inbox(Registering):
     ) -> tuple[Sequence[RowMapping], list[Verdict]]:
         """The next rows that wait, or that one, as bytes; and what each stands for."""
         raw = (
-            func.substr(self._database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
+            func.substr(self._store.database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
             for name, longest in LONGEST.items()
         )
         waiting = select(INBOX.c.seq, *raw).where(text(UNDRAINED))
@@ -167,24 +295,45 @@ class Inbox(Registering):
         rows = connection.execute(waiting.order_by(INBOX.c.seq).limit(BATCH)).mappings().all()
         return rows, [judge(dict(row)) for row in rows]
 
-    def _take_in(self, connection: Connection, said: Sequence[Registration], now: datetime) -> None:
+    def _take_in(
+        self, connection: Connection, registrations: Sequence[Registration], now: datetime
+    ) -> None:
         # A mere report of activity must not bring a known thread up for review.
-        touches = [(s.key, s.last_active_at) for s in said if _is_touch(s)]
-        known = self._rows(connection, (key for key, _ in touches))
-        new = [s for s in said if not (_is_touch(s) and s.key in known)]
-        self._register(connection, new, now, adds_only=True)
-        self._touch(connection, [(key, at) for key, at in touches if key in known and at])
+        touches = [(s.key, s.last_active_at) for s in registrations if _is_touch(s)]
+        known = find_rows(connection, (key for key, _ in touches))
+        new = [s for s in registrations if not (_is_touch(s) and s.key in known)]
+        self._registrations.merge(connection, new, now, adds_only=True)
+        dated = [(key, at) for key, at in touches if key in known and at]
+        self._registrations.merge_touches(connection, dated)
 
     def _bring_up(self, connection: Connection, keys: Sequence[Key], now: datetime) -> None:
         """Has known threads looked at by the next sweep."""
-        rows = self._rows(connection, keys).values()
+        rows = find_rows(connection, keys).values()
         later = [r for r in rows if r["review_at"] is None or r["review_at"] > now]
         living = [r for r in later if r["state"] in LIVE]
         write(connection, ("review_at",), [r | {"review_at": now} for r in living])
 
 
-def _is_touch(said: Registration) -> bool:
-    return said == Registration(said.key, last_active_at=said.last_active_at)
+def _leave_numbers(connection: Connection) -> None:
+    """Number rows anew after which SQLite, which counts on from the highest ever, has none left.
+
+    Nobody could append any more: "database or disk is full".
+    """
+    if connection.dialect.name != "sqlite" or connection.scalar(_HIGHEST) < FAR:
+        return
+    before = select(func.max(INBOX.c.seq)).where(INBOX.c.seq < FAR)
+    last = max(connection.scalar(before) or 0, 0)
+    far = connection.scalars(select(INBOX.c.seq).where(INBOX.c.seq >= FAR).order_by(INBOX.c.seq))
+    for number, seq in enumerate(far.all(), last + 1):
+        connection.execute(update(INBOX).where(INBOX.c.seq == seq).values(seq=number))
+        last = number
+    connection.execute(_COUNT_ON, {"last": last})
+
+
+def _is_touch(registration: Registration) -> bool:
+    return registration == Registration(
+        registration.key, last_active_at=registration.last_active_at
+    )
 
 
 def _told(rows: Sequence[RowMapping], verdicts: Sequence[Verdict]) -> dict[int, str]:
@@ -204,9 +353,9 @@ def _marks(rows: Sequence[RowMapping], verdicts: Sequence[Verdict], now: datetim
     ]
 
 
-def _row_of(notice: Notice, screen: Screen) -> Values:
+def _row_of(notice: InboxNotice, screen: MetadataFilter) -> Values:
     if notice.at.utcoffset() is None:
-        raise ConfigError("a notice's time has no time zone")
+        raise ConfigError("a notice's time needs a time zone")
     return {
         "v": notice.v,
         "project": notice.project,
@@ -220,8 +369,8 @@ def _row_of(notice: Notice, screen: Screen) -> Values:
     }
 
 
-def _let_in(said: Mapping[str, object], screen: Screen) -> Values:
+def _let_in(values: Mapping[str, object], screen: MetadataFilter) -> Values:
     # What is no text is refused when it is drained, as untrusted as it arrived.
-    texts = {key: value for key, value in said.items() if isinstance(value, str)}
-    rest = {key: value for key, value in said.items() if key not in texts and screen.keeps(key)}
+    texts = {key: value for key, value in values.items() if isinstance(value, str)}
+    rest = {key: value for key, value in values.items() if key not in texts and screen.keeps(key)}
     return {**rest, **screen.metadata(texts)}

@@ -1,4 +1,4 @@
-"""Plans that a person has reviewed: signing them, and those that wait for a service."""
+"""Signing plans, and the plans handed over that wait to be carried out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sqlalchemy import RowMapping, insert, select, text, update
 from sqlmodel import Field
 
 from janitor.errors import ConfigError
-from janitor.registry.columns import partial
-from janitor.registry.store import Store, read_meta
-from janitor.registry.tables import METADATA, Row
+from janitor.registry.database import Store, read_meta
+from janitor.registry.tables import METADATA, Row, partial
 
 WAITING = "closed_at IS NULL"
 KEY = "plan_key"
@@ -56,13 +55,14 @@ class Handover:
     max_age: timedelta
 
 
-class Plans(Store):
+class Plans:
     """Plans are signed by the registry that they are made of.
 
     One handed over waits until a run has carried it out or refused it; no plan waits twice.
     """
 
-    id: str
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def signature(self, digest: str, made_at: datetime) -> str:
         """HMAC-SHA256 by the registry's key over a plan's digest, its time and the registry's id.
@@ -70,15 +70,15 @@ class Plans(Store):
         Raises:
             ConfigError: The registry has lost its key.
         """
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             key = read_meta(connection, KEY)
         if not key:
             raise ConfigError(
-                f"{self._database.name} has lost the key that signs plans: "
-                "`janitor db upgrade` makes another; then make the plan again"
+                f"{self._store.name} has lost the key that signs plans: run `janitor db upgrade` "
+                "to create another, then make the plan again"
             )
-        said = orjson.dumps(["plan", self.id, digest, made_at])
-        return hmac.digest(key.encode(), said, "sha256").hex()
+        spelled = orjson.dumps(["plan", self._store.id, digest, made_at])
+        return hmac.digest(key.encode(), spelled, "sha256").hex()
 
     def hand_over(
         self, digest: str, document: str, *, actor: str, max_age: timedelta, now: datetime
@@ -92,30 +92,30 @@ class Plans(Store):
             "handed_over_at": now,
         }
         same = select(PLAN).where(text(WAITING), PLAN.c.digest == digest)
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             if connection.execute(same).first() is None:
                 connection.execute(insert(PLAN), row)
             return _handover(connection.execute(same).mappings().one())
 
-    def handed_over(self) -> list[Handover]:
+    def waiting(self) -> list[Handover]:
         """The plans that wait, the first to come first."""
         waiting = select(PLAN).where(text(WAITING)).order_by(PLAN.c.number)
         columns = waiting.with_only_columns(*(c for c in PLAN.c if c.name != "document"))
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return [_handover(row) for row in connection.execute(columns).mappings()]
 
-    def handed_over_document(self, number: int) -> str | None:
+    def document(self, number: int) -> str | None:
         """The document of a plan that waits; `None` once it is over."""
         waiting = select(PLAN.c.document).where(text(WAITING), PLAN.c.number == number)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             found: str | None = connection.scalar(waiting)
             return found
 
-    def end_handover(self, digest: str, run: str, now: datetime) -> bool:
+    def end(self, digest: str, run: str, now: datetime) -> bool:
         """Records that a run is done with a plan, whoever began it; whether the plan waited."""
         waiting = update(PLAN).where(text(WAITING), PLAN.c.digest == digest)
         over = {"closed_at": now, "run": run, "document": None}
-        with self._writing() as connection:
+        with self._store.writing() as connection:
             return bool(connection.execute(waiting.values(over)).rowcount)
 
 

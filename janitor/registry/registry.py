@@ -1,7 +1,11 @@
-"""The registry as one: opening it, and everything it can be asked."""
+"""The registry as one: opening it, and everything it can be asked.
+
+Bringing a registry to the schema that this program speaks, when a person asks for it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
 from types import TracebackType
@@ -12,65 +16,79 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from janitor.addresses import NUL, holds_nul
 from janitor.errors import ConfigError
 from janitor.model import Key
-from janitor.policy.screen import OPEN, Screen
-from janitor.registry.approving import Approving
+from janitor.policy.metadata_filter import OPEN, MetadataFilter
+from janitor.registry.claims import Claims
 from janitor.registry.copies import Copies
-from janitor.registry.database import Database, Lock
-from janitor.registry.exporting import Exporting
-from janitor.registry.feeding import Feeding
-from janitor.registry.holding import Holding
+from janitor.registry.database import (
+    ID,
+    PAGE,
+    Database,
+    Lock,
+    Store,
+    Tell,
+    read_meta,
+    set_meta,
+    tell_nobody,
+    write,
+)
 from janitor.registry.holds import Holds
-from janitor.registry.importing import Importing
 from janitor.registry.inbox import Inbox
-from janitor.registry.missing import Missing
-from janitor.registry.pausing import Pausing
+from janitor.registry.key_values import KeyValues
+from janitor.registry.mapping import key_of, rows_of
+from janitor.registry.metadata_filter import StoredMetadata
+from janitor.registry.migrate import REVISION, migrate, require_current, revision
+from janitor.registry.pauses import Pauses
 from janitor.registry.plans import KEY as KEY_OF_PLANS
 from janitor.registry.plans import Plans
-from janitor.registry.reading import KEY, Reading, beyond
-from janitor.registry.remembering import Remembering
-from janitor.registry.rows import key_of, rows_of
-from janitor.registry.runs import Running
-from janitor.registry.schema import migrate, require_current, revision
-from janitor.registry.screening import Screening
+from janitor.registry.policies import StoredPolicies
+from janitor.registry.registrations import Registrations
+from janitor.registry.runs import Runs
+from janitor.registry.scans import Scans
+from janitor.registry.settlements import Settlements
 from janitor.registry.sqlite import Sqlite
-from janitor.registry.store import ID, PAGE, read_meta, write
-from janitor.registry.sweeping import Sweeping
 from janitor.registry.tables import THREAD
+from janitor.registry.threads import KEY, ThreadQueries, beyond
 
 BUSY_TIMEOUT = timedelta(seconds=30)
 WAIT = timedelta(seconds=30)
 LEASE = timedelta(seconds=30)
 
 
-class Registry(
-    Inbox,
-    Feeding,
-    Importing,
-    Reading,
-    Exporting,
-    Sweeping,
-    Copies,
-    Holding,
-    Holds,
-    Approving,
-    Missing,
-    Pausing,
-    Plans,
-    Running,
-    Remembering,
-    Screening,
-):
+class Registry:
     """What has been registered, and everything the janitor knows and did.
 
-    Synchronous and thread-safe; no transaction is open between two calls, nor between two pages
-    of an iterator. Failures of the database are StoreError (full, locked, damaged) or ConfigError
-    (not a registry, not writable, of another version).
+    Opens, locks and closes; what can be asked and written is in its parts, each in the file that is
+    named as it is. Synchronous and thread-safe; no transaction is open between two calls, nor
+    between two pages of an iterator. Failures of the database are StoreError (full, locked,
+    damaged) or ConfigError (not a registry, not writable, of another version).
     """
 
     lease: timedelta | None
     """How long a claim stands unless it is renewed; `None`: as long as the run's lock is held."""
+
+    def __init__(self, store: Store, lease: timedelta | None) -> None:
+        self.store = store
+        self.lease = lease
+        # How threads enter.
+        self.registrations = Registrations(store)
+        self.inbox = Inbox(store, self.registrations)
+        self.scans = Scans(store, self.registrations)
+        # What is known of them, and a sweep's way through them.
+        self.threads = ThreadQueries(store)
+        self.claims = Claims(store)
+        self.settlements = Settlements(store)
+        self.copies = Copies(store)
+        # What persons ordered.
+        self.policies = StoredPolicies(store)
+        self.plans = Plans(store)
+        self.holds = Holds(store)
+        self.pauses = Pauses(store)
+        # What was done, and what is kept for the next time.
+        self.runs = Runs(store)
+        self.key_values = KeyValues(store)
 
     @classmethod
     def open(
@@ -81,7 +99,7 @@ class Registry(
         read_only: bool = False,
         create: bool = True,
         untrusted: frozenset[str] | None = frozenset(),
-        screen: Screen | None = OPEN,
+        screen: MetadataFilter | None = OPEN,
         busy_timeout: timedelta = BUSY_TIMEOUT,
         lease: timedelta = LEASE,
     ) -> Registry:
@@ -99,99 +117,79 @@ class Registry(
         database = database_at(
             url, password, busy_timeout, lease, read_only=read_only, create=create
         )
-        registry = cls(database, untrusted or frozenset())
-        registry.lease = lease if database.has_leases else None
+        store = Store(database, untrusted or frozenset())
         try:
             if read_only:
-                registry._check()
-                registry._require_screen(screen)
+                _check(store)
+                StoredMetadata(store).require(screen)
             else:
-                registry._migrate(trust_as_recorded=untrusted is None, create=create)
-                registry._take_screen(screen)
+                _migrate(store, trust_as_recorded=untrusted is None, create=create)
+                StoredMetadata(store).take(screen)
             database.pin()
         except BaseException:
-            registry.close()
+            database.close()
             raise
-        return registry
+        return cls(store, lease if database.has_leases else None)
 
-    def _check(self) -> None:
-        with self._reading() as connection:
-            require_current(revision(connection, self.name), self.name)
-            self.id = _known_id(connection)
+    @property
+    def id(self) -> str:
+        """What tells this registry from all others."""
+        return self.store.id
 
-    def _migrate(self, *, trust_as_recorded: bool, create: bool) -> None:
-        # Looked at without writing first: another program's database must stay as it is.
-        with self._database.looking() as connection:
-            found = None if connection is None else revision(connection, self.name)
-        if found is None and not create:
-            require_current(found, self.name)
-        with self._writing_alone() as connection:
-            migrate(connection, self.name)
-            if read_meta(connection, ID) is None:
-                self._set_meta(connection, ID, uuid4().hex)
-            if not read_meta(connection, KEY_OF_PLANS):
-                self._set_meta(connection, KEY_OF_PLANS, token_hex(32))
-            self.id = _known_id(connection)
-        recorded = frozenset(orjson.loads(self._meta("untrusted") or "[]"))
-        if trust_as_recorded:
-            self._untrusted = recorded
-        else:
-            self._date_anew(recorded)
+    @property
+    def name(self) -> str:
+        """How messages call the database: its file or its address, without a password."""
+        return self.store.name
 
-    def _date_anew(self, before: frozenset[str]) -> None:
-        # The column of effective activity orders keep_last groups; whom we trust is in it.
-        if self._untrusted == before:
-            return
-        for project in sorted(self._untrusted ^ before):
-            after: Key | None = None
-            while after := self._date_page(project, after):
-                pass
-        with self._writing() as connection:
-            self._set_meta(connection, "untrusted", orjson.dumps(sorted(self._untrusted)).decode())
+    @property
+    def screen(self) -> MetadataFilter:
+        """What is stored of metadata; ConfigError where the registry was opened without that."""
+        return self.store.screen
 
-    def _date_page(self, project: str, after: Key | None) -> Key | None:
-        statement = select(THREAD).where(THREAD.c.project == project)
-        if after is not None:
-            statement = statement.where(beyond(after))
-        page = statement.order_by(*KEY).limit(PAGE)
-        with self._writing() as connection:
-            rows = list(rows_of(connection.execute(page)))
-            for row in rows:
-                self._date(row)
-            write(connection, ("last_active_at",), rows)
-        return key_of(rows[-1]) if rows else None
+    def check_in_place(self, run: str | None = None) -> None:
+        """Whether what the address means now is still the registry that was opened.
 
-    def lock(self, wait: timedelta = WAIT, *, shared: bool = False) -> Lock:
+        It asks as a new process would. `run` is one that must be in it, by default the one that was
+        opened last here: where it is not, an older state has been restored.
+
+        Raises:
+            StoreError: It is not, and what to do.
+        """
+        self.store.check_in_place(run)
+
+    def lock(
+        self, wait: timedelta = WAIT, *, shared: bool = False, tell: Tell = tell_nobody
+    ) -> Lock:
         """The lock of a run; LockedError after `wait` where another janitor holds it.
 
         Several janitors may hold it `shared`, to work one sweep together, where the engine lets
-        them: PostgreSQL does, SQLite never.
+        them: PostgreSQL does, SQLite never. `tell` hears who holds it where it is waited for.
         """
-        return self._database.lock(wait, shared=shared)
+        return self.store.database.lock(wait, shared=shared, tell=tell)
 
     def opening(self, wait: timedelta) -> Lock:
         """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
-        return self._database.opening(wait)
+        return self.store.database.opening(wait)
 
-    def syncing(self, wait: timedelta) -> Lock:
-        """The lock under which sources are read; LockedError after `wait`."""
-        return self._database.syncing(wait)
+    def syncing(self, wait: timedelta, tell: Tell = tell_nobody) -> Lock:
+        """The lock under which sources are read; LockedError after `wait`. `tell` as of `lock`."""
+        return self.store.database.syncing(wait, tell)
 
     def walking(self, name: str, wait: timedelta) -> Lock:
         """The lock under which the list of that name is walked; LockedError after `wait`."""
-        return self._database.walking(name, wait)
+        return self.store.database.walking(name, wait)
 
     def working(self, run: str) -> Lock:
         """A mark that a living janitor works this run, from entering to leaving."""
-        return self._database.working(run)
+        return self.store.database.working(run)
 
     def workers(self, run: str) -> int:
         """How many janitors work this run; 0 where the run's lock is nobody else's."""
-        return self._database.workers(run)
+        return self.store.database.workers(run)
 
     def close(self) -> None:
         """Gives files and connections back; the registry is not usable afterwards."""
-        self._database.close()
+        self.store.database.close()
 
     def __enter__(self) -> Registry:
         return self
@@ -203,6 +201,57 @@ class Registry(
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check(store: Store) -> None:
+    with store.reading() as connection:
+        require_current(revision(connection, store.name), store.name)
+        store.id = _known_id(connection)
+
+
+def _migrate(store: Store, *, trust_as_recorded: bool, create: bool) -> None:
+    # Looked at without writing first: another program's database must stay as it is.
+    with store.database.looking() as connection:
+        found = None if connection is None else revision(connection, store.name)
+    if found is None and not create:
+        require_current(found, store.name)
+    with store.writing_alone() as connection:
+        migrate(connection, store.name)
+        if read_meta(connection, ID) is None:
+            set_meta(connection, ID, uuid4().hex)
+        if not read_meta(connection, KEY_OF_PLANS):
+            set_meta(connection, KEY_OF_PLANS, token_hex(32))
+        store.id = _known_id(connection)
+    recorded = frozenset(orjson.loads(store.meta("untrusted") or "[]"))
+    if trust_as_recorded:
+        store.untrusted = recorded
+    else:
+        _date_anew(store, recorded)
+
+
+def _date_anew(store: Store, before: frozenset[str]) -> None:
+    # The column of effective activity orders keep_last groups; whom we trust is in it.
+    if store.untrusted == before:
+        return
+    for project in sorted(store.untrusted ^ before):
+        after: Key | None = None
+        while after := _date_page(store, project, after):
+            pass
+    with store.writing() as connection:
+        set_meta(connection, "untrusted", orjson.dumps(sorted(store.untrusted)).decode())
+
+
+def _date_page(store: Store, project: str, after: Key | None) -> Key | None:
+    statement = select(THREAD).where(THREAD.c.project == project)
+    if after is not None:
+        statement = statement.where(beyond(after))
+    page = statement.order_by(*KEY).limit(PAGE)
+    with store.writing() as connection:
+        rows = list(rows_of(connection.execute(page)))
+        for row in rows:
+            store.date(row)
+        write(connection, ("last_active_at",), rows)
+    return key_of(rows[-1]) if rows else None
 
 
 def _known_id(connection: Connection) -> str:
@@ -222,6 +271,8 @@ def database_at(
 
     A file is made where there is none, unless `read_only` or not to `create`.
     """
+    if holds_nul(url):
+        raise ConfigError(f"registry.url {NUL}")
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # its port is no number, for example
@@ -234,7 +285,7 @@ def database_at(
             return Sqlite(parsed, read_only=read_only, busy_timeout=wait, create=create)
         case "postgresql":
             # Imported here: who keeps the registry in a file needs no driver of PostgreSQL.
-            from janitor.registry.postgresql import Postgresql  # noqa: PLC0415
+            from janitor.registry.postgres import Postgresql  # noqa: PLC0415
 
             try:
                 return Postgresql(
@@ -246,3 +297,37 @@ def database_at(
                 ) from None
         case other:
             raise ConfigError(f"registry.url: {other} is unknown: write sqlite:///janitor.db")
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What was upgraded: the database's name, the schema it had (`None`: nothing), and has now."""
+
+    name: str
+    found: str | None
+    now: str
+
+
+def upgrade(url: str, *, password: str | None = None, wait: timedelta = WAIT) -> Upgrade:
+    """Migrates the registry at an address while no run goes on; an empty database is filled.
+
+    Raises:
+        ConfigError: It is another program's database, or of a newer schema; it stays as it is.
+        LockedError: `wait` was over before the run's lock was free.
+        StoreError: It is full, locked or damaged.
+    """
+    database = database_at(url, password, BUSY_TIMEOUT, LEASE, read_only=False)
+    try:
+        _found(database)  # what is not ours gets not even a lock
+        with database.lock(wait, shared=False):
+            found = _found(database)
+            # Opened by a program that knows no configuration, it trusts as it did before.
+            Registry.open(url, password=password, untrusted=None, screen=None).close()
+    finally:
+        database.close()
+    return Upgrade(database.name, found, REVISION)
+
+
+def _found(database: Database) -> str | None:
+    with database.looking() as connection:
+        return None if connection is None else revision(connection, database.name)

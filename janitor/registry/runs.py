@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from string import hexdigits
 from uuid import uuid4
@@ -12,10 +12,10 @@ import orjson
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from janitor.errors import StoreError
-from janitor.model import Key, Outcome
-from janitor.registry.entries import Event, Note, RunRecord, RunResult
-from janitor.registry.place import WHAT_NOW
-from janitor.registry.store import ID, PAGE, Store, read_meta
+from janitor.model import Key, Outcome, Stage
+from janitor.registry.database import PAGE, Store, read_meta, set_meta
+from janitor.registry.mapping import Values
+from janitor.registry.records import Event, Note, RunRecord, RunResult
 from janitor.registry.tables import EVENT, RUN, TOTAL
 
 # A run that a limit stopped is complete: otherwise waiting alone would lift the limit.
@@ -25,32 +25,15 @@ SWEEPS = ("sweep", "serve")
 _LAST = "last_closed_run"
 
 
-class Running(Store):
+class Runs:
     """Runs and what happened in them."""
 
-    def check_in_place(self, run: str | None = None) -> None:
-        """Whether what the address means now is still the registry that was opened.
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-        It asks as a new process would. `run` is one that must be in it, by default the one that was
-        opened last here: where it is not, an older state has been restored.
-
-        Raises:
-            StoreError: It is not, and what to do.
-        """
-        database, last = self._database, run or self._last_run
-        database.check_in_place()
-        with database.explained(), database.afresh() as connection:
-            found = read_meta(connection, ID)
-            if found != self.id:
-                what = "another registry" if found else "no registry"
-                raise StoreError(f"{self.name} holds {what} now, not the one in use. {WHAT_NOW}")
-            if last is not None and not _has_run(connection, last):
-                message = f"{self.name} was set back while it was in use: it knows no run {last}"
-                raise StoreError(f"{message}. {WHAT_NOW}")
-
-    def open_run(self, command: str, mode: str, policies_digest: str, now: datetime) -> RunRecord:
+    def start(self, command: str, mode: str, policies_digest: str, now: datetime) -> RunRecord:
         """Opens a run under a new id; StoreError where this is another registry by now."""
-        self.check_in_place()
+        self._store.check_in_place()
         run = RunRecord(uuid4().hex, command, now, mode, policies_digest)
         row = {
             "id": run.id,
@@ -59,40 +42,40 @@ class Running(Store):
             "policies_digest": policies_digest,
             "started_at": now,
         }
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             connection.execute(insert(RUN), row)
-        self._last_run = run.id
+        self._store.last_run = run.id
         return run
 
-    def open_sweep(self) -> RunRecord | None:
+    def current_sweep(self) -> RunRecord | None:
         """The sweep that is open, whether its janitors live or died; `None` where none is."""
         opened = (RUN.c.closed_at.is_(None), RUN.c.command.in_(SWEEPS))
         newest = select(RUN).where(*opened).order_by(RUN.c.number.desc()).limit(1)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             row = connection.execute(newest).mappings().first()
             return None if row is None else _record_of(row)
 
     def mark_ready(self, run: str, tripped: Sequence[Note], now: datetime) -> RunRecord:
         """Lets other janitors join a sweep, from what was counted at its start."""
         ready = {"ready_at": now, "tripped": [dict(one) for one in tripped]}
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             connection.execute(update(RUN).where(RUN.c.id == run).values(ready))
             return _record_of(_row(connection, run))
 
     def note_stop(self, run: str, stop: Note) -> None:
         """Writes down that something was stopped, for all who work the run; a closed run stays."""
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             row = _row(connection, run)
             if row["closed_at"] is None:
                 stops = [*(row["stops"] or ()), dict(stop)]
                 connection.execute(update(RUN).where(RUN.c.id == run).values(stops=stops))
 
-    def close_run(self, run: str, result: RunResult, now: datetime) -> RunRecord:
+    def close(self, run: str, result: RunResult, now: datetime) -> RunRecord:
         """Closes a run: counts its events and chains its digest to the run closed before.
 
         A run that is closed already is returned as it is; StoreError for an unknown one.
         """
-        with self._writing_alone() as connection:
+        with self._store.writing_alone() as connection:
             row = _row(connection, run)
             if row["closed_at"] is not None:
                 return _record_of(row)
@@ -107,7 +90,7 @@ class Running(Store):
             connection.execute(update(RUN).where(RUN.c.id == run).values(closing))
             digest = _digest(connection, _row(connection, run))
             connection.execute(update(RUN).where(RUN.c.id == run).values(digest=digest))
-            self._set_meta(connection, _LAST, f"{run} {digest}")
+            set_meta(connection, _LAST, f"{run} {digest}")
             return _record_of(_row(connection, run))
 
     def _count(self, connection: Connection, run: str) -> dict[str, int]:
@@ -127,37 +110,37 @@ class Running(Store):
         reasons = select(EVENT.c.reason, func.count()).where(*kept).group_by(EVENT.c.reason)
         return counts | {f"kept/{reason}": n for reason, n in connection.execute(reasons)}
 
-    def run(self, id: str) -> RunRecord | None:
+    def get(self, id: str) -> RunRecord | None:
         """One run, `None` where there is none of that id."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             row = connection.execute(select(RUN).where(RUN.c.id == id)).mappings().first()
             return None if row is None else _record_of(row)
 
-    def has_run(self, command: str) -> bool:
+    def has(self, command: str) -> bool:
         """Whether there was ever a run of this command."""
         found = select(RUN.c.number).where(RUN.c.command == command).limit(1)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return connection.scalar(found) is not None
 
-    def runs_like(self, prefix: str, limit: int = 2) -> list[RunRecord]:
+    def like(self, prefix: str, limit: int = 2) -> list[RunRecord]:
         """The first runs, by id, whose id begins so; found along the index of ids."""
         if not prefix or not set(prefix) <= set(hexdigits.lower()):
             return []
         like = select(RUN).where(RUN.c.id >= prefix, RUN.c.id < prefix + "g")
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(like.order_by(RUN.c.id).limit(limit)).mappings()
             return [_record_of(row) for row in rows]
 
-    def runs(self, limit: int = 100) -> list[RunRecord]:
+    def newest(self, limit: int = 100) -> list[RunRecord]:
         """The newest runs first, open ones too."""
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(select(RUN).order_by(RUN.c.number.desc()).limit(limit))
             return [_record_of(row) for row in rows.mappings()]
 
-    def unclosed_runs(self) -> list[RunRecord]:
+    def unclosed(self) -> list[RunRecord]:
         """Runs that are open, or whose janitor died, the oldest first."""
         unclosed = select(RUN).where(RUN.c.closed_at.is_(None)).order_by(RUN.c.number)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return [_record_of(row) for row in connection.execute(unclosed).mappings()]
 
     def last_completed(self, now: datetime) -> datetime | None:
@@ -167,7 +150,7 @@ class Running(Store):
             RUN.c.command.in_(SWEEPS),
             RUN.c.closed_at <= now,
         )
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             at = connection.scalar(
                 select(RUN.c.closed_at).where(*complete).order_by(RUN.c.closed_at.desc()).limit(1)
             )
@@ -181,23 +164,34 @@ class Running(Store):
             last = page[-1]["number"]
 
     def _event_page(self, run: str, after: int) -> list[RowMapping]:
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             return list(_lines(connection, run, after))
+
+    def record(self, events: Sequence[Event]) -> None:
+        """Appends events that change no thread."""
+        with self._store.writing() as connection:
+            record_events(connection, events)
 
     def history(self, key: Key) -> list[Event]:
         """Everything that ever happened to a thread, the oldest first."""
         its_own = (EVENT.c.id == key.id, EVENT.c.project == key.project, EVENT.c.kind == key.kind)
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(select(EVENT).where(*its_own).order_by(EVENT.c.number))
             return [_event_of(row) for row in rows.mappings()]
 
-    def first_broken_run(self) -> str | None:
+    def totals(self) -> Mapping[tuple[str, Stage, Outcome], int]:
+        """What all closed runs did, by policy (`''`: none), stage and outcome; only ever grows."""
+        with self._store.reading() as connection:
+            rows = connection.execute(select(TOTAL))
+            return {(policy, stage, outcome): n for policy, stage, outcome, n in rows}
+
+    def first_broken(self) -> str | None:
         """The id of the first closed run whose record does not fit its digest or the one before.
 
         The last one to be closed is known by itself: it is missed where it is gone.
         """
         run, previous = "", None
-        with self._reading() as connection:
+        with self._store.reading() as connection:
             chain = select(RUN.c.id).where(RUN.c.link.is_not(None)).order_by(RUN.c.link)
             for run in connection.scalars(chain).all():
                 row = _row(connection, run)
@@ -209,9 +203,26 @@ class Running(Store):
             return None if last == at_end else (last or run).split()[0]
 
 
-def _has_run(connection: Connection, run: str) -> bool:
-    """Whether the registry has a run of that id."""
-    return connection.scalar(select(RUN.c.number).where(RUN.c.id == run)) is not None
+def record_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Appends events, in the transaction of what they tell."""
+    if events:
+        connection.execute(insert(EVENT), [_line(event) for event in events])
+
+
+def _line(event: Event) -> Values:
+    return {
+        "run": event.run,
+        "at": event.at,
+        "project": event.key.project,
+        "kind": event.key.kind,
+        "id": event.key.id,
+        "name": event.name,
+        "stage": event.stage,
+        "outcome": event.outcome,
+        "policy": event.policy,
+        "reason": event.reason,
+        "response_id": event.response_id,
+    }
 
 
 def _closed() -> Select[tuple[object, ...]]:
@@ -221,7 +232,7 @@ def _closed() -> Select[tuple[object, ...]]:
 def _row(connection: Connection, run: str) -> RowMapping:
     row = connection.execute(select(RUN).where(RUN.c.id == run)).mappings().first()
     if row is None:
-        raise StoreError(f"there is no run {run}: see `janitor runs`")
+        raise StoreError(f"no run {run}: see `janitor runs`")
     return row
 
 
@@ -242,11 +253,11 @@ def _digest(connection: Connection, row: RowMapping) -> str:
 
 
 def _canonical(fields: dict[str, object]) -> bytes:
-    said = {
+    document = {
         name: value.astimezone(UTC) if isinstance(value, datetime) else value
         for name, value in fields.items()
     }
-    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def _record_of(row: RowMapping) -> RunRecord:

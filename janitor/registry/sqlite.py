@@ -1,17 +1,27 @@
-"""SQLite: where the file lies, how it is set, and what its failures mean."""
+"""SQLite: the file and its identity, the run lock, settings, and what failures mean.
+
+A process that has a database open goes on with its file when that is moved, deleted or replaced,
+while everybody else opens what lies there now: holds set from then on never reach it.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import socket
 import sqlite3
 import stat
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     URL,
     Column,
@@ -27,11 +37,187 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 
-from janitor.causes import cause, is_scarce, lack, shortage
-from janitor.errors import ConfigError, JanitorError, StoreError
-from janitor.registry.database import WRITES, Lock, new_engine
-from janitor.registry.lock import RunLock
-from janitor.registry.place import Place, truncated
+from janitor.causes import cause, is_scarce, lack, outgrown, shortage, sort_of
+from janitor.errors import ConfigError, JanitorError, LockedError, NoRegistryError, StoreError
+from janitor.registry.database import WHAT_NOW, WRITES, Lock, Tell, new_engine, tell_nobody
+
+_POLL = 0.05
+
+
+class RunLock:
+    """An exclusive `flock` on `<db>.lock`, held from entering to leaving.
+
+    Entering waits up to `wait`, then raises LockedError naming the holder's pid and host. The file
+    stays: removing it would let two janitors lock two files of one name.
+    """
+
+    def __init__(
+        self, database: Path, wait: timedelta, what: str = "the run", tell: Tell = tell_nobody
+    ) -> None:
+        self.path = Path(f"{database}.lock")
+        self._wait = wait
+        self._what = what
+        self._tell = tell
+        self._file: int | None = None
+
+    def __enter__(self) -> RunLock:
+        file = self._open()
+        try:
+            self._acquire(file)
+            with suppress(OSError):  # a full disk may not take the holder's name: the lock it has
+                os.ftruncate(file, 0)
+                os.pwrite(file, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}), 0)
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int:
+        try:
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._refused("opened", error) from None
+
+    def _acquire(self, file: int) -> None:
+        deadline, is_told = time.monotonic() + self._wait.total_seconds(), False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise LockedError(self._complaint(file)) from None
+                if not is_told:
+                    self._tell(_holder(file))
+                    is_told = True
+                time.sleep(min(_POLL, left))
+            except OSError as error:
+                raise self._refused("locked", error) from None
+            else:
+                return
+
+    def _refused(self, what: str, error: OSError) -> JanitorError:
+        kind = StoreError if is_scarce(error) else ConfigError
+        todo = "give this user write access to the registry's directory"
+        return kind(f"{self.path} cannot be {what}: {cause(error, todo)}")
+
+    def _complaint(self, file: int) -> str:
+        seconds = self._wait.total_seconds()
+        return (
+            f"another janitor holds {self._what}: {_holder(file)} (waited {seconds:g} s for "
+            f"{self.path}); retry later, or pass a longer --wait"
+        )
+
+
+def _holder(file: int) -> str:
+    """Whose name the file of a lock that is held has in it."""
+    try:
+        holder = orjson.loads(os.pread(file, 4096, 0))
+        return f"process {holder['pid']} on {holder['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "a process that has just started"
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process of this machine holds the `RunLock` whose file this is.
+
+    Raises OSError where it cannot be read.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+RESTORE = "Nothing is removed until that is fixed: put it back from a backup, then restart"
+Identity = tuple[int, int]
+
+
+class FileIdentity:
+    """A file and what belongs to it (`-wal`, `-shm`), as they were when they were opened.
+
+    Whoever asks keeps the file open all the while, so that its inode is not used again. Several
+    threads may ask at once.
+    """
+
+    def __init__(self, path: Path, beside: tuple[str, ...] = ()) -> None:
+        self._path = path
+        self._known: dict[Path, Identity] = {}
+        for one in (path, *(Path(f"{path}{ending}") for ending in beside)):
+            with suppress(FileNotFoundError):
+                self._known[one] = _identity(one.stat())
+        self._size = path.stat().st_size
+        self._asking = threading.Lock()
+
+    def check(self) -> bool:
+        """Whether the file may have been cut: it is shorter than before.
+
+        Raises:
+            StoreError: Another file lies in the place of one of them, or none, or an empty one.
+        """
+        # One at a time: a size that is compared late would look like a file that was cut.
+        with self._asking:
+            size = 0
+            for path, identity in self._known.items():
+                found = _look_at(path)
+                if _identity(found) != identity:
+                    message = f"{path} was replaced by another file while in use"
+                    raise StoreError(f"{message}. {WHAT_NOW}")
+                size = found.st_size if path == self._path else size
+            if not size:
+                raise truncated(self._path)
+            was, self._size = self._size, size
+            return size < was
+
+    def stamp(self) -> tuple[int, int]:
+        """What changes whenever anybody writes to the file itself, past its log."""
+        found = _look_at(self._path)
+        return found.st_size, found.st_ctime_ns
+
+    def is_shorter_than(self, size: int) -> bool:
+        """Whether the file lacks some of that many bytes; it then counts as cut from now on."""
+        is_cut = _look_at(self._path).st_size < size
+        if is_cut:
+            self._size = size
+        return is_cut
+
+
+def truncated(path: Path) -> StoreError:
+    """What a file means that has lost some of what it held."""
+    return StoreError(f"{path} is damaged: it was truncated while in use. {RESTORE}")
+
+
+def _look_at(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        message = f"{path} is gone: it was moved or deleted while in use"
+        raise StoreError(f"{message}. {WHAT_NOW}") from None
+    except OSError as error:
+        reason = cause(error, "give this user access to it")
+        raise StoreError(f"{path} cannot be examined: {reason}. {WHAT_NOW}") from None
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _CHECKPOINT_PAGES = 4000  # 16 MiB: fewer pages are copied twice, recovery stays under a second
@@ -39,36 +225,38 @@ _CACHE_KIB = 8192
 BESIDE = ("-wal", "-shm")
 _OF_FILES = {
     sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
+_OF_GROWTH = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _PRIMARY = 0xFF  # SQLite's extended result codes keep the primary one in the low byte
 
 Meaning = tuple[type[JanitorError], str]
 
 _FULL = (
     StoreError,
-    "could not grow: its disk is full; free some space, nothing half done was kept",
+    "cannot grow: its disk is full; free some space, nothing half-done was kept",
 )
 _MEANS: dict[int, Meaning] = {
     sqlite3.SQLITE_NOTADB: (ConfigError, "is not a database: point registry.url at the registry"),
     sqlite3.SQLITE_READONLY: (
         ConfigError,
-        "must not be written: give this user write access to the file and its directory",
+        "is not writable: give this user write access to the file and its directory",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         ConfigError,
-        "cannot be opened: check that its directory exists and what this user may do there",
+        "cannot be opened: check that its directory exists and that this user may use it",
     ),
-    sqlite3.SQLITE_PERM: (ConfigError, "must not be opened by this user: change its permissions"),
-    sqlite3.SQLITE_AUTH: (ConfigError, "must not be opened by this user: change its permissions"),
+    sqlite3.SQLITE_PERM: (ConfigError, "may not be opened by this user: change its permissions"),
+    sqlite3.SQLITE_AUTH: (ConfigError, "may not be opened by this user: change its permissions"),
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_IOERR: (StoreError, "failed: {name}; check its disk"),
     sqlite3.SQLITE_INTERRUPT: (StoreError, "was interrupted: run it again"),
     sqlite3.SQLITE_BUSY: (
         StoreError,
-        "stayed locked by another process for too long: end it or try again",
+        "stayed locked by another process for too long: stop it or try again",
     ),
     sqlite3.SQLITE_LOCKED: (StoreError, "stayed locked for too long: try again"),
     sqlite3.SQLITE_PROTOCOL: (StoreError, "stayed locked for too long: try again"),
@@ -77,11 +265,11 @@ _MEANS: dict[int, Meaning] = {
 _TABLES_GONE = (
     StoreError,
     (
-        "holds no registry now: its tables are gone. Nothing is removed until that is mended: put "
-        "it back from a backup"
+        "no longer contains a registry: its tables are gone. Nothing is removed until that is "
+        "fixed: put it back from a backup"
     ),
 )
-_UNKNOWN = (StoreError, "failed: {name}; nothing half done was kept")
+_UNKNOWN = (StoreError, "failed: {name}; nothing half-done was kept")
 
 
 class Sqlite:
@@ -97,14 +285,19 @@ class Sqlite:
         self, url: URL, *, read_only: bool, busy_timeout: timedelta, create: bool = True
     ) -> None:
         if url.database in (None, "", ":memory:"):
-            raise ConfigError("registry.url names no file: write sqlite:///janitor.db")
+            raise ConfigError("registry.url: the file name is missing: write sqlite:///janitor.db")
+        if url.query:
+            raise ConfigError(
+                "registry.url: a file takes no parameters; remove the ? and everything after it"
+            )
         self.path = Path(str(url.database))
         self.name = str(self.path)
-        self._place: Place | None = None
+        self._place: FileIdentity | None = None
         self._anchor: sqlite3.Connection | None = None
         self._fresh = reader(self.path)
         self._stamp: tuple[int, int] | None = None
         self._is_writer = not read_only
+        _require_kind(self.path)
         if read_only or not create:
             self._require_file()
         if read_only:
@@ -119,12 +312,12 @@ class Sqlite:
         except (FileNotFoundError, NotADirectoryError):
             is_file = False
         except OSError as error:
-            said = cause(error, "point registry.url at a file that this user may use")
-            raise ConfigError(f"{self.name} cannot be opened: {said}") from None
+            reason = cause(error, "point registry.url at a file that this user may use")
+            raise ConfigError(f"{self.name} cannot be opened: {reason}") from None
         if not is_file:
-            raise ConfigError(
+            raise NoRegistryError(
                 f"{self.name} does not exist: if it was moved or deleted, put it back; if there "
-                "was none yet, fill it with `janitor import` or `janitor sync` first"
+                "was none yet, create it with `janitor import` or `janitor sync` first"
             )
 
     def pin(self) -> None:
@@ -133,7 +326,7 @@ class Sqlite:
             with self.explained():
                 self._anchor = connection_to(self.path)
                 self._anchor.execute("PRAGMA schema_version").fetchall()  # and what lies beside
-        self._place = Place(self.path, BESIDE if self._is_writer else ())
+        self._place = FileIdentity(self.path, BESIDE if self._is_writer else ())
 
     def check_in_place(self) -> None:
         """StoreError where the pinned files are no longer what lies there."""
@@ -195,17 +388,23 @@ class Sqlite:
     def alone(self, _connection: Connection) -> None:
         """A writing transaction is alone here anyway."""
 
-    def lock(self, wait: timedelta, *, shared: bool) -> RunLock:  # noqa: ARG002  nobody shares a file
+    def lock(
+        self,
+        wait: timedelta,
+        *,
+        shared: bool,  # noqa: ARG002  nobody shares a file
+        tell: Tell = tell_nobody,
+    ) -> RunLock:
         """The lock of a run."""
-        return RunLock(self.path.resolve(), wait)
+        return RunLock(self.path.resolve(), wait, tell=tell)
 
     def opening(self, _wait: timedelta) -> Lock:
         """Whoever holds the run's lock opens and closes runs."""
         return nullcontext()
 
-    def syncing(self, wait: timedelta) -> RunLock:
+    def syncing(self, wait: timedelta, tell: Tell = tell_nobody) -> RunLock:
         """A lock file of its own: whoever reads sources needs no run."""
-        return RunLock(Path(f"{self.path.resolve()}.sync"), wait, "the reading of sources")
+        return RunLock(Path(f"{self.path.resolve()}.sync"), wait, "the reading of sources", tell)
 
     def walking(self, _name: str, wait: timedelta) -> RunLock:
         """One lock file for all lists: whoever walks one needs no run."""
@@ -229,16 +428,29 @@ class Sqlite:
             raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def _require_kind(path: Path) -> None:
+    """Refuse what no database can be, where something is there."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # told where it is opened
+    is_file = stat.S_ISREG(mode)
+    if not is_file or path.resolve().is_relative_to("/proc"):
+        sort = "a file of the kernel" if is_file else sort_of(mode)
+        raise ConfigError(f"{path} is {sort}: point registry.url at a regular file")
+
+
 def _explanation(error: DBAPIError | sqlite3.Error, path: Path) -> JanitorError:
     orig = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(orig, "sqlite_errorcode", None)
-    if _is_empty(path):
+    meaning = None if code is None else _obstacle(code & _PRIMARY, path)
+    if meaning is None and _is_empty(path):
         return truncated(path)
     if code is None:
         return StoreError(f"{path}: the registry failed: {type(orig).__name__}")
-    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # what a disk without room says of the file beside
-        code = sqlite3.SQLITE_FULL
-    meaning = _obstacle(code & _PRIMARY, path) or _MEANS.get(code & _PRIMARY)
+    if meaning is None and code == sqlite3.SQLITE_IOERR_SHMSIZE:  # so a disk without room says
+        meaning = _FULL
+    meaning = meaning or _MEANS.get(code & _PRIMARY)
     if meaning is None:
         meaning = _TABLES_GONE if str(orig).startswith("no such table") else _UNKNOWN
     kind, message = meaning
@@ -259,14 +471,15 @@ def _obstacle(code: int, path: Path) -> Meaning | None:
     """
     if code not in _OF_FILES:
         return None
+    files = (path, *(Path(f"{path}{ending}") for ending in BESIDE))
     if (error := shortage()) is not None:
         return StoreError, f"cannot be opened: {cause(error, 'try again')}"
-    error = lack(path.resolve().parent)
-    if error is not None and error.errno == errno.EROFS:
-        return ConfigError, f"must not be written: {cause(error, 'try again')}"
-    if error is not None:
-        return _FULL if error.errno == errno.ENOSPC else None
-    for one in (path, *(Path(f"{path}{ending}") for ending in BESIDE)):
+    if (error := lack(path.resolve().parent)) is not None:
+        read_only = ConfigError, f"is not writable: {cause(error)}"
+        return {errno.ENOSPC: _FULL, errno.EROFS: read_only}.get(error.errno or 0)
+    if code in _OF_GROWTH and (error := outgrown(*files)) is not None:
+        return StoreError, f"cannot grow: {cause(error)}"
+    for one in files:
         if os.path.lexists(one) and not os.access(one, os.R_OK | os.W_OK):
             return ConfigError, f"cannot be used: give this user access to {one}"
     return None
@@ -332,14 +545,14 @@ def prepare_file(path: Path) -> None:
         raise ConfigError(f"{path}: the directory {directory} does not exist: create it first")
     error = lack(directory)
     if error is not None and error.errno == errno.EROFS:
-        raise ConfigError(f"{directory} must not be written: {cause(error, 'try again')}")
+        raise ConfigError(f"{directory} is not writable: {cause(error, 'try again')}")
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise ConfigError(f"{directory} must not be written: give this user access to it")
+        raise ConfigError(f"{directory} is not writable: give this user access to it")
     if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-        raise ConfigError(f"{path} must not be written: give this user write access to it")
+        raise ConfigError(f"{path} is not writable: give this user write access to it")
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     except OSError as failed:
         kind = StoreError if is_scarce(failed) else ConfigError
-        said = cause(failed, "point registry.url at a file that this user may use")
-        raise kind(f"{path} cannot be opened for writing: {said}") from None
+        reason = cause(failed, "point registry.url at a file that this user may use")
+        raise kind(f"{path} cannot be opened for writing: {reason}") from None

@@ -1,17 +1,49 @@
-"""The tables. A row never leaves this room: it becomes a frozen noun first."""
+"""The tables, the same on both engines; callers get frozen records instead of their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, Table
+from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, String, Table, text
 from sqlmodel import Field, SQLModel
 
 from janitor.model import Kind, Outcome, Stage, State
-from janitor.registry.columns import NAME, NAMING, by_value, json, partial
-from janitor.registry.entries import RunResult
+from janitor.registry.records import RunResult
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+}
+
+
+def partial(name: str, *columns: str, where: str) -> Index:
+    """An index over the rows that a condition holds for, on both engines."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def by_value(enum: type[StrEnum]) -> Enum:
+    """An enum stored as its value, so that renaming a member changes no row."""
+    return Enum(
+        enum,
+        native_enum=False,
+        length=20,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+# Pages follow the order of keys, and ties are broken by it: the same order on both engines.
+NAME = String().with_variant(String(collation="C"), "postgresql")
+
+
+def json() -> Any:  # noqa: ANN401  what a field holds is said by its annotation
+    """A column of JSON in which `None` is NULL."""
+    return Field(default=None, sa_type=JSON(none_as_null=True))
+
 
 # Conditions of partial indexes. SQLite uses one only where the statement repeats its words.
 REVIEWABLE = "review_at IS NOT NULL AND state IN ('active', 'archived', 'soft_deleted')"
@@ -87,6 +119,7 @@ class ThreadRow(Row, table=True):
     policy: str | None = None
     due_at: datetime | None = None
     soft_deleted_at: datetime | None = None
+    # `grace_until` and `grace_by` of a thread, under the names of the first schema.
     spared_until: datetime | None = None
     spared_by: str | None = None
     deleted_at: datetime | None = None

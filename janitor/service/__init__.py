@@ -1,13 +1,18 @@
 """The long-running service: a schedule, a scrape target, signals and reload."""
 
-from janitor.service.api import Operations
-from janitor.service.http import Access, Health, Scope, Token, application
+from janitor.service.endpoints import (
+    Access,
+    Health,
+    Operations,
+    Threads,
+    Token,
+    TokenScope,
+    application,
+)
+from janitor.service.main import Job, Service, Watcher
 from janitor.service.openapi import routes
-from janitor.service.schedule import Schedule
-from janitor.service.serve import Job, Service
+from janitor.service.scheduler import Schedule
 from janitor.service.server import Server
-from janitor.service.threads import Threads
-from janitor.service.watch import Watcher
 
 __all__ = [
     "Access",
@@ -15,11 +20,11 @@ __all__ = [
     "Job",
     "Operations",
     "Schedule",
-    "Scope",
     "Server",
     "Service",
     "Threads",
     "Token",
+    "TokenScope",
     "Watcher",
     "application",
     "routes",

@@ -1,211 +1,120 @@
-"""What the HTTP API takes and gives, as an OpenAPI 3.1 document; a test holds it to the routes."""
+"""The OpenAPI 3.1 document of the HTTP API, made of its operations and their models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from janitor import distribution
-from janitor.catalogue import ID
-from janitor.model import Kind
-from janitor.service.api import LONGEST_REASON, Operations
-from janitor.service.threads import EVENTS, MOST, SHOWN, VERSION, Threads
-from janitor.texts import KEY_LENGTH, PAIRS, VALUE_LENGTH
+from janitor.service.bodies import ErrorAnswer
+from janitor.service.endpoints import ApiOperation, Operations, Threads
 
 PATH = "/api/openapi.json"
+REFERENCE = "#/components/schemas/{model}"
 Schema = dict[str, Any]
+References = dict[Any, Schema]
+"""Where the schema of a model stands, by the model."""
 
-NO_TEXT = ("401", "404", "405", "411", "413", "421")
-"""Answers of the door, which are one line of text."""
+NO_TEXT = ("404", "405", "411", "413", "421")
+"""Answers of the gate, which are one line of text."""
 
 
 def routes(operations: Operations, threads: Threads) -> list[Route]:
     """The whole API; the document that tells of it is given for a token of any scope."""
-    return [*operations.routes(), *threads.routes(), Route(PATH, _describe, methods=["GET"])]
+    api = [*operations.api(), *threads.api()]
+    described = orjson.dumps(document(api))
+
+    async def describe(_: Request) -> Response:
+        return Response(described, media_type="application/json")
+
+    return [*(one.route() for one in api), Route(PATH, describe, methods=["GET"])]
 
 
-async def _describe(_: Request) -> Response:
-    return Response(orjson.dumps(document()), media_type="application/json")
-
-
-def document() -> Schema:
+def document(api: Sequence[ApiOperation]) -> Schema:
     """The whole document."""
+    schemas, references = _schemas(api)
+    given = {"description": "Done", "content": _json({"type": "object"})}
+    itself = {
+        "summary": "What the API takes and gives.",
+        "description": "Scope of the token: any.",
+        "responses": {"200": given, **_refusals(references, (ErrorAnswer,))},
+    }
+    paths: Schema = {PATH: {"get": itself}}
+    for one in api:
+        paths[one.path] = {one.method.lower(): _operation(one, references), **_place(one)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "janitor", "version": distribution.VERSION},
         "security": [{"token": []}],
-        "paths": {
-            PATH: {"get": _operation("What the API takes and gives.", "any", {"type": "object"})},
-            "/api/threads": {"post": _add()},
-            "/api/threads/{project}/{kind}/{id}": {"patch": _change(), "parameters": _place()},
-            "/api/pause": {"post": _pause()},
-            "/api/resume": {"post": _resume()},
-        },
+        "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
+            "schemas": schemas,
             "responses": {"Line": {"description": "In one line", "content": _line()}},
         },
     }
 
 
-def _add() -> Schema:
-    body = {"oneOf": [_ref("Thread"), _ref("Threads")]}
-    said = "Tell of a thread, or of many. Adds and dates, never shortens or overwrites."
-    return _operation(said, "register", _ref("Taken"), body, status="202", refused=_ref("Refused"))
+def _schemas(api: Sequence[ApiOperation]) -> tuple[Schema, References]:
+    """The schemas of all models by name, and where that of each model stands."""
+    modes: dict[tuple[type[BaseModel], JsonSchemaMode], None]
+    modes = {(ErrorAnswer, "serialization"): None}
+    for one in api:
+        modes[one.body, "validation"] = None
+        modes |= {(model, "serialization"): None for model in (one.answer, *one.refusals)}
+    found, whole = models_json_schema(list(modes), ref_template=REFERENCE)
+    return whole["$defs"], {model: schema for (model, _), schema in found.items()}
 
 
-def _change() -> Schema:
-    said = "Tell of one thread, known or not, as /api/threads takes it."
-    return _operation(
-        said, "register", _ref("Taken"), _ref("Facts"), status="202", refused=_ref("Refused")
-    )
-
-
-def _pause() -> Schema:
-    names = {"project": _text(), "policy": _text(), "for": _text(), "reason": _text()}
-    body = _closed(names, "reason")
-    until = {"type": ["string", "null"]}
-    answer = _answer(scope=_text(), reason=_text(), actor={"type": "string"}, until=until)
-    return _operation("Leave everything, a project or a policy alone.", "operate", answer, body)
-
-
-def _resume() -> Schema:
-    body = _closed({"project": _text(), "policy": _text()})
-    answer = _answer(scope={"type": "string"}, actor={"type": "string"})
-    return _operation("End a pause.", "operate", answer, body)
-
-
-def _operation(
-    said: str,
-    scope: str,
-    answer: Schema,
-    body: Schema | None = None,
-    *,
-    status: str = "200",
-    refused: Schema | None = None,
-) -> Schema:
-    error = _json(_ref("Error"))
-    wrong = {"description": "What was asked wrongly", "content": error}
+def _operation(one: ApiOperation, references: References) -> Schema:
     described: Schema = {
-        "summary": said,
-        "description": f"Scope of the token: {scope}.",
+        "summary": one.summary,
+        "description": f"Scope of the token: {one.scope}.",
+        "requestBody": {"content": _json(references[one.body]), "required": True},
         "responses": {
-            status: {"description": "Done", "content": _json(answer)},
-            **{code: {"$ref": "#/components/responses/Line"} for code in NO_TEXT},
-            "400": wrong,
-            "403": wrong,
-            "422": wrong | {"content": _json(refused or _ref("Error"))},
-            "503": {"description": "The registry does not answer", "content": error},
+            str(one.status): {"description": "Done", "content": _json(references[one.answer])},
+            **_refusals(references, one.refusals),
         },
     }
-    if scope == "operate":
-        # The path is right and what it names is not there, which is said in JSON.
-        described["responses"]["404"] = wrong | {"content": error | _line()}
-    if body is not None:
-        described["requestBody"] = {"content": _json(body), "required": True}
+    if one.finds:
+        # The path is right and what the body names is not there, which is said in JSON.
+        either = _line() | _json(references[ErrorAnswer])
+        described["responses"]["404"] = {"description": "Not there", "content": either}
     return described
 
 
-def _schemas() -> Schema:
-    facts = _facts()
-    reason = {"index": {"type": "integer"}, "id": _or_null({"type": "string", "maxLength": SHOWN})}
+def _refusals(references: References, wrong: Sequence[type[ErrorAnswer]]) -> Schema:
+    error = _json(references[ErrorAnswer])
+    listed = [references[model] for model in wrong]
+    content = _json({"anyOf": listed} if len(listed) > 1 else listed[0])
     return {
-        "Thread": _closed({"id": _id(), **_names(), **facts}, "id"),
-        "Threads": _closed(
-            {"threads": {"type": "array", "items": _ref("Thread"), "maxItems": MOST}}, "threads"
-        ),
-        "Facts": _closed(facts),
-        "Taken": _answer(**_counts()) | {"required": ["schema", "accepted", "refused"]},
-        "Refused": _answer(error={"type": "string"})
-        | {"properties": {**_answer(error={"type": "string"})["properties"], **_counts()}},
-        "Reason": {
-            "type": "object",
-            "required": ["index", "id", "reason"],
-            "properties": {**reason, "reason": {"type": "string"}},
-        },
-        "Error": _answer(error={"type": "string"}),
+        **{code: {"$ref": "#/components/responses/Line"} for code in NO_TEXT},
+        "400": {"description": "The body is not one well-formed JSON object", "content": error},
+        "401": {"description": "A token is required", "content": error},
+        "403": {"description": "The token is of another scope", "content": error},
+        "422": {"description": "What was wrong with the request", "content": content},
+        "503": {"description": "The registry does not answer", "content": error},
     }
 
 
-def _facts() -> Schema:
+def _place(one: ApiOperation) -> Schema:
+    """The parameters of a path, where it has any."""
+    if one.names is None:
+        return {}
+    inline = one.names.model_json_schema(ref_template=REFERENCE)
     return {
-        "v": _or_null({"const": VERSION}),
-        "event": _or_null({"enum": list(EVENTS)}),
-        "at": _time("Its last activity; now, where nothing is said."),
-        "last_active_at": _time("Another name for `at`."),
-        "created_at": _time("When it was made."),
-        "keep_until": _time("It is kept until then, or `forever`; never shortened."),
-        "metadata": _or_null(
-            {
-                "type": "object",
-                "maxProperties": PAIRS,
-                "propertyNames": {"minLength": 1, "maxLength": KEY_LENGTH},
-                "additionalProperties": {"type": "string", "maxLength": VALUE_LENGTH},
-            }
-        ),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": schema}
+            for name, schema in inline["properties"].items()
+        ]
     }
-
-
-def _counts() -> Schema:
-    refused = {"type": "array", "items": _ref("Reason")}
-    remarks = {
-        "type": "array",
-        "items": _ref("Reason"),
-        "description": "Times that are taken as never set: before 1973, or after the year 9999.",
-    }
-    return {"accepted": {"type": "integer", "minimum": 0}, "refused": refused, "remarks": remarks}
-
-
-def _names() -> Schema:
-    return {"kind": _or_null({"enum": [kind.value for kind in Kind]}), "project": _or_null(_id())}
-
-
-def _place() -> list[Schema]:
-    schemas = {"project": _id(), "kind": {"enum": [kind.value for kind in Kind]}, "id": _id()}
-    return [
-        {"name": name, "in": "path", "required": True, "schema": schema}
-        for name, schema in schemas.items()
-    ]
-
-
-def _id() -> Schema:
-    return {"type": "string", "pattern": f"^{ID.pattern}$"}
-
-
-def _text() -> Schema:
-    return {"type": "string", "minLength": 1, "maxLength": LONGEST_REASON}
-
-
-def _time(said: str) -> Schema:
-    return {"type": ["string", "number", "null"], "description": said}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {"oneOf": [schema, {"type": "null"}]}
-
-
-def _closed(properties: Schema, *required: str) -> Schema:
-    names = {"required": list(required)} if required else {}
-    return {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        **names,
-    }
-
-
-def _answer(**properties: Schema) -> Schema:
-    said = {"schema": {"const": 1}, **properties}
-    return {"type": "object", "properties": said, "required": list(said)}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _json(schema: Schema) -> Schema:

@@ -7,9 +7,13 @@ import logging
 import resource
 import socket
 import threading
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import h11
 import uvicorn
@@ -18,9 +22,122 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from janitor.errors import ConfigError
-from janitor.service.connections import Bounds, Cause, Phase, Progress, Refusals, surplus
-from janitor.service.http import HEALTH
+from janitor.causes import cause, is_scarce
+from janitor.errors import ConfigError, JanitorError, StoreError
+from janitor.service.endpoints import HEALTH
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Phase(StrEnum):
+    """What a connection waits for."""
+
+    REQUEST = "request"
+    """Its peer is silent, or has sent a part of a request's headers."""
+    BODY = "body"
+    """The headers are here, the body is not."""
+    WORK = "work"
+    """The request is complete and the service is at work: nobody but we is to blame."""
+    ANSWER = "answer"
+    """Its peer does not read what it is answered."""
+
+
+class Cause(StrEnum):
+    """Why a connection or a request is refused, as it is told after a number."""
+
+    ROOM = "closed to make room for newer connections"
+    LATE = "closed because no complete request arrived in time"
+    UNREAD = "closed because the response was not read in time"
+    MALFORMED = "closed because the request was not valid HTTP"
+    BUSY = "told to try again because too many requests were in progress"
+    DESCRIPTORS = "not accepted because no file descriptor was free"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many connections there may be, how many requests in progress, and seconds.
+
+    `request` and `body` are for what a peer sends, `answer` for what it reads.
+    """
+
+    connections: int = 200
+    requests: int = 64
+    request: float = 5.0
+    body: float = 10.0
+    answer: float = 10.0
+
+    @classmethod
+    def within(cls, descriptors: int) -> Bounds:
+        """Bounds that leave three quarters of a process's descriptors to its other work."""
+        usual = cls()
+        if descriptors < 0:  # RLIM_INFINITY
+            return usual
+        connections = max(8, min(usual.connections, descriptors // 4))
+        return cls(connections, min(usual.requests, connections // 2))
+
+    @property
+    def accepted_at_once(self) -> int:
+        """How many asyncio accepts before it looks at any: they come on top of the bound."""
+        return max(4, self.connections // 4)
+
+    def seconds(self, phase: Phase) -> float | None:
+        """How long a phase may last, `None` where the peer has no part in it."""
+        limits = {
+            Phase.REQUEST: self.request,
+            Phase.BODY: self.body,
+            Phase.ANSWER: self.answer,
+        }
+        return limits.get(phase)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestProgress:
+    """What a connection waits for, and since when on a clock that only goes forward."""
+
+    phase: Phase
+    since: float
+
+    def is_overdue(self, now: float, bounds: Bounds) -> bool:
+        """Whether its peer has had its time."""
+        limit = bounds.seconds(self.phase)
+        return limit is not None and now - self.since >= limit
+
+
+def surplus(connections: Mapping[K, RequestProgress], bounds: Bounds) -> list[K]:
+    """Which connections end so that no more than the bound remain.
+
+    Those that wait for their peers, the longest wait first. None ends whose request is in
+    progress: beyond their own bound such are refused, and close before others can come, so they
+    are not counted here.
+    """
+    waiting = [key for key, one in connections.items() if one.phase is not Phase.WORK]
+    waiting.sort(key=lambda key: connections[key].since)
+    working = min(len(connections) - len(waiting), bounds.requests)
+    return waiting[: max(0, len(waiting) + working - bounds.connections)]
+
+
+class Refusals:
+    """Counts what is refused, and tells of it once in `every` seconds at most."""
+
+    def __init__(self, every: float = 60.0) -> None:
+        self._every = every
+        self._counts: Counter[Cause] = Counter()
+        self._told_at: float | None = None
+
+    def count(self, cause: Cause) -> None:
+        """Count one."""
+        self._counts[cause] += 1
+
+    def message(self, now: float, *, last: bool = False) -> str | None:
+        """What was refused since the message before; `last` does not wait for its time."""
+        told_lately = self._told_at is not None and now - self._told_at < self._every
+        if not self._counts or (told_lately and not last):
+            return None
+        text = ", ".join(f"{number} {cause}" for cause, number in self._counts.most_common())
+        self._counts.clear()
+        self._told_at = now
+        return f"HTTP: {text}"
+
 
 log = logging.getLogger("janitor")
 
@@ -112,7 +229,7 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         self.progress(self.loop.time())
 
-    def progress(self, now: float) -> Progress:
+    def progress(self, now: float) -> RequestProgress:
         """What it waits for and since when; each request has its time, unread answers share one."""
         phase = self._phase()
         step = (phase, self._answers, self._has_begun)
@@ -120,7 +237,7 @@ class BoundedProtocol(H11Protocol):
             step = (phase, 0, True)
         if step != self._step:
             self._step, self._since = step, now
-        return Progress(phase, self._since)
+        return RequestProgress(phase, self._since)
 
     def _phase(self) -> Phase:
         if self.transport.get_write_buffer_size():
@@ -152,7 +269,7 @@ class BoundedProtocol(H11Protocol):
 
     def eof_received(self) -> None:
         if self._phase() is Phase.BODY:
-            self.send_400_response("the body is shorter than it was said to be")
+            self.send_400_response("the body is shorter than its Content-Length")
 
     def send_400_response(self, msg: str) -> None:
         self._limiter.refusals.count(Cause.MALFORMED)
@@ -327,17 +444,31 @@ class Server:
         self._socket.close()
 
 
+ELSEWHERE = "choose another address or port"
+
+
 def _listening(host: str, port: int, listen: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _refusal(listen, error) from error
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
         # Listening at once: a second service is refused here, and no early scrape either.
         made.listen()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         made.close()
-        why = getattr(error, "strerror", None) or "no such address"
-        message = f"service.listen {listen}: {why}; choose another address or port"
-        raise ConfigError(message) from error
+        raise _refusal(listen, error) from error
+    except OverflowError as error:
+        made.close()
+        raise ConfigError(f"service.listen {listen}: no such address; {ELSEWHERE}") from error
     return made
+
+
+def _refusal(listen: str, error: OSError) -> JanitorError:
+    if isinstance(error, socket.gaierror):
+        return ConfigError(f"service.listen {listen}: {error.strerror}; {ELSEWHERE}")
+    kind = StoreError if is_scarce(error) else ConfigError
+    return kind(f"service.listen {listen}: {cause(error, ELSEWHERE)}")

@@ -1,11 +1,16 @@
-"""Where threads come from besides tracking: files, the application's own table, the API's lists."""
+"""Where threads come from besides tracking: files, the application's own table, the API's lists.
 
+Terms in docs/glossary.md: cursor, discovery, scan, source, vanished, watermark.
+"""
+
+from janitor.sources.exporter import written
 from janitor.sources.files import Rejected, read, registration
-from janitor.sources.importing import Import
-from janitor.sources.looking import Looked, look, settings_of
-from janitor.sources.memory import (
+from janitor.sources.importer import Import, Order, Rejects, opened
+from janitor.sources.suggest import Looked, look, settings_of
+from janitor.sources.sync import Context, Synced, sync
+from janitor.sources.watermark import (
     INBOX,
-    Memory,
+    InputMemory,
     down,
     failed,
     forget_others,
@@ -14,17 +19,13 @@ from janitor.sources.memory import (
     recovered,
     troubles,
 )
-from janitor.sources.opening import Order, opened
-from janitor.sources.rejects import Rejects
-from janitor.sources.sync import Context, Synced, sync
-from janitor.sources.writing import written
 
 __all__ = [
     "INBOX",
     "Context",
     "Import",
+    "InputMemory",
     "Looked",
-    "Memory",
     "Order",
     "Rejected",
     "Rejects",

@@ -1,4 +1,4 @@
-"""Discovery: what a project has of one kind is registered, and what it lacks is told.
+"""Discovery: what a project's lists name is registered, and when a list is due again.
 
 A pass goes by pages. Each is registered and left behind in one transaction, so that a pass that
 is cut short goes on where it stopped. Nothing is ever removed or marked for not being listed.
@@ -7,6 +7,7 @@ is cut short goes on where it stopped. Nothing is ever removed or marked for not
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,9 +23,56 @@ from janitor.errors import (
     StoreError,
 )
 from janitor.model import Key, Kind, State
-from janitor.registry import Fed, Registered, Registration, Registry
-from janitor.sources.memory import failed, recovered
-from janitor.sources.passes import Passes
+from janitor.registry import Registered, Registration, Registry, ScanScope
+from janitor.sources.watermark import failed, recovered
+from janitor.texts import counted
+
+AGAIN_AFTER = timedelta(hours=20)
+"""A daily sweep does not come after exactly a day: its schedule jitters."""
+
+
+class Passes:
+    """The passes over one list, remembered in the registry under the name of their round.
+
+    `begun_at` is when the pass under way began. `access` is the fingerprint of endpoint and
+    credential: a pass that was cut short under another one begins anew.
+    """
+
+    def __init__(self, registry: Registry, round: str, access: str) -> None:
+        self._registry = registry
+        self._round = round
+        self._access = access
+        self.begun_at: datetime | None = None
+
+    def begin(self, now: datetime) -> str | None:
+        """Where the pass that was cut short goes on; `None`: a new one begins now."""
+        after = self._registry.scans.cursor(self._round)
+        document = json.loads(self._registry.key_values.recall(f"{self._round}:begun") or "{}")
+        if after is None or document.get("access") != self._access:
+            self.anew(now)
+            return None
+        self.begun_at = datetime.fromisoformat(document["at"])
+        return after
+
+    def anew(self, now: datetime) -> None:
+        """Begin a new pass."""
+        self._registry.scans.end_round(self._round)
+        text = json.dumps({"at": now.isoformat(), "access": self._access})
+        self._registry.key_values.remember(f"{self._round}:begun", text)
+        self.begun_at = now
+
+    def end(self, now: datetime) -> None:
+        """Forget what the pass came by; the next one begins anew."""
+        self._registry.scans.end_round(self._round)
+        self._registry.key_values.remember(f"{self._round}:ended", now.isoformat())
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a pass is to go on, or the last one ended so long ago that another may begin."""
+        if self._registry.scans.cursor(self._round) is not None:
+            return True
+        ended = self._registry.key_values.recall(f"{self._round}:ended")
+        return ended is None or now - datetime.fromisoformat(ended) >= AGAIN_AFTER
+
 
 MOST_PAGES = 100_000
 """Ten million containers; a list that goes on behind that never ends."""
@@ -49,7 +97,7 @@ def place_of(round: str) -> tuple[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ApiList:
     """What is walked: a project's containers of one kind, by the driver that lists them.
 
     `access` is the fingerprint of endpoint and credential: under another one a pass begins anew.
@@ -75,7 +123,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Found:
+class ListResult:
     """How a pass went: what was listed and registered by this call, and what was not listed.
 
     `absent` counts the living threads registered before the pass that the whole list lacks, known
@@ -83,7 +131,7 @@ class Found:
     such list. `failure` says why the pass ended before the list did.
     """
 
-    place: Place
+    place: ApiList
     listed: int = 0
     registered: Registered = field(default_factory=Registered)
     unfit: int = 0
@@ -96,12 +144,12 @@ class Found:
 
 async def discover(
     registry: Registry,
-    place: Place,
+    place: ApiList,
     clock: Clock,
     *,
     stop: threading.Event | None = None,
     tell: Callable[[Key], None] = lambda _: None,
-) -> Found:
+) -> ListResult:
     """Walk one list to its end, register what it names, and `tell` each thread that it lacks.
 
     What was registered stays, however the pass ends. Cut short, the next call goes on behind the
@@ -111,7 +159,7 @@ async def discover(
         StoreError: The registry failed.
         StoppedError: `stop` was set.
     """
-    found, passes = Found(place), Passes(registry, place.round, place.access)
+    found, passes = ListResult(place), Passes(registry, place.round, place.access)
     try:
         with registry.walking(place.round, PATIENCE):  # two on one pass would see it loop
             await _Walk(registry, found, passes, clock, stop).walk()
@@ -130,7 +178,7 @@ async def discover(
     return found
 
 
-def _remember(registry: Registry, found: Found) -> None:
+def _remember(registry: Registry, found: ListResult) -> None:
     """That a list cannot be walked is for whoever looks later; another that walks it knows best."""
     if found.failure is None:
         recovered(registry, found.place.round)
@@ -142,7 +190,7 @@ class _Walk:
     def __init__(
         self,
         registry: Registry,
-        found: Found,
+        found: ListResult,
         passes: Passes,
         clock: Clock,
         stop: threading.Event | None,
@@ -164,7 +212,7 @@ class _Walk:
             except LostPlaceError:  # what the list was to go on behind is gone by now
                 self._passes.anew(self._clock())
                 after = None
-        raise self._broken("its place was lost again and again")
+        raise self._broken("its place was lost repeatedly")
 
     async def _pages(self, after: str | None) -> None:
         for _ in range(MOST_PAGES):
@@ -184,32 +232,32 @@ class _Walk:
         found.unfit += page.unfit
         if cursor is None:
             return  # an empty list
-        taken = self._registry.take(self._place.round, named, now, cursor=cursor)
+        taken = self._registry.scans.take(self._place.round, named, now, cursor=cursor)
         found.registered += taken.registered
         found.listed += len(named) - taken.again
         if taken.again or (cursor == after and page.after is not None):
-            raise self._broken("it names again what it has named before: a loop")
+            raise self._broken("it repeats what it has listed before: a loop")
 
     def _broken(self, why: str) -> RefusedError:
         return RefusedError(
-            f"{self._place.round}: the list cannot be believed, {why}; stopped. "
-            f"{self._found.registered.added} threads were added by this call and stay, none was "
-            "removed, and what it lacks is not known"
+            f"{self._place.round}: the list cannot be trusted: {why}; stopped. "
+            f"{counted(self._found.registered.added, 'thread was', 'threads were')} added by this "
+            "call and stay; none was removed, and what the list lacks is unknown"
         )
 
 
 def _heed(stop: threading.Event | None) -> None:
     if stop is not None and stop.is_set():
-        raise StoppedError("asked to stop amid a list; what was registered of it stays")
+        raise StoppedError("stopped in the middle of a list; what was registered from it stays")
 
 
 def _compare(
-    registry: Registry, found: Found, begun_at: datetime | None, tell: Callable[[Key], None]
+    registry: Registry, found: ListResult, begun_at: datetime | None, tell: Callable[[Key], None]
 ) -> None:
     """Tell what is known here and absent upstream: reported, never removed."""
     place, after = found.place, None
-    fed = Fed(project=place.project, kind=place.kind)
-    while begun_at and (page := registry.unseen(place.round, fed, begun_at, after)):
+    fed = ScanScope(project=place.project, kind=place.kind)
+    while begun_at and (page := registry.scans.unseen(place.round, fed, begun_at, after)):
         for entry in page:
             if entry.thread.state is not State.DELETING:
                 found.absent += 1
@@ -218,8 +266,8 @@ def _compare(
 
 
 async def preview(
-    registry: Registry, place: Place, *, stop: threading.Event | None = None
-) -> Found:
+    registry: Registry, place: ApiList, *, stop: threading.Event | None = None
+) -> ListResult:
     """Walk one list and count what `discover` would add and what it would miss; writes nothing.
 
     Memory stays the same however long the list is: ids are not held, so a list that names a
@@ -229,7 +277,7 @@ async def preview(
     Raises:
         StoppedError: `stop` was set.
     """
-    found = Found(place)
+    found = ListResult(place)
     try:
         known = await _preview_pages(registry, found, stop)
     except UnlistedError:
@@ -244,7 +292,9 @@ async def preview(
     return found
 
 
-async def _preview_pages(registry: Registry, found: Found, stop: threading.Event | None) -> int:
+async def _preview_pages(
+    registry: Registry, found: ListResult, stop: threading.Event | None
+) -> int:
     """Count all pages; how many living threads of the registry they name."""
     place, after, known = found.place, None, 0
     loops = Cycle()
@@ -252,21 +302,23 @@ async def _preview_pages(registry: Registry, found: Found, stop: threading.Event
         _heed(stop)
         page = await place.driver.list_page(after)
         ids = [one.id for one in page.listed]
-        states = await asyncio.to_thread(registry.states_of, place.project, place.kind, ids)
+        states = await asyncio.to_thread(registry.threads.states_of, place.project, place.kind, ids)
         known += sum(state in PRESENT for state in states.values())
         found.listed, found.unfit = found.listed + len(ids), found.unfit + page.unfit
         found.registered += Registered(added=len(ids) - len(states), unchanged=len(states))
         if (after := page.after) is None:
             return known
         if loops.closes(after):
-            raise RefusedError(f"{place.round}: the list comes back to where it was: a loop")
+            raise RefusedError(f"{place.round}: the list returns to where it was: a loop")
 
 
 PRESENT = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
 
-def _living(registry: Registry, place: Place) -> int:
-    return sum(registry.states().get((place.project, place.kind, state), 0) for state in PRESENT)
+def _living(registry: Registry, place: ApiList) -> int:
+    return sum(
+        registry.threads.states().get((place.project, place.kind, state), 0) for state in PRESENT
+    )
 
 
 class Cycle:

@@ -1,7 +1,10 @@
-"""The application's side: what a client creates and uses is told to the registry by itself."""
+"""The application's side: reports what a client creates and uses to the registry.
+
+Terms in docs/glossary.md: notice, spool, tracking.
+"""
 
 from janitor.tracking.client import track
-from janitor.tracking.counters import COUNTERS, collectors
 from janitor.tracking.delivery import deliver, flush
+from janitor.tracking.metrics import COUNTERS, collectors
 
 __all__ = ["COUNTERS", "collectors", "deliver", "flush", "track"]

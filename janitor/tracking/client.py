@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from janitor.catalogue import is_id
 from janitor.errors import ConfigError
 from janitor.tracking.delivery import post_for
-from janitor.tracking.watch import Told, Watch
+from janitor.tracking.observer import CallObserver, MetadataSource
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -24,11 +24,11 @@ def track(
     registry: str,
     *,
     project: str = "main",
-    metadata: Told = None,
+    metadata: MetadataSource = None,
     tag: bool = True,
     send: Iterable[str] = (),
 ) -> ClientT:
-    """A client of the same class, settings and connections that registers what it makes and uses.
+    """A client like the given one that registers the containers it creates and uses.
 
     `client` is an `OpenAI`, `AsyncOpenAI`, `AzureOpenAI` or `AsyncAzureOpenAI`; it stays as it is.
     `registry` is `sqlite:////absolute/path`, `postgresql://...`, `https://TOKEN@host` (or the
@@ -55,19 +55,19 @@ def track(
     inner = getattr(client, "_client", None)
     if not isinstance(inner, httpx2.Client | httpx2.AsyncClient):
         raise ConfigError(
-            "only OpenAI clients on httpx2 can be tracked: pass the client itself, and to it an "
+            "only OpenAI clients on httpx2 can be tracked: pass the client itself, built with an "
             "httpx2 http_client"
         )
     post = post_for(registry)
     post.start()
     base = client.base_url.raw_path.decode("ascii", "replace")
-    watch = Watch(post, project=project, told=metadata, tag=tag, send=send, base=base)
-    tracked: Any = client.with_options(http_client=_beside(inner, watch, client))
+    observer = CallObserver(post, project=project, metadata=metadata, tag=tag, send=send, base=base)
+    tracked: Any = client.with_options(http_client=_beside(inner, observer, client))
     return cast("ClientT", tracked)
 
 
-def _beside(inner: Any, watch: Watch, client: object) -> Any:  # noqa: ANN401  sync or async alike
-    """An HTTP client that shares everything with `inner`, but sends past the watch."""
+def _beside(inner: Any, observer: CallObserver, client: object) -> Any:  # noqa: ANN401  of either sort
+    """An HTTP client that shares everything with `inner`, but lets the observer see its calls."""
     from janitor.tracking.transport import Connections, watched  # noqa: PLC0415  likewise
 
     kind: Any = type(inner)
@@ -78,16 +78,16 @@ def _beside(inner: Any, watch: Watch, client: object) -> Any:  # noqa: ANN401  s
     beside: Any = object.__new__(kind)
     vars(beside).update(vars(inner))
     beside.connections = connections
-    beside._transport = watched(inner._transport, watch, connections)
+    beside._transport = watched(inner._transport, observer, connections)
     # Proxies are transports, too.
     beside._mounts = {
-        key: mount and watched(mount, watch, connections) for key, mount in inner._mounts.items()
+        key: mount and watched(mount, observer, connections) for key, mount in inner._mounts.items()
     }
     return beside
 
 
 class _Beside:
-    """What is collected as garbage must not close connections that others use."""
+    """Marks a client that shares its connections and must not close them when collected."""
 
     connections: Connections
 

@@ -1,4 +1,7 @@
-"""From the application to the spool at once, from the spool to the registry in the background."""
+"""How notices reach the registry: which are written, the spool, and its delivery.
+
+From the application to the spool at once, from the spool to the registry in the background.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,43 @@ import atexit
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from janitor.tracking.counters import COUNTERS
+from janitor.causes import cause
+from janitor.model import Key
 from janitor.tracking.greenlets import RLock, apart, is_passing
-from janitor.tracking.inboxes import Inbox, inbox_of, key_of
+from janitor.tracking.inbox import NoticeInbox, failure_reason, inbox_of
+from janitor.tracking.metrics import COUNTERS
 from janitor.tracking.notices import Notice, line_of, notice_of
-from janitor.tracking.places import spool_directory
-from janitor.tracking.spool import LIMIT, FullError, Segment, Spool
-from janitor.tracking.touches import Touches
+from janitor.tracking.spool import LIMIT, VARIABLE, FullError, Segment, Spool, spool_directory
+
+EVERY = 60.0
+REMEMBERED = 10_000
+
+
+class Touches:
+    """When containers were last reported, for the most recent ones; safe under threads."""
+
+    def __init__(self) -> None:
+        self._told_at: OrderedDict[Key, float] = OrderedDict()
+        self._lock = RLock()
+
+    def are_due(self, key: Key) -> bool:
+        """Whether a container was not reported for a minute; then counts it as reported now."""
+        now = time.monotonic()
+        with self._lock:
+            before = self._told_at.get(key)
+            if before is not None and now - before < EVERY:
+                return False
+            self._told_at[key] = now
+            self._told_at.move_to_end(key)
+            if len(self._told_at) > REMEMBERED:
+                self._told_at.popitem(last=False)
+            return True
+
 
 GATHER = 0.25
 IDLE = 10.0
@@ -28,7 +57,7 @@ LOOK = 0.01
 class Post:
     """Takes notices for one registry: `put` writes a line, a delivery does the rest."""
 
-    def __init__(self, inbox: Inbox | None, place: Callable[[], Path]) -> None:
+    def __init__(self, inbox: NoticeInbox | None, place: Callable[[], Path]) -> None:
         self._inbox = inbox
         self._place = place
         self._ready()
@@ -47,7 +76,7 @@ class Post:
         except FullError:
             COUNTERS.drop("the spool is full: is the registry reachable?")
         except OSError as error:
-            COUNTERS.drop(f"the spool takes nothing: {error.strerror or error}")
+            COUNTERS.drop(f"the spool cannot be written: {_spool_fault(error)}")
         else:
             COUNTERS.count(notice.kind, notice.event)
             COUNTERS.spool_bytes[str(spool.directory)] = spool.size
@@ -61,7 +90,7 @@ class Post:
             return self._spool
 
     def start(self) -> Delivery | None:
-        """Begin to deliver, what a dead process left behind first; `None` where it cannot begin."""
+        """Start the delivery, first of what dead processes left; `None` if it cannot start."""
         with self._lock:
             if self._delivery is not None or is_passing():
                 return self._delivery
@@ -70,16 +99,16 @@ class Post:
             begun.begin()  # not under the lock, which other greenlets of this thread hold, too
         except RuntimeError:
             self._delivery = None
-            COUNTERS.complain("nothing is delivered at present", "no thread can be started")
+            COUNTERS.complain("nothing is delivered for now", "no thread can be started")
         return self._delivery
 
     def flush(self, timeout: float) -> bool:
-        """Whether all that was put before is in the registry within so many seconds."""
+        """Whether everything put so far reaches the registry within so many seconds."""
         delivery = self.start()
         return delivery is not None and delivery.flush(timeout)
 
     def sync(self) -> None:
-        """Make what was put outlive a power cut.
+        """Make everything put so far survive a power cut.
 
         Raises:
             OSError: The disk refuses.
@@ -88,7 +117,7 @@ class Post:
             self._spool.sync()
 
     def close(self) -> None:
-        """End the delivery; what is not delivered stays in the spool."""
+        """Stop the delivery; what is not delivered stays in the spool."""
         if self._delivery is not None:
             self._delivery.end()
 
@@ -102,14 +131,14 @@ class Post:
 
 
 class Delivery:
-    """Two threads of one process that work for a post, from here on.
+    """Two threads of one process that work for a post.
 
     One makes the lines outlive a power cut, within a second, whatever the registry does; the other
     hands them to the registry and tries again for as long as it must.
     """
 
     def __init__(
-        self, inbox: Inbox | None, opened: Callable[[], Spool], sync: Callable[[], None]
+        self, inbox: NoticeInbox | None, opened: Callable[[], Spool], sync: Callable[[], None]
     ) -> None:
         self._inbox = inbox
         self._opened = opened
@@ -121,7 +150,7 @@ class Delivery:
         self._dirty, self._wake, self._hurry = (threading.Event() for _ in range(3))
 
     def begin(self) -> None:
-        """Start both threads, which deliver what a dead process left behind first.
+        """Start both threads, beginning with what dead processes left.
 
         Raises:
             RuntimeError: The system has none left.
@@ -159,9 +188,8 @@ class Delivery:
 
     def _run(self, work: Callable[[], None]) -> None:
         work()
-        if (
-            self._process != os.getpid()
-        ):  # a greenlet goes on in a fork, where its thread is unknown
+        # A greenlet goes on in a fork, where its thread is unknown.
+        if self._process != os.getpid():
             threading.Event().wait()
 
     def _keep_safe(self) -> None:
@@ -173,7 +201,7 @@ class Delivery:
             try:
                 self._sync()
             except OSError as error:
-                COUNTERS.complain("the spool cannot be made durable", error.strerror or "?")
+                COUNTERS.complain("the spool cannot be made durable", _spool_fault(error))
             self._hurry.wait(GATHER)
 
     def _deliver_all(self) -> None:
@@ -195,14 +223,18 @@ class Delivery:
             COUNTERS.remind()
 
     def _passed(self) -> bool:
-        """One pass over everything that waits; whether all of it is in the registry."""
+        """One pass over everything that waits; whether it is all in the registry now."""
         try:
             self._pass(self._opened())
         except Exception as error:  # noqa: BLE001  whatever a registry does, the spool keeps it
-            where = "the spool" if self._inbox is None else self._inbox.name
-            if not self.is_over:
-                said = f"{where} takes nothing at present; it is tried again"
-                COUNTERS.complain(said, _why(error))
+            if self.is_over:
+                return False
+            if isinstance(error, OSError):  # only the spool fails with one
+                COUNTERS.complain("the spool cannot be read; retrying", _spool_fault(error))
+            else:
+                where = "the spool" if self._inbox is None else self._inbox.name
+                what = f"{where} accepts nothing for now; retrying"
+                COUNTERS.complain(what, failure_reason(error))
             return False
         return True
 
@@ -221,7 +253,7 @@ class Delivery:
                 COUNTERS.spool_bytes[str(spool.directory)] = spool.size
 
 
-def hand_over(spool: Spool, inbox: Inbox) -> int:
+def hand_over(spool: Spool, inbox: NoticeInbox) -> int:
     """Deliver every segment that waits; how many notices were taken. Stops at the first refusal."""
     delivered = 0
     for segment in spool.waiting():
@@ -239,15 +271,17 @@ def hand_over(spool: Spool, inbox: Inbox) -> int:
 
 
 def _read(segment: Segment) -> tuple[list[Notice], int]:
-    """What a segment holds, and how many of its lines are torn."""
+    """The notices of a segment, and how many of its lines are torn."""
     lines = [line for line in segment.lines() if line.strip()]
     notices = [notice for notice in map(notice_of, lines) if notice is not None]
     return notices, len(lines) - len(notices)
 
 
-def _why(error: Exception) -> str:
-    """The failure without the values that a database's message may quote."""
-    return getattr(error, "sqlite_errorname", None) or type(error).__name__
+def _spool_fault(error: OSError) -> str:
+    """Why the spool's directory cannot be used, and what to do."""
+    if error.errno is None:
+        return str(error)
+    return cause(error, f"let this user write there, or set {VARIABLE}")
 
 
 def deliver(directory: str | Path, registry: str) -> int:
@@ -278,14 +312,12 @@ def post_for(registry: str) -> Post:
     inbox = inbox_of(registry)
     with _LOCK:
         if registry not in _POSTS:
-            _POSTS[registry] = _post(inbox)
+            _POSTS[registry] = (
+                Post(None, lambda: inbox)
+                if isinstance(inbox, Path)
+                else Post(inbox, lambda: spool_directory(inbox.name))
+            )
         return _POSTS[registry]
-
-
-def _post(inbox: Inbox | Path) -> Post:
-    if isinstance(inbox, Path):
-        return Post(None, lambda: inbox)
-    return Post(inbox, lambda: spool_directory(key_of(inbox.name)))
 
 
 def flush(timeout: float = AT_EXIT) -> bool:
@@ -303,7 +335,7 @@ def _at_exit() -> None:
         try:
             post.sync()
         except OSError as error:
-            COUNTERS.complain("the spool cannot be made durable", error.strerror or "?")
+            COUNTERS.complain("the spool cannot be made durable", _spool_fault(error))
     flush(AT_EXIT)
     COUNTERS.remind(is_last=True)
 

@@ -1,4 +1,4 @@
-"""Where threads are greenlets, as gevent's `patch_all()` makes them, none may wait in the kernel.
+"""Work that blocks in the kernel, kept off greenlets (gevent's `patch_all()`).
 
 A greenlet that waits for a disk or for a lock of SQLite's stops every other one of its thread. So
 such work goes to a real thread, which touches nothing that greenlets wait for: a log, a patched
@@ -9,17 +9,18 @@ the application has patched with it, before or after it imports janitor.
 from __future__ import annotations
 
 import sys
+import time
 from _thread import RLock  # not `threading.RLock`: patched, it fails between threads
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-__all__ = ["RLock", "apart", "is_passing"]
+__all__ = ["RLock", "apart", "is_passing", "rest"]
 
 
 def apart(work: Callable[[], T]) -> T:
-    """Do what waits in the kernel, and let other greenlets go on meanwhile."""
+    """Run work that blocks in the kernel while other greenlets go on."""
     hub = _hub()
     if hub is None:
         return work()
@@ -31,9 +32,16 @@ def apart(work: Callable[[], T]) -> T:
 
 
 def is_passing() -> bool:
-    """Whether this thread is one whose greenlets may never run again, as those of a pool."""
+    """Whether greenlets of this thread may never run again, as in a thread pool."""
     hub = _hub()
     return hub is not None and not hub.main_hub
+
+
+def rest(seconds: float) -> None:
+    """Let the real thread sleep, not a greenlet of it."""
+    monkey = sys.modules.get("gevent.monkey")
+    sleep = time.sleep if monkey is None else monkey.get_original("time", "sleep")
+    sleep(seconds)
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
@@ -44,7 +52,7 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
 
 
 def _hub() -> Any:  # noqa: ANN401  of gevent, which is not imported for its types
-    """The hub that gevent has for this thread, or `None` where threads are threads."""
+    """The hub of gevent for this thread, or `None` if threads are real threads."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return None

@@ -1,4 +1,4 @@
-"""One line of the spool: what is told of a container. The columns are those of the inbox. Pure."""
+"""A notice, one line of the spool: what is reported about a container. Pure."""
 
 from __future__ import annotations
 
@@ -6,42 +6,32 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from janitor.catalogue import is_id
-from janitor.model import Kind
+from janitor.model import NOTICE_VERSION, Kind, NoticeEvent
 from janitor.times import known, parse
-from janitor.tracking.tags import clean
+from janitor.tracking.calls import clean
 
-VERSION = 1
 _ENCODER = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` would make one for each line
-
-
-class Event(StrEnum):
-    """What happened to a container; `touch` is activity."""
-
-    REGISTER = "register"
-    TOUCH = "touch"
-    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told of one container; `metadata=None` says nothing, `{}` says that there is none."""
+    """A report about one container; `metadata` is `None` if unknown, `{}` if there is none."""
 
     project: str
     kind: Kind
     id: str
     at: datetime
-    event: Event
+    event: NoticeEvent
     created_at: datetime | None = None
     metadata: Mapping[str, str] | None = None
 
     @property
     def document(self) -> dict[str, object]:
-        """What JSON says of it; times in ISO 8601."""
+        """The notice for JSON, named like the inbox's columns; times in ISO 8601."""
         return {
-            "v": VERSION,
+            "v": NOTICE_VERSION,
             "project": self.project,
             "kind": self.kind.value,
             "id": self.id,
@@ -58,32 +48,32 @@ def line_of(notice: Notice) -> bytes:
 
 
 def notice_of(line: bytes) -> Notice | None:
-    """The notice that a line holds, or `None` for a line that is torn or of another version."""
+    """The notice in a line; `None` if the line is torn or of another version."""
     try:
-        said = json.loads(line)
-        if said["v"] != VERSION:
+        document = json.loads(line)
+        if document["v"] != NOTICE_VERSION:
             return None
         notice = Notice(
-            project=said["project"],
-            kind=Kind(said["kind"]),
-            id=said["id"],
-            at=parse(said["at"]),
-            event=Event(said["event"]),
-            created_at=_time(said["created_at"]),
-            metadata=said["metadata"],
+            project=document["project"],
+            kind=Kind(document["kind"]),
+            id=document["id"],
+            at=parse(document["at"]),
+            event=NoticeEvent(document["event"]),
+            created_at=_time(document["created_at"]),
+            metadata=document["metadata"],
         )
         return notice if _is_sound(notice) else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _time(said: object) -> datetime | None:
-    return None if said is None else known(parse(said))
+def _time(value: object) -> datetime | None:
+    return None if value is None else known(parse(value))
 
 
 def _is_sound(notice: Notice) -> bool:
-    """Whether it may go to a database: an odd one must not hold up those behind it."""
+    """Whether a database will take it: an odd notice must not hold up those behind it."""
     if not is_id(notice.id) or not is_id(notice.project):
         return False
-    said = notice.metadata
-    return said is None or (isinstance(said, dict) and clean(said) == (said, 0))
+    metadata = notice.metadata
+    return metadata is None or (isinstance(metadata, dict) and clean(metadata) == (metadata, 0))

@@ -1,4 +1,4 @@
-"""The local spool: what was told and is not yet in the registry, in files that outlive a process.
+"""The local spool: notices that are not yet in the registry, in files that outlive a process.
 
 A segment is a file of lines that one process appends to. Its process holds a lock on it as long as
 it lives, so an unlocked segment belongs to the dead and may be delivered by anybody. A segment is
@@ -10,15 +10,140 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from janitor.tracking.counters import COUNTERS
+from janitor.causes import cause, scarcity
+from janitor.texts import plain
 from janitor.tracking.greenlets import RLock, apart
-from janitor.tracking.places import make_private
+from janitor.tracking.metrics import COUNTERS
+
+VARIABLE = "JANITOR_SPOOL"
+NAME_FILE = "registry.txt"
+NAME_LENGTH = 4096
+
+
+def spool_directory(registry: str) -> Path:
+    """The directory of a registry's spool, made where it is not there yet.
+
+    It is named after a hash of the registry's name, which a file in it tells in clear.
+    `$JANITOR_SPOOL`, else `$XDG_STATE_HOME/janitor/spool` (`~/.local/state`), else a directory of
+    this user's own under the system's temporary one: the first that can be written.
+
+    Raises:
+        OSError: None of them can.
+    """
+    short: OSError | None = None
+    for base in _bases():
+        directory = base / sha256(registry.encode()).hexdigest()[:16]
+        try:
+            make_private(directory)
+            if _is_safe(base, directory):
+                _name(directory, registry)
+                return directory
+        except OSError as error:
+            short = short or scarcity(error)
+    raise short or OSError(f"no directory for the spool is writable: set {VARIABLE}")
+
+
+def _name(directory: Path, registry: str) -> None:
+    """Write down which registry a spool is for. Delivery does not need it, so it may fail."""
+    with suppress(OSError):
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        descriptor = os.open(directory / NAME_FILE, flags, 0o600)
+        try:
+            os.write(descriptor, f"{registry}\n".encode())
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """A spool on this machine: its registry's name (if it was written down), and what waits in it.
+
+    `size` is in bytes; `since` is when its oldest segment was last written, in seconds since 1970.
+    """
+
+    directory: Path
+    registry: str | None
+    size: int
+    since: float | None
+
+
+def spool_states() -> Iterator[SpoolState]:
+    """Every spool of this user below the directories that `spool_directory` chooses from."""
+    for base in _bases():
+        for directory in _entries(base):
+            with suppress(OSError):  # it was removed meanwhile
+                if _is_safe(base, directory):
+                    yield _state(directory)
+
+
+def _entries(base: Path) -> list[Path]:
+    """What is in a directory; nothing where it cannot be read, or is none."""
+    with suppress(OSError):
+        return sorted(base.iterdir())
+    return []
+
+
+def _state(directory: Path) -> SpoolState:
+    sizes, times = [0], []
+    for path in directory.glob(f"*{ENDING}"):
+        with suppress(OSError):  # it was delivered meanwhile
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode) and found.st_size:
+                sizes.append(found.st_size)
+                times.append(found.st_mtime)
+    return SpoolState(directory, _name_in(directory), sum(sizes), min(times, default=None))
+
+
+def _name_in(directory: Path) -> str | None:
+    """The registry's name that a spool tells, if it is one: a program of any kind may write it."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with suppress(OSError, UnicodeDecodeError):
+        descriptor = os.open(directory / NAME_FILE, flags)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                name = os.read(descriptor, NAME_LENGTH).decode().strip()
+                return name if name == plain(name) else None
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and whatever is missing above it, for this user alone.
+
+    `mkdir(parents=True)` leaves to the umask who may put another one in its place.
+    """
+    for one in (*reversed(directory.parents), directory):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
+def _bases() -> Iterator[Path]:
+    if named := os.environ.get(VARIABLE):
+        yield Path(named)
+    if state := os.environ.get("XDG_STATE_HOME"):
+        yield Path(state) / "janitor" / "spool"
+    with suppress(RuntimeError):
+        yield Path.home() / ".local" / "state" / "janitor" / "spool"
+    with suppress(FileNotFoundError):  # no place takes a temporary file
+        yield Path(tempfile.gettempdir()) / f"janitor-spool-{os.geteuid()}"
+
+
+def _is_safe(base: Path, directory: Path) -> bool:
+    """Whether nobody else can read the directory, or put another one in its place."""
+    above, found = base.stat(), directory.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    is_closed = not found.st_mode & 0o077 and above.st_uid in (os.geteuid(), 0)
+    return is_own and is_closed and os.access(directory, os.W_OK | os.X_OK)
+
 
 LIMIT = 64 << 20
 SEGMENT = 1 << 20
@@ -26,7 +151,7 @@ ENDING = ".jsonl"
 
 
 class FullError(Exception):
-    """The spool has grown to its limit, so what was to be told is dropped."""
+    """The spool has grown to its limit: the notice is dropped."""
 
 
 class Segment:
@@ -40,7 +165,7 @@ class Segment:
 
     @classmethod
     def create(cls, directory: Path) -> Segment:
-        """A new one. It gets its name only once it is locked, so nobody takes it for a dead one's.
+        """A new segment; named only once it is locked, so nobody takes it for a dead process's.
 
         Raises:
             OSError: The directory cannot be written.
@@ -60,13 +185,13 @@ class Segment:
 
     @classmethod
     def take(cls, path: Path) -> Segment | None:
-        """One that a dead process left behind; `None` while its process lives, or once it is gone.
+        """The segment of a dead process; `None` if its process lives, or the file is gone.
 
         Raises:
             OSError: It cannot be opened.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
@@ -79,7 +204,7 @@ class Segment:
         return None
 
     def append(self, line: bytes) -> None:
-        """Write a line; of one that could not be written whole nothing stays.
+        """Append a line, whole or not at all.
 
         Raises:
             OSError: It could not be written.
@@ -101,23 +226,23 @@ class Segment:
             self.is_torn = False
 
     def lines(self) -> Iterator[bytes]:
-        """Every line, a torn last one too."""
+        """Every line, including a torn last one."""
         with open(os.dup(self.descriptor), "rb") as file:  # noqa: PTH123  of a descriptor
             file.seek(0)
             yield from file
 
     def remove(self) -> None:
-        """Remove it, since all it says was delivered."""
+        """Remove the file once it is delivered."""
         self.path.unlink(missing_ok=True)
         self.close()
 
     def release(self) -> None:
-        """Leave it to whoever comes next."""
+        """Unlock and close it, for another process to take."""
         fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a copy of the descriptor holds it, too
         self.close()
 
     def close(self) -> None:
-        """Forget it; the lock stays with other copies of the descriptor, as after a fork."""
+        """Close it; the lock stays with other copies of the descriptor, as after a fork."""
         os.close(self.descriptor)
 
 
@@ -158,7 +283,7 @@ class Spool:
         self._others = sizes
 
     def append(self, line: bytes) -> None:
-        """Append a line; it outlives this process from now on, and a power cut after `sync`.
+        """Append a line; it survives the process at once, and a power cut after `sync`.
 
         Raises:
             FullError: The spool is full.
@@ -176,7 +301,7 @@ class Spool:
             self._is_dirty = True
 
     def sync(self) -> None:
-        """Make what was appended outlive a power cut."""
+        """Make everything appended so far survive a power cut."""
         with self._lock:
             if not self._is_dirty:
                 return
@@ -185,12 +310,12 @@ class Spool:
         apart(partial(_sync_all, copies))
 
     def seal(self) -> None:
-        """Begin a new segment with the next line, so that what is there can be delivered."""
+        """Start a new segment with the next line, so that the present one can be delivered."""
         with self._lock:
             self._seal()
 
     def release(self) -> None:
-        """Leave everything to whoever comes and takes it."""
+        """Seal and unlock everything, for another process to take."""
         with self._lock:
             self._seal()
             for segment in self._sealed:
@@ -214,7 +339,8 @@ class Spool:
             try:
                 self._taken = Segment.take(path)
             except OSError as error:
-                COUNTERS.complain(f"{path} cannot be read and is left", error.strerror or "?")
+                reason = cause(error, "give this user access to it")
+                COUNTERS.complain(f"{path} cannot be read and is left", reason)
                 continue
             if self._taken is not None:
                 yield self._taken
@@ -232,7 +358,7 @@ class Spool:
         apart(segment.remove)  # not under the lock: a busy disk takes milliseconds
 
     def leave(self, segment: Segment) -> None:
-        """Keep a segment for later; one of the dead may then be taken by anybody."""
+        """Keep a segment for later; unlock it if it was a dead process's."""
         with self._lock:
             if not self._is_forgotten and segment not in self._sealed:
                 self._taken = None

@@ -8,9 +8,8 @@ from typing import Any
 
 import httpx2
 
-from janitor.tracking.calls import Call
-from janitor.tracking.replies import Decode, Reading
-from janitor.tracking.watch import Asked, Passing, Watch
+from janitor.tracking.calls import Call, Decode, ReplyReader
+from janitor.tracking.observer import CallObserver, InFlight, TrackedRequest
 
 DIGESTS = frozenset({b"content-md5", b"digest", b"content-digest", b"x-amz-content-sha256"})
 
@@ -48,24 +47,26 @@ class Connections:
 
 
 class WatchedTransport(httpx2.BaseTransport):
-    """Hands requests to the inner transport and lets the watch see them; it does not own it."""
+    """Hands requests to the inner transport and lets the observer see them; it does not own it."""
 
-    def __init__(self, inner: httpx2.BaseTransport, watch: Watch, connections: Connections) -> None:
+    def __init__(
+        self, inner: httpx2.BaseTransport, observer: CallObserver, connections: Connections
+    ) -> None:
         self._inner = inner
-        self._watch = watch
+        self._observer = observer
         self._connections = connections
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """What the inner transport answers; its stream is looked at while it is read."""
-        asked, sent = _asked(self._watch, request)
-        if asked is None:
+        tracked, sent = _on_request(self._observer, request)
+        if tracked is None:
             return self._inner.handle_request(sent)
         try:
             response = self._inner.handle_request(sent)
         except BaseException:
-            _answered(self._watch, asked, None)
+            _on_response(self._observer, tracked, None)
             raise
-        passing = _answered(self._watch, asked, response)
+        passing = _on_response(self._observer, tracked, response)
         if passing is not None and isinstance(response.stream, httpx2.SyncByteStream):
             response.stream = _Stream(response.stream, passing)
         return response
@@ -76,26 +77,26 @@ class WatchedTransport(httpx2.BaseTransport):
 
 
 class AsyncWatchedTransport(httpx2.AsyncBaseTransport):
-    """The same for clients on an event loop, which is never blocked."""
+    """The same for async clients; never blocks the event loop."""
 
     def __init__(
-        self, inner: httpx2.AsyncBaseTransport, watch: Watch, connections: Connections
+        self, inner: httpx2.AsyncBaseTransport, observer: CallObserver, connections: Connections
     ) -> None:
         self._inner = inner
-        self._watch = watch
+        self._observer = observer
         self._connections = connections
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """What the inner transport answers; its stream is looked at while it is read."""
-        asked, sent = _asked(self._watch, request)
-        if asked is None:
+        tracked, sent = _on_request(self._observer, request)
+        if tracked is None:
             return await self._inner.handle_async_request(sent)
         try:
             response = await self._inner.handle_async_request(sent)
         except BaseException:
-            _answered(self._watch, asked, None)
+            _on_response(self._observer, tracked, None)
             raise
-        passing = _answered(self._watch, asked, response)
+        passing = _on_response(self._observer, tracked, response)
         if passing is not None and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _AsyncStream(response.stream, passing)
         return response
@@ -105,23 +106,23 @@ class AsyncWatchedTransport(httpx2.AsyncBaseTransport):
         await self._connections.aclose()
 
 
-def watched(inner: Any, watch: Watch, connections: Connections) -> Any:  # noqa: ANN401  likewise
-    """A transport on the way to `inner`, in the place of one that tells the same registry."""
+def watched(inner: Any, observer: CallObserver, connections: Connections) -> Any:  # noqa: ANN401  likewise
+    """A transport around `inner`, replacing one that reports to the same registry."""
     kind = AsyncWatchedTransport if connections.are_async else WatchedTransport
-    return kind(_without(inner, watch), watch, connections)
+    return kind(_without(inner, observer), observer, connections)
 
 
-def _without(transport: Any, watch: Watch) -> Any:  # noqa: ANN401  likewise
+def _without(transport: Any, observer: CallObserver) -> Any:  # noqa: ANN401  likewise
     if not isinstance(transport, WatchedTransport | AsyncWatchedTransport):
         return transport
-    inner = _without(transport._inner, watch)
-    if transport._watch.tells_the_same(watch):
+    inner = _without(transport._inner, observer)
+    if transport._observer.tells_the_same(observer):
         return inner
-    return type(transport)(inner, transport._watch, transport._connections)
+    return type(transport)(inner, transport._observer, transport._connections)
 
 
 class _Stream(httpx2.SyncByteStream):
-    def __init__(self, inner: httpx2.SyncByteStream, passing: Passing) -> None:
+    def __init__(self, inner: httpx2.SyncByteStream, passing: InFlight) -> None:
         self._inner = inner
         self._passing = passing
 
@@ -137,7 +138,7 @@ class _Stream(httpx2.SyncByteStream):
 
 
 class _AsyncStream(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream, passing: Passing) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, passing: InFlight) -> None:
         self._inner = inner
         self._passing = passing
 
@@ -157,23 +158,25 @@ class _AsyncStream(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-def _asked(watch: Watch, request: httpx2.Request) -> tuple[Asked | None, httpx2.Request]:
-    """What a request is about, and the request to be sent in its place."""
+def _on_request(
+    observer: CallObserver, request: httpx2.Request
+) -> tuple[TrackedRequest | None, httpx2.Request]:
+    """What a request is about, and the request to send in its place."""
     path = request.url.raw_path.decode("ascii", "replace")
-    asked = watch.asked(request.method, path, lambda: _body(request))
-    if asked is None or asked.body is None or _is_signed(request):
-        return asked, request
+    tracked = observer.on_request(request.method, path, lambda: _body(request))
+    if tracked is None or tracked.body is None or _is_signed(request):
+        return tracked, request
     # A stream has its headers left as they are, which also costs a fraction of `content=`.
     sent = httpx2.Request(
         request.method,
         request.url,
         headers=request.headers,
-        stream=httpx2.ByteStream(asked.body),
+        stream=httpx2.ByteStream(tracked.body),
         extensions=request.extensions,
     )
-    sent.headers["content-length"] = str(len(asked.body))
+    sent.headers["content-length"] = str(len(tracked.body))
     sent.read()
-    return asked, sent
+    return tracked, sent
 
 
 def _body(request: httpx2.Request) -> bytes | None:
@@ -188,21 +191,29 @@ def _body(request: httpx2.Request) -> bytes | None:
 
 def _is_signed(request: httpx2.Request) -> bool:
     """Whether the body is part of a signature, so that nothing may be added to it."""
-    said = _said(request.headers)
-    return said.get(b"authorization", b"").startswith(b"AWS4-") or not DIGESTS.isdisjoint(said)
+    headers = _by_name(request.headers)
+    return headers.get(b"authorization", b"").startswith(b"AWS4-") or not DIGESTS.isdisjoint(
+        headers
+    )
 
 
-def _said(headers: httpx2.Headers) -> dict[bytes, bytes]:
-    """The headers by their names in lower case: asking for one after the other costs far more."""
+def _by_name(headers: httpx2.Headers) -> dict[bytes, bytes]:
+    """The headers by lower-case name; asking `httpx2` for one after the other costs far more."""
     return {name.lower(): value for name, value in headers.raw}
 
 
-def _answered(watch: Watch, asked: Asked, response: httpx2.Response | None) -> Passing | None:
-    """What of the answer is to be looked at as it passes."""
+def _on_response(
+    observer: CallObserver, tracked: TrackedRequest, response: httpx2.Response | None
+) -> InFlight | None:
+    """Report an answer; returns a reader if its stream must be read as it passes."""
     if response is None:
-        watch.answered(asked, None, lambda call: Reading(call, is_stream=False, decode=_whole))
+        observer.on_response(
+            tracked, None, lambda call: ReplyReader(call, is_stream=False, decode=_whole)
+        )
         return None
-    passing = watch.answered(asked, response.status_code, lambda call: _reading(call, response))
+    passing = observer.on_response(
+        tracked, response.status_code, lambda call: _reading(call, response)
+    )
     content = _content(response)
     if passing is None or content is None:
         return passing
@@ -212,23 +223,23 @@ def _answered(watch: Watch, asked: Asked, response: httpx2.Response | None) -> P
 
 
 def _content(response: httpx2.Response) -> bytes | None:
-    """The whole answer, decoded, where an inner transport has read it."""
+    """The whole answer, decoded, if an inner transport has read it."""
     try:
         return response.content
     except httpx2.ResponseNotRead:
         return None
 
 
-def _reading(call: Call, response: httpx2.Response) -> Reading:
-    said = _said(response.headers)
+def _reading(call: Call, response: httpx2.Response) -> ReplyReader:
+    headers = _by_name(response.headers)
     decode: Decode = _whole
-    if b"content-encoding" in said and _content(response) is None:
+    if b"content-encoding" in headers and _content(response) is None:
         # A decoder of its own: the response's has a state, and is the application's.
         decode = httpx2.Response(200, headers=response.headers)._get_content_decoder().decode
-    length = said.get(b"content-length", b"")
-    return Reading(
+    length = headers.get(b"content-length", b"")
+    return ReplyReader(
         call,
-        is_stream=said.get(b"content-type", b"").startswith(b"text/event-stream"),
+        is_stream=headers.get(b"content-type", b"").startswith(b"text/event-stream"),
         decode=decode,
         length=int(length) if length.isdigit() else None,
     )

@@ -17,7 +17,7 @@ PATHS = {
     **dict.fromkeys(("write_text", "write_bytes", "touch"), "open"),
     **{name: f"os.{name}" for name in ("mkdir", "unlink", "rename", "rmdir", "chmod")},
 }
-COMMITS = {"_writing", "_writing_alone", "commit"}
+COMMITS = {"writing", "writing_alone", "commit"}
 VERBS = {
     "probe",
     "presence",

@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 from crash_stage import Stage
 
-from janitor.archive.disk import Disk
-from janitor.archive.draft import inspect
+from janitor.archive.archive import inspect
+from janitor.archive.local import Disk
 from janitor.registry import Registry
 
 Ending = dict[str, Any]
@@ -81,7 +81,7 @@ def left_open(stage: Stage) -> Ending:
 def assert_audit_is_whole(stage: Stage) -> None:
     """Every run's digest fits what the registry holds of it, and the run before."""
     with Registry.open(stage.database.url(stage.directory), read_only=True) as registry:
-        assert registry.first_broken_run() is None
+        assert registry.runs.first_broken() is None
 
 
 def _objects(root: Path) -> Iterator[tuple[str, str]]:

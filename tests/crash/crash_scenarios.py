@@ -174,14 +174,14 @@ def torn(stage: Stage) -> None:
 
 def gone(kind: Kind) -> Point:
     """Where the container was removed and the reply has come."""
-    return Point(f"sweep/removing.py:remove DELETE {CATALOGUE[kind].path}/*", 1, "after")
+    return Point(f"engine/executor.py:remove DELETE {CATALOGUE[kind].path}/*", 1, "after")
 
 
-HALF_WRITTEN = Point("archive/disk.py:write os.write", 1, "midst")
-PUBLISHED = Point("archive/disk.py:publish os.link", 1, "after")
-PRUNED = Point("archive/disk.py:remove os.unlink", 1, "after")
-UNSENT = Point("registry/sweeping.py:intend commit", 1, "after")
-TORN = Point("drivers/containers.py:_delete DELETE /conversations/*/items/*", 9, "before")
+HALF_WRITTEN = Point("archive/local.py:write os.write", 1, "midst")
+PUBLISHED = Point("archive/local.py:publish os.link", 1, "after")
+PRUNED = Point("archive/local.py:remove os.unlink", 1, "after")
+UNSENT = Point("registry/settlements.py:intend commit", 1, "after")
+TORN = Point("drivers/container.py:_delete DELETE /conversations/*/items/*", 9, "before")
 
 SCENARIOS = (
     Scenario("delete", DELETE, is_whole=True),

@@ -22,12 +22,14 @@ from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator, Fault, How
 from janitor.model import Key, Kind
 from janitor.policy.activity import Sightings
-from janitor.registry import Notice, Registration, Registry, Settlement
+from janitor.registry import InboxNotice, Registration, Registry, Settlement
 
 KEY = "sk-crash"
 NOW = datetime.now(UTC).replace(microsecond=0)
 OLD = NOW - timedelta(days=45)
 KILLED = -9
+TIMED = {"registry/key_values.py:alter commit"}
+"""Effects whose number depends on how long a run takes: a rate limit's state, for one."""
 
 
 class Forks:
@@ -42,6 +44,7 @@ class Forks:
             text=True,
         )
         self._warm_up = warm_up
+        self._number = 0
         self._order(warm_up, ("sweep",), None, hastened=False)
 
     def run(
@@ -49,14 +52,18 @@ class Forks:
     ) -> int:
         """Run janitor in a process of its own; its exit code, `KILLED` where it died."""
         self._order(directory, arguments, death, hastened=hastened)
-        answer = self._pipe(self._process.stdout).readline()
-        assert answer, (self._warm_up / "said").read_text(encoding="utf-8")
-        return int(answer)
+        while answer := self._pipe(self._process.stdout).readline():
+            number, code = map(int, answer.split())
+            if number == self._number:  # others answer a test that did not wait for them
+                return code
+        raise AssertionError((self._warm_up / "said").read_text(encoding="utf-8"))
 
     def _order(
         self, directory: Path, arguments: tuple[str, ...], death: Point | None, *, hastened: bool
     ) -> None:
+        self._number += 1
         order = {
+            "number": self._number,
             "directory": str(directory),
             "environment": {"JANITOR_CRASH_KEY": KEY},
             "arguments": ["--config", "janitor.yaml", *arguments],
@@ -74,7 +81,7 @@ class Forks:
 
     def close(self) -> None:
         self._pipe(self._process.stdin).close()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=240)
         self._pipe(self._process.stdout).close()
 
 
@@ -109,15 +116,15 @@ class Stage:
                 *([replace(self.key, project="twin")] if self.scenario.is_shared else []),
             ]
             said = [Registration(key, OLD, OLD, metadata={"plan": "old"}) for key in keys]
-            registry.register(said, NOW)
-            registry.append([Notice("main", self.kind, self.key.id, OLD, "touch")])
+            registry.registrations.add(said, NOW)
+            registry.inbox.append([InboxNotice("main", self.kind, self.key.id, OLD, "touch")])
         self.scenario.prepare(self)
 
     def _put(self) -> str:
-        facts = {"created_at": OLD, "items": self.scenario.items}
-        metadata = {"metadata": {"own": "1"}} if CATALOGUE[self.kind].has_metadata else {}
-        put = getattr(self.emulator, f"add_{self.kind}")
-        return str(put(**facts, **metadata))
+        metadata = {"own": "1"} if CATALOGUE[self.kind].has_metadata else None
+        return self.emulator.add(
+            self.kind, created_at=OLD, metadata=metadata, items=self.scenario.items
+        )
 
     def configure(self) -> None:
         """Write the configuration for where the stage stands."""
@@ -156,8 +163,16 @@ class Stage:
         assert code == 0, self.said
 
     def die(self, death: Point, *, hastened: bool = False) -> None:
-        """Run the scenario's command, kill it there, and let what it held be free."""
+        """Run the scenario's command, kill it there, and let what it held be free.
+
+        A run that ends before it comes by one of the `TIMED` points so often dies an occurrence
+        earlier, in another try: the faster of two runs writes them fewer times.
+        """
         code = self.run(death, hastened=hastened)
+        if code != KILLED and death.name in TIMED and death.occurrence > 1:
+            self.reset()
+            self.die(replace(death, occurrence=death.occurrence - 1), hastened=hastened)
+            return
         assert code == KILLED, f"nobody came by {death}: exit {code}\n{self.said}"
         self.database.bury(self.directory)
 
@@ -170,11 +185,15 @@ class Stage:
         """Add a more recent thread; one `is_seen` was looked at and is not up for review."""
         head = Key("main", self.kind, self._put())
         with Registry.open(self.database.url(self.directory)) as registry:
-            registry.register([Registration(head, OLD, NOW, metadata={"plan": "old"})], NOW)
+            registry.registrations.add(
+                [Registration(head, OLD, NOW, metadata={"plan": "old"})], NOW
+            )
             if is_seen:
                 seen = Sightings(NOW, baseline_at=OLD, alive_at=OLD)
                 later = NOW + timedelta(days=1)
-                registry.settle([Settlement(head, later, sightings=seen, upstream={"own": "1"})])
+                registry.settlements.settle(
+                    [Settlement(head, later, sightings=seen, upstream={"own": "1"})]
+                )
 
     def tear_object(self) -> None:
         """Leave half of the object in the archive, as a disk may that lost its power."""

@@ -10,7 +10,7 @@ from seams import Point
 
 SEED = 20260601
 BEGUN = (" GET ", "registry/copies.py:note_prune ")
-SETTLED = ("registry/sweeping.py:settle ", "registry/copies.py:settle_prune ")
+SETTLED = ("registry/settlements.py:settle ", "registry/copies.py:settle_prune ")
 
 
 def chosen(

@@ -1,9 +1,9 @@
 """Starts janitor within milliseconds: imports it once, then forks a process for every run.
 
-Reads an order a line on stdin: what to run, where, with what environment, where to die. Answers
-with the exit code once the process has ended, negative where a signal ended it; then the points
-that it came by lie in the file `points`, beside what it `said`. The first run, which is to be no
-test's, warms the caches up in the server itself.
+Reads an order a line on stdin: what to run, where, with what environment, where to die. Once the
+process has ended it answers with the order's number and the exit code, negative where a signal
+ended it; then the points that it came by lie in the file `points`, beside what it `said`. The
+first run, which is to be no test's, warms the caches up in the server itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
         if (process := os.fork()) == 0:
             _run(order)
         _, status = os.waitpid(process, 0)
-        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.write(f"{order['number']} {os.waitstatus_to_exitcode(status)}\n")
         answers.flush()
 
 

@@ -28,15 +28,17 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy_dlock.lock.postgresql import PostgresqlSadLock
 
 import janitor
-from janitor.drivers.connection import Outbound
+from janitor.drivers.connect import Outbound
 
 PROGRAM = str(Path(janitor.__file__).parent) + os.sep
 FILES = ("fsync", "link", "replace", "rename", "unlink", "remove", "mkdir", "rmdir")
 BYTES = ("pwrite", "ftruncate")
-COMMIT = "registry/store.py:_writing"
+COMMIT = "registry/database.py:writing"
 # Frames that every effect of their sort passes; who asked for it names it.
-PASSED = re.compile(r"registry/store\.py:_writing|pace/|drivers/(api|connection|guard)\.py:")
-VERBS = re.compile(r"sweep/|restore\.py:")
+PASSED = re.compile(
+    r"registry/database\.py:writing|rate_limit/|drivers/(client|connect|send_guard)\.py:"
+)
+VERBS = re.compile("engine/")
 ID = re.compile(r"[a-z]+_[0-9a-f]{20,}")
 
 T = TypeVar("T")
@@ -190,6 +192,6 @@ def _places() -> Iterator[str]:
 
 def hasten_renewals() -> None:
     """Let a lease be renewed about ten times a second, and be believed for nearly all of it."""
-    from janitor.sweep import lease
+    from janitor.engine import lease
 
     lease.RENEWALS = 300

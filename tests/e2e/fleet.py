@@ -44,7 +44,7 @@ class Replicas:
         """Put conversations at the server that are due, and register them."""
         ids = [self.world.conversation(90, items=1) for _ in range(number)]
         keys = (Key("main", Kind.CONVERSATION, one) for one in ids)
-        self.registry.register((Registration(key, OLD, OLD) for key in keys), NOW)
+        self.registry.registrations.add((Registration(key, OLD, OLD) for key in keys), NOW)
         return ids
 
     def begin(self) -> subprocess.Popen[bytes]:
@@ -61,12 +61,14 @@ class Replicas:
 
     def deleted(self) -> int:
         """How many threads the registry says are deleted."""
-        return sum(n for (_, _, state), n in self.registry.states().items() if state == "deleted")
+        return sum(
+            n for (_, _, state), n in self.registry.threads.states().items() if state == "deleted"
+        )
 
     def is_done(self) -> bool:
         """Whether no thread is left and every run is closed."""
-        states = {state for (_, _, state), n in self.registry.states().items() if n}
-        return states == {"deleted"} and not self.registry.unclosed_runs()
+        states = {state for (_, _, state), n in self.registry.threads.states().items() if n}
+        return states == {"deleted"} and not self.registry.runs.unclosed()
 
 
 def wait_for_begin(process: subprocess.Popen[bytes]) -> None:

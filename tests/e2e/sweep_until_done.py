@@ -6,17 +6,15 @@ import sys
 import time
 from datetime import UTC, datetime
 
-import janitor.cli.compose
-import janitor.cli.measuring
-import janitor.cli.progress
-import janitor.cli.showing  # noqa: F401 - loaded before it says that it has begun
 from janitor.cli import execute
 from janitor.registry import Registry
 
 
 def is_due(registry: Registry) -> bool:
-    left = registry.due(datetime.now(UTC), limit=1) or registry.open_intents(limit=1)
-    return bool(left or registry.unclosed_runs())
+    left = registry.threads.due(datetime.now(UTC), limit=1) or registry.threads.open_intents(
+        limit=1
+    )
+    return bool(left or registry.runs.unclosed())
 
 
 def main() -> None:

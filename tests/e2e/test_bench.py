@@ -19,7 +19,7 @@ def test_it_measures_and_writes_what_it_found(tmp_path: Path) -> None:
         env=os.environ | small,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -89,7 +89,7 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=900,
         env=env,
     )
 

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -18,25 +18,34 @@ from pathlib import Path
 
 import httpx2
 from faults_calls import Call
+from rates import UNLIMITED
 
+from janitor.app.compose import transport_stack
 from janitor.archive import Archive as Store
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import (
     Budget,
     Endpoint,
-    FreshTransport,
-    Guard,
-    GuardedTransport,
     Outbound,
+    SendGuard,
     connect,
 )
 from janitor.emulator import Emulator
+from janitor.engine import ConnectedProject, Orders, Report, RunContext, sweep
 from janitor.model import Key, Kind, Mode, Record, State
-from janitor.pace import UNLIMITED, PacedTransport, ProjectPace, Urgency, verb_of
 from janitor.policy import Policies
-from janitor.policy.rules import Archive, Delete, Limits, Mark, Policy, Selector, SoftDelete, Test
+from janitor.policy.rules import (
+    ArchiveRule,
+    Delete,
+    DeletionMark,
+    Limits,
+    Policy,
+    Selector,
+    SoftDelete,
+    Test,
+)
+from janitor.rate_limit import ProjectLimiter
 from janitor.registry import Registration, Registry
-from janitor.sweep import Orders, Parts, Project, Report, sweep
 
 DAY = timedelta(days=1)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -45,9 +54,9 @@ PINNED = Policy(
     match=Selector(metadata={"pinned": Test(any_of=frozenset(["yes"]))}),
     keep_forever=True,
 )
-COPY, DELETE = Archive(after=7 * DAY, keep_for=90 * DAY), Delete(30 * DAY)
+COPY, DELETE = ArchiveRule(after=7 * DAY, keep_for=90 * DAY), Delete(30 * DAY)
 CHATS = Policy("chats", archive=COPY, delete=DELETE)
-MARKED = replace(CHATS, soft_delete=SoftDelete(20 * DAY, Mark.UPSTREAM))
+MARKED = replace(CHATS, soft_delete=SoftDelete(20 * DAY, DeletionMark.UPSTREAM))
 PATIENCE, HASTE = 60.0, 0.5
 BUDGET = Budget(large=16 << 20)
 """In which the answers of the table that are too large are so at once."""
@@ -146,11 +155,13 @@ class FaultyWorld:
 
     def _thread(self, kind: Kind, project: str, items: int, metadata: dict[str, str]) -> Key:
         at = self.now - (10 if self._scene == "copied" else 60) * DAY
-        put = getattr(self.server, f"add_{kind.value}")
-        dated = {"last_active_at": at} if CATALOGUE[kind].has_activity else {}
-        key = Key(project, kind, put(project=project, created_at=at, items=items, **dated))
+        active_at = at if CATALOGUE[kind].has_activity else None
+        one = self.server.add(
+            kind, project=project, created_at=at, last_active_at=active_at, items=items
+        )
+        key = Key(project, kind, one)
         said = Registration(key, at, at, None, metadata)
-        self.registry.register([said], self.now)
+        self.registry.registrations.add([said], self.now)
         return key
 
     def prepare(self) -> None:
@@ -174,7 +185,7 @@ class FaultyWorld:
         return report
 
     def state(self, key: Key) -> State:
-        entry = self.registry.get(key)
+        entry = self.registry.threads.get(key)
         assert entry is not None
         return entry.thread.state
 
@@ -183,7 +194,7 @@ class FaultyWorld:
         state, key = self.state(cell.struck), cell.struck
         if any(stop.project == cell.name for stop in report.stops):
             return "halt" if state is State.DELETING else "stop"
-        story = [event.name for event in self.registry.history(key)]
+        story = [event.name for event in self.registry.runs.history(key)]
         match state:
             case State.DELETED | State.MISSING | State.SOFT_DELETED:
                 return ENDS[state]
@@ -199,22 +210,22 @@ class FaultyWorld:
 
     def sweep(self) -> Report:
         async def work() -> Report:
-            async with self._parts() as parts:
-                return await sweep(parts, Orders(), threading.Event())
+            async with self._context() as context:
+                return await sweep(context, Orders(), threading.Event())
 
         with self.registry.lock(timedelta()):
             return asyncio.run(work())
 
     @asynccontextmanager
-    async def _parts(self) -> AsyncIterator[Parts]:
+    async def _context(self) -> AsyncIterator[RunContext]:
         async with AsyncExitStack() as stack:
-            guard, outbound = Guard(), Outbound(CONNECTIONS)
+            guard, outbound = SendGuard(), Outbound(CONNECTIONS)
             stack.push_async_callback(outbound.aclose)
             projects = {
                 cell.name: await stack.enter_async_context(self._project(cell, guard, outbound))
                 for cell in self.cells
             }
-            yield Parts(
+            yield RunContext(
                 self.registry,
                 projects,
                 self.archive,
@@ -226,26 +237,21 @@ class FaultyWorld:
 
     @asynccontextmanager
     async def _project(
-        self, cell: Cell, guard: Guard, outbound: Outbound
-    ) -> AsyncIterator[Project]:
+        self, cell: Cell, guard: SendGuard, outbound: Outbound
+    ) -> AsyncIterator[ConnectedProject]:
         endpoint = Endpoint(
             cell.name, f"sk-{cell.name}", base_url=self._struck.base_url, timeout=PATIENCE
         )
         time = VirtualTime()
-        pace = ProjectPace(cell.name, rates=UNLIMITED, clock=time, sleep=time.sleep)
+        pace = ProjectLimiter(cell.name, rates=UNLIMITED, clock=time, sleep=time.sleep)
         lent = Lent(outbound, cell.struck.id if cell.name.startswith("silence") else None)
-        paced = PacedTransport(GuardedTransport(lent, guard), pace)
-
-        def reserve(method: str) -> AbstractAsyncContextManager[None]:
-            return pace.reserved(verb_of(method), Urgency.SWEEP)
-
-        transport = FreshTransport(paced, reserve)
+        transport = transport_stack(lent, pace, guard)
         async with connect(endpoint, transport=transport, budget=BUDGET) as drivers:
-            yield Project(cell.name, drivers, endpoint.fingerprint, concurrency=2)
+            yield ConnectedProject(cell.name, drivers, endpoint.fingerprint, concurrency=2)
 
     def missing_items(self, key: Key, wanted: Iterable[str]) -> set[str]:
         """Those of `wanted` that no proven object of the thread's copy holds."""
-        entry = self.registry.get(key)
+        entry = self.registry.threads.get(key)
         copy = None if entry is None else entry.thread.copy
         if copy is None:
             return set(wanted)

@@ -12,7 +12,7 @@ import pytest
 from mounts import fill_up, tmpfs
 from world import Done, World
 
-from janitor.archive.disk import Disk
+from janitor.archive.local import Disk
 
 
 def assert_nothing_lost(world: World, ids: list[str]) -> None:

@@ -131,7 +131,7 @@ def test_the_service_is_silent(marked: World, serving: Callable[..., Serving]) -
     one = serving("-v")
     said = "".join(one.get(path)[1] for path in ("/metrics", "/healthz", "/readyz", "/", "/none"))
     for token in (marker("token") * 2, marker("item")):
-        connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=240)
         connection.request(
             "POST", f"/api/{marker('item')}", headers={"Authorization": f"Bearer {token}"}
         )

@@ -12,8 +12,8 @@ from faults_table import COLUMNS, LATER, TABLE, wanted
 from faults_world import DAY, NOW, Cell, FaultyWorld, Struck
 
 from janitor.emulator import Emulator
+from janitor.engine import Report
 from janitor.model import Kind, State
-from janitor.sweep import Report
 
 MEETINGS = [(kind, call) for kind in Kind for call in calls_of(kind)]
 
@@ -21,7 +21,7 @@ MEETINGS = [(kind, call) for kind in Kind for call in calls_of(kind)]
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three items fill two pages."""
-    monkeypatch.setattr("janitor.drivers.containers.PAGE", 2)
+    monkeypatch.setattr("janitor.drivers.container.PAGE", 2)
 
 
 def test_the_table_has_every_call_and_every_fault() -> None:

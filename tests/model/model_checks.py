@@ -12,13 +12,12 @@ from sqlalchemy import text
 
 from janitor.model import Mode, State
 from janitor.policy.rules import Policy
-from janitor.registry import Entry
-from janitor.registry.store import Store
+from janitor.registry import Entry, Registry
 
 
-def rows(store: Store, query: str) -> list[dict[str, object]]:
+def rows(registry: Registry, query: str) -> list[dict[str, object]]:
     """Ask the registry's database itself."""
-    with store._reading() as connection:
+    with registry.store.reading() as connection:
         return [dict(row) for row in connection.execute(text(query)).mappings()]
 
 
@@ -26,12 +25,12 @@ def broken(estate: Estate) -> Iterator[str]:
     """Everything that must always hold and does not."""
     yield from estate.judge.wrong
     yield from _counts(estate)
-    for entry in estate.judge.registry.select():
+    for entry in estate.judge.registry.threads.select():
         thing = estate.judge.things[entry.thread.key.id]
         yield from (f"{thing.key.id}: {said}" for said in _of_row(estate, entry, thing))
     twice = [one for one, number in estate.server.deletes.items() if number > 1]
     yield from (f"{one} deleted twice" for one in twice)
-    if (run := estate.judge.registry.first_broken_run()) is not None:
+    if (run := estate.judge.registry.runs.first_broken()) is not None:
         yield f"the chain is broken at run {run}"
 
 
@@ -90,7 +89,7 @@ def undone(estate: Estate) -> Iterator[str]:
     """What should be gone after a long calm, and is there, or should be copied and is not."""
     said = estate.judge.promises.current
     for thing in estate.registered:
-        entry = estate.judge.registry.get(thing.key)
+        entry = estate.judge.registry.threads.get(thing.key)
         if entry is None or entry.thread.state in SETTLED:
             continue
         views = thing.sides()[0]

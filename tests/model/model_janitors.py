@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import httpx2
 from model_ledger import Promises, Row, Thing, part_of
@@ -15,14 +16,15 @@ from sweep_wire import CrashError, Hook
 from sweep_world import World
 
 from janitor.archive import Archive
+from janitor.archive.archive import parse_path
 from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator
+from janitor.engine import Orders, Report, RunContext, sweep
+from janitor.engine.clock import ClockWatch
+from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.errors import ArchiveError, StoreError
 from janitor.model import Key, Kind, Record, State
 from janitor.registry import Entry, Registry
-from janitor.sweep import Orders, Parts, Report, sweep
-from janitor.sweep.act import SOFT_DELETE_MARK
-from janitor.sweep.clocks import ClockWatch
 
 MEMBERS = frozenset({State.ACTIVE, State.ARCHIVED})
 
@@ -34,6 +36,7 @@ class Judge:
     server: Emulator
     registry: Registry
     archive: Archive
+    directory: Path
     promises: Promises
     things: dict[str, Thing] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
@@ -62,7 +65,7 @@ class Judge:
         found = self._objections(thing)
         if self.promises.archives(thing):
             seen = {one for one, look in thing.items.items() if thing.is_seen("items", look)}
-            lost = (items or seen) & seen - archived(self.archive, thing.key)
+            lost = (items or seen) & seen - archived(self.archive, self.directory, thing.key)
             found += [f"{len(lost)} items are in no archive"] if lost else []
         self._object(request, found)
 
@@ -71,7 +74,7 @@ class Judge:
         self.wrong += [f"{request.method} {request.url.path}: {said}"] if found else []
 
     def _objections(self, thing: Thing) -> list[str]:
-        entry = self.registry.get(thing.key)
+        entry = self.registry.threads.get(thing.key)
         if entry is None:
             return ["not in the registry"]
         row = Row(entry.thread.soft_deleted_at, self._mates(thing))
@@ -79,7 +82,7 @@ class Judge:
 
     def _mates(self, thing: Thing) -> dict[str, int]:
         """The others of the thread's groups that live, as far as anybody may think so."""
-        others = [one for one in self.registry.select() if one.thread.key != thing.key]
+        others = [one for one in self.registry.threads.select() if one.thread.key != thing.key]
         living = [one for one in others if one.thread.state in MEMBERS]
         return {
             rule.name: sum(self._may_share(one, thing, rule.keep_last.per) for one in living)
@@ -101,12 +104,14 @@ def _forbids_a_mark(objection: str) -> bool:
     return objection.startswith(("held", "kept by", "keep_until", "paused", "audit", "never"))
 
 
-def archived(archive: Archive, key: Key) -> set[str]:
+def archived(archive: Archive, directory: Path, key: Key) -> set[str]:
     """The ids of all items that the archive holds of a thread, read back."""
     found: set[str] = set()
-    for one in archive.objects(key.project):
-        if one.key == key:
-            found |= {r.id for r in archive.read(one.path) if isinstance(r, Record) and r.is_item}
+    for file in directory.rglob("*.zst"):
+        path = file.relative_to(directory).as_posix()
+        named = parse_path(path)
+        if named is not None and named[0] == key:
+            found |= {r.id for r in archive.read(path) if isinstance(r, Record) and r.is_item}
     return found
 
 
@@ -146,21 +151,21 @@ class Janitor(World):
         return self.now + self.off
 
     @asynccontextmanager
-    async def parts(self, *, changing: bool = True) -> AsyncIterator[Parts]:
-        async with super().parts(changing=changing) as composed:
+    async def context(self, *, changing: bool = True) -> AsyncIterator[RunContext]:
+        async with super().context(changing=changing) as context:
             watch = ClockWatch(STEP, self.clock)
-            composed.guard.dated = watch.hear
-            yield replace(composed, clock=self.clock, watch=watch)
+            context.guard.dated = watch.hear
+            yield replace(context, clock=self.clock, watch=watch)
 
     def sweep_shared(self) -> Report:
         """A sweep that others may work as well, where the engine lets them."""
-        self.registry.drain(self.clock())
+        self.registry.inbox.drain(self.clock())
         with self.registry.lock(self.patience, shared=True):
-            return self.run(lambda parts: sweep(parts, Orders(), threading.Event()))
+            return self.run(lambda context: sweep(context, Orders(), threading.Event()))
 
     def sweep_or_die(self) -> Report | None:
         """A sweep that may be killed, or whose disk may fail, on the way: `None` where it was."""
-        self.registry.drain(self.clock())
+        self.registry.inbox.drain(self.clock())
         try:
             return self.sweep()
         except BaseExceptionGroup as group:
@@ -173,7 +178,8 @@ class Janitor(World):
     @contextmanager
     def failing(self, name: str, skip: int, *, late: bool) -> Iterator[None]:
         """Let one write of the registry fail, before or after it was committed."""
-        write: Callable[..., object] = getattr(self.registry, name)
+        settlements = self.registry.settlements
+        write: Callable[..., object] = getattr(settlements, name)
         left = [skip]
 
         def fails(*args: object) -> object:
@@ -184,11 +190,11 @@ class Janitor(World):
                 write(*args)
             raise StoreError("the disk is gone")
 
-        setattr(self.registry, name, fails)
+        setattr(settlements, name, fails)
         try:
             yield
         finally:
-            delattr(self.registry, name)
+            delattr(settlements, name)
 
 
 def is_readable(archive: Archive, path: str) -> bool:

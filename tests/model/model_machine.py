@@ -24,11 +24,11 @@ from model_policies import METADATA, policies
 from model_world import ACTS, Estate, Found, estate_in
 from sweep_world import DAY
 
+from janitor.engine import Plan
 from janitor.errors import ConfigError, LockedError
 from janitor.model import Kind, Mode
 from janitor.policy import Policies
 from janitor.registry import RunResult
-from janitor.sweep import Plan
 
 MOST = 12
 acts = st.tuples(st.sampled_from(ACTS), st.integers(0, 400))
@@ -86,7 +86,7 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def approve(self) -> None:
-        if self.estate.judge.registry.approval() is not None:
+        if self.estate.judge.registry.policies.approval() is not None:
             self.estate.janitors[1].approve()
 
     @rule(by=st.integers(0, 1), concurrency=st.sampled_from([1, 8]))

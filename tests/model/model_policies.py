@@ -11,13 +11,13 @@ from janitor.model import Mode
 from janitor.policy import Policies
 from janitor.policy.rules import (
     AgeFrom,
-    Archive,
+    ArchiveRule,
     Delete,
+    DeletionMark,
     Items,
     KeepLast,
     Lifetime,
     Limits,
-    Mark,
     Policy,
     SoftDelete,
 )
@@ -37,12 +37,12 @@ METADATA: tuple[dict[str, str], ...] = (
 copies = st.sampled_from(
     [
         None,
-        Archive(after=7 * DAY, keep_for=90 * DAY),
-        Archive(after=DAY, keep_for=None),
-        Archive(items=4, keep_for=90 * DAY),
+        ArchiveRule(after=7 * DAY, keep_for=90 * DAY),
+        ArchiveRule(after=DAY, keep_for=None),
+        ArchiveRule(items=4, keep_for=90 * DAY),
     ]
 )
-marks = st.sampled_from([None, SoftDelete(10 * DAY), SoftDelete(20 * DAY, Mark.UPSTREAM)])
+marks = st.sampled_from([None, SoftDelete(10 * DAY), SoftDelete(20 * DAY, DeletionMark.UPSTREAM)])
 removals = st.sampled_from([Delete(30 * DAY), Delete(21 * DAY, Items.KEEP), Delete(60 * DAY)])
 limits = Limits(max_percent=100.0, clock_step=STEP, max_missing_percent=100.0)
 
@@ -74,7 +74,7 @@ others = st.lists(
             Policy("last", match=matching(plan="trial"), keep_last=KeepLast(2)),
             Policy("each", match=matching(plan="trial"), keep_last=KeepLast(1, "user")),
             Policy("of-a", match=matching(user="a"), delete=Delete(45 * DAY)),
-            Policy("copied", match=matching(user="a"), archive=Archive(2 * DAY, keep_for=None)),
+            Policy("copied", match=matching(user="a"), archive=ArchiveRule(2 * DAY, keep_for=None)),
         ]
     ),
     max_size=3,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from janitor.emulator import Emulator
 from janitor.emulator.state import Container
 from janitor.model import Hold, Key, Kind
 from janitor.policy import Policies, policies_digest
-from janitor.registry import Notice, Pause, Registration
+from janitor.registry import InboxNotice, Pause, Registration
 
 TELLS_BUSY = {Kind.THREAD: "runs", Kind.AGENT_SESSION: "container"}
 """Which part of a container says that it is in use."""
@@ -89,7 +89,7 @@ class Estate:
 
         No one else can have approved any, since the model configured them all.
         """
-        last, promises = self.judge.registry.approval(), self.judge.promises
+        last, promises = self.judge.registry.policies.approval(), self.judge.promises
         promises.approved = promises.current if last is None else self.configured[last.digest]
 
     def add(self, found: Found) -> None:
@@ -98,13 +98,7 @@ class Estate:
         given: dict[str, Any] = {"created_at": at, "items": found.items}
         if CATALOGUE[kind].has_metadata:
             given["metadata"] = found.metadata
-        adding: dict[Kind, Callable[..., str]] = {
-            Kind.CONVERSATION: self.server.add_conversation,
-            Kind.CHATKIT_THREAD: self.server.add_chatkit_thread,
-            Kind.AGENT_SESSION: self.server.add_agent_session,
-            Kind.THREAD: self.server.add_thread,
-        }
-        thing = Thing(Key("main", kind, adding[kind](**given)), at)
+        thing = Thing(Key("main", kind, self.server.add(kind, **given)), at)
         thing.upstream.append((given.get("metadata", {}), OUTSIDE))
         thing.items = dict.fromkeys(self._upstream(thing).items, OUTSIDE)
         if CATALOGUE[kind].has_activity:
@@ -117,7 +111,7 @@ class Estate:
         reported = None if CATALOGUE[found.kind].has_metadata else found.metadata
         active_at = thing.created_at if found.is_told else None
         said = Registration(thing.key, thing.created_at, active_at, None, reported)
-        self.judge.registry.register([said], self.now)
+        self.judge.registry.registrations.add([said], self.now)
         thing.registered_at, thing.reported = self.now, reported
         if active_at is not None:
             thing.activity.append(Dated(active_at))
@@ -125,7 +119,7 @@ class Estate:
     def touch(self, thing: Thing, _: int) -> None:
         """The application reports activity."""
         if thing.registered_at is not None:
-            self.janitors[1].registry.touch([(thing.key, self.now)])
+            self.janitors[1].registry.registrations.touch([(thing.key, self.now)])
             thing.activity.append(Dated(self.now))
 
     def tell(self, thing: Thing, pick: int) -> None:
@@ -134,9 +128,9 @@ class Estate:
         if self.is_midst:
             return
         event = "register" if metadata else "touch"
-        said = Notice("main", key.kind, key.id, self.now, event, thing.created_at, metadata)
-        self.janitors[1].registry.append([said])
-        self.janitors[1].registry.drain(self.now)
+        said = InboxNotice("main", key.kind, key.id, self.now, event, thing.created_at, metadata)
+        self.janitors[1].registry.inbox.append([said])
+        self.janitors[1].registry.inbox.drain(self.now)
         thing.activity.append(Dated(self.now))
         thing.registered_at = thing.registered_at or self.now
         if metadata is not None:
@@ -146,7 +140,7 @@ class Estate:
         """The application writes to a container; who looks afterwards can see it."""
         if not self.server.exists(thing.key.id):
             return
-        entry = self.judge.registry.get(thing.key)
+        entry = self.judge.registry.threads.get(thing.key)
         is_watched = entry is not None and entry.sightings.baseline_at is not None
         for _ in range(1 + pick % 3):
             thing.items[self.server.append_item(thing.key.id)] = self._look(thing, "items")
@@ -157,7 +151,9 @@ class Estate:
     def report(self, thing: Thing, pick: int) -> None:
         """The application registers a thread again, with other metadata."""
         metadata = METADATA[pick % len(METADATA)]
-        self.judge.registry.register([Registration(thing.key, metadata=metadata)], self.now)
+        self.judge.registry.registrations.add(
+            [Registration(thing.key, metadata=metadata)], self.now
+        )
         thing.registered_at = thing.registered_at or self.now
         thing.reported = metadata
 
@@ -202,7 +198,7 @@ class Estate:
         """The application asks to keep a thread for some days."""
         until = self.now + (1 + pick % 60) * DAY
         said = Registration(thing.key, keep_until=until)
-        self.judge.registry.register([said], self.now)
+        self.judge.registry.registrations.add([said], self.now)
         thing.registered_at = thing.registered_at or self.now
         thing.keep_until = max(until, thing.keep_until or until)
 
@@ -216,7 +212,7 @@ class Estate:
             metadata=metadata,
             until=self.now + 20 * DAY if pick % 5 == 0 else None,
         )
-        self.judge.registry.add_hold(hold, self.now)
+        self.judge.registry.holds.add(hold, self.now)
         promises.holds.append(hold)
 
     def release(self, _: Thing, pick: int) -> None:
@@ -225,19 +221,19 @@ class Estate:
         standing = [one for one in holds if one.is_in_force(self.now)]
         if standing:
             hold = standing[pick % len(standing)]
-            self.judge.registry.release_hold(hold.name, self.now, reason="over")
+            self.judge.registry.holds.release(hold.name, self.now, reason="over")
             holds[holds.index(hold)] = replace(hold, released_at=self.now)
 
     def pause(self, _: Thing, pick: int) -> None:
         """Everything, the project or a policy is paused."""
         scope = ("all", "project:main", "policy:trial", "policy:rest")[pick % 4]
-        self.judge.registry.pause(Pause(scope, "told", "ops", self.now))
+        self.judge.registry.pauses.add(Pause(scope, "told", "ops", self.now))
         self.judge.promises.pauses.add(scope)
 
     def resume(self, _: Thing, __: int) -> None:
         """A pause is over."""
         for scope in sorted(self.judge.promises.pauses)[:1]:
-            self.judge.registry.resume(scope)
+            self.judge.registry.pauses.end(scope)
             self.judge.promises.pauses.remove(scope)
 
     def act(self, name: str, pick: int) -> None:
@@ -272,7 +268,8 @@ def estate_in(root: Path, policies: Policies, address: str = "") -> Iterator[Est
             Janitor(root, server, served.base_url, policies, address=address, patience=patience)
             for _ in range(2)
         )
-        judge = Judge(server, second.registry, second.archive, Promises(policies, policies))
+        promises = Promises(policies, policies)
+        judge = Judge(server, second.registry, second.archive, root / "archive", promises)
         for janitor in (first, second):
             janitor.hooks.append(Witness(judge))
         try:

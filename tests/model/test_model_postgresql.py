@@ -29,7 +29,7 @@ class Shared(Model):
 
     def bury(self) -> None:
         """Time goes by, and the leases of the dead are over."""
-        with self.estate.judge.registry._writing() as connection:
+        with self.estate.judge.registry.store.writing() as connection:
             connection.execute(text(FREE))
 
     def overlap(self, _: int) -> None:
@@ -42,9 +42,9 @@ class Shared(Model):
                 thread.join()
 
     def everything(self) -> object:
-        store = self.estate.judge.registry
-        names = [row["name"] for row in rows(store, EVERYTHING)]
-        held = {name: sorted(map(str, rows(store, f"SELECT * FROM {name}"))) for name in names}  # noqa: S608 - our own tables
+        registry = self.estate.judge.registry
+        names = [row["name"] for row in rows(registry, EVERYTHING)]
+        held = {name: sorted(map(str, rows(registry, f"SELECT * FROM {name}"))) for name in names}  # noqa: S608 - our own tables
         return super().everything(), held
 
 

@@ -14,6 +14,7 @@ FILES = sorted(HERE.glob("*.yaml"))
 
 SENTENCES = {
     "unknown keys": "unknown_*_key",
+    "a condition that the language does not have": "unknown_condition_*",
     "keys documented but not built yet": "unbuilt_*",
     "duplicate keys": "duplicate_key*",
     "duplicate policy names": "duplicate_policy_name",

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120
+PATIENCE = 600
 HIDDEN = ("PYTEST_", "COVERAGE_", "COV_")  # what the outer run says to itself
 LINE = re.compile(r"^(FAILED|ERROR) tests/(.+?)(?: - .*)?$", re.MULTILINE)
 

@@ -35,15 +35,3 @@ def test_without_it_a_test_falls(safety: Safety, warm: Warm, tree: Path) -> None
     assert BROKEN.search(verdict.output) is None, verdict.output
     stood = [test for test in safety.tests if not verdict.fell(test)]
     assert not stood, f"without {safety.says!r} in {safety.file} these still pass: {stood}"
-
-
-def test_each_safety_has_a_name_of_its_own() -> None:
-    assert len({safety.says for safety in SAFETIES}) == len(SAFETIES)
-
-
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*.yaml")), ids=lambda p: p.name)
-def test_no_entry_says_anything_twice(path: Path) -> None:
-    # YAML takes the last of two keys, so that a merge can lose an entry without a word.
-    for entry in re.split(r"(?m)^- ", path.read_text(encoding="utf-8"))[1:]:
-        names = re.findall(r"(?m)^(?:  )?(\w+):(?= |$)", entry)
-        assert sorted(names) == ["file", "invariant", "new", "old", "says", "tests"], entry

@@ -20,7 +20,7 @@ import pytest
 
 NEEDED = (
     *("aiohttp", "alembic.command", "anyio", "apscheduler.schedulers.background", "click"),
-    *("hypothesis.strategies", "httpx2", "httpx2_aiohttp", "obstore.store", "openai", "orjson"),
+    *("hypothesis.strategies", "httpx2", "httpx2_aiohttp", "openai", "orjson"),
     *("openai.lib.azure", "openai.resources.chat.completions", "prometheus_client", "psycopg"),
     *("pydantic", "pyrate_limiter", "rich.table", "sqlalchemy.dialects.postgresql.psycopg"),
     *("sqlalchemy.dialects.sqlite", "sqlmodel", "starlette.testclient", "uvicorn", "yaml"),

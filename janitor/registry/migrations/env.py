@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from janitor.registry.schema import VERSION_TABLE
+from janitor.registry.migrate import VERSION_TABLE
 from janitor.registry.tables import METADATA
 
 context.configure(

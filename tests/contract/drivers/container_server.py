@@ -10,7 +10,7 @@ import httpx2
 
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, Endpoint, connect
-from janitor.drivers.connection import driver_class
+from janitor.drivers.connect import driver_class
 from janitor.model import Kind, Record
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Server:
     def __init__(self, kind: Kind, items: int = 3) -> None:
         self.kind = kind
         self.trait = CATALOGUE[kind]
-        self.noun = driver_class(kind).noun
+        self.noun = CATALOGUE[kind].noun
         self.container: Json | None = {
             "id": ID,
             "object": self.noun,
@@ -87,7 +87,7 @@ class Server:
             self.container = None
         else:
             self.items[:] = [item for item in self.items if item["id"] != named]
-        if part == "container" or not driver_class(self.kind).answers_item_delete_with_container:
+        if part == "container" or not self.trait.item_delete_returns_container:
             reply = {"id": named, "object": f"{noun}.deleted", "deleted": True}
         return httpx2.Response(200, json=reply, headers={"x-request-id": "req_7"})
 

@@ -21,7 +21,6 @@ from container_server import (
 )
 
 from janitor.catalogue import CATALOGUE
-from janitor.drivers.connection import driver_class
 from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind
 
@@ -112,6 +111,7 @@ def calls_of(kind: Kind, verb: Act) -> set[tuple[str, str]]:
     return set(server.calls)
 
 
+@pytest.mark.each_once("twist", "kind")
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("twist", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_an_answer_that_contradicts_itself_is_refused_in_every_call(
@@ -140,7 +140,7 @@ def test_ok_and_created_are_believed(kind: Kind, status: int) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        *({"object": driver_class(kind).noun} for kind in Kind),
+        *({"object": CATALOGUE[kind].noun} for kind in Kind),
         {"object": "response.deleted"},
         {"object": "Conversation.Deleted"},
         {"object": "deleted"},
@@ -167,7 +167,7 @@ def test_a_deletion_of_something_else_or_of_what_is_shown_is_refused(
 def test_each_kind_has_a_deletion_of_its_own(kind: Kind) -> None:
     for other in set(Kind) - {kind}:
         server = Server(kind)
-        body = deleted(object=f"{driver_class(other).noun}.deleted")
+        body = deleted(object=f"{CATALOGUE[other].noun}.deleted")
         server.answers["DELETE", "container"] = fresh(httpx2.Response(200, json=body))
         with pytest.raises(RefusedError):
             run(kind, server, delete)
@@ -226,6 +226,7 @@ def fresh(response: httpx2.Response) -> Callable[[httpx2.Request], httpx2.Respon
     return answer
 
 
+@pytest.mark.each_once("response", "kind,verb")
 @pytest.mark.parametrize(("kind", "verb"), VERBS, ids=VERB_NAMES)
 @pytest.mark.parametrize("response", BAD.values(), ids=BAD)
 def test_a_bad_success_is_refused(kind: Kind, verb: Act, response: httpx2.Response) -> None:
@@ -277,6 +278,7 @@ def test_an_item_delete_is_not_believed_without_its_proof(kind: Kind, body: Json
         run(kind, server, delete_item)
 
 
+@pytest.mark.each_once("field,value", "kind,verb")
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -31,8 +31,8 @@ from hypothesis import strategies as st
 
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Budget, Driver, connect
-from janitor.drivers.answers import read_json
-from janitor.drivers.budget import MIB, SHORT, weight
+from janitor.drivers.response_memory import MIB, SHORT, weight
+from janitor.drivers.responses import read_json
 from janitor.errors import TooLargeError
 from janitor.model import Kind, Record
 
@@ -342,7 +342,7 @@ def test_waiting_for_memory_has_an_end() -> None:
         budget = Budget(large=4 * MIB, together=0, patience=0)
         with budget.large("front") as front, budget.large("box_1") as other:
             await front.grow(4 * MIB)
-            with pytest.raises(TooLargeError, match="box_1: other answers have left no memory"):
+            with pytest.raises(TooLargeError, match="box_1: other answers leave no memory"):
                 await other.grow(4 * MIB)
 
     asyncio.run(main())

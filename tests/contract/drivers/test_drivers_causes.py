@@ -13,7 +13,7 @@ from container_server import ENDPOINT, probe
 from scarce import few_files
 
 from janitor.drivers import Endpoint, connect
-from janitor.errors import TransientError
+from janitor.errors import ConfigError, TransientError
 from janitor.model import Kind
 
 
@@ -23,7 +23,7 @@ async def told(endpoint: Endpoint, *, scarce: bool = False) -> str:
         with few_files() if scarce else nullcontext(), pytest.raises(TransientError) as caught:
             await probe(drivers[Kind.CONVERSATION])
     message = str(caught.value)
-    assert message.endswith("; tried again at a later sweep")
+    assert message.endswith("; retried by a later sweep")
     return message
 
 
@@ -48,7 +48,7 @@ def test_a_refused_connection(host: str) -> None:
 
 def test_a_name_that_nobody_knows() -> None:
     said = asyncio.run(told(at("http://nowhere.invalid/v1")))
-    assert "its name is not known; check base_url of project main and the DNS" in said
+    assert "its name cannot be resolved; check base_url of project main and the DNS" in said
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "all_proxy"])
@@ -59,6 +59,51 @@ def test_a_proxy_that_is_not_there(variable: str, monkeypatch: pytest.MonkeyPatc
         assert said in asyncio.run(told(at("http://api.example/v1")))
     monkeypatch.setenv(variable, "nowhere.invalid:3128")
     assert said in asyncio.run(told(at("http://api.example/v1")))
+
+
+LONG = "a" * 64
+PROXIES = {
+    "a part that is too long": f"http://me:MARK@{LONG}.example:3128",
+    "an empty part": "http://me:MARK@a..b:3128",
+    "no part": "http://.:3128",
+    "a name that is too long": f"http://{'.'.join(['a' * 50] * 6)}:3128",
+    "a blank": "http://me:MARK@ho st:3128",
+    "an escape": "http://me:MARK@h%41:3128",
+    "no letter of a name": "http://me:MARK@\u2603..com:3128",
+    "a port out of range": "http://me:MARK@host:70000",
+    "a port that is none": "http://me:MARK@host:abc",
+    "an IPv6 address without brackets": "http://me:MARK@::1:3128",
+    "half a bracket": "http://me:MARK@[::1:3128",
+}
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "HTTPS_PROXY", "all_proxy"])
+@pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
+def test_a_proxy_that_no_call_can_pass(
+    proxy: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(ConfigError, match=f"^{variable}: .* is not a usable proxy") as no:
+        asyncio.run(told(at("http://127.0.0.1:1/v1")))
+    assert "MARK" not in str(no.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of aiohttp about its own client
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost.", "exa_mple.invalid", "bücher"])
+def test_a_proxy_that_a_call_may_pass(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:MARK@{host}:1")
+    said = asyncio.run(told(at("http://api.example/v1")))
+    assert "correct HTTP_PROXY, or unset it" in said
+    assert "MARK" not in said
+
+
+@pytest.mark.parametrize("no", [LONG, "a..b", "[zz]", "h:99999", "127.0.0.0/99", "ho st", "\u2603"])
+def test_what_passes_no_proxy_may_be_anything(no: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with nobody() as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", f"{no},127.0.0.1")
+        said = asyncio.run(told(at(f"http://127.0.0.1:{port}/v1")))
+    assert "it refused the connection; is it running?" in said
 
 
 def test_what_passes_no_proxy_blames_none(monkeypatch: pytest.MonkeyPatch) -> None:

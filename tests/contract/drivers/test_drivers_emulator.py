@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -12,6 +13,7 @@ import pytest
 
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, Endpoint, connect
+from janitor.drivers.calls import Calls, delete_calls, export_calls, mark_calls, probe_calls
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
 from janitor.model import Kind, Record
@@ -29,15 +31,8 @@ def emulated() -> Iterator[Emulated]:
 
 
 def put(server: Emulator, kind: Kind, items: int = 3) -> str:
-    match kind:
-        case Kind.CONVERSATION:
-            return server.add_conversation(created_at=CREATED_AT, metadata=METADATA, items=items)
-        case Kind.CHATKIT_THREAD:
-            return server.add_chatkit_thread(created_at=CREATED_AT, items=items)
-        case Kind.AGENT_SESSION:
-            return server.add_agent_session(created_at=CREATED_AT, metadata=METADATA, items=items)
-        case Kind.THREAD:
-            return server.add_thread(created_at=CREATED_AT, metadata=METADATA, items=items)
+    metadata = METADATA if CATALOGUE[kind].has_metadata else None
+    return server.add(kind, created_at=CREATED_AT, metadata=metadata, items=items)
 
 
 def over(
@@ -158,3 +153,48 @@ def test_a_list_that_cannot_be_believed_is_refused(
     path = f"{CATALOGUE[kind].path}/{box}/{CATALOGUE[kind].items_path}"
     with emulated.server.faulty(Fault(how, path=path)), pytest.raises(RefusedError):
         over(emulated, kind, exporting(box))
+
+
+Act = Callable[[Driver], Awaitable[object]]
+ACTS: dict[str, tuple[Callable[[str], Act], Callable[[Kind, int], Calls]]] = {
+    "probe": (lambda box: lambda driver: driver.probe(box), lambda kind, _: probe_calls(kind)),
+    "export": (exporting, export_calls),
+    "delete": (
+        lambda box: lambda driver: driver.delete(box),
+        lambda kind, items: delete_calls(kind, items, items_first=True),
+    ),
+    "items kept": (
+        lambda box: lambda driver: driver.delete(box, items_first=False),
+        lambda kind, items: delete_calls(kind, items, items_first=False),
+    ),
+    "mark": (
+        lambda box: lambda driver: driver.write_metadata(box, {"mark": "set"}),
+        lambda kind, _: mark_calls(kind),
+    ),
+    "count": (lambda box: lambda driver: driver.count_items(box), lambda *_: Calls(reads=1)),
+}
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("items", [0, 3, 120])
+@pytest.mark.parametrize("act", ACTS)
+def test_each_method_makes_as_many_calls_as_a_plan_reckons_with(
+    emulated: Emulated, kind: Kind, items: int, act: str
+) -> None:
+    if act == "mark" and not CATALOGUE[kind].has_metadata:
+        assert mark_calls(kind) == Calls()
+        return
+    box, (method, reckoned) = put(emulated.server, kind, items), ACTS[act]
+    emulated.server.clear_log()
+    over(emulated, kind, method(box))
+    made = Counter(entry.method for entry in emulated.server.log)
+    assert Calls(made["DELETE"], made["GET"], made["POST"]) == reckoned(kind, items)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(("items", "counted"), [(0, 0), (7, 7), (100, 100), (130, 100)])
+def test_items_are_counted_up_to_a_page(
+    emulated: Emulated, kind: Kind, items: int, counted: int
+) -> None:
+    box = put(emulated.server, kind, items)
+    assert over(emulated, kind, lambda driver: driver.count_items(box)) == counted

@@ -21,7 +21,7 @@ from janitor.drivers import (
     connect,
     read_only,
 )
-from janitor.drivers.connection import driver_class
+from janitor.drivers.connect import driver_class
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, DriverError, RefusedError, TransientError
 from janitor.model import Kind
@@ -34,7 +34,7 @@ CREATED_AT = datetime.fromtimestamp(CREATED, UTC)
 
 
 def box(kind: Kind, number: int, **more: object) -> Json:
-    said = {"id": f"box_{number}", "object": driver_class(kind).noun, "created_at": CREATED}
+    said = {"id": f"box_{number}", "object": CATALOGUE[kind].noun, "created_at": CREATED}
     return said | more
 
 
@@ -72,7 +72,7 @@ def test_a_page_is_asked_for_oldest_first_and_dated_by_the_server(kind: Kind) ->
     assert page.after is None
     assert dict(asked[0].url.params) == {"order": "asc", "limit": "100", "after": "box_0"}
     assert asked[0].url.path == f"/v1{CATALOGUE[kind].path}"
-    assert asked[0].headers.get("openai-beta") == driver_class(kind).beta
+    assert asked[0].headers.get("openai-beta") == CATALOGUE[kind].beta
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -124,6 +124,13 @@ def test_more_without_a_last_id_is_refused_where_the_list_leads_on_by_it(
 def test_an_id_that_no_path_can_carry_is_counted_and_left_out(kind: Kind) -> None:
     page = run(kind, listing([box(kind, 1, id="../x"), box(kind, 2)]), first)
     assert ([one.id for one in page.listed], page.unfit) == (["box_2"], 1)
+
+
+@pytest.mark.parametrize("odd", [7, ["x"], True, "", "x" * 5000, "a\0b"], ids=ascii)
+def test_an_id_that_is_no_text_concerns_its_own_item_alone(odd: object) -> None:
+    items = [box(Kind.THREAD, 1), {**box(Kind.THREAD, 2), "id": odd}, box(Kind.THREAD, 3)]
+    page = run(Kind.THREAD, listing([], data=items), first)
+    assert ([one.id for one in page.listed], page.unfit) == (["box_1", "box_3"], 1)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -189,23 +196,10 @@ def lists_all(emulated: Emulated) -> Iterator[Emulator]:
 
 def fill(server: Emulator, kind: Kind, number: int) -> list[str]:
     """So many containers more; all that there are of the kind, oldest first."""
-    puts: dict[Kind, Callable[[], str]] = {
-        Kind.CONVERSATION: server.add_conversation,
-        Kind.CHATKIT_THREAD: server.add_chatkit_thread,
-        Kind.AGENT_SESSION: server.add_agent_session,
-        Kind.THREAD: server.add_thread,
-    }
-    for _ in range(number):
-        puts[kind]()
-    return [one for one in server.ids() if one.startswith(PREFIX[kind])]
-
-
-PREFIX = {
-    Kind.CONVERSATION: "conv_",
-    Kind.CHATKIT_THREAD: "cthr_",
-    Kind.AGENT_SESSION: "sess_",
-    Kind.THREAD: "thread_",
-}
+    prefix = server.add(kind).partition("_")[0]
+    for _ in range(number - 1):
+        server.add(kind)
+    return [one for one in server.ids() if one.partition("_")[0] == prefix]
 
 
 def over(emulated: Emulated, kind: Kind, act: Callable[[Driver], Awaitable[T]]) -> T:

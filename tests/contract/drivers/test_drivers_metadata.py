@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.catalogue import CATALOGUE, METADATA_PAIRS
-from janitor.drivers.metadata import merged
+from janitor.drivers.container import merged
 from janitor.errors import RefusedError
 from janitor.model import Kind
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_drivers_sockets import listening
 
 from janitor.drivers import connect
-from janitor.drivers.packing import BLOCK, Unpacker
+from janitor.drivers.response_memory import BLOCK, Unpacker
 from janitor.errors import RefusedError
 from janitor.model import Kind
 

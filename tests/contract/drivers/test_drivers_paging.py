@@ -8,8 +8,8 @@ import pytest
 from container_server import CREATED, Answer, Json, Server, delete, export, page_of, run, thing
 
 from janitor.catalogue import CATALOGUE
-from janitor.drivers import pages
-from janitor.drivers.connection import driver_class
+from janitor.drivers import responses
+from janitor.drivers.connect import driver_class
 from janitor.errors import RefusedError
 from janitor.model import Kind
 
@@ -106,7 +106,7 @@ def test_more_without_a_last_id_is_refused_where_the_list_leads_on_by_it(
 
 @pytest.mark.parametrize("kind", Kind)
 def test_a_list_that_never_ends_is_refused(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MOST_PAGES", 20)
+    monkeypatch.setattr(responses, "MOST_PAGES", 20)
     server = Server(kind)
     names = itertools.count()
 

@@ -9,7 +9,6 @@ from container_server import CREATED, ID, NOT_FOUND, Server, delete, export, run
 
 from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, read_only
-from janitor.drivers.connection import driver_class
 from janitor.errors import GoneError, RefusedError
 from janitor.model import Kind, Probe
 
@@ -249,7 +248,7 @@ def test_every_call_carries_the_kinds_beta_header(kind: Kind) -> None:
 
     run(kind, server, everything)
     headers = {request.headers.get("OpenAI-Beta") for request in server.requests}
-    assert headers == {driver_class(kind).beta}
+    assert headers == {CATALOGUE[kind].beta}
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from janitor.emulator.site import TABLE
+from janitor.emulator.app import TABLE
 from janitor.testing import Emulated, emulator
 
 Json = dict[str, Any]

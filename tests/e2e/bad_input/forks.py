@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -22,14 +23,14 @@ from typing import Any, NoReturn
 from janitor import cli
 
 FULL, BROKEN = "full", "broken"
-DEADLINE = 60.0
+DEADLINE = 240.0
 
 
 def main() -> None:
     """Serve orders until stdin ends."""
     for name in {entry.module for entry in cli.COMMANDS.values()}:
         importlib.import_module(f"janitor.cli.{name}")
-    for name in ("cli.compose", "cli.syncing", "doctor", "registry", "service", "sources", "sweep"):
+    for name in ("app.compose", "cli.sync", "doctor", "registry", "service", "sources", "engine"):
         importlib.import_module(f"janitor.{name}")
     answers = os.fdopen(os.dup(1), "w")
     gc.freeze()
@@ -64,6 +65,14 @@ def _serves(process: int) -> bool:
     return bool(int(caught.split()[1], 16) & 1 << signal.SIGHUP - 1)
 
 
+def _set_limits(limits: dict[str, int]) -> None:
+    """Lower limits of the system, once nothing but the streams is open."""
+    os.closerange(3, 256)
+    for name, most in limits.items():
+        number = getattr(resource, name)
+        resource.setrlimit(number, (most, resource.getrlimit(number)[1]))
+
+
 def _run(order: dict[str, Any]) -> NoReturn:
     """Be janitor, once, as its command is started: the streams are what the order says."""
     code = 70
@@ -73,6 +82,7 @@ def _run(order: dict[str, Any]) -> NoReturn:
         time.tzset()
         os.chdir(order["directory"])
         _open_streams(order["streams"])
+        _set_limits(order["limits"])
         if order["cwd_is_gone"]:
             shutil.rmtree(order["directory"])
         sys.argv = ["janitor", *order["arguments"]]

@@ -22,8 +22,8 @@ def assert_kept(world: World, ids: list[str]) -> None:
 def test_html_to_everything_is_believed_nowhere(world: World) -> None:
     ids = world.fill(NUMBER)
     with world.emulator.faulty(Fault(How.HTML)):
-        assert world.run("plan").code == 0
-        assert_refused(world, world.run("sweep"), 4, "project main", "whose body is not JSON")
+        assert_refused(world, world.run("plan"), 4, "project main", "with a body that is not JSON")
+        assert_refused(world, world.run("sweep"), 4, "project main", "with a body that is not JSON")
     assert_kept(world, ids)
     assert "conv_" not in world.run("list", "--failed").out, "the server failed, not the threads"
     assert_good_run_follows(world, len(ids))

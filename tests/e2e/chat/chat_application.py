@@ -26,7 +26,7 @@ from chat_scripts import Chat, Say
 from chat_settings import Settings, parse
 
 import janitor
-from janitor.tracking import inboxes, touches
+from janitor.tracking import delivery, inbox
 
 PLAN = "trial"
 WORKERS = 4
@@ -174,7 +174,7 @@ def _lines(events: Iterable[Any]) -> str:
 
 def run(settings: Settings) -> None:
     """Hold all chats."""
-    touches.EVERY, inboxes.PATIENCE = settings.minute, settings.patience
+    delivery.EVERY, inbox.PATIENCE = settings.minute, settings.patience
     warnings.filterwarnings("ignore", "The Assistants API", DeprecationWarning)
     journal = Journal(settings)
     talks = [

@@ -99,7 +99,7 @@ class House:
         """What `janitor list` shows once everything is delivered, by id."""
         self.settle()
         with Registry.open(self.url) as registry:
-            registry.drain(datetime.now(UTC))
+            registry.inbox.drain(datetime.now(UTC))
         done = self.world.run("--output", "jsonl", "list")
         assert done.code == 0, done.err
         return {row["id"]: row for row in done.lines}

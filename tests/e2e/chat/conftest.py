@@ -14,7 +14,7 @@ from serve.serving import Start, scheduled, serving
 from world import World, world
 
 from janitor.registry import Registry
-from janitor.tracking import COUNTERS, delivery, inboxes, touches
+from janitor.tracking import COUNTERS, delivery, inbox
 
 __all__ = ["serving", "world"]
 TOKEN = "a-token-that-registers"  # noqa: S105 - a test's
@@ -24,8 +24,8 @@ TOKEN = "a-token-that-registers"  # noqa: S105 - a test's
 def house(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     """A janitor with an empty SQLite registry, and an application that may track into it."""
     monkeypatch.setenv("JANITOR_SPOOL", str(world.directory / "spool"))
-    monkeypatch.setattr(touches, "EVERY", touches.EVERY)  # the application sets both
-    monkeypatch.setattr(inboxes, "PATIENCE", inboxes.PATIENCE)
+    monkeypatch.setattr(delivery, "EVERY", delivery.EVERY)  # the application sets both
+    monkeypatch.setattr(inbox, "PATIENCE", inbox.PATIENCE)
     COUNTERS.forget()
     posts: dict[str, delivery.Post] = {}
     monkeypatch.setattr(delivery, "_POSTS", posts)

@@ -99,7 +99,7 @@ def test_a_sweep_takes_all_of_it_in_and_finds_it_at_the_server(house: House) -> 
     assert done.code == 0, done.err
     gone = {note["id"] for note in house.notes() if note["event"] == "deleted"}
     with Registry.open(house.url) as registry:
-        found = {entry.thread.key.id: entry.thread for entry in registry.select()}
+        found = {entry.thread.key.id: entry.thread for entry in registry.threads.select()}
     assert found.keys() == house.made().keys()
     states = {one: thread.state.value for one, thread in found.items()}
     assert states == {one: "missing" if one in gone else "active" for one in found}
@@ -114,7 +114,7 @@ def test_a_chatkit_thread_that_the_application_deletes_is_told_of_and_not_believ
     one, two = (house.world.emulator.add_chatkit_thread() for _ in range(2))
     with Registry.open(house.url) as registry:
         keys = [Key("main", Kind.CHATKIT_THREAD, one) for one in (one, two)]
-        registry.register([Registration(key, NOW, NOW) for key in keys], NOW)
+        registry.registrations.add([Registration(key, NOW, NOW) for key in keys], NOW)
     house.hold(chats=("ended",), given=one)
     assert {one: row["state"] for one, row in house.listed().items()} == {
         one: "active",

@@ -1,7 +1,7 @@
 """Whatever happens to the registry, every call of the application gives what it always gave.
 
 Each trouble lasts until the application is through with all its calls, so a call that waited for
-the registry would wait for ever.
+the registry would wait forever.
 """
 
 from __future__ import annotations

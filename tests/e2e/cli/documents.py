@@ -11,7 +11,8 @@ with these exceptions:
 
 `psql` is a stand-in that runs the query on a table `chats` and prints CSV. An edit that the prose
 asks for in the words "Set `KEY: VALUE` in `config/janitor.yaml`" is made before the next block, and
-a `yaml` block that is a whole stanza takes the place of the empty one that `janitor init` wrote.
+a `yaml` block that is a whole stanza takes the place of the empty one that `janitor init` wrote. A
+`yaml` block that begins with a comment `# PATH.yaml` is written there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SKIPPED = ("git clone", "cd ", "pip ", "python -m venv", "python3 -m venv", "#")
 ELSEWHERE = ("sudo ", "systemctl ", "journalctl ", "install ", "docker ", "podman ", "buildah ")
 PROMPT = re.compile(r"Set `(?P<key>\w+): (?P<value>\w+)` in `config/janitor\.yaml`")
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (?P<path>[\w/]+\.yaml)\n(?P<text>.*)", re.DOTALL)
 STANZA = re.compile(r"(?P<key>sources):(?P<value>\n(?:  .*\n)+)")
 INLINE = re.compile(r"`janitor ([^`]+)`")
 
@@ -57,11 +59,12 @@ out.writerows(rows)
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command of a document, or an edit of the configuration that its prose asks for."""
+    """A command of a document, an edit of the configuration that it asks for, or a file of it."""
 
     command: str = ""
     key: str = ""
     value: str = ""
+    path: str = ""
 
 
 def steps(text: str) -> Iterator[Step]:
@@ -73,6 +76,8 @@ def steps(text: str) -> Iterator[Step]:
         yield from (Step(key=e["key"], value=e["value"]) for e in PROMPT.finditer(prose))
         if block["language"] == "yaml" and (stanza := STANZA.fullmatch(block["body"])):
             yield Step(key=stanza["key"], value=stanza["value"])
+        if block["language"] == "yaml" and (file := FILE.fullmatch(block["body"])):
+            yield Step(path=file["path"], value=file["text"])
         if block["language"] == "sh":
             joined = block["body"].replace("\\\n", " ")
             yield from (Step(line.strip()) for line in joined.splitlines() if line.strip())
@@ -101,7 +106,9 @@ class Reader:
 
     def do(self, step: Step) -> None:
         """Do one step; fails where a command does."""
-        if step.key:
+        if step.path:
+            (self.directory / step.path).write_text(step.value, encoding="utf-8")
+        elif step.key:
             self._edit(rf"(?m)^{step.key}: \S+", f"{step.key}: {step.value}")
         elif step.command.startswith("export "):
             name, _, value = step.command.removeprefix("export ").partition("=")

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from world import World
 
-from janitor.cli.serving import Live
+from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.errors import StoreError
 from janitor.metrics import Metrics
@@ -49,7 +49,7 @@ def test_what_is_asked_of_a_registry_makes_none(world: World, asked: str, there:
     before = {one.name: one.stat().st_size for one in world.directory.iterdir()}
     done = world.run(*asked.format(registry=world.registry).split())
     assert done.code in (2, 3), done
-    said = "does not exist" if there == "nothing" else "holds no registry"
+    said = "does not exist" if there == "nothing" else "contains no registry"
     assert said in done.err, done.err
     assert {one.name: one.stat().st_size for one in world.directory.iterdir()} == before
 
@@ -64,7 +64,7 @@ def test_a_service_whose_registry_was_replaced_says_so_everywhere(world: World) 
     [id_] = world.fill(1)
     config, metrics = load(world.config, environment=False), Metrics()
     with Registry.open(config.registry.url) as registry:
-        live = Live(world.config, config, registry, metrics)
+        live = ServiceLoop(world.config, config, registry, metrics)
         live.refresh()
         assert live.ready() is None
         assert metrics.registry_up._value.get() == 1
@@ -74,7 +74,7 @@ def test_a_service_whose_registry_was_replaced_says_so_everywhere(world: World) 
         assert "does not exist: if it was moved or deleted, put it back" in held.err
         assert not world.registry.exists()
         for _ in range(2):
-            assert "is gone: it was moved or deleted while it was in use" in str(live.ready())
+            assert "is gone: it was moved or deleted while in use" in str(live.ready())
             with pytest.raises(StoreError, match="is gone: it was moved or deleted"):
                 live.sweep(Event())
         live.refresh()
@@ -86,7 +86,7 @@ def test_a_truncated_registry_is_called_so(world: World) -> None:
     [id_] = world.fill(1)
     config = load(world.config, environment=False)
     with Registry.open(config.registry.url) as registry:
-        live = Live(world.config, config, registry, Metrics())
+        live = ServiceLoop(world.config, config, registry, Metrics())
         with world.registry.open("r+b") as file:
             file.truncate(0)
         assert "is damaged: it was truncated" in str(live.ready())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from world import NOW, World, finished, until
 
-from janitor.sweep import load
+from janitor.engine import load
 
 THREADS = 12
 POLICIES = "  - {name: old, match: {metadata: {plan: trial}}, delete: {after: 30d}}\n"
@@ -94,7 +94,7 @@ def made_younger(plan: Path) -> None:
         (edited, "digest"),
         (truncated, "not a plan"),
         (unsigned, "not signed"),
-        (made_younger, "not as this registry signed it"),
+        (made_younger, "this registry's signature does not match"),
     ],
 )
 def test_a_plan_that_was_not_reviewed_so_is_refused(
@@ -123,6 +123,18 @@ def test_a_plan_for_something_else_is_refused(
     assert world.run("db", "upgrade").code == 0  # which makes the other registry
     done = world.run("apply", str(plan))
     assert (done.code, said in done.err) == (2, True)
+    assert world.changes == []
+
+
+def test_a_plan_made_in_audit_mode_is_refused_with_its_mode(world: World, tmp_path: Path) -> None:
+    world.fill(1)
+    enforcing = world.config.read_text()
+    world.config.write_text(enforcing.replace("mode: enforce", "mode: audit"))
+    made = world.run("plan", "-o", str(tmp_path / "audit.json"))
+    assert "set `mode: enforce` in the configuration and make the plan again" in made.out
+    world.config.write_text(enforcing)
+    done = world.run("apply", str(tmp_path / "audit.json"))
+    assert (done.code, "made in audit mode, which keeps everything" in done.err) == (2, True)
     assert world.changes == []
 
 

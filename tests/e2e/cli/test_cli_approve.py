@@ -51,8 +51,8 @@ def test_from_the_edit_to_the_removal(world: World) -> None:
     assert "unapproved 2" in plan.out
     swept = world.run("sweep")
     assert swept.code == 0
-    said = "(chats 2) and wait for approval (2 are due now); what was promised before goes on"
-    assert f"2 threads would be removed earlier under these policies {said}" in swept.err
+    said = "(chats 2) and wait for approval (2 are due now); until then their previous dates apply"
+    assert f"2 threads would be marked or removed earlier under these policies {said}" in swept.err
     assert f"janitor approve {digest[:12]} --reason '...'" in swept.err
     assert "Kept: unapproved 2." in swept.out
     assert f"janitor approve {digest[:12]} --reason '...'" in world.run("runs").out
@@ -69,11 +69,11 @@ def test_from_the_edit_to_the_removal(world: World) -> None:
 def test_an_approval_before_any_sweep_has_counted_names_no_number(world: World) -> None:
     edited(world)
     digest = digest_of(world)
-    assert "2 threads would be removed earlier" in world.run("plan").out
+    assert "2 threads would be marked or removed earlier" in world.run("plan").out
     done = world.run("approve", digest, "--reason", "agreed")
     assert done.code == 0, done.err
     assert "threads waited for it" not in done.out
-    assert "no sweep has counted what waited for it; the next one goes by it" in done.out
+    assert "no sweep has counted what waits for it; it takes effect with the next one" in done.out
     assert set(world.states().values()) == {"archived"}
     assert world.run("sweep").code == 0
     assert set(world.states().values()) == {"deleted"}
@@ -110,19 +110,19 @@ def test_validate_tells_a_person(world: World) -> None:
     edited(world)
     said = world.run("validate", "--against-registry").out
     assert f"The policies' digest is {digest_of(world)}" in said
-    assert "2 threads would be removed earlier" in said
+    assert "2 threads would be marked or removed earlier" in said
 
 
 def test_applying_a_reviewed_plan_approves(world: World) -> None:
     ids = edited(world)
     file = world.directory / "plan.json"
     said = world.run("plan", "-o", str(file)).out
-    assert "Applying this plan approves them, too" in said
+    assert "Applying this plan also approves them" in said
     done = world.run("--output", "json", "apply", str(file))
     assert done.code == 0, done.err
     assert {world.states()[one] for one in ids} == {"deleted"}
     again = world.run("approve", digest_of(world), "--reason", "again")
-    assert f"approved already, by {getpass.getuser()} on " in again.err
+    assert f"already approved by {getpass.getuser()} on " in again.err
 
 
 def test_an_edited_plan_approves_nothing(world: World) -> None:
@@ -138,10 +138,10 @@ def test_an_edited_plan_approves_nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("digest", "message"),
     [
-        ("abc", "abc is no digest: write the first 12 characters or more"),
-        ("trial-chats!", "is no digest"),
+        ("abc", "abc is not a digest: write at least the first 12 characters"),
+        ("trial-chats!", "is not a digest"),
         ("0" * 12, "is not the digest of the configured policies, which is {digest}"),
-        ("{digest}", "{digest} is approved already, by janitor on "),
+        ("{digest}", "{digest} was already approved by janitor on "),
     ],
 )
 def test_any_other_digest_is_refused(world: World, digest: str, message: str) -> None:
@@ -160,7 +160,7 @@ def test_a_reason_is_asked_for(world: World) -> None:
     digest = digest_of(world)
     assert world.run("approve", digest).code == 2
     done = world.run("approve", digest, "--reason", " ")
-    assert (done.code, "say why" in done.err) == (2, True)
+    assert (done.code, "must not be empty" in done.err) == (2, True)
     assert world.run("--output", "json", "plan").document["approval"]["pending"]
 
 

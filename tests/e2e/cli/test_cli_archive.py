@@ -12,7 +12,7 @@ from alembic import command
 from world import NOW, World
 
 from janitor.registry import Registry
-from janitor.registry.schema import migrations
+from janitor.registry.migrate import migrations
 
 METRIC = 'janitor_archive_pruned_total{project="main"}'
 
@@ -31,7 +31,7 @@ def aged(world: World, number: int, *, revision: str | None = None) -> list[str]
     assert len(objects(world)) == number
     if revision is not None:
         url = f"sqlite:///{world.registry}"
-        with Registry.open(url, untrusted=None) as registry, registry._writing() as connection:
+        with Registry.open(url, untrusted=None) as registry, registry.store.writing() as connection:
             command.downgrade(migrations(connection), revision)
     at = NOW - timedelta(days=380)
     with closing(sqlite3.connect(world.registry)) as database, database:
@@ -62,7 +62,7 @@ def test_what_is_foretold_is_done_and_counted(world: World, tmp_path: Path) -> N
     again = world.run("archive", "prune")
     assert (again.code, world.run("archive", "prune", "--dry-run").out) == (
         0,
-        "No copy would be removed.\n",
+        "No copies would be removed.\n",
     )
     assert "pruned" in world.run("explain", ids[0]).out
 

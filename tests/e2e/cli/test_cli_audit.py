@@ -49,9 +49,9 @@ def _swept(world: World, url: str) -> Iterator[Registry]:
 def test_whatever_is_changed_afterwards_is_found(
     world: World, audited: Registry, tampering: str
 ) -> None:
-    (run,) = audited.runs()
+    (run,) = audited.runs.newest()
     assert world.run("runs", run.id[:8]).code == 0
-    with audited._writing() as connection:
+    with audited.store.writing() as connection:
         assert connection.exec_driver_sql(tampering).rowcount > 0
     done = world.run("runs", run.id[:8])
     assert (done.code, run.id in done.err) == (1, True)
@@ -62,9 +62,9 @@ def test_whatever_is_changed_afterwards_is_found(
 def test_a_run_is_named_by_the_beginning_of_its_id(world: World) -> None:
     with Registry.open(f"sqlite:///{world.registry}") as registry:
         for _ in range(17):  # two of them begin alike
-            run = registry.open_run("sweep", "enforce", "digest", NOW)
-            registry.close_run(run.id, RunResult.DONE, NOW)
-        ids = [run.id for run in registry.runs()]
+            run = registry.runs.start("sweep", "enforce", "digest", NOW)
+            registry.runs.close(run.id, RunResult.DONE, NOW)
+        ids = [run.id for run in registry.runs.newest()]
     twice = next(one[0] for one in ids if sum(other[0] == one[0] for other in ids) > 1)
     done = world.run("runs", twice)
     assert (done.code, "several runs begin with" in done.err) == (2, True)
@@ -74,6 +74,7 @@ def test_a_run_is_named_by_the_beginning_of_its_id(world: World) -> None:
         assert (world.run("runs", unknown).code, world.run("runs", unknown).out) == (2, "")
 
 
+@pytest.mark.slow
 def test_a_long_run_is_one_document_and_many_lines(world: World) -> None:
     world.configure(DELETED)
     world.fill(250)

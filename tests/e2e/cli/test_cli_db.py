@@ -8,13 +8,13 @@ from alembic import command
 from world import World
 
 from janitor.registry import Registry
-from janitor.registry.schema import REVISION, migrations
+from janitor.registry.migrate import REVISION, migrations
 
 
 def test_the_way_that_a_reader_is_told_leads_on(world: World) -> None:
     world.fill(1)
     url = f"sqlite:///{world.registry}"
-    with Registry.open(url, untrusted=None) as registry, registry._writing() as connection:
+    with Registry.open(url, untrusted=None) as registry, registry.store.writing() as connection:
         command.downgrade(migrations(connection), "0001")
     told = world.run("list")
     assert told.code == 2
@@ -22,13 +22,11 @@ def test_the_way_that_a_reader_is_told_leads_on(world: World) -> None:
     done = world.run("db", "upgrade")
     assert (done.code, done.out) == (
         0,
-        f"{world.registry} was at schema 0001 and is at schema {REVISION} now\n",
+        f"{world.registry} was at schema 0001 and is now at schema {REVISION}\n",
     )
     assert world.run("list").code == 0
     again = world.run("db", "upgrade")
-    assert (
-        again.out == f"{world.registry} is at schema {REVISION} already; there is nothing to do\n"
-    )
+    assert again.out == f"{world.registry} is already at schema {REVISION}; nothing to do\n"
     document = world.run("--output", "json", "db", "upgrade").document
     assert document == {
         "schema": 1,

@@ -111,13 +111,13 @@ REFUSED = {
     "a control character": ('{"id": "conv_\\u001b[2J"}', "the id must be"),
     "NUL": ('{"id": "conv_\\u0000"}', "the id must be"),
     "a line's end": ('{"id": "conv_1\\n"}', "the id must be"),
-    "no kind": ('{"id": "x1"}', "no kind, and the id names none"),
+    "no kind": ('{"id": "x1"}', "no kind, and the id does not tell"),
     "unknown kind": ('{"id": "x1", "kind": "chat"}', "unknown kind 'chat'"),
     "unknown project": ('{"id": "conv_1", "project": "other"}', "not configured; known: main"),
     "unknown field": ('{"id": "conv_1", "colour": "red"}', "unknown field 'colour'"),
-    "no time": ('{"id": "conv_1", "created_at": "soon"}', "created_at: no time"),
-    "a year": ('{"id": "conv_1", "created_at": 2026}', "created_at: no time"),
-    "a compact date": ('{"id": "conv_1", "created_at": "20260131"}', "created_at: no time"),
+    "no time": ('{"id": "conv_1", "created_at": "soon"}', "created_at: not a time"),
+    "a year": ('{"id": "conv_1", "created_at": 2026}', "created_at: not a time"),
+    "a compact date": ('{"id": "conv_1", "created_at": "20260131"}', "created_at: not a time"),
     "metadata numbers": ('{"id": "conv_1", "metadata": {"n": 1}}', "must be strings"),
     "metadata list": ('{"id": "conv_1", "metadata": ["a"]}', "metadata: not a JSON object"),
     "metadata NUL": ('{"id": "conv_1", "metadata": {"n": "a\\u0000b"}}', "metadata 'n' must be"),
@@ -153,7 +153,7 @@ REFUSED_CSV = {
     "text after quotes": (b'"conv_1"x,,,,,trial', "not CSV"),
     "a huge field": (b"conv_1,,,,," + b"v" * 200_000, "not CSV: field larger than field limit"),
     "a huge line": (b"conv_1,,,,," + b"v" * 5_000_000, "longer than 1,048,576 characters"),
-    "no JSON": (b"conv_1,,,,soon", "no time"),
+    "no JSON": (b"conv_1,,,,soon", "not a time"),
 }
 
 
@@ -202,7 +202,7 @@ def test_many_bad_lines_are_counted_instead_of_shown(world: World) -> None:
     assert done.code == 1
     told = done.err.splitlines()
     assert len(told) == 21
-    assert "50 lines were refused" in told[-1]
+    assert "50 lines were refused; --rejects FILE writes them to a file" in told[-1]
 
 
 @pytest.mark.parametrize(

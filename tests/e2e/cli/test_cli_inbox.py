@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from world import World
 
-from janitor.cli import inbox
+from janitor.app import inbox
 from janitor.registry import inbox as registry_inbox
 
 SECRET = "a value that nobody may read"  # noqa: S105 - metadata of a test
@@ -60,7 +60,7 @@ def test_a_registry_that_cannot_be_written_is_looked_at_all_the_same(filled: Wor
     with locked(filled):
         done = filled.run("--output", "jsonl", "list")
         assert (done.code, len(done.lines)) == (0, 1)
-        assert "2 rows wait in the inbox and are not shown" in done.err
+        assert "2 rows are waiting in the inbox and are not shown" in done.err
         assert filled.run("explain", done.lines[0]["id"]).code == 0
     assert len(filled.states()) == 3
 
@@ -68,7 +68,7 @@ def test_a_registry_that_cannot_be_written_is_looked_at_all_the_same(filled: Wor
 def test_a_plan_takes_nothing_in_and_says_so(filled: World) -> None:
     tell(filled, "conv_told")
     assert filled.run("--output", "json", "plan").document["undrained"] == 1
-    assert "1 registrations wait in the inbox" in filled.run("plan").out
+    assert "1 registration waits in the inbox" in filled.run("plan").out
 
 
 @pytest.mark.parametrize("command", [["list"], ["sweep"]])
@@ -112,11 +112,11 @@ def test_while_the_inbox_cannot_be_read_nothing_is_removed(
         assert [SECRET in record.getMessage() for record in caplog.records] == [False]
         told = world.run("doctor").out
         assert "fail  inbox: the inbox: unexpected KeyError" in told
-        assert "2 notices wait" in told
+        assert "2 notices are waiting" in told
         assert world.states()[due] == "archived"
     assert world.run("sweep").code == 0
     assert world.states()[due] == "deleted"
-    assert "ok    inbox: 0 notices wait" in world.run("doctor").out
+    assert "ok    inbox: 0 notices are waiting" in world.run("doctor").out
 
 
 def trip(_row: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 
 import pytest
 from world import World
@@ -23,7 +24,9 @@ def filled(world: World) -> dict[str, str]:
 
 
 def listed(world: World, *arguments: str) -> set[str]:
-    return {row["id"] for row in world.run("--output", "jsonl", "list", *arguments).lines}
+    done = world.run("--output", "jsonl", "list", *arguments)
+    assert done.code == 0, done.err
+    return {row["id"] for row in done.lines}
 
 
 def test_list_selects(world: World, filled: dict[str, str]) -> None:
@@ -35,6 +38,7 @@ def test_list_selects(world: World, filled: dict[str, str]) -> None:
     assert listed(world, "--metadata", "user=u2", "--metadata", "plan=marked") == set()
     assert listed(world, "--metadata", "user=u1") == {filled["marked"]}, "tombstones say nothing"
     assert listed(world, "--failed", "--metadata", "user=u1") == set()
+    assert world.run("list", "--state", "archived").out == "No thread matches.\n"
 
 
 def test_list_due_tells_what_the_next_sweep_would_do(world: World) -> None:
@@ -76,6 +80,24 @@ def test_explain_tells_reasons_and_history(world: World, filled: dict[str, str])
     assert {event["policy"] for event in said["history"]} == {"trial-chats"}
     assert said["archive"].startswith("main/conversation/")
     assert (world.archive / said["archive"]).is_file()
+
+
+def test_explain_says_of_a_deleted_thread_nothing_that_keeps_it(
+    world: World, filled: dict[str, str]
+) -> None:
+    held = filled["deleted"]
+    world.run("hold", "add", "case", "--reason", "law", "--id", held, "--no-copy")
+    world.run("hold", "add", "other", "--reason", "law", "--metadata", "user=u2", "--no-copy")
+    gone = world.run("explain", held).out
+    assert "History" in gone
+    for section in ("Current decision", "Matching policies", "What keeps it", "other"):
+        assert section not in gone
+    assert "case" in gone, "it keeps the copy"
+    there = world.run("explain", filled["young"]).out
+    assert "What keeps it" in there
+    assert "no end" in there
+    assert "never" not in there
+    assert "trim" not in there
 
 
 def test_explain_of_a_stranger_exits_2(world: World, filled: dict[str, str]) -> None:
@@ -147,6 +169,78 @@ def test_restore_undoes_a_soft_delete_and_keeps_it(world: World, filled: dict[st
     assert (newest["command"], newest["result"]) == ("restore", "done")
 
 
+def test_list_selects_by_age_size_and_kind(world: World, filled: dict[str, str]) -> None:
+    assert listed(world, "--older-than", "15d") == {filled["marked"]}, "tombstones have no age"
+    assert listed(world, "--older-than", "5d") == {filled["marked"], filled["failed"]}
+    assert listed(world, "--older-than", "5d", "--failed") == {filled["failed"]}
+    assert listed(world, "--older-than", "999y") == set()
+    (archived,) = world.fill(1, age=9)
+    assert world.run("sweep").code == 1, "one still fails"
+    assert listed(world, "--larger-than", "1") == {archived}, "counted as it was copied"
+    assert listed(world, "--larger-than", "2") == set()
+    assert listed(world, "--kind", "conversation") == {*filled.values(), archived}
+    assert listed(world, "--kind", "thread") == set()
+    assert listed(world, "--project", "other") == set()
+
+
+def test_list_sorts_and_limits(world: World, filled: dict[str, str]) -> None:
+    by_age = [filled[name] for name in ("marked", "failed", "young", "deleted")]
+    asked = ("list", "--sort", "last_active_at")
+    for output in ("json", "jsonl"):
+        done = world.run("--output", output, *asked)
+        rows = done.lines if output == "jsonl" else done.document["threads"]
+        assert [row["id"] for row in rows] == by_age
+    newest = world.run("--output", "jsonl", *asked, "--reverse", "--limit", "2").lines
+    assert [row["id"] for row in newest] == [filled["young"], filled["failed"]]
+    shown = world.run(*asked, "--limit", "3").out
+    assert [one for one in shown.split() if one in by_age] == by_age[:3]
+    assert "items" in world.run("list", "--sort", "items").out.splitlines()[1].split()
+    pair = ("--metadata", "user=u2", "--metadata", "plan=trial")
+    rows = world.run("--output", "jsonl", *asked, "--reverse", *pair).lines
+    assert [row["id"] for row in rows] == [filled["young"], filled["failed"]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--reverse",),
+        ("--sort", "name"),
+        ("--limit", "0"),
+        ("--older-than", "soon"),
+        ("--metadata", "plan=a", "--metadata", "plan=b"),
+    ],
+    ids=" ".join,
+)
+def test_list_refuses_what_has_no_meaning(world: World, arguments: tuple[str, ...]) -> None:
+    world.fill(1)
+    done = world.run("list", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Error: " in done.err
+
+
+def test_restore_of_a_deleted_thread_says_where_its_copy_is(
+    world: World, filled: dict[str, str]
+) -> None:
+    done = world.run("restore", filled["deleted"])
+    assert done.code == 2
+    assert f"janitor explain {filled['deleted']}" in done.err
+    (copy,) = world.archive.rglob(f"{filled['deleted']}.*.zst")
+    command = done.err.partition("Show it: ")[2].partition(";")[0]
+    assert str(copy) in command
+    shown = subprocess.run(command.split(), capture_output=True, text=True, check=True)
+    assert filled["deleted"] in shown.stdout
+
+
+def test_restore_of_a_deleted_thread_without_a_copy_says_so(world: World) -> None:
+    policy = '  - {name: all, default: true, delete: {after: "30d"}}'
+    world.configure(policy)
+    (one,) = world.fill(1)
+    assert world.run("sweep").code == 0
+    done = world.run("restore", one)
+    assert done.code == 2
+    assert "There is no copy of it" in done.err
+
+
 @pytest.mark.parametrize("which", ["deleted", "young"])
 def test_only_what_was_soft_deleted_is_restored(
     world: World, filled: dict[str, str], which: str
@@ -154,7 +248,7 @@ def test_only_what_was_soft_deleted_is_restored(
     world.emulator.clear_log()
     done = world.run("restore", filled[which], filled["marked"])
     assert done.code == 2
-    assert "only a soft delete is undone" in done.err
+    assert "only a soft delete can be undone" in done.err
     assert world.states()[filled["marked"]] == "soft_deleted", "all or none"
     assert world.changes == []
 
@@ -177,4 +271,8 @@ def test_a_plan_says_how_many_it_did_not_ask_about(world: World) -> None:
     assert [row["probed"] for row in document["decisions"]].count(True) == 1
     asked = {entry.path.split("/")[2] for entry in world.emulator.log}
     assert len(asked) == 1
-    assert "2 were not asked about" in world.run("plan", "--probe", "1").out
+    assert "The server was not asked about 2" in world.run("plan", "--probe", "1").out
+    offline = world.run("plan", "--offline").out
+    assert "The server was not asked about 3 threads." in offline
+    assert "by the registry's facts where the server was not asked" in offline
+    assert "--probe" not in offline

@@ -10,7 +10,7 @@ from world import NOW, World
 
 from janitor.times import EPOCH
 
-ODD = "lies before 1973: taken as never set"
+ODD = "is before 1973: taken as never set"
 
 
 def ages(world: World, *values: str) -> list[str]:
@@ -53,7 +53,7 @@ def test_a_person_is_told_by_line(world: World) -> None:
         done = world.run("import", *options, str(file))
         assert done.code == 0
         assert f"janitor: {file}:2: last_active_at {ODD}" in done.err
-        assert "lines with a time that is not taken as it was said: 1" in done.err
+        assert "lines with a time that was not taken as written: 1" in done.err
     one = world.run("import", "--id", "conv_1", "--created-at", "0")
     assert (one.code, f"created_at {ODD}" in one.err) == (0, True)
 

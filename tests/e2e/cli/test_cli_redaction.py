@@ -13,7 +13,7 @@ import zstandard
 from world import KEY_VARIABLE, NOW, Done, World
 
 from janitor.cli import logs
-from janitor.cli.context import Settings
+from janitor.cli.output import Settings
 from janitor.emulator import Emulator, Fault, How
 
 TEXT = "MARKERTEXT"

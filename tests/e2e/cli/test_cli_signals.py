@@ -136,7 +136,7 @@ def test_an_interrupted_sweep_waits_for_no_rate_limit(world: World) -> None:
         process = world.start("sweep")
         until(lambda: {entry.status for entry in world.emulator.log} >= {429})
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+        assert process.wait(timeout=240) == 128 + signal.SIGTERM
     done = finished(process)
     assert "Traceback" not in done.err
     assert newest_run(world)["closed_at"] is not None
@@ -154,7 +154,7 @@ def test_a_plan_that_is_interrupted_ends_at_once(world: World, signum: int) -> N
     process.send_signal(signum)
     done = finished(process)
     assert (done.code, done.out) == (128 + signum, "")
-    assert "Traceback" not in done.err
+    assert done.err == "janitor: stopped; nothing was changed\n"
 
 
 def test_an_import_can_be_interrupted(world: World) -> None:

@@ -34,7 +34,7 @@ def assert_nobody_is_blamed(world: World) -> None:
 
 def assert_the_rest_is_done(world: World) -> None:
     with Registry.open(f"sqlite:///{world.registry}") as registry:
-        registry.remember("pace:main", "")  # as if the minutes had passed
+        registry.key_values.remember("pace:main", "")  # as if the minutes had passed
     assert world.run("sweep").code == 0
     assert set(world.states().values()) == {"deleted"}
     assert set(world.emulator.deletes.values()) == {1}

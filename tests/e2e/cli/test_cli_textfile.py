@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from world import World
+
+from janitor.app.run_metrics import KeptCounters
+from janitor.errors import StoreError
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -68,6 +72,22 @@ def test_what_runs_without_a_textfile_do_is_counted_too(world: World) -> None:
     last = totals(swept(world), "janitor_api_requests_total")
     deletes = ("delete", "conversation", "main", "200")
     assert last[deletes] == 3 * first[deletes]
+
+
+def test_a_report_is_shown_though_its_counters_cannot_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: KeptCounters) -> None:
+        raise StoreError("the disk is full")
+
+    world.fill(2)
+    monkeypatch.setattr(KeptCounters, "keep", full)
+    path = world.directory / "janitor.prom"
+    done = world.run("--output", "json", "sweep", "--metrics-textfile", str(path))
+    assert done.code == 3
+    assert {one["outcome"] for one in done.document["outcomes"]} == {"done"}
+    assert "the disk is full" in done.err
+    assert samples(path)
 
 
 def test_states_and_success_are_told(world: World) -> None:

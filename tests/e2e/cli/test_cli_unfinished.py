@@ -35,7 +35,7 @@ def test_a_plan_shows_them_first_and_counts_them(world: World, begun: str) -> No
     done = world.run("plan")
     assert done.code == 0, done.err
     first, second = (
-        done.out.index("Deletions that were begun"),
+        done.out.index("Unfinished deletions"),
         done.out.index("What a sweep would"),
     )
     assert first < done.out.index(begun) < second
@@ -45,7 +45,7 @@ def test_a_plan_shows_them_first_and_counts_them(world: World, begun: str) -> No
     (one,) = said["unfinished"]
     assert (one["id"], one["policy"], one["container"], one["kept"]) == (begun, "old", True, None)
     assert [row["id"] for row in said["decisions"]] != [begun]
-    assert said["cost"]["deletes"] == one["items"] + 1 + 2 * len(said["decisions"])
+    assert said["cost"]["deletes"] == one["items"] + 1 + 3 * len(said["decisions"])
     assert world.registry.read_bytes() == before
     assert world.changes == []
     assert world.run("sweep").code == 0
@@ -54,13 +54,18 @@ def test_a_plan_shows_them_first_and_counts_them(world: World, begun: str) -> No
     assert [call.path for call in deletes].count(f"/conversations/{begun}") == 1
 
 
+def test_explain_says_that_it_is_being_deleted(world: World, begun: str) -> None:
+    said = world.run("explain", begun).out
+    assert "being deleted: the next run finishes or withdraws it" in said
+
+
 def test_where_nothing_else_is_due_they_still_are(world: World, begun: str) -> None:
     (other,) = (one for one in world.states() if one != begun)
     done = world.run("hold", "add", "court", "--reason", "letter", "--no-copy", "--id", other)
     assert done.code == 0, done.err
     done = world.run("plan", "--offline")
     assert "not asked" in done.out
-    assert "2 were not asked about at the server" in done.out
+    assert "The server was not asked about 2" in done.out
     assert "Nothing is due" not in done.out
     assert "Next: janitor sweep" in done.out
 

@@ -28,6 +28,15 @@ LABELLED = """\
     match: {metadata: {plan: {glob: "pro-*"}}}
     delete: never
 """
+SEVERAL = """\
+  - name: trial
+    match: {metadata: {plan: trial}}
+    except: [{metadata: {pinned: "true"}}, {metadata: {pined: "true"}}]
+    delete: {after: 30d}
+  - name: law
+    match: {any: [{metadata: {department: legal}}, {user: counsel}]}
+    keep: forever
+"""
 TYPO = """\
   - name: chats
     match: {kind: [conversation]}
@@ -71,8 +80,8 @@ def test_what_may_match_unread_metadata_is_no_typo(world: World, policies: str) 
     )
     assert unmatched(world, "plan", "--offline") == []
     assert unmatched(world, "validate", "--against-registry") == []
-    assert "match no thread" not in world.run("plan", "--offline").out
-    assert "is it a typo" not in world.run("validate", "--against-registry").out
+    assert "matches no thread" not in world.run("plan", "--offline").out
+    assert "a typo?" not in world.run("validate", "--against-registry").out
 
 
 def test_a_typo_is_named_whatever_is_unread(world: World) -> None:
@@ -81,7 +90,9 @@ def test_a_typo_is_named_whatever_is_unread(world: World) -> None:
     for arguments in (("plan",), ("plan", "--offline"), ("validate", "--against-registry")):
         assert unmatched(world, *arguments) == ["policy:typo"]
     assert 'rule="policy:typo"' in metric(world)
-    assert "Rules that match no thread (a typo?): policy:typo." in world.run("plan").out
+    told = world.run("validate", "--against-registry").out
+    assert "  Policy typo matches no thread; a typo?\n" in told
+    assert "\nPolicy typo matches no thread; a typo?\n" in world.run("plan").out
 
 
 def test_a_typo_shows_as_soon_as_all_metadata_was_read(world: World) -> None:
@@ -102,3 +113,13 @@ def test_what_a_sweep_reads_upstream_is_taken_into_account(world: World) -> None
     assert "policy:law" not in unmatched(world, "plan", "--offline")
     assert "policy:law" not in unmatched(world, "validate", "--against-registry")
     assert "policy:last" in unmatched(world, "plan", "--offline")
+
+
+def test_a_typo_in_one_of_several_selectors_is_named(world: World) -> None:
+    world.configure(SEVERAL)
+    chat = world.conversation(45, plan="trial", pinned="true")
+    world.register(chat, age=45, plan="trial", pinned="true")
+    silent = ["except[1]:trial", "match[1]:law", "policy:law", "match[0]:law"]
+    assert set(unmatched(world, "validate", "--against-registry")) == {*silent, "policy:trial"}
+    assert set(unmatched(world, "plan")) == {*silent, "policy:trial"}
+    assert 'rule="except[1]:trial"' in metric(world)

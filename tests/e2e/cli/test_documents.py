@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import click
@@ -85,6 +86,16 @@ def options(words: list[str], name: str | None = None) -> set[str]:
         below = command.commands if isinstance(command, click.Group) else {}
         parameters += [one for word in words if word in below for one in below[word].params]
     return {opt for one in parameters for opt in one.opts} | {"--help", "-h", "--version"}
+
+
+def test_the_insert_of_the_readme_registers_a_thread_in_sqlite(world: World) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (statement,) = re.findall(r"^```sql\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert world.run("db", "upgrade").code == 0
+    with closing(sqlite3.connect(world.registry)) as connection, connection:
+        connection.execute(statement)
+    listed = world.run("--output", "jsonl", "list").lines
+    assert [one["id"] for one in listed] == ["conv_123"]
 
 
 def test_the_readme_leads_to_a_sweep_that_deletes(world: World) -> None:

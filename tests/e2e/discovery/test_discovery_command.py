@@ -64,12 +64,24 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(world: World) -> None:
     assert set(world.states()) == {*ids, "conv_1"}
 
 
+def test_ids_that_are_left_out_are_counted_in_words_and_never_shown(world: World) -> None:
+    lists(world, 2)
+    for odd in ("a secret", "another/secret"):
+        world.emulator.add_agent_session(id=odd)
+    said = "project main, list of kind agent_session: 2 ids skipped. An id is 1 to 200 letters"
+    for options in (["--dry-run"], []):
+        done = world.run("sync", "--discover", *options)
+        assert said in done.err
+        assert "secret" not in done.out + done.err
+    assert len(world.states()) == 2
+
+
 def test_absent_threads_are_named(world: World) -> None:
     lists(world, 1)
     world.emulator.lists_all = True
     world.register("conv_gone")
     done = world.run("sync", "--discover")
-    assert "1 threads are known here and not listed; none was removed or marked:" in done.out
+    assert "1 thread is registered but not listed; none was removed or marked:" in done.out
     assert "conv_gone" in done.out
     lines = world.run("--output", "jsonl", "sync", "--discover").lines
     gone = {"project": "main", "kind": "conversation", "id": "conv_gone"}
@@ -106,6 +118,6 @@ def test_a_killed_walk_goes_on_behind_its_last_page(world: World) -> None:
     finished(process)
     world.emulator.clear_faults()
     with Registry.open(f"sqlite:///{world.registry}") as registry:
-        assert registry.cursor("discover:main:agent_session") == ids[99]
+        assert registry.scans.cursor("discover:main:agent_session") == ids[99]
     found = rows(world)["agent_session"]
     assert (found["resumed"], found["added"], found["absent"]) == (True, 150, 0)

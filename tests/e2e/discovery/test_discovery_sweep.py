@@ -53,6 +53,15 @@ def test_lists_are_walked_once_a_day_unless_asked_for(world: World) -> None:
     assert pages(world) == walked
 
 
+def test_a_sweep_says_how_many_ids_of_a_list_it_left_out(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.emulator.add_agent_session(id="a secret")
+    done = world.run("sweep")
+    assert "project main, list of kind agent_session: 1 id skipped" in caplog.text
+    assert "secret" not in done.out + done.err + caplog.text
+
+
 def test_unless_told_nothing_is_listed(world: World) -> None:
     world.configure(DELETED)
     old(world, 1)

@@ -46,7 +46,7 @@ def test_a_policy_that_would_leave_items_behind(world: World) -> None:
 
 def test_items_that_go_with_their_conversation(kindly: World) -> None:
     said = only(doctor(kindly, "--canary"), CHECK, "ok")
-    assert "went with it" in said[0]
+    assert "its item is gone too" in said[0]
     assert kindly.emulator.ids() == []
 
 

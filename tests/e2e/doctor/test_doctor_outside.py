@@ -100,7 +100,7 @@ def test_an_archive_that_cannot_be_begun(world: World) -> None:
 
 
 def test_an_archive_that_nobody_has_begun_is_not_begun_by_looking(world: World) -> None:
-    assert "is begun with the first copy" in doctor(world)["archive"][0][1]
+    assert "is created with the first copy" in doctor(world)["archive"][0][1]
     assert not world.archive.exists()
 
 
@@ -129,13 +129,13 @@ def listen_on(world: World, port: int, host: str = "127.0.0.1") -> None:
 def test_a_port_where_the_service_answers(world: World) -> None:
     with listening(200) as port:
         listen_on(world, port)
-        assert "a service answers" in only(doctor(world), "port", "ok")[0]
+        assert "says that it is alive" in only(doctor(world), "port", "ok")[0]
 
 
 def test_a_port_where_a_service_is_ill(world: World) -> None:
     with listening(503) as port:
         listen_on(world, port)
-        assert "does not live" in only(doctor(world, code=3), "port", "fail")[0]
+        assert "is not alive" in only(doctor(world, code=3), "port", "fail")[0]
 
 
 def test_a_port_that_another_program_has(world: World) -> None:

@@ -35,7 +35,7 @@ def test_what_is_only_copied_is_copied_again_after_activity_was_reported(world: 
     world.sweep()
     newest = world.server.append_item(key.id)
     world.advance(DAY)
-    world.registry.touch([(key, world.now)])
+    world.registry.registrations.touch([(key, world.now)])
     for _ in range(3):
         world.sweep()
         world.advance(8 * DAY)

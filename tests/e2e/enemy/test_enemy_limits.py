@@ -5,9 +5,9 @@ from __future__ import annotations
 from sweep_world import DAY, NOW, OLD, World, enforced, matching
 
 from janitor.emulator import Fault
+from janitor.engine import Orders
 from janitor.model import Kind, State
-from janitor.policy.rules import AgeFrom, Archive, Delete, Policy
-from janitor.sweep import Orders
+from janitor.policy.rules import AgeFrom, ArchiveRule, Delete, Policy
 
 MANY = 25
 
@@ -41,7 +41,7 @@ def test_what_upstream_says_otherwise_is_counted_where_it_belongs(world: World) 
 
 def test_a_removal_is_not_counted_under_the_policy_that_merely_copies(world: World) -> None:
     world.policies = enforced(
-        Policy("copied", archive=Archive(after=40 * DAY, keep_for=DAY), max_percent=100.0),
+        Policy("copied", archive=ArchiveRule(after=40 * DAY, keep_for=DAY), max_percent=100.0),
         Policy("removed", delete=Delete(30 * DAY)),
     )
     keys = [world.add() for _ in range(MANY)]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from sweep_world import DAY, World, enforced, path_of
 
+from janitor.engine import RunContext
+from janitor.engine.executor import SOFT_DELETE_MARK
+from janitor.engine.restore import Restored, chosen, restore
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind, State
-from janitor.policy.rules import Delete, Lifetime, Mark, Policy, SoftDelete
-from janitor.restore import chosen, restore
-from janitor.sweep import Parts
-from janitor.sweep.act import SOFT_DELETE_MARK
+from janitor.policy.rules import Delete, DeletionMark, Lifetime, Policy, SoftDelete
 
 MARKED = Policy(
-    "marked", soft_delete=SoftDelete(20 * DAY, mark=Mark.UPSTREAM), delete=Delete(90 * DAY)
+    "marked", soft_delete=SoftDelete(20 * DAY, mark=DeletionMark.UPSTREAM), delete=Delete(90 * DAY)
 )
 
 
@@ -24,7 +23,7 @@ def test_activity_that_undoes_a_soft_delete_takes_the_mark_upstream_back(world: 
     assert SOFT_DELETE_MARK in world.server.metadata(key.id)
     world.advance(DAY)
     world.server.append_item(key.id)
-    world.registry.touch([(key, world.now)])
+    world.registry.registrations.touch([(key, world.now)])
     world.register(key, metadata={"said": "again"})
     world.sweep()
     assert world.state(key) is State.ACTIVE
@@ -39,17 +38,18 @@ def test_restoring_what_no_project_serves_any_more_is_refused_in_words(world: Wo
     assert world.state(key) is State.SOFT_DELETED
     world.kinds = frozenset({Kind.THREAD})
 
-    async def work(parts: Parts) -> None:
-        await restore(parts, chosen(parts, [key.id]), 30 * DAY)
+    async def work(context: RunContext) -> Restored:
+        return await restore(context, chosen(context, [key.id]), 30 * DAY)
 
-    with pytest.raises(ConfigError, match="conversation"):
-        world.run(work)
+    found = world.run(work)
+    assert found.exit_code == ConfigError.exit_code
+    assert "conversation" in found.failed[key]
     assert world.state(key) is State.SOFT_DELETED
 
 
 def restored(world: World, key: Key) -> None:
-    async def work(parts: Parts) -> None:
-        await restore(parts, chosen(parts, [key.id]), 30 * DAY)
+    async def work(context: RunContext) -> None:
+        await restore(context, chosen(context, [key.id]), 30 * DAY)
 
     world.run(work)
 

@@ -6,9 +6,9 @@ import pytest
 from sweep_world import DAY, NOW, World, enforced, matching
 
 from janitor.emulator import Fault
+from janitor.engine import redecide
 from janitor.model import Kind
 from janitor.policy.rules import Delete, Policy
-from janitor.sweep import redecide
 
 MONTH, YEAR = (Policy("chats", delete=Delete(days * DAY)) for days in (30, 365))
 
@@ -23,7 +23,7 @@ def test_a_pass_cut_short_towards_other_policies_leaves_no_date_behind(
     monkeypatch.setattr(redecide, "PAGE", 2)
     world.policies = enforced(YEAR)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(world.registry), "set_redecide_cursor", _die)
+        patch.setattr(type(world.registry.policies), "set_redecide_cursor", _die)
         with pytest.raises(Died):
             world.sweep()
     assert {key: world.entry(key).review_at for key in keys} != before

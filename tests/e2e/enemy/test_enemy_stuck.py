@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, path_of
 
+from janitor.engine import Orders
 from janitor.model import Key, Kind, State
 from janitor.policy.rules import Delete, Policy
 from janitor.registry import RunResult
-from janitor.sweep import Orders
 
 
 def test_a_removal_that_worked_is_believed_though_the_policy_was_lengthened_since(
@@ -34,19 +34,19 @@ def test_a_dead_run_is_closed_and_its_deeds_are_counted(world: World) -> None:
     world.sweep_and_die()
     world.hooks.clear()
     world.sweep()
-    assert world.registry.unclosed_runs() == []
-    assert sum(world.registry.totals().values()) == len(keys)
+    assert world.registry.runs.unclosed() == []
+    assert sum(world.registry.runs.totals().values()) == len(keys)
 
 
 def test_only_a_sweep_through_everything_counts_as_the_last_one(world: World) -> None:
     world.add()
     world.add()
     world.sweep(Orders(limit=1))
-    assert world.registry.last_completed(NOW) is None
+    assert world.registry.runs.last_completed(NOW) is None
     world.sweep(Orders(policy="chats"))
-    assert world.registry.last_completed(NOW) is None
+    assert world.registry.runs.last_completed(NOW) is None
     assert world.sweep().run.result is RunResult.DONE
-    assert world.registry.last_completed(NOW) is not None
+    assert world.registry.runs.last_completed(NOW) is not None
 
 
 def test_a_policy_that_no_longer_archives_deletes_all_the_same(world: World) -> None:

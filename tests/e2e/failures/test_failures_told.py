@@ -42,7 +42,7 @@ def test_a_deletion_that_is_refused_is_told_by_every_command(world: World) -> No
         assert told["next"] == "janitor sweep"
 
     plan = world.run("plan")
-    assert "Due, but backing off after an attempt that failed or found it in use" in plan.out
+    assert "Due, but waiting after an attempt that failed or found it in use" in plan.out
     assert "Nothing else is due." in plan.out
     failing = world.run("--output", "json", "plan").document["failing"]
     assert sorted(row["id"] for row in failing) == ids
@@ -99,7 +99,7 @@ def test_verbose_says_what_failed_and_not_the_name_of_a_class(world: World) -> N
     [
         (Fault(How.STATUS, status=500), 4, "HTTP 500"),
         (Fault(How.NULL), 4, "HTTP 200 without an object"),
-        (Fault(How.STATUS, status=404, body={"detail": "x"}), 4, "a 404 that is not the API's"),
+        (Fault(How.STATUS, status=404, body={"detail": "x"}), 4, "a 404 that is not from the API"),
         (Fault(How.RESET), 4, "no answer from 127.0.0.1"),
         (Fault(How.STATUS, status=401), 3, "HTTP 401"),
         (

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from world import KEY, KEY_VARIABLE, NOW, World
 
-from janitor.cli.compose import Time, open_registry
-from janitor.cli.serving import Live
+from janitor.app.compose import Time, open_registry
+from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.errors import ConfigError
 from janitor.metrics import Metrics
@@ -47,7 +47,7 @@ def swept_without(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(world.config)
     (world.directory / "legal.key").unlink()
     with open_registry(config) as registry:
-        Live(world.config, config, registry, Metrics(), Time()).sweep(threading.Event())
+        ServiceLoop(world.config, config, registry, Metrics(), Time()).sweep(threading.Event())
 
 
 def test_the_others_are_swept_and_this_one_stops_by_name(
@@ -93,7 +93,7 @@ def test_where_no_secret_can_be_read_the_sweep_says_so(
     (world.directory / "legal.key").unlink()
     monkeypatch.delenv(KEY_VARIABLE)
     with open_registry(config) as registry:
-        live = Live(world.config, config, registry, Metrics(), Time())
+        live = ServiceLoop(world.config, config, registry, Metrics(), Time())
         with pytest.raises(ConfigError, match=r"the secret file .*legal\.key cannot be read"):
             live.sweep(threading.Event())
 
@@ -105,12 +105,12 @@ def test_a_reload_that_fails_unforeseen_keeps_the_old_configuration(
     second_project(world, DELETE)
     config = load(world.config)
     with open_registry(config, create=True) as registry:
-        live = Live(world.config, config, registry, Metrics(), Time())
+        live = ServiceLoop(world.config, config, registry, Metrics(), Time())
 
         def broken(_: object) -> None:
             raise RuntimeError("a value of somebody's")
 
-        monkeypatch.setattr("janitor.config.load", broken)
+        monkeypatch.setattr("janitor.app.service_loop.load", broken)
         assert live.reload() == live.schedule()
         said = live.ready() or ""
     assert "unexpected RuntimeError" in said

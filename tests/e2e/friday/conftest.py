@@ -21,7 +21,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def postgres_world(tmp_path: Path, postgres: Server) -> Iterator[World]:
-    with postgres.database() as name, world_in(tmp_path, postgres.url(name)) as made:
+    with postgres.registry() as name, world_in(tmp_path, postgres.url(name)) as made:
         yield made
 
 

@@ -10,7 +10,7 @@ from janitor.model import Key
 from janitor.policy import Policies
 from janitor.policy.rules import (
     AgeFrom,
-    Archive,
+    ArchiveRule,
     Delete,
     KeepLast,
     Lifetime,
@@ -60,7 +60,7 @@ LAST = Policy(
     "chats", TRIAL, age_from=AgeFrom.CREATED, keep_last=KeepLast(2), delete=Delete(30 * DAY)
 )
 MARKED = Policy("chats", TRIAL, soft_delete=SoftDelete(60 * DAY), delete=QUARTER)
-COPIED = replace(CHATS, archive=Archive(after=7 * DAY, keep_for=90 * DAY))
+COPIED = replace(CHATS, archive=ArchiveRule(after=7 * DAY, keep_for=90 * DAY))
 
 EDITS = (
     Edit(

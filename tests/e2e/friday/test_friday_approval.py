@@ -9,19 +9,19 @@ import pytest
 from edits import BY_NAME, CHATS, TWO, Chat
 from sweep_world import DAY, World, enforced, path_of
 
+from janitor.engine import Plan, PlanScope, RunContext, load, redecide
+from janitor.engine.redecide import joined, under_approval
 from janitor.errors import LimitError
 from janitor.model import Key, Mode, State
 from janitor.policy import Policies, policies_digest
 from janitor.policy.rules import Delete, Policy
 from janitor.registry import Approval
-from janitor.sweep import Parts, Plan, Scope, load, redecide
-from janitor.sweep.approval import joined, under_approval
 
 SHORTER = BY_NAME["a shorter after"]
 
 
 def last(world: World) -> Approval:
-    found = world.registry.approval()
+    found = world.registry.policies.approval()
     assert found is not None
     return found
 
@@ -49,7 +49,7 @@ def test_the_first_policies_are_approved_by_the_first_run_that_changes_anything(
 ) -> None:
     key = Chat(40).put(world)
     assert not world.plan().pending
-    assert world.registry.approval() is None
+    assert world.registry.policies.approval() is None
     world.policies = SHORTER.new
     assert world.sweep().unapproved is None
     assert (last(world).digest, last(world).actor) == (policies_digest(SHORTER.new), "janitor")
@@ -127,8 +127,8 @@ def test_who_joins_a_run_goes_by_what_its_opener_went_by(world: World) -> None:
     pending(world, 40)
     world.approve()
 
-    async def look(parts: Parts) -> tuple[Policies | None, Policies | None]:
-        return joined(parts).approved, under_approval(parts).approved
+    async def look(context: RunContext) -> tuple[Policies | None, Policies | None]:
+        return joined(context).approved, under_approval(context).approved
 
     assert world.run(look) == (SHORTER.old, None)
     world.sweep()
@@ -144,7 +144,7 @@ def test_a_pass_that_was_cut_short_leaves_both_in_force(
     world.policies = SHORTER.new
     with monkeypatch.context() as patch:
         patch.setattr(redecide, "PAGE", 1)
-        patch.setattr(type(world.registry), "set_redecide_cursor", _die)
+        patch.setattr(type(world.registry.policies), "set_redecide_cursor", _die)
         with pytest.raises(DiedError):
             world.sweep()
     report = world.sweep()
@@ -165,14 +165,14 @@ def _die(*_: object) -> None:
 def test_approved_policies_that_cannot_be_read_stop_everything(world: World, document: str) -> None:
     world.policies = SHORTER.new
     due = Chat(90).put(world)
-    world.registry.approve(document, "d" * 64, actor="ops", reason="later", now=world.now)
+    world.registry.policies.approve(document, "d" * 64, actor="ops", reason="later", now=world.now)
     digest = policies_digest(SHORTER.new)
     made = world.signed(Plan(world.registry.id, digest, "enforce", world.now, False))
     for act in (world.sweep, world.plan, lambda: world.apply(made)):
         with pytest.raises(LimitError, match=r"nothing is removed.*janitor approve [0-9a-f]{12}"):
             act()
     assert world.changing_calls() == []
-    assert world.registry.unclosed_runs() == []
+    assert world.registry.runs.unclosed() == []
     world.approve()
     world.sweep()
     assert world.state(due) is State.DELETED
@@ -198,21 +198,21 @@ def test_the_mode_needs_no_approval_but_what_was_tightened_in_audit_does(world: 
 
 def test_a_policy_that_only_the_approved_have_keeps_its_mode(world: World) -> None:
     old = Policy("slow", CHATS.match, delete=Delete(60 * DAY))
-    parts = world.run(_same)
+    context = world.run(_same)
     audited = enforced(replace(old, mode=Mode.AUDIT))
-    both = replace(parts, policies=enforced(CHATS), approved=audited)
+    both = replace(context, policies=enforced(CHATS), approved=audited)
     assert both.mode_of("slow") is Mode.AUDIT
     assert both.mode_of("chats") is both.mode_of("lifetime.max") is Mode.ENFORCE
     assert both.side_of("slow") is audited
 
 
-async def _same(parts: Parts) -> Parts:
-    return parts
+async def _same(context: RunContext) -> RunContext:
+    return context
 
 
 def test_offline_and_online_plans_agree_on_what_waits(world: World) -> None:
     (early,) = pending(world, 40)
-    for scope in (Scope(), Scope(offline=True)):
+    for scope in (PlanScope(), PlanScope(offline=True)):
         made = world.plan(scope)
         (row,) = made.decisions
         assert (row.key, row.reason, row.probed) == (early, "unapproved", not scope.offline)
@@ -242,7 +242,7 @@ def test_an_approval_between_looking_and_recording_stands(world: World) -> None:
     world.policies = SHORTER.old
     world.sweep()
     world.policies = enforced(replace(CHATS, delete=TWO), Policy("more", delete=TWO))
-    approve_after = world.registry.approve_after
+    approve_after = world.registry.policies.approve_after
 
     def late(*args: object, **said: object) -> bool:
         world.policies, configured = SHORTER.new, world.policies
@@ -251,7 +251,7 @@ def test_an_approval_between_looking_and_recording_stands(world: World) -> None:
         return bool(approve_after(*args, **said))  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.registry, "approve_after", late)
+        patch.setattr(world.registry.policies, "approve_after", late)
         report = world.sweep()
     assert last(world).digest == policies_digest(SHORTER.new)
     assert report.unapproved is not None

@@ -72,7 +72,7 @@ def test_an_edit_that_nobody_approves_changes_nothing(world: World, edit: Edit) 
     assert world.state(early) not in GONE
     world.policies = edit.old
     assert world.sweep().unapproved is None
-    assert world.registry.unapproved() is None
+    assert world.registry.policies.unapproved() is None
     assert world.state(early) not in GONE
 
 
@@ -83,7 +83,7 @@ def test_the_way_back_needs_no_approval(world: World, edit: Edit) -> None:
     world.sweep()
     world.policies = edit.old
     assert world.sweep().unapproved is None
-    last = world.registry.approval()
+    last = world.registry.policies.approval()
     assert last is not None
     assert (last.digest, last.actor) == (policies_digest(edit.old), "janitor")
     assert not world.plan().pending

@@ -13,15 +13,15 @@ from edits import BY_NAME, Chat
 from sweep_world import World, path_of
 from world import until
 
+from janitor.engine import Orders, Report, sweep
 from janitor.model import Key, State
-from janitor.sweep import Orders, Report, sweep
 
 SHORTER = BY_NAME["a shorter after"]
 
 
 def shared_sweep(world: World) -> Report:
     with world.registry.lock(world.patience, shared=True):
-        return world.run(lambda parts: sweep(parts, Orders(), threading.Event()))
+        return world.run(lambda context: sweep(context, Orders(), threading.Event()))
 
 
 @contextmanager

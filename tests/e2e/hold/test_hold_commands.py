@@ -74,7 +74,7 @@ def test_an_id_that_is_not_registered_is_held_from_the_moment_it_is(world: World
     assert done.code == 0
     assert (done.document["matched"], done.document["unregistered"]) == (0, [late])
     assert f"{late} is not registered" in done.err
-    assert "matches no living thread" in done.err
+    assert "matches no existing thread" in done.err
     world.register(late)
     assert world.run("sweep").code == 0
     assert world.emulator.exists(late)
@@ -87,8 +87,9 @@ def test_a_hold_on_a_deleted_thread_says_that_it_keeps_the_copy(world: World) ->
     assert world.states() == {gone: "deleted"}
     done = world.run("hold", "add", "case", "--reason", "law", "--id", gone)
     assert done.code == 0
-    assert "matches no living thread" in done.err
-    assert "archive copies of deleted ones stay under it, too" in done.err
+    assert "\nThe hold names no thread.\n" in done.out
+    assert "matches no existing thread" in done.err
+    assert "It also keeps archive copies of deleted threads" in done.err
     assert "is not registered" not in done.err
 
 
@@ -106,6 +107,14 @@ def test_a_hold_that_matches_nothing_is_told_by_plan_and_metric(world: World) ->
     said = textfile.read_text()
     assert "hold:case" not in said
     assert "janitor_holds 0.0" in said
+
+
+def test_threads_whose_metadata_was_never_read_are_named(world: World) -> None:
+    unread = world.conversation(user="u1")
+    assert world.run("import", "--id", unread).code == 0
+    done = world.run("hold", "add", "case", "--reason", "law", "--metadata", "user=u1", "--no-copy")
+    said = f"conversation {unread} of project main: its metadata was never read"
+    assert said in done.err
 
 
 def test_unread_metadata_is_read_and_what_is_not_meant_let_go(world: World) -> None:
@@ -190,7 +199,7 @@ def test_a_key_that_is_missing_leaves_the_hold_standing(world: World) -> None:
     world.environment.clear()
     done = world.process("hold", "add", "case", "--reason", "law", "--metadata", "plan=trial")
     assert done.code == 2
-    assert "hold case stands" in done.err
+    assert "hold case is set" in done.err
     assert [one["state"] for one in listed(world)] == ["in force"]
 
 
@@ -203,7 +212,7 @@ def test_beside_a_sweep_it_stands_at_once_and_the_copies_come_later(world: World
         )
     assert done.code == 5
     assert (done.document["matched"], done.document["copied"]) == (2, 0)
-    assert "hold case stands; make its copies with: janitor hold copy case" in done.err
+    assert "hold case is set; copy its threads with: janitor hold copy case" in done.err
     assert world.process("hold", "copy", "case").code == 0
     assert len(list(world.archive.rglob("*.zst"))) == 2
 

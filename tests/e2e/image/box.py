@@ -23,6 +23,8 @@ READ_ONLY = (
     'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" '
     '&& mount -t tmpfs -o mode=755 tmpfs "$0/run" && exec "$@"'
 )
+# What a command prints last is lost where buildah, which copies it, ends first on a busy machine.
+INTO_FILES = 'exec "$@" >/tmp/stdout 2>/tmp/stderr'
 
 
 @dataclass
@@ -77,7 +79,9 @@ class Box:
 
     def run(self, *command: str) -> Done:
         """Call a command in the container, and wait for its end."""
-        return finished(self.start(command))
+        done = finished(self.start(("sh", "-c", INTO_FILES, "sh", *command)))
+        out, err = ((self.scratch / name).read_text("utf-8") for name in ("stdout", "stderr"))
+        return Done(done.code, done.out + out, done.err + err)
 
     def end(self) -> None:
         """End what still runs."""

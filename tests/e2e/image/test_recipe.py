@@ -28,7 +28,7 @@ needs_hadolint = pytest.mark.skipif(
 @needs_hadolint
 def test_the_linter_has_nothing_to_say_against_the_dockerfile() -> None:
     command = [str(BIN / "hadolint"), "--no-color", str(ROOT / "Dockerfile")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

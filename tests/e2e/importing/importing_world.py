@@ -81,7 +81,7 @@ class Office:
     def has_begun(self) -> bool:
         """Whether a page has entered the registry."""
         with suppress(ConfigError), self.registry() as registry:
-            return next(registry.registrations(), None) is not None
+            return next(registry.registrations.stream(), None) is not None
         return False
 
     def registry(self) -> Registry:

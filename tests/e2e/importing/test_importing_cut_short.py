@@ -37,7 +37,7 @@ def test_a_killed_import_goes_on_and_ends_as_one_that_was_not(
     cut_short(either, *COMMAND)
     done = either.run("--output", "json", *COMMAND)
     assert done.code == 1
-    assert "goes on behind line" in done.err
+    assert "continues after line" in done.err
     assert 0 < done.document["resumed_behind"] <= NUMBER
     good = NUMBER - len(wrong)
     counts = {"read": NUMBER, "added": good, "updated": 0, "unchanged": 0, "refused": len(wrong)}
@@ -51,7 +51,7 @@ def test_a_killed_import_goes_on_and_ends_as_one_that_was_not(
 def test_a_stopped_import_says_where_and_goes_on_there(office: Office) -> None:
     write_table(office.directory / "threads.csv", NUMBER)
     said = cut_short(office, "import", "threads.csv", signum=signal.SIGTERM)
-    assert "the same command goes on there" in said
+    assert "the same command continues there" in said
     assert "Traceback" not in said
     document = office.run("--output", "json", "import", "threads.csv").document
     assert document["resumed_behind"] > 0
@@ -77,7 +77,7 @@ def test_a_file_that_has_changed_is_read_anew(office: Office) -> None:
     cut_short(office, "import", "threads.csv")
     file.write_bytes(file.read_bytes().replace(b",trial", b",TRIAL", 1))
     done = office.run("--output", "json", "import", "threads.csv")
-    assert "begins anew, since the file is another one by now" in done.err
+    assert "starts over: the file has changed" in done.err
     assert (done.document["resumed_behind"], done.document["read"]) == (None, NUMBER)
     assert b'"plan": "TRIAL"' in office.exported()
 
@@ -89,7 +89,7 @@ def test_no_reject_of_the_first_part_is_lost(office: Office, rejects: tuple[str,
     if rejects:
         (office.directory / "rejects.jsonl").write_bytes(b"")
     done = office.run("--output", "json", "import", "threads.csv", *rejects)
-    assert "begins anew, since what it refused before is not in this file" in done.err
+    assert "starts over: this file of rejects lacks" in done.err
     assert [one["line"] for one in done.document["rejected"]] == wrong
 
 
@@ -110,7 +110,7 @@ def test_standard_input_is_given_again_from_its_beginning(office: Office) -> Non
     process.stdin.write(file.read_bytes()[: 1 << 18])
     process.stdin.flush()
     until(office.has_begun)
-    assert "give it again" in killed(process, signal.SIGTERM).err
+    assert "run it again" in killed(process, signal.SIGTERM).err
     with file.open("rb") as whole:
         again = office.start("--output", "json", "import", "-", stdin=whole.fileno())
         out, _ = again.communicate()

@@ -57,7 +57,7 @@ def test_a_dry_run_judges_every_line_and_registers_none(office: Office) -> None:
     write(office, *LINES, "{", {"id": "a b", "metadata": {"who": "marguerite"}})
     command = ("import", "threads.jsonl", "--dry-run", "--rejects", "rejects.jsonl")
     done = office.run(*command)
-    assert (done.code, done.out) == (1, "4 of 6 would be taken; nothing was registered.\n")
+    assert (done.code, done.out) == (1, "4 of 6 would be imported; nothing was registered.\n")
     assert [one["line"] for one in office.rejects()] == [5, 6]
     assert not (office.directory / "janitor.db").exists()
     document = office.run("--output", "json", *command).document
@@ -69,7 +69,7 @@ def test_rejects_say_nothing_of_a_person_and_are_replaced(office: Office) -> Non
     command = ("import", "threads.jsonl", "--rejects", "rejects.jsonl")
     done = office.run(*command)
     assert done.code == 1
-    assert "rejects.jsonl names each" in done.err
+    assert "1 line was refused; see rejects.jsonl" in done.err
     file = office.directory / "rejects.jsonl"
     assert "marguerite" not in file.read_text() + done.err + done.out
     assert file.stat().st_mode & 0o777 == 0o600

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from postgres import Server
 
-from janitor.model import Key, Kind
+from janitor.model import Key, Kind, NoticeEvent
 from janitor.registry import Drained, Registry
-from janitor.tracking.inboxes import PostgresInbox
-from janitor.tracking.notices import Event, Notice
+from janitor.tracking.inbox import PostgresInbox
+from janitor.tracking.notices import Notice
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "inbox.md"
@@ -88,8 +88,8 @@ class Application:
         chats = self.server.execute("SELECT conversation_id, user_id FROM chats", self.database)
         assert chats == [("conv_123", "u-17")]
         with Registry.open(self.server.url(self.database)) as registry:
-            assert registry.drain(datetime.now(UTC)) == Drained(1)
-            entry = registry.get(KEY)
+            assert registry.inbox.drain(datetime.now(UTC)) == Drained(1)
+            entry = registry.threads.get(KEY)
         assert entry is not None
         assert entry.thread.reported == {"user_id": "u-17"}
         assert entry.thread.last_active_at is not None
@@ -121,8 +121,8 @@ def test_the_readmes_insert_registers(application: Application) -> None:
     with application.connect() as connection:
         connection.execute(insert.encode())
     with Registry.open(application.server.url(application.database)) as registry:
-        assert registry.drain(datetime.now(UTC)) == Drained(1)
-        assert registry.get(KEY) is not None
+        assert registry.inbox.drain(datetime.now(UTC)) == Drained(1)
+        assert registry.threads.get(KEY) is not None
 
 
 def test_the_role_can_append_and_nothing_else(application: Application) -> None:
@@ -131,16 +131,19 @@ def test_the_role_can_append_and_nothing_else(application: Application) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement.encode())
     with Registry.open(application.server.url(application.database)) as registry:
-        assert registry.undrained() == 0
+        assert registry.inbox.undrained() == 0
 
 
 def test_tracking_needs_no_more_than_the_role(application: Application) -> None:
     now = datetime.now(UTC)
     url = application.server.url(application.database, application.role)
-    told = Notice("main", Kind.THREAD, "thread_1", now, Event.REGISTER, now, {"plan": "x"})
+    told = Notice("main", Kind.THREAD, "thread_1", now, NoticeEvent.REGISTER, now, {"plan": "x"})
     PostgresInbox(url.replace("+psycopg", "", 1)).add([told])
     with Registry.open(application.server.url(application.database)) as registry:
-        assert registry.drain(now) == Drained(1)
+        assert registry.inbox.drain(now) == Drained(1)
+
+
+UNKNOWN = f"unknown kind; kinds: {', '.join(Kind)}"
 
 
 def test_what_is_refused_is_found_as_the_page_says(application: Application) -> None:
@@ -148,9 +151,9 @@ def test_what_is_refused_is_found_as_the_page_says(application: Application) -> 
         columns = "INSERT INTO janitor_inbox (project, kind, id) VALUES"
         connection.execute(f"{columns} ('main', 'folder', 'x')".encode())
     with Registry.open(application.server.url(application.database)) as registry:
-        assert registry.drain(datetime.now(UTC)).refused == 1
+        assert registry.inbox.drain(datetime.now(UTC)).refused == 1
     (row,) = application.server.execute(blocks("sql")[2], application.database)
-    assert row[1:] == ("main", "folder", "x", "register", "unknown kind")
+    assert row[1:] == ("main", "folder", "x", "register", UNKNOWN)
 
 
 def test_node(application: Application, tmp_path: Path) -> None:
@@ -179,7 +182,7 @@ def run(command: list[str], directory: Path, environment: Mapping[str, str]) -> 
         env=dict(environment),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

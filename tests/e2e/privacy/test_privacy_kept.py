@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from world import KEY, KEY_VARIABLE, NOW, World
 
-from janitor.cli.compose import open_registry
-from janitor.cli.serving import Live
+from janitor.app.compose import open_registry
+from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.errors import ConfigError
 from janitor.metrics import Metrics
@@ -113,12 +113,12 @@ def test_a_service_takes_no_other_screen_on_while_it_runs(
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     config = load(world.config, environment=False)
     with open_registry(config, create=True) as registry:
-        live = Live(world.config, config, registry, Metrics())
+        live = ServiceLoop(world.config, config, registry, Metrics())
         monkeypatch.setenv("JANITOR_HASH_KEY", "l" * 32)
         live.reload()
         ready = live.ready()
         assert ready is not None
-        assert "needs a new start" in ready
+        assert "cannot change while running" in ready
 
 
 def test_a_key_that_could_be_guessed_is_refused(

@@ -50,7 +50,7 @@ class Serving:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as said:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=240) as said:
                 return said.status, said.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

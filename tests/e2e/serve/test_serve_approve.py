@@ -25,7 +25,7 @@ def test_a_reload_waits_for_approval_and_a_restart_still_does(world: World, serv
     until(lambda: service.sweeps() >= 1)
     configure(world, OLD.replace("90d", "30d"))
     until(lambda: service.metric("janitor_policies_unapproved") == 2)
-    until(lambda: "2 threads would be removed earlier" in service.text)
+    until(lambda: "2 threads would be marked or removed earlier" in service.text)
     assert service.stop() == 0
     again = serving()
     assert again.metric("janitor_policies_unapproved") == 2

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from world import Done, World, until
 
-from janitor.sweep import compact, load
+from janitor.engine import compact, load
 from serve.serving import Serving, Start, scheduled
 
 POLICIES = """\
@@ -80,9 +80,9 @@ def test_a_plan_handed_over_is_carried_out_within_seconds(limited: World, servin
 def test_without_a_service_it_waits_and_says_so(limited: World, serving: Start) -> None:
     limited.fill(2)
     done = hand_over(limited)
-    assert "waits until one is started" in done.out
+    assert "otherwise once one is started" in done.out
     assert waiting(limited) == [done.out.split()[3].rstrip(",")]
-    assert "waits for `janitor serve`" in limited.run("runs").out
+    assert "is waiting for `janitor serve`" in limited.run("runs").out
     assert hand_over(limited).code == 0, "another plan of the same threads waits, too"
     assert limited.run("sweep").code == 4, "a sweep is none the wiser"
     assert len(limited.emulator.ids()) == 2
@@ -162,7 +162,7 @@ def emptied(world: World) -> None:
     [
         (longer, "other policies"),
         (unsigned, "not signed"),
-        (emptied, "not as this registry signed it"),
+        (emptied, "this registry's signature does not match"),
     ],
 )
 def test_what_is_valid_no_longer_at_its_turn_is_refused_and_not_tried_again(

@@ -55,7 +55,7 @@ def test_where_nothing_listens_only_a_service_is_missed(world: World) -> None:
         missed, forgiven = world.run("health"), world.run("health", "--if-serving")
     assert missed.code == 3
     assert missed.err == (
-        f"janitor: nothing listens on 127.0.0.1:{port}: is `janitor serve` running?\n"
+        f"janitor: nothing is listening on 127.0.0.1:{port}: is `janitor serve` running?\n"
     )
     assert (forgiven.code, forgiven.out) == (0, f"nothing listens on 127.0.0.1:{port}\n")
 

@@ -16,7 +16,7 @@ VARIABLE = "TOKEN_OF_APP"
 
 
 def post(service: Serving, said: object) -> tuple[int, object]:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=240)
     with closing(connection):
         headers = {"Authorization": "Bearer secret"}
         connection.request("POST", "/api/threads", json.dumps(said).encode(), headers)
@@ -46,6 +46,6 @@ def test_what_is_told_is_taken_in_between_sweeps(world: World, serving: Start) -
         )
     until(lambda: service.metric("janitor_inbox_refused_rows") == 1)
     # One drain may have taken both: the odd one comes while it looks whether there is more.
-    told = re.compile("1 of [12] rows of the inbox")
+    told = re.compile("1 of (1 row|2 rows) of the inbox")
     until(lambda: any(told.search(line["message"]) for line in service.lines))
     assert service.sweeps() == 1

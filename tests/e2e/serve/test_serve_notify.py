@@ -49,5 +49,5 @@ def test_a_socket_that_is_gone_is_no_reason_to_stop(world: World, serving: Start
     one = serving(NOTIFY_SOCKET=str(world.directory / "nobody.sock"))
     assert one.get("/healthz") == (200, "ok")
     assert one.stop() == 0
-    assert "systemd could not be told READY" in one.text
-    assert one.text.count("systemd could not be told WATCHDOG") == 0
+    assert "could not notify systemd of READY" in one.text
+    assert one.text.count("could not notify systemd of WATCHDOG") == 0

@@ -110,7 +110,7 @@ def test_a_name_that_nothing_bears_is_refused(world: World) -> None:
     assert done.code == 2
     assert "known: trial-chats, marked" in done.err
     assert world.run("pause", "--project", "mian", "--reason", "a typo").code == 2
-    assert world.run("resume").code == 2, "nothing is paused"
+    assert world.run("resume").code == 2
 
 
 def test_who_ends_a_pause_is_told_which_others_go_on(world: World) -> None:
@@ -125,6 +125,9 @@ def test_who_ends_a_pause_is_told_which_others_go_on(world: World) -> None:
     (left,) = world.run("--output", "json", "resume").document["pauses"]
     assert left["command"] == "janitor resume --policy trial-chats"
     assert "still in force" not in world.run("resume", "--policy", "trial-chats").out
+    done = world.run("resume")
+    assert done.code == 2
+    assert "nothing to resume: there is no pause of everything" in done.err
 
 
 def test_whoever_looks_is_told(world: World) -> None:

@@ -12,8 +12,8 @@ SWEEPS = 300
 SCRIPT = """\
 import gc, logging, os, sys, threading
 from pathlib import Path
-from janitor.cli.compose import open_registry
-from janitor.cli.serving import Live
+from janitor.app.compose import open_registry
+from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.metrics import Metrics
 
@@ -25,7 +25,7 @@ def measured():
 path = Path(sys.argv[1])
 config = load(path)
 with open_registry(config, create=True) as registry:
-    live = Live(path, config, registry, Metrics())
+    live = ServiceLoop(path, config, registry, Metrics())
     def sweep(times):
         for _ in range(times):
             live.sweep(threading.Event())
@@ -49,7 +49,7 @@ def test_memory_and_descriptors_stay_flat_over_many_sweeps(world: World, tmp_pat
         env={"MALLOC_ARENA_MAX": "2", **world.environment},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

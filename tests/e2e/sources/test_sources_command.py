@@ -134,7 +134,7 @@ def test_one_source_that_fails_does_not_stop_another(sources: World) -> None:
     [
         (["--source", "two"], "known: one, other"),
         (["--accept-vanished"], "needs --source"),
-        (["--accept-vanished", "--source", "one", "--dry-run"], "no dry run"),
+        (["--accept-vanished", "--source", "one", "--dry-run"], "cannot be a dry run"),
     ],
 )
 def test_what_cannot_be_done_is_said(sources: World, arguments: list[str], said: str) -> None:

@@ -29,8 +29,8 @@ def chat(world: World) -> str:
     key, at = Key("main", Kind.CONVERSATION, made), NOW - timedelta(days=45)
     with Registry.open(f"sqlite:///{world.registry}") as registry:
         said = Registration(key, at, at, metadata={}, source="chats")
-        registry.register([said], at)
-        assert registry.vanish("source:chats", "chats", FOUND_AT, FOUND_AT) == 1
+        registry.registrations.add([said], at)
+        assert registry.scans.vanish("source:chats", "chats", FOUND_AT, FOUND_AT) == 1
     return made
 
 

@@ -115,13 +115,22 @@ def test_sync_and_doctor_name_it(odd: Odd) -> None:
     assert PRIVATE not in done.err + told
 
 
+def test_init_tells_it_without_its_text(odd: Odd) -> None:
+    done = odd.world.process("init", "fresh.yaml", "--source", "env:ODD_URL", "--table", "chats")
+    assert done.code == 1
+    assert "janitor: --source: unexpected KeyError at odd_driver.py:8 in do_execute" in done.err
+    assert "Traceback" not in done.err
+    assert PRIVATE not in done.err + done.out
+    assert not (odd.world.directory / "fresh.yaml").exists()
+
+
 def test_the_service_keeps_its_schedule_and_says_what_is_down(odd: Odd, serving: Start) -> None:
     scheduled(odd.world, every="1s")
     service = serving()
     until(lambda: service.sweeps() >= 2)
     assert service.get("/healthz") == (200, "ok")
     code, said = service.get("/readyz")
-    assert (code, said) == (200, "ok\nsource odd is down: janitor doctor says why")
+    assert (code, said) == (200, "ok\nsource odd is down: run janitor doctor to see why")
     assert service.metric("janitor_source_up", source="odd") == 0
     assert service.metric("janitor_source_up", source="chats") == 1
     assert service.text.count('odd_driver.py", line 8, in do_execute') == 1
@@ -133,7 +142,7 @@ def test_the_service_keeps_its_schedule_and_says_what_is_down(odd: Odd, serving:
 
 @pytest.fixture
 def mistaken(world: World, postgres: Server) -> Iterator[str]:
-    """A database on PostgreSQL, and an address that its driver takes for a program."""
+    """A database on PostgreSQL, and an address whose parameter its driver would trip over."""
     with postgres.database() as name:
         postgres.execute("CREATE TABLE chats (id text, updated_at timestamptz)", name)
         well = world.conversation()
@@ -144,18 +153,18 @@ def mistaken(world: World, postgres: Server) -> Iterator[str]:
         yield well
 
 
-def test_an_address_that_its_driver_trips_over_is_no_traceback(world: World, mistaken: str) -> None:
+def test_an_address_that_its_driver_would_trip_over_is_told(world: World, mistaken: str) -> None:
     done = world.process("sweep")
     assert done.code == 1
-    assert "source odd: unexpected TypeError" in done.err
+    assert "source odd: its address: unknown parameter `row_factory`; remove it" in done.err
     assert "Traceback" not in done.err
     assert world.states() == {mistaken: "deleted"}
 
 
-def test_init_trips_over_it_without_a_traceback(world: World, mistaken: str) -> None:
+def test_init_refuses_it_before_it_writes(world: World, mistaken: str) -> None:
     done = world.process("init", "fresh.yaml", "--source", "env:ODD_URL", "--table", "chats")
     assert mistaken
-    assert done.code == 1
-    assert "janitor: --source: unexpected TypeError at " in done.err
+    assert done.code == 2
+    assert "its address: unknown parameter `row_factory`; remove it" in done.err
     assert "Traceback" not in done.err
     assert not (world.directory / "fresh.yaml").exists()

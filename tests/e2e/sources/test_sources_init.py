@@ -35,11 +35,12 @@ def test_without_a_configuration_it_is_written_with_the_source(world: World, app
     assert done.code == 0, done.err
     assert done.out.count("conversation  2026-01-01 10:00:00") == 5
     assert "user_id=u1, plan=trial" in done.out
+    assert done.out.count("is taken for the id") == 1
     assert TOLD not in done.out + path.read_text()
     world.environment["OPENAI_API_KEY"] = "sk-none"
     accepted = world.run("validate", str(path))
     assert (accepted.code, accepted.err) == (0, "")
-    assert "source chats: what vanishes from it is kept as ever" in accepted.out
+    assert "source chats: threads that vanish from it are kept" in accepted.out
 
 
 def test_a_configuration_that_exists_stays_and_the_source_is_printed(
@@ -50,7 +51,7 @@ def test_a_configuration_that_exists_stays_and_the_source_is_printed(
     arguments = ("init", str(world.config), "--source", "env:APP_DATABASE_URL", "--table", "chats")
     done = world.run(*arguments)
     assert (done.code, world.config.read_bytes()) == (0, before)
-    assert f"{world.config} exists already; put this into it" in done.out
+    assert f"{world.config} already exists. Put this in place of its `sources: {{}}`" in done.out
     assert "      url: {env: APP_DATABASE_URL}\n" in done.out
     document = world.run("--output", "json", *arguments).document
     assert (document["written"], document["source"]) == (False, "chats")
@@ -85,9 +86,9 @@ def test_what_would_be_refused_is_said_before_the_proposal(world: World, app: Pa
     ("arguments", "said"),
     [
         (["--source", "postgresql://app:secret@db/app", "--table", "chats"], "env:APP_DATABASE"),
-        (["--source", "sqlite:///app.db"], "--source and --table belong together"),
-        (["--table", "chats"], "--source and --table belong together"),
-        (["--source", "env:NOT_SET", "--table", "chats"], "NOT_SET does not exist"),
+        (["--source", "sqlite:///app.db"], "--source and --table go together"),
+        (["--table", "chats"], "--source and --table go together"),
+        (["--source", "env:NOT_SET", "--table", "chats"], "NOT_SET is missing"),
     ],
 )
 def test_what_is_refused_writes_nothing(world: World, arguments: list[str], said: str) -> None:

@@ -23,7 +23,6 @@ from urllib.parse import urlsplit
 import pytest
 from peak import MEASURED
 
-from janitor.archive import Archive
 from janitor.model import State
 from janitor.registry import Registry
 
@@ -176,18 +175,18 @@ def assert_metrics(one: Swept) -> None:
 def assert_registry(one: Swept) -> None:
     number, run = len(one.ids), one.report["run"]
     with Registry.open(f"sqlite:///{one.directory / 'janitor.db'}", read_only=True) as registry:
-        assert list(registry.states().values()) == [number]
-        events = Counter(event.name for event in registry.events(run))
+        assert list(registry.threads.states().values()) == [number]
+        events = Counter(event.name for event in registry.runs.events(run))
         assert events == {"archived": number, "deleted": number}
-        closed = registry.run(run)
+        closed = registry.runs.get(run)
         assert closed is not None
         assert closed.counts == {"all/archive/done": number, "all/delete/done": number}
-        assert registry.first_broken_run() is None
-        entries = list(registry.select(state=State.DELETED))
+        assert registry.runs.first_broken() is None
+        entries = list(registry.threads.select(state=State.DELETED))
     assert {entry.thread.key.id for entry in entries} == set(one.ids)
-    archive = Archive.open((one.directory / "archive").as_uri(), create=False)
+    root = one.directory / "archive"
     paths = {entry.thread.copy.path for entry in entries if entry.thread.copy is not None}
-    assert {stored.path for stored in archive.objects()} == paths
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*.zst")} == paths
     assert len(paths) == number
 
 

@@ -20,7 +20,7 @@ from timed_world import KEY, Timed, timed
 from virtual_time import VirtualClock
 
 from janitor.emulator import Emulator
-from janitor.service.schedule import Trigger
+from janitor.service.scheduler import Trigger
 
 DAY = timedelta(days=1)
 OLDER = timedelta(hours=27)  # due two runs later, however short the nights and late the runs

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
-from janitor.cli.serving import Live
+from janitor.app.service_loop import ServiceLoop
 from janitor.service import Job, Schedule, Server, Service
 
 NEVER = Schedule("0 0 29 2 *")
@@ -18,14 +18,14 @@ Ask = Callable[[str], int]
 """The status that a path is answered with."""
 
 
-def beside_the_service(live: Live, work: Callable[[Ask], None]) -> None:
+def beside_the_service(live: ServiceLoop, work: Callable[[Ask], None]) -> None:
     """Do the work in a thread while the main loop runs; both end with it."""
     service = Service(Job(live.sweep, live.reload), NEVER, timedelta(seconds=5))
     face = Server(live.application(service), "127.0.0.1:0")
 
     def ask(path: str) -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{face.port}{path}", timeout=30) as said:
+            with urllib.request.urlopen(f"http://127.0.0.1:{face.port}{path}", timeout=240) as said:
                 return int(said.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -25,7 +25,7 @@ def lived(directory: Path, *arguments: str) -> dict[str, Any]:
         env={**os.environ, "MALLOC_ARENA_MAX": "2"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

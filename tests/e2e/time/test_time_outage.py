@@ -17,7 +17,7 @@ from virtual_time import VirtualClock
 
 from janitor.emulator import Emulator, Fault, How
 from janitor.model import Key, State
-from janitor.service.schedule import Trigger
+from janitor.service.scheduler import Trigger
 
 BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -148,9 +148,9 @@ def live_through(days: Days, asked: str | None) -> None:
     healthy = days.until(BEGIN + 3.5 * DAY)
     assert healthy == [[]] * 11, "quiet from the first sweep on"
     assert set(days.overdue) == {0}
-    assert list(registry.select(failed=True)) == []
+    assert list(registry.threads.select(failed=True)) == []
     gone = days.due()
-    states = {entry.thread.key: entry.thread.state for entry in registry.select()}
+    states = {entry.thread.key: entry.thread.state for entry in registry.threads.select()}
     assert {key for key, state in states.items() if state is State.DELETED} == gone
     assert {states[key] for key in days.keys - gone} == {State.ACTIVE}
     assert server.deletes == Counter({key.id: 1 for key in gone})

@@ -53,7 +53,7 @@ class Application:
 
 
 def state(world: Timed, chat: str) -> State:
-    found = world.registry.get(Key("main", Kind.CONVERSATION, chat))
+    found = world.registry.threads.get(Key("main", Kind.CONVERSATION, chat))
     assert found is not None
     return found.thread.state
 
@@ -76,7 +76,7 @@ def test_what_vanished_goes_thirty_days_later_and_what_is_held_or_back_stays(
         swept(world, BEGIN + DAY)
         assert {state(world, one) for one in chats} == {State.ACTIVE}
         application.lacks(gone, held, back, used)
-        world.registry.add_hold(Hold("court", ids=frozenset([held])), world.now)
+        world.registry.holds.add(Hold("court", ids=frozenset([held])), world.now)
         found_at = BEGIN + 10 * DAY
         swept(world, found_at)
         application.has(back, at=found_at)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from virtual_time import VirtualClock, awaited
 
-from janitor.cli.compose import open_registry
-from janitor.cli.serving import Live
+from janitor.app.compose import open_registry
+from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.emulator import Emulator
 from janitor.metrics import Metrics
@@ -44,7 +44,7 @@ class Timed:
     clock: VirtualClock
     base_url: str
     registry: Registry
-    live: Live
+    live: ServiceLoop
     metrics: Metrics
 
     @property
@@ -56,7 +56,7 @@ class Timed:
         made = self.server.add_conversation(created_at=created_at, items=items)
         key = Key("main", Kind.CONVERSATION, made)
         said = Registration(key, created_at, created_at, None, {})
-        self.registry.register([said], self.now)
+        self.registry.registrations.add([said], self.now)
         return key
 
     def sweep(self) -> None:
@@ -88,5 +88,5 @@ def timed(
         file.write_text(text, encoding="utf-8")
         config, metrics = load(file), Metrics()
         with open_registry(config, create=True) as registry:
-            live = Live(file, config, registry, metrics, clock.time)
+            live = ServiceLoop(file, config, registry, metrics, clock.time)
             yield Timed(directory, server, clock, served.base_url, registry, live, metrics)

@@ -14,8 +14,8 @@ from typing import TypeVar
 import httpx2
 import pytest
 
-from janitor.cli import compose
-from janitor.cli.compose import Time
+from janitor.app import compose
+from janitor.app.compose import Time
 from janitor.drivers import Outbound
 from janitor.emulator import Clock
 

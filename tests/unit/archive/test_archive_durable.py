@@ -99,5 +99,5 @@ def test_what_is_still_there_after_its_removal_is_told(
     archive = archive_in(tmp_path)
     copy = put(archive, export())
     monkeypatch.setattr(os, "unlink", lambda *_, **__: None)
-    with pytest.raises(ArchiveError, match="there after its removal"):
+    with pytest.raises(ArchiveError, match="still exists after its removal"):
         asyncio.run(archive.prune(KEY, (copy.path,)))

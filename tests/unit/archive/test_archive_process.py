@@ -73,6 +73,7 @@ def test_a_writer_killed_at_any_point_leaves_whole_objects_only(tmp_path: Path, 
     assert asyncio.run(archive.remove_older(KEY, newest)).removed == len(whole)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_conversation(tmp_path: Path) -> None:
     with started(STREAMS, tmp_path) as writer:
         out, _ = writer.communicate()

@@ -27,6 +27,7 @@ from archive_exports import (
 )
 
 from janitor.archive import Archive, ArchiveDamagedError, Header, Trailer, fingerprint
+from janitor.archive.archive import parse_path
 from janitor.errors import ConfigError, RefusedError, StoreError
 from janitor.model import Key, Kind, Record
 
@@ -137,7 +138,7 @@ def test_an_intact_object_of_something_else_is_never_replaced(tmp_path: Path) ->
     first, second = put(archive, export(1)), put(archive, export(2))
     words = (tmp_path / second.path).read_bytes()
     (tmp_path / first.path).write_bytes(words)
-    with pytest.raises(ArchiveDamagedError, match="something else stands in its place"):
+    with pytest.raises(ArchiveDamagedError, match="something else is in its place"):
         put(archive, export(1))
     assert (tmp_path / first.path).read_bytes() == words
 
@@ -230,14 +231,14 @@ def test_a_put_cancelled_while_it_writes_leaves_all_or_nothing(tmp_path: Path) -
 
 @pytest.mark.parametrize("project", ["..", ".incoming", "a/b", "", "a" * 101, "a\n", "ä"])
 def test_a_project_that_would_lead_elsewhere_is_refused(tmp_path: Path, project: str) -> None:
-    with pytest.raises(ConfigError, match="cannot name a directory"):
+    with pytest.raises(ConfigError, match="cannot be the name of an archive directory"):
         put(archive_in(tmp_path), export(), key=Key(project, Kind.CONVERSATION, "conv_1"))
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("id", ["..", ".", "../x", "a/b", "a" * 201, "", "a\0", "a\n"])
 def test_an_id_that_would_lead_elsewhere_is_refused(tmp_path: Path, id: str) -> None:
-    with pytest.raises(RefusedError, match="cannot name an object"):
+    with pytest.raises(RefusedError, match="cannot be the name of an object"):
         put(archive_in(tmp_path), export(id=id), key=Key("main", Kind.CONVERSATION, id))
     assert files(tmp_path) == []
 
@@ -248,7 +249,7 @@ def test_every_id_that_an_api_hands_out_has_a_place(tmp_path: Path, id: str) -> 
     key = Key("main", Kind.CONVERSATION, id)
     copy = put(archive, export(id=id), key=key)
     asyncio.run(archive.prove(copy))
-    assert [stored.key for stored in archive.objects()] == [key]
+    assert [parse_path(path) for path in files(tmp_path)] == [(key, copy.digest[:12])]
 
 
 def test_ids_that_differ_by_case_alone_do_not_meet(tmp_path: Path) -> None:
@@ -266,9 +267,9 @@ def test_an_archive_opened_to_be_read_changes_nothing(tmp_path: Path) -> None:
     stale.touch()
     archive = Archive.open(tmp_path.as_uri(), create=False)
     asyncio.run(archive.prove(copy))
-    with pytest.raises(StoreError, match="read only"):
+    with pytest.raises(StoreError, match="read-only"):
         put(archive, export(7))
-    with pytest.raises(StoreError, match="read only"):
+    with pytest.raises(StoreError, match="read-only"):
         asyncio.run(archive.remove(copy.path))
     assert files(tmp_path) == sorted([copy.path, str(stale.relative_to(tmp_path))])
 

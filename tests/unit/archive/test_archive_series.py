@@ -94,21 +94,6 @@ def test_an_intact_copy_of_another_thread_under_our_name_stays(tmp_path: Path) -
     assert files(tmp_path) == sorted([moved, newest.path])
 
 
-def test_a_listing_shows_objects_and_nothing_else(tmp_path: Path) -> None:
-    archive = archive_in(tmp_path)
-    mine = put(archive, export())
-    key = Key("other", Kind.THREAD, "thread_1")
-    theirs = put(archive, export(id="thread_1"), key=key)
-    (tmp_path / ".incoming" / ("0" * 32 + ".part")).touch()
-    (tmp_path / "notes.txt").touch()
-    assert {(each.key, each.path, each.size) for each in archive.objects()} == {
-        (KEY, mine.path, mine.size),
-        (key, theirs.path, theirs.size),
-    }
-    assert [each.path for each in archive.objects("other")] == [theirs.path]
-    assert list(archive.objects("none")) == []
-
-
 def test_the_archive_moves_with_its_directory(tmp_path: Path) -> None:
     copy = put(archive_in(tmp_path / "a"), export())
     (tmp_path / "a").rename(tmp_path / "b")

@@ -17,7 +17,7 @@ from archive_exports import DIRECTORY, archive_in, container, export, files, ite
 from scarce import few_files
 
 from janitor.archive import Archive
-from janitor.archive.disk import STAGING, Disk
+from janitor.archive.local import STAGING, Disk
 from janitor.errors import ConfigError, StoreError
 
 STALE = Path(".incoming") / ("0" * 32 + ".part")
@@ -74,9 +74,9 @@ def test_a_disk_that_was_unmounted_is_told(small_disk: Path) -> None:
     copy = put(archive, export())
     subprocess.run(["umount", str(small_disk)], check=True)
     try:
-        with pytest.raises(StoreError, match="another directory stands there"):
+        with pytest.raises(StoreError, match="the directory is not the one from the start"):
             put(archive, export(7))
-        with pytest.raises(StoreError, match="another directory stands there"):
+        with pytest.raises(StoreError, match="the directory is not the one from the start"):
             asyncio.run(archive.prove(copy))
         assert files(small_disk) == []
     finally:
@@ -92,8 +92,6 @@ def test_a_directory_that_vanished_is_told(tmp_path: Path) -> None:
         asyncio.run(archive.prove(copy))
     with pytest.raises(StoreError, match="No such file or directory"):
         put(archive, export())
-    with pytest.raises(StoreError):
-        list(archive.objects())
     assert not root.exists()
 
 
@@ -142,7 +140,7 @@ def test_a_path_with_any_character_is_a_path(tmp_path: Path) -> None:
     root = tmp_path / "a b#c?d%41é"
     copy = put(archive_in(root), export())
     assert (root / copy.path).is_file()
-    assert [each.path for each in archive_in(root).objects()] == [copy.path]
+    asyncio.run(archive_in(root).prove(copy))
 
 
 @contextmanager
@@ -184,7 +182,7 @@ def test_a_planted_link_leads_nowhere(tmp_path: Path, depth: int) -> None:
     link = (tmp_path / "archive").joinpath(*DIRECTORY.split("/")[:depth])
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(outside)
-    with pytest.raises(StoreError, match="a link or a file stands where a directory belongs"):
+    with pytest.raises(StoreError, match="a link or a file is where a directory belongs"):
         put(archive, export())
     assert list(outside.iterdir()) == []
 
@@ -196,7 +194,7 @@ def test_a_planted_link_in_place_of_the_staging_directory_leads_nowhere(tmp_path
     root = tmp_path / "archive"
     root.mkdir()
     (root / ".incoming").symlink_to(outside)
-    with pytest.raises(StoreError, match="a link or a file stands where a directory belongs"):
+    with pytest.raises(StoreError, match="a link or a file is where a directory belongs"):
         archive_in(root)
     assert [path.name for path in outside.iterdir()] == [STALE.name]
 

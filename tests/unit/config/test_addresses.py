@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from janitor.config import Keeper, Secret, SqlSettings, load
-from janitor.config.regular import read_regular
+from janitor.config import Config, Keeper, Secret, SqlSettings, load
+from janitor.config.regular_file import read_regular
 from janitor.errors import ConfigError, shown_address
 from janitor.registry import Registry
-from janitor.sources.foreign import address
-from janitor.tracking.inboxes import HttpInbox, PostgresInbox
+from janitor.sources.sql_reader import address
+from janitor.sources.suggest import settings_of
+from janitor.tracking.inbox import HttpInbox, PostgresInbox, inbox_of
 
 SHOWN = {
     "postgresql+psycopg://host/db": "postgresql+psycopg://host/db",
@@ -58,6 +59,8 @@ GOOD = {
     "archive": "file://archive",
     "key": "key",
 }
+PG = "postgresql+psycopg://"
+NULS = ("MA%00RK@h/d", "MA%00RK/d", "h/MA%00RK", "h/d?application_name=MA%00RK", "h/d?sslcert=%00")
 DATABASES = [
     "postgresql+psycopg://h:MARK/db",
     "postgresql+psycopg://[::1/db",
@@ -75,6 +78,12 @@ WEB = [
     "https://h:MARK/v1",
     "https://h/v1?api_key=MARK",
     "https://h/v1?token=MARK&x=1",
+    f"https://{'MARK' * 16}/v1",
+    "https://MARK..h/v1",
+    "https://MARK h/v1",
+    "https://MARK%41/v1",
+    "https://MARK:0/v1",
+    "https://::1/v1",
 ]
 REFUSED = [
     *(("registry", url) for url in DATABASES),
@@ -82,6 +91,8 @@ REFUSED = [
     *(("base_url", url) for url in WEB),
     ("registry", "sqlite:///MARK\\0.db"),
     ("source", "sqlite:///MARK\\0.db"),
+    *((field, f"sqlite:///MA%00RK{end}") for field in ("registry", "source") for end in ("", "/d")),
+    *((field, f"{PG}{url}") for field in ("registry", "source") for url in NULS),
     ("archive", "file://MARK\\0"),
     ("key", "/MARK\\0"),
 ]
@@ -112,16 +123,58 @@ def test_a_secret_that_stands_in_the_file_is_not_quoted(
     assert value.strip("[]!x ") not in str(refused.value.refusals)
 
 
-def _loaded(text: str, directory: Path) -> None:
+def _loaded(text: str, directory: Path) -> Config:
     path = directory / "janitor.yaml"
     path.write_text(text)
-    load(path, environment=False)
+    return load(path, environment=False)
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://h:abc/d", "postgresql+psycopg://[::1/d"])
 def test_a_registry_whose_port_is_none_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"registry\.url"):
         Registry.open(url)
+
+
+@pytest.mark.parametrize("url", [*(f"{PG}{url}" for url in NULS), "sqlite:////MA%00RK"])
+def test_a_nul_in_an_address_is_the_cause_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("APP_DATABASE_URL", url)
+    secret = Secret(Keeper.ENV, "APP_DATABASE_URL")
+    second = timedelta(seconds=1)
+    for refused in (
+        lambda: Registry.open(url),
+        lambda: address(SqlSettings(secret, "", None, second, second, Path("/"))),
+        lambda: settings_of(url, Path("/")),
+        lambda: inbox_of(url),
+    ):
+        with pytest.raises(ConfigError, match=r"contains a NUL character \(%00\): remove it$") as e:
+            refused()
+        assert "MA" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "file"),
+    [
+        ("a", "x%20y.db", "x y.db"),
+        ("a%20b", "x%2520y.db", "x%20y.db"),
+        ("5%?#", "x%3F#.db", "x?#.db"),
+    ],
+)
+def test_a_configuration_names_the_file_that_the_registry_opens(
+    directory: str, name: str, file: str, tmp_path: Path
+) -> None:
+    place = tmp_path / directory
+    place.mkdir()
+    named = _loaded(CONFIG % {**GOOD, "registry": f"sqlite:///{name}"}, place).registry
+    Registry.open(named.url).close()
+    assert named.path == place / file
+    assert named.path.is_file()
+
+
+def test_a_percent_sign_that_is_spelled_out_is_no_nul(tmp_path: Path) -> None:
+    Registry.open(f"sqlite:///{tmp_path}/a%2500b").close()
+    _loaded(CONFIG % {**GOOD, "source": "sqlite:///a%2500b"}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +206,9 @@ def test_names_that_hold_an_at_are_read_as_before() -> None:
         assert address(SqlSettings(url, "", None, second, second, Path("/"))).host == host
 
 
-@pytest.mark.parametrize("url", ["https://MA/RK@h", "https://h:MARK", "https://[MARK"])
+@pytest.mark.parametrize(
+    "url", ["https://MA/RK@h", "https://h:MARK", "https://[MARK", "https://MARK..h", "https://"]
+)
 def test_an_application_hears_of_a_wrong_address(url: str) -> None:
     with pytest.raises(ConfigError) as refused:
         HttpInbox(url)
@@ -163,10 +218,12 @@ def test_an_application_hears_of_a_wrong_address(url: str) -> None:
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="it is a pipe or a device"):
+    with pytest.raises(OSError, match="it is a pipe; name a regular file"):
         read_regular(tmp_path / "pipe", 10)
-    with pytest.raises(OSError, match="it is a pipe or a device"):
+    with pytest.raises(OSError, match="it is a device; name a regular file"):
         read_regular(Path("/dev/zero"), 10)
+    with pytest.raises(OSError, match="it is a kernel file without data"):
+        read_regular(Path("/proc/self/mem"), 10)
     with pytest.raises(IsADirectoryError):
         read_regular(tmp_path, 10)
     (tmp_path / "file").write_text("a" * 20)

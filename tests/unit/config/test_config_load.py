@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,25 @@ from janitor.config import load, parse
 from janitor.config.secrets import NO_SECRET, Keeper, Secret
 from janitor.errors import ConfigError
 from janitor.model import Kind, Mode
+from janitor.policy import Policies, policies_digest
+from janitor.policy.matching import Match, Matcher, Views
+from janitor.policy.metadata_filter import MetadataFilter
 from janitor.policy.rules import (
     AgeFrom,
-    Archive,
+    ArchiveRule,
     Delete,
+    DeletionMark,
     Items,
     KeepLast,
     Lifetime,
     Limits,
-    Mark,
     Policy,
     Selector,
     SoftDelete,
 )
 from janitor.policy.rules import Test as MetadataTest
+from janitor.registry import Registration
+from janitor.sources import read
 
 DAY = timedelta(days=1)
 KEY = {"api_key": {"env": "JANITOR_TEST_KEY"}}
@@ -77,8 +83,8 @@ def test_a_whole_policy_is_read_as_written() -> None:
         ),
         excepts=Selector(metadata={"pinned": MetadataTest(any_of=frozenset({"true"}))}),
         age_from=AgeFrom.CREATED,
-        archive=Archive(7 * DAY, 50, 90 * DAY),
-        soft_delete=SoftDelete(20 * DAY, Mark.UPSTREAM),
+        archive=ArchiveRule(7 * DAY, 50, 90 * DAY),
+        soft_delete=SoftDelete(20 * DAY, DeletionMark.UPSTREAM),
         delete=Delete(30 * DAY, Items.KEEP),
         keep_last=KeepLast(5, "user_id"),
         max_percent=40.0,
@@ -121,8 +127,8 @@ def test_the_short_forms_of_never_and_forever() -> None:
     ).policies.rules
     assert rules[0].delete == Delete(None)
     assert rules[1].keep_forever
-    assert rules[2].archive == Archive(None, 3, None)
-    assert rules[3].archive == Archive(DAY, None, 365 * DAY)
+    assert rules[2].archive == ArchiveRule(None, 3, None)
+    assert rules[3].archive == ArchiveRule(DAY, None, 365 * DAY)
 
 
 @given(st.randoms(use_true_random=False))
@@ -237,7 +243,7 @@ def test_variables_are_only_asked_for_where_secrets_are_needed(
     assert load(path, environment=False).projects
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert "JANITOR_TEST_KEY does not exist" in str(caught.value.refusals[0])
+    assert "JANITOR_TEST_KEY is missing" in str(caught.value.refusals[0])
 
 
 def test_keys_that_are_no_text_are_refused_without_a_file_too() -> None:
@@ -245,7 +251,7 @@ def test_keys_that_are_no_text_are_refused_without_a_file_too() -> None:
     for document in (mapping() | odd, mapping(policies=[FULL | odd])):
         with pytest.raises(ConfigError) as caught:
             parse(document)
-        assert "`1` is no key here" in str(caught.value.refusals[0])
+        assert "unknown key `1`" in str(caught.value.refusals[0])
 
 
 JUNK = st.recursive(
@@ -259,7 +265,7 @@ def test_places_are_only_known_of_files() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(mapping(mode="enforced"))
     (refusal,) = caught.value.refusals
-    assert str(refusal) == "mode: `enforced` is not known here; did you mean `enforce`?"
+    assert str(refusal) == "mode: unknown value `enforced`; did you mean `enforce`?"
 
 
 @given(st.dictionaries(st.sampled_from([*mapping(), *FULL, "lifetime", "holds"]), JUNK))
@@ -279,3 +285,29 @@ def test_an_empty_password_in_an_address_is_none(url: str) -> None:
     said = {"url": url, "watermark": None, "query": "SELECT 1 AS id"}
     config = parse(mapping(registry={"url": url}, sources={"chats": {"sql": said}}))
     assert config.registry.url == config.sources["chats"].sql.url == url
+
+
+@pytest.mark.parametrize("user", ["u-17", ["u-17", "u-18"], {"glob": "u-*"}, {"exists": True}])
+def test_user_is_the_metadata_key_that_an_import_stores(user: object) -> None:
+    def policies(selector: dict[str, object], per: str) -> Policies:
+        rule = {"name": "p", "match": selector, "keep_last": {"count": 1, "per": per}}
+        others = [{"kind": "thread"}, selector]
+        return parse(mapping(policies=[{**rule, "except": others}])).policies
+
+    given = policies({"user": user}, "user")
+    assert given == policies({"metadata": {"user": user}}, "metadata.user")
+    assert policies_digest(given) == policies_digest(policies({"metadata": {"user": user}}, "user"))
+    imported = read(StringIO('{"id": "conv_1", "user": "u-17"}'), "jsonl", ("main",), "x.jsonl")
+    (said,) = (one for one in imported if isinstance(one, Registration))
+    found = Matcher.of(given.rules[0].match)
+    assert found.match(said.key, Views(said.metadata or {}, ()), protecting=False) is Match.YES
+
+
+def test_a_hashed_user_is_compared_with_its_hash() -> None:
+    registry = {"keys": ["user"], "hash": ["user"], "hash_key": {"env": "JANITOR_TEST_KEY"}}
+    rule = {"name": "p", "match": {"user": "u-17"}, "delete": {"after": "1d"}}
+    given = parse(mapping(registry=registry, policies=[rule])).policies
+    screen = MetadataFilter(frozenset({"user"}), frozenset({"user"}), b"s" * 32)
+    (stored,) = screen.policies(given).rules
+    wanted = frozenset({screen.value("user", "u-17")})
+    assert stored.match.metadata == {"user": MetadataTest(any_of=wanted)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,16 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from janitor.config import load
-from janitor.config.schema import file_schema
-from janitor.config.starter import STARTER
+from janitor.config.json_schema import file_schema
+from janitor.config.starter import starter
 from janitor.config.unbuilt import UNBUILT
 from janitor.errors import ConfigError
+from janitor.rate_limit.limiter import GROWTHS, STARTS, Verb
 
 REFUSED = Path(__file__).parents[2] / "refused"
 SHAPE = (
     "unknown_*_key",
+    "unknown_condition_*",
     "unknown_key_in_except",
     "unbuilt_[!ra]*",
     "registry_keys_not_listed",
@@ -46,8 +49,8 @@ def test_the_starter_is_accepted_by_schema_and_program(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     path = tmp_path / "janitor.yaml"
-    path.write_text(STARTER, encoding="utf-8")
-    assert is_valid(yaml.safe_load(STARTER))
+    path.write_text(starter(), encoding="utf-8")
+    assert is_valid(yaml.safe_load(starter()))
     assert [rule.name for rule in load(path).policies.rules] == ["everything-else"]
 
 
@@ -56,11 +59,11 @@ def test_the_starter_spells_out_the_defaults(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     spelled, bare = tmp_path / "spelled.yaml", tmp_path / "bare.yaml"
-    spelled.write_text(STARTER, encoding="utf-8")
-    document = yaml.safe_load(STARTER)
+    spelled.write_text(starter(), encoding="utf-8")
+    document = yaml.safe_load(starter())
     least = {key: document[key] for key in ("version", "registry", "policies")}
     least["projects"] = {"main": {"api_key": {"env": "OPENAI_API_KEY"}}}
-    least["archive"] = {"keep_for": "90d"}
+    least["archive"] = {"url": document["archive"]["url"], "keep_for": "90d"}
     bare.write_text(yaml.safe_dump(least), encoding="utf-8")
     one, other = load(spelled), load(bare)
     assert (one.policies, one.projects, one.archive) == (
@@ -81,7 +84,7 @@ def keys(node: Any, at: str = "") -> set[str]:  # noqa: ANN401 - a document's no
 
 def test_the_starter_names_every_key_outside_of_policies() -> None:
     definitions = SCHEMA["$defs"]
-    named = keys(yaml.safe_load(STARTER))
+    named = keys(yaml.safe_load(starter()))
     sections = {
         "": SCHEMA["properties"],
         "projects.main.": definitions["ProjectForm"]["properties"],
@@ -95,11 +98,20 @@ def test_the_starter_names_every_key_outside_of_policies() -> None:
     assert wanted - named == {"projects.main.azure", "schedule.every"}
 
 
+def test_the_starter_tells_how_auto_starts_and_grows() -> None:
+    told = " ".join(starter().replace("#", " ").split())
+    steps = {1.1: "a tenth", 1.2: "a fifth"}
+    for verbs, each in (("Deletes and writes", Verb.DELETE), ("reads", Verb.READ)):
+        said = re.findall(rf"{verbs} start at (\d+)\D*? add (a \w+)", told)
+        assert said == [(f"{STARTS[each]:g}", steps[GROWTHS[each]])]
+    assert (STARTS[Verb.WRITE], GROWTHS[Verb.WRITE]) == (STARTS[Verb.DELETE], GROWTHS[Verb.DELETE])
+
+
 def test_the_commented_policies_of_the_starter_are_good_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "x")
-    head, _, more = STARTER.partition("# More, to be moved up into the list:\n")
+    head, _, more = starter().partition("# More examples; to use one, move it into the list:\n")
     path = tmp_path / "janitor.yaml"
     path.write_text(head + more.replace("#  ", "  "), encoding="utf-8")
     assert len(load(path).policies.rules) == 3
@@ -111,7 +123,7 @@ def test_the_commented_source_of_the_starter_is_good_too(
     for name in ("OPENAI_API_KEY", "APP_DATABASE_URL"):
         monkeypatch.setenv(name, "x")
     path = tmp_path / "janitor.yaml"
-    head, _, rest = STARTER.partition("sources: {}")
+    head, _, rest = starter().partition("sources: {}")
     stanza, _, rest = rest.partition("\n\n")
     stanza = stanza.partition("\n")[2].replace("#  ", "  ")
     path.write_text(f"{head}sources:\n{stanza}\n\n{rest}", encoding="utf-8")

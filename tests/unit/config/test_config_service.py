@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from janitor.config import Config, Keeper, Secret, parse
 from janitor.config.explain import explain
-from janitor.config.schema import file_schema
+from janitor.config.json_schema import file_schema
 from janitor.config.settings import ScheduleSettings, ServiceSettings, TokenSettings
 
 
@@ -39,7 +39,8 @@ def test_without_a_word_it_sweeps_at_night_and_listens_on_loopback() -> None:
     assert one.schedule == ScheduleSettings("17 3 * * *", jitter=timedelta(minutes=10))
     assert one.service == ServiceSettings("127.0.0.1:9464")
     assert told(one) == (
-        "`janitor serve` sweeps at 17 3 * * * UTC, up to 10m later and listens on 127.0.0.1:9464"
+        "`janitor serve` sweeps by the cron schedule 17 3 * * * (UTC), up to 10m later, and "
+        "listens on 127.0.0.1:9464"
     )
 
 
@@ -47,13 +48,16 @@ def test_without_a_word_it_sweeps_at_night_and_listens_on_loopback() -> None:
     ("schedule", "sentence"),
     [
         ({"every": "1h"}, "sweeps every 1h and"),
-        ({"every": "1h", "jitter": "5m"}, "sweeps every 1h, up to 5m later and"),
+        ({"every": "1h", "jitter": "5m"}, "sweeps every 1h, up to 5m later, and"),
         (
             {"cron": "0 4 * * 0", "timezone": "Europe/Berlin"},
-            "sweeps at 0 4 * * 0 Europe/Berlin and",
+            "sweeps by the cron schedule 0 4 * * 0 (Europe/Berlin) and",
         ),
-        ({"cron": "*/10 * * * *", "jitter": "9m59s"}, "sweeps at */10 * * * * UTC, up to 9m59s"),
-        ({"cron": "0 0 29 2 *"}, "sweeps at 0 0 29 2 * UTC and"),
+        (
+            {"cron": "*/10 * * * *", "jitter": "9m59s"},
+            "sweeps by the cron schedule */10 * * * * (UTC), up to 9m59s later, and",
+        ),
+        ({"cron": "0 0 29 2 *"}, "sweeps by the cron schedule 0 0 29 2 * (UTC) and"),
     ],
 )
 def test_a_schedule_is_told_as_it_is_meant(schedule: dict[str, str], sentence: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.config.durations import LONGEST, PATTERN, format_duration, parse_duration
+from janitor.config.fields import DURATION_PATTERN, LONGEST, format_duration, parse_duration
 
 DURATIONS = st.integers(1, int(LONGEST.total_seconds())).map(lambda s: timedelta(seconds=s))
 
@@ -31,7 +31,7 @@ DURATIONS = st.integers(1, int(LONGEST.total_seconds())).map(lambda s: timedelta
 )
 def test_a_duration_is_what_it_says(text: str, expected: timedelta) -> None:
     assert parse_duration(text) == expected
-    assert re.search(PATTERN, text)
+    assert re.search(DURATION_PATTERN, text)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_duration_is_what_it_says(text: str, expected: timedelta) -> None:
     ],
 )
 def test_what_may_be_misread_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"duration|month|units|zero"):
+    with pytest.raises(ValueError, match=r"duration|month|each unit|zero"):
         parse_duration(value)
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from janitor.config import load, parse
-from janitor.config.explain import explain, may_overlap, warnings
-from janitor.policy.rules import Selector
+from janitor.config.explain import explain, warnings
+from janitor.policy.overlap import threads_of_both
+from janitor.policy.rules import Policy, Selector
 from janitor.policy.rules import Test as MetadataTest
 
 TRIAL = {
@@ -21,6 +23,10 @@ SUPPORT = {
     "match": {"metadata": {"team": "support"}},
     "archive": {"after": "7d", "keep_for": "90d"},
 }
+
+
+def may_overlap(one: Selector, other: Selector) -> bool:
+    return any(threads_of_both(Policy("one", one), Policy("other", other)))
 
 
 def said(*policies: dict[str, Any], **sections: object) -> tuple[str, str]:
@@ -39,25 +45,56 @@ def said(*policies: dict[str, Any], **sections: object) -> tuple[str, str]:
 def test_the_sum_of_upstream_and_archive_is_done() -> None:
     text, _ = said(TRIAL, lifetime={"max": "400d"})
     assert "upstream until 30d after the last activity" in text
-    assert "30d + 90d = 120d after the last activity; the next sweep removes it then" in text
-    assert "at the latest that is 400d + 90d = 490d after creation" in text
+    assert "30d + 90d = 120d after the last activity; the next sweep then removes it" in text
+    assert "that is at most 400d + 90d = 490d after creation" in text
 
 
 def test_what_vanishes_from_a_source_is_said() -> None:
     sql = {"url": "sqlite:///app.db", "query": "SELECT id FROM chats", "watermark": None}
     text, _ = said(TRIAL, sources={"chats": {"sql": sql, "on_vanish": {"expire_after": "30d"}}})
-    assert "source chats: what vanishes from it is due for deletion 30d later" in text
-    assert "a daily sweep may remove 10 % of what has vanished" in text
+    assert "source chats: a thread that vanishes from it is due for deletion 30d later" in text
+    assert "a daily sweep may remove 10 % of the vanished threads" in text
     text, _ = said(TRIAL, sources={"chats": {"sql": sql}})
-    assert "source chats: what vanishes from it is kept as ever" in text
+    assert "source chats: threads that vanish from it are kept" in text
 
 
 @pytest.mark.parametrize(
-    ("after", "share"), [("30d", "10 %"), ("7d", "28.6 %"), ("1d", "100 %"), ("1h", "100 %")]
+    ("condition", "is_known"), [("at > :watermark", True), ("NOT (at <= :watermark)", False)]
+)
+def test_a_condition_that_hides_rows_is_said_where_they_would_vanish(
+    condition: str, is_known: bool
+) -> None:
+    query = f"SELECT id, at FROM chats WHERE {condition}"  # noqa: S608
+    sql = {"url": "sqlite:///app.db", "query": query, "watermark": "at"}
+    text, _ = said(TRIAL, sources={"chats": {"sql": sql, "on_vanish": {"expire_after": "30d"}}})
+    assert ("no thread counts as vanished" in text) is not is_known
+    assert ("write the condition as `at > :watermark`" in text) is not is_known
+    assert "no thread counts" not in said(TRIAL, sources={"chats": {"sql": sql}})[0]
+
+
+@pytest.mark.parametrize(
+    ("after", "share"),
+    [
+        ("30d", "10 % of its threads (its normal turnover is about 3.33 % a day)"),
+        ("20d", "10 % of its threads (its normal turnover is about 5 % a day)"),
+        ("7d", "28.6 % of its threads (twice its normal turnover of about 14.3 % a day)"),
+        ("2d", "all of its threads (max_percent does not apply: they are normally removed after"),
+        ("1h", "all of its threads (max_percent does not apply: they are normally removed after"),
+    ],
 )
 def test_the_share_of_a_daily_sweep_is_done(after: str, share: str) -> None:
     policy = {**TRIAL, "archive": {"after": "1h", "keep_for": "1d"}, "delete": {"after": after}}
-    assert f"may remove {share} of its threads" in said(policy)[0]
+    told = said(policy)[0]
+    assert f"may remove {share}" in told
+    assert ",800 %" not in told
+    assert "e+" not in told
+
+
+def test_those_that_keep_last_keeps_are_excepted_from_the_dates() -> None:
+    text, _ = said({**TRIAL, "keep_last": {"count": 5}})
+    assert "upstream until 30d after the last activity, except for those kept" in text
+    assert "= 120d after the last activity, except for those kept; the next sweep" in text
+    assert "except for those kept" not in said(TRIAL)[0]
 
 
 def test_a_policys_own_share_counts() -> None:
@@ -75,7 +112,7 @@ def test_deleting_without_undo_is_said_in_words() -> None:
 
 def test_a_policy_that_only_does_not_delete_is_no_protection() -> None:
     warned = said(TRIAL, SUPPORT)[1]
-    assert "support never deletes but does not protect" in warned
+    assert "support never deletes, but does not protect" in warned
     assert "write `delete: never` to protect" in warned
     assert said(TRIAL, {**SUPPORT, "delete": "never"})[1] == ""
     assert said(TRIAL, {**SUPPORT, "match": {"metadata": {"plan": "paid"}}})[1] == ""
@@ -101,7 +138,7 @@ def test_what_can_do_nothing_is_warned_of() -> None:
     assert "keep wins" in said(keeps)[1]
     assert "janitor_ keys never match" in said(reserved)[1]
     assert (
-        "lifetime.max ends threads at the server, but not their copies"
+        "lifetime.max deletes threads at the server, but not their copies"
         in said(forever, lifetime={"max": "400d"})[1]
     )
     assert "no policies" in said()[1]
@@ -125,13 +162,56 @@ def test_every_clause_is_told() -> None:
     for part in (
         "thread of main with plan = x or y and no t and g like a-*, except threads with pinned",
         "copies at 50 items or 1d after the last activity, whichever comes first",
-        "marks in the registry 2d after the last activity",
-        "never deletes, and forbids",
+        "soft-deletes in the registry 2d after the last activity",
+        "never deletes, and stops other policies",
         "keeps the 5 most recently active for each user_id",
-        "no stage before 1d after creation",
+        "no stage earlier than 1d after creation",
         "mode enforce",
     ):
         assert part in text
+
+
+def test_alternatives_are_told() -> None:
+    match = {"project": "main", "any": [{"kind": "thread"}, {"metadata": {"plan": "trial"}}]}
+    excepts = [{"metadata": {"pinned": "true"}}, {"metadata": {"vip": {"exists": True}}}]
+    text, _ = said({**TRIAL, "match": match, "except": excepts})
+    either = "threads of main that are any of (thread; threads with plan = trial)"
+    assert f"{either}, except any of (threads with pinned = true; threads with vip)" in text
+    assert "applies to any of (thread; " in said({**TRIAL, "match": {"any": match["any"]}})[0]
+
+
+def test_an_early_copy_is_told_and_meant() -> None:
+    early = {**SUPPORT, "archive": {"items": 50, "at": "earliest", "keep_for": "90d"}}
+    text, warned = said(TRIAL, early)
+    assert "copies at 50 items, even if other policies copy later" in text
+    assert warned == ""
+
+
+def test_what_stands_beside_the_default_is_told() -> None:
+    rest = {"name": "rest", "default": True, "delete": {"after": "1y"}}
+    text, warned = said({**SUPPORT, "beside_default": True}, rest)
+    assert "`default: true` policies apply to them as well" in text
+    assert "threads that no other policy matches (apart from support)" in text
+    assert "beside_default" not in warned
+    assert "support: `beside_default` does nothing" in said({**SUPPORT, "beside_default": True})[1]
+    assert "apart from" not in said(SUPPORT, rest)[0]
+
+
+def test_a_list_of_one_except_is_that_except() -> None:
+    pinned = {"metadata": {"pinned": "true"}}
+    one, other = ({**TRIAL, "except": excepts} for excepts in (pinned, [pinned]))
+    assert said(one) == said(other)
+
+
+def test_selectors_with_alternatives_meet_where_one_of_them_does() -> None:
+    one, other, third = (
+        Selector(metadata={"plan": MetadataTest(any_of=frozenset({plan}))}) for plan in "xyz"
+    )
+    either = Selector(any_of=(one, other))
+    assert may_overlap(either, other)
+    assert may_overlap(other, either)
+    assert not may_overlap(either, third)
+    assert not may_overlap(replace(third, any_of=(one, other)), one)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +247,7 @@ def test_the_ceiling_names_what_stands_above_it_and_who_says_so(
     for above in ("holds", "`keep: forever`", "`delete: never`", "unknown metadata"):
         assert above in promise
     [warned] = [one for one in told.warnings if "lifetime.max" in one]
-    assert warned.startswith(f"{file}:{line}:5 legal: {word} stands above lifetime.max")
+    assert warned.startswith(f"{file}:{line}:5 legal: {word} overrides lifetime.max")
 
 
 def test_without_a_ceiling_nothing_stands_above_it() -> None:

@@ -8,8 +8,7 @@ import pytest
 import yaml
 
 from janitor.config import parse
-from janitor.config.fixtures import Fixture, load_fixtures
-from janitor.config.trials import Difference, try_out
+from janitor.config.fixtures import Difference, Fixture, load_fixtures, try_out
 from janitor.errors import ConfigError
 from janitor.model import Kind, State
 from janitor.times import FOREVER
@@ -153,18 +152,18 @@ def test_a_hold_of_a_fixture_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "refusal"),
     [
-        ("stage: delete", "", "5:11 [0].expect: an expectation of nothing"),
-        ("stage: delete", "stage: vanish", "5:19 [0].expect.stage: `vanish` is not known"),
-        ("stage: delete", "stag: none", "5:12 [0].expect.stag: `stag` is no key here"),
-        ("stage: delete", "reason: because", "5:20 [0].expect.reason: `because` is not known"),
-        ("{kind: thread", "{kind: thred", "4:18 [0].thread.kind: `thred` is not known here"),
+        ("stage: delete", "", "5:11 [0].expect: an empty expectation"),
+        ("stage: delete", "stage: vanish", "5:19 [0].expect.stage: unknown value `vanish`"),
+        ("stage: delete", "stag: none", "5:12 [0].expect.stag: unknown key `stag`"),
+        ("stage: delete", "reason: because", "5:20 [0].expect.reason: unknown value `because`"),
+        ("{kind: thread", "{kind: thred", "4:18 [0].thread.kind: unknown value `thred`"),
         (
             "{kind",
             "{metadata: {a: no}, kind",
-            'metadata.a: this must be text: write "no"',
+            'metadata.a: must be text: write "no"',
         ),
         ("2026-01-31T00:00:00Z", "tomorrow", "3:8 [0].now: write a time"),
-        ("thread: {", "thraed: {", "[0].thraed: `thraed` is no key here"),
+        ("thread: {", "thraed: {", "[0].thraed: unknown key `thraed`"),
     ],
 )
 def test_a_fixture_is_read_as_strictly_as_a_configuration(
@@ -186,6 +185,6 @@ def test_expectations_and_threads_must_meet(tmp_path: Path) -> None:
         loaded(tmp_path, text)
     shown = [str(refusal).partition(" ")[2] for refusal in caught.value.refusals]
     assert shown == [
-        "[0].threads[1]: a second thread has the id a",
-        "[0].expect.b: no thread of this fixture has the id b",
+        "[0].threads[1]: two threads have the id a",
+        "[0].expect.b: this fixture has no thread b",
     ]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.config import parse
-from janitor.config.rates import format_rate, parse_rate
+from janitor.config.fields import format_rate, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_rate_is_calls_a_minute_or_a_word(text: str, rate: object) -> None:
     ],
 )
 def test_anything_else_is_refused_with_what_to_write(value: object) -> None:
-    with pytest.raises(ValueError, match="write auto, unlimited, or for example 5/s"):
+    with pytest.raises(ValueError, match="write auto, unlimited or a rate such as 5/s"):
         parse_rate(value)
 
 

@@ -65,7 +65,7 @@ def test_bytes_that_are_no_text_are_no_secret(monkeypatch: pytest.MonkeyPatch) -
 def test_a_variable_without_a_secret_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = Secret(Keeper.ENV, "JANITOR_TEST_SECRET")
     monkeypatch.delenv("JANITOR_TEST_SECRET", raising=False)
-    with pytest.raises(ConfigError, match="JANITOR_TEST_SECRET does not exist"):
+    with pytest.raises(ConfigError, match="JANITOR_TEST_SECRET is missing"):
         secret.reveal()
     monkeypatch.setenv("JANITOR_TEST_SECRET", "  ")
     with pytest.raises(ConfigError, match="JANITOR_TEST_SECRET is empty"):

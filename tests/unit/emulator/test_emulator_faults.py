@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from janitor.emulator import Emulator, Fault, How, Kind, Served
-from janitor.emulator.strikes import locked
+from janitor.catalogue import CATALOGUE, Kind
+from janitor.emulator import Emulator, Fault, How, Served
+from janitor.emulator.kind import emulated
 
 
 @pytest.fixture
@@ -209,11 +210,9 @@ def test_each_kind_says_in_its_own_way_that_it_is_in_use(
     server: Emulator, served: Served, kind: Kind
 ) -> None:
     server.add_fault(Fault("locked"))
-    path = {"conversation": "conversations", "thread": "threads"}.get(
-        kind, "agents/sessions" if kind is Kind.AGENT_SESSION else "chatkit/threads"
-    )
-    code, body, _ = raw(served, "DELETE", f"/{path}/id_1")
-    assert (code, orjson.loads(body)) == (locked(kind, "id_1").status, locked(kind, "id_1").body)
+    locked = emulated(kind).locked("id_1")
+    code, body, _ = raw(served, "DELETE", f"{CATALOGUE[kind].path}/id_1")
+    assert (code, orjson.loads(body)) == (locked.status, locked.body)
     assert code in {400, 409}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from janitor.emulator.quota import Quota
+from janitor.emulator.limits import Quota
 
 
 def test_a_quota_counts_by_the_clock_it_is_given() -> None:

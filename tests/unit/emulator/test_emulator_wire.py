@@ -10,17 +10,12 @@ from typing import Any
 
 import pytest
 
-from janitor.emulator import Clock, Emulator, Kind, Served
+from janitor.catalogue import CATALOGUE, Kind
+from janitor.emulator import Clock, Emulator, Served
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = {"sk-a": "alpha", "sk-b": "beta"}
-BETAS = "assistants=v2, chatkit_beta=v1, agents=v1"
-PATHS = {
-    Kind.CONVERSATION: "/conversations",
-    Kind.CHATKIT_THREAD: "/chatkit/threads",
-    Kind.AGENT_SESSION: "/agents/sessions",
-    Kind.THREAD: "/threads",
-}
+BETAS = ", ".join(trait.beta for trait in CATALOGUE.values() if trait.beta)
 
 
 @pytest.fixture
@@ -43,7 +38,7 @@ def ask(
     betas: str = BETAS,
     body: object = None,
 ) -> tuple[int, dict[str, str], Any]:
-    connection = HTTPConnection(served.url.removeprefix("http://"), timeout=10)
+    connection = HTTPConnection(served.url.removeprefix("http://"), timeout=240)
     headers = {"OpenAI-Beta": betas} | ({"Authorization": f"Bearer {key}"} if key else {})
     raw = body if isinstance(body, str) else json.dumps(body)
     connection.request(method, f"/v1{path}", None if body is None else raw, headers)
@@ -53,32 +48,20 @@ def ask(
     return answer.status, {k.lower(): v for k, v in answer.getheaders()}, content
 
 
-def add(server: Emulator, kind: Kind, project: str) -> str:
-    match kind:
-        case Kind.CONVERSATION:
-            return server.add_conversation(project=project, items=2)
-        case Kind.CHATKIT_THREAD:
-            return server.add_chatkit_thread(project=project, items=2)
-        case Kind.AGENT_SESSION:
-            return server.add_agent_session(project=project, items=2)
-        case Kind.THREAD:
-            return server.add_thread(project=project, items=2)
-
-
 @pytest.mark.parametrize("kind", Kind)
 def test_another_projects_key_sees_nothing(server: Emulator, served: Served, kind: Kind) -> None:
-    mine = add(server, kind, "alpha")
-    assert ask(served, "GET", f"{PATHS[kind]}/{mine}")[0] == 200
+    mine = server.add(kind, project="alpha", items=2)
+    assert ask(served, "GET", f"{CATALOGUE[kind].path}/{mine}")[0] == 200
     for method in ("GET", "DELETE"):
-        status, _, answer = ask(served, method, f"{PATHS[kind]}/{mine}", key="sk-b")
+        status, _, answer = ask(served, method, f"{CATALOGUE[kind].path}/{mine}", key="sk-b")
         assert (status, answer["error"]["code"]) == (404, None)
     assert server.exists(mine)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_what_was_deleted_is_unknown(server: Emulator, served: Served, kind: Kind) -> None:
-    mine = add(server, kind, "alpha")
-    path = f"{PATHS[kind]}/{mine}"
+    mine = server.add(kind, project="alpha", items=2)
+    path = f"{CATALOGUE[kind].path}/{mine}"
     assert ask(served, "DELETE", path)[2]["deleted"] is True
     assert [ask(served, method, path)[0] for method in ("GET", "DELETE")] == [404, 404]
     assert server.deletes == {mine: 1}
@@ -95,10 +78,10 @@ def test_a_missing_or_wrong_key_is_unauthorised(
     assert "sk-wrong" not in json.dumps(answer)
 
 
-@pytest.mark.parametrize("kind", [Kind.CHATKIT_THREAD, Kind.AGENT_SESSION, Kind.THREAD])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if CATALOGUE[kind].beta])
 def test_the_beta_kinds_demand_their_header(server: Emulator, served: Served, kind: Kind) -> None:
-    mine = add(server, kind, "alpha")
-    status, _, answer = ask(served, "GET", f"{PATHS[kind]}/{mine}", betas="")
+    mine = server.add(kind, project="alpha", items=2)
+    status, _, answer = ask(served, "GET", f"{CATALOGUE[kind].path}/{mine}", betas="")
     assert (status, answer["error"]["code"]) == (400, "invalid_beta")
 
 

@@ -14,6 +14,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -32,13 +33,26 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file of the tree. `path` is relative to the root, `code` counts lines with code on."""
+    """One file of the tree; `path` is relative to the root."""
 
     path: str
-    lines: int
-    code: int
-    comments: int
+    text: str
     tree: ast.Module
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has."""
+        return len(self.text.splitlines())
+
+    def count(self) -> tuple[int, int]:
+        """How many lines have code on them, and how many a comment."""
+        comments, code = set[int](), set[int]()
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type == tokenize.COMMENT:
+                comments.add(token.start[0])
+            elif token.string.strip() and token.type != tokenize.ENDMARKER:
+                code.update(range(token.start[0], token.end[0] + 1))
+        return len(code), len(comments)
 
     @property
     def functions(self) -> Iterator[Function]:
@@ -54,16 +68,11 @@ def sources(*directories: str, root: Path = ROOT) -> tuple[Source, ...]:
     return tuple(read(path, path.relative_to(root).as_posix()) for path in found)
 
 
+@cache
 def read(path: Path, name: str) -> Source:
-    """One file, parsed and counted."""
+    """One file, parsed."""
     text = path.read_text(encoding="utf-8")
-    comments, code = set[int](), set[int]()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            comments.add(token.start[0])
-        elif token.string.strip() and token.type != tokenize.ENDMARKER:
-            code.update(range(token.start[0], token.end[0] + 1))
-    return Source(name, len(text.splitlines()), len(code), len(comments), ast.parse(text))
+    return Source(name, text, ast.parse(text))
 
 
 def percentile(values: Iterable[int], share: float) -> int:
@@ -78,7 +87,7 @@ def figures(files: Sequence[Source]) -> dict[str, str]:
     lengths = [function.lines for function in functions]
     sizes = [file.lines for file in files]
     annotated = sum(function.annotated for function in functions)
-    commented = sum(file.comments for file in files) / max(1, sum(file.code for file in files))
+    code, comments = (sum(counts) for counts in zip(*(file.count() for file in files), strict=True))
     return {
         "functions": f"{len(functions)}",
         "median": f"{statistics.median(lengths):g} lines",
@@ -88,7 +97,7 @@ def figures(files: Sequence[Source]) -> dict[str, str]:
         "largest": f"{max(sizes)} lines",
         "in all": f"{sum(sizes)} lines",
         "annotated": f"{annotated / len(functions):.1%}",
-        "comments": f"{commented:.1%} of the lines of code",
+        "comments": f"{comments / max(1, code):.1%} of the lines of code",
     }
 
 
@@ -144,11 +153,11 @@ def _full(node: FunctionNode) -> bool:
     return node.returns is not None and all(one.annotation is not None for one in given)
 
 
-def main() -> None:
+def main(root: Path = ROOT) -> None:
     """Print the figures of the program and of its tests."""
     for directory in ("janitor", "tests"):
         print(directory)  # noqa: T201 - a script for people
-        files = sources(directory)
+        files = sources(directory, root=root)
         for name, value in (figures(files) | names(files)).items():
             print(f"  {name:23} {value}")  # noqa: T201
 

@@ -18,9 +18,9 @@ for the node exporter. Written from `janitor/metrics.py` by
 `python tests/unit/house/metrics_page.py`; a test compares. What to do about each is in
 [operations.md](operations.md).
 
-No label ever holds an id, a user or metadata. Counters go on where earlier processes left them,
-one-off runs and restarts included: the registry keeps them. Gauges of what is due are those of the
-last sweep; nothing is scanned for a scrape.
+No label ever holds an id, a user or metadata. Counters continue across restarts and one-off
+runs, because the registry keeps them. Gauges of what is due are those of the last sweep; nothing is
+scanned for a scrape.
 
 | metric | type | labels | meaning |
 |---|---|---|---|

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from policy_facts import Row, archive, at, delete, marked_thread, soft, thread
 from policy_rules import (
     ALL,
+    BESIDE,
     CHATKIT,
     COPY,
     EXCEPT,
@@ -290,4 +293,56 @@ CONFLICTS = [
     ),
     Row("delete: never copies", (NEVER, COPY), thread(99), "archive", None, "copy"),
     Row("delete: never, a copy ahead", (NEVER, COPY), thread(1), "", "not_due", "copy", 6),
+    Row(
+        "a policy beside the default leaves it in force",
+        (BESIDE, REST),
+        thread(400),
+        "archive delete",
+        None,
+        "beside",
+    ),
+    Row("without that it does not", (COPY, REST), thread(400), "archive", None, "copy"),
+    Row(
+        "beside the default: the latest wins",
+        (BESIDE, Policy("rest", default=True, archive=archive(90), delete=delete(91))),
+        thread(40),
+        "",
+        "not_due",
+        "rest",
+        50,
+    ),
+    Row(
+        "beside the default, and another one: no default",
+        (BESIDE, PLAIN, REST),
+        thread(1, copied=True),
+        "",
+        "not_due",
+        "plain",
+        29,
+    ),
+    Row(
+        "beside the default, never read: nothing is removed",
+        (BESIDE, REST),
+        thread(400, reported=None),
+        "",
+        "unknown_metadata",
+        "beside",
+    ),
+    Row(
+        "beside the default, another one never read: no default",
+        (replace(BESIDE, match=ALL), SLOW, REST),
+        thread(400, reported=None, copied=True),
+        "",
+        "unknown_metadata",
+        "slow",
+        None,
+    ),
+    Row(
+        "beside the default, excluded: the default",
+        (replace(BESIDE, excepts=BESIDE.match), REST),
+        thread(365),
+        "delete",
+        None,
+        "rest",
+    ),
 ]

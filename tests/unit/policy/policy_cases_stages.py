@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from policy_facts import Row, archive, delete, marked_thread, soft, thread, trim
-from policy_rules import ALL, CHATKIT, COPY, EITHER, FULL, ITEMS, KEPT, PLAIN, SLOW, UNDO, WINDOW
+from policy_facts import Row, archive, delete, lifetime, marked_thread, soft, thread, trim
+from policy_rules import (
+    ALL,
+    CHATKIT,
+    COPY,
+    EARLY,
+    EITHER,
+    FULL,
+    ITEMS,
+    KEPT,
+    LONG,
+    PLAIN,
+    SLOW,
+    UNDO,
+    WINDOW,
+)
 
 from janitor.model import State
 from janitor.policy import Policy
 
 STAGES = [
+    Row("a copy at the earliest", (EARLY, KEPT), thread(2), "archive", None, "early", 0, 0),
+    Row("not before", (EARLY, KEPT), thread(1), "", "not_due", "early", 1, 1),
+    Row("at the earliest by items", (EARLY, KEPT), thread(1, items=50), "archive", None, "early"),
+    Row("others wait for none that is early", (LONG, COPY), thread(7), "archive", None, "copy", 0),
+    Row("nor do deletions", (LONG, SLOW), thread(60), "archive delete", None, "long", 0),
+    Row(
+        "an early copy does not bring the deletion forward",
+        (EARLY, PLAIN, Policy("late", ALL, archive=archive(40))),
+        thread(39, copied=True),
+        "",
+        "not_due",
+        "plain",
+        1,
+    ),
+    Row(
+        "an early copy before the floor",
+        (EARLY,),
+        thread(3, 3),
+        "",
+        "lifetime_min",
+        life=lifetime(9),
+    ),
     Row("young", (PLAIN,), thread(10), "", "not_due", "plain", 20, 20),
     Row("due on the day", (PLAIN,), thread(30), "delete", None, "plain", 0, 0),
     Row("overdue", (PLAIN,), thread(31), "delete", None, "plain", -1, -1),

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from janitor.model import Hold, Key, Kind, Metadata, State, Thread
 from janitor.policy import Policies, Policy, Ranks
-from janitor.policy.rules import Archive, Delete, Lifetime, Selector, SoftDelete, Test, Trim
+from janitor.policy.rules import (
+    ArchiveAt,
+    ArchiveRule,
+    Delete,
+    Lifetime,
+    Selector,
+    SoftDelete,
+    Test,
+    Trim,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -43,8 +52,12 @@ def metadata(**tests: Test | str) -> Selector:
     )
 
 
-def archive(after: float | None = None, items: int | None = None) -> Archive:
-    return Archive(None if after is None else days(after), items, days(90))
+def archive(after: float | None = None, items: int | None = None) -> ArchiveRule:
+    return ArchiveRule(None if after is None else days(after), items, days(90))
+
+
+def early(after: float | None = None, items: int | None = None) -> ArchiveRule:
+    return replace(archive(after, items), at=ArchiveAt.EARLIEST)
 
 
 def soft(after: float) -> SoftDelete:
@@ -95,7 +108,7 @@ def thread(
         keep_until=keep_until,
         soft_deleted_at=None if marked is None else at(-marked),
         copy_is_current=copied,
-        spared_until=spared,
+        grace_until=spared,
         source=None if vanished is None else "chats",
         vanished_at=None if vanished is None else at(-vanished),
     )

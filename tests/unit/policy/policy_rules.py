@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy_facts import archive, delete, equals, exists, glob, metadata, soft, trim
+from policy_facts import archive, delete, early, equals, exists, glob, metadata, soft, trim
 
 from janitor.model import Hold, Kind
 from janitor.policy import Policy
@@ -19,6 +19,9 @@ COPY = Policy("copy", ALL, archive=archive(7))
 LAW = Policy("law", metadata(department="legal"), keep_forever=True)
 NEVER = Policy("never", metadata(plan="trial"), delete=delete(None))
 REST = Policy("rest", default=True, delete=delete(365))
+BESIDE = Policy("beside", metadata(plan="trial"), archive=archive(7), beside_default=True)
+EARLY = Policy("early", ALL, archive=early(2, items=50))
+LONG = Policy("long", ALL, archive=early(items=50))
 LAST = Policy("last", metadata(plan="trial"), delete=delete(30), keep_last=KeepLast(2))
 PER = Policy("per", metadata(plan="trial"), delete=delete(30), keep_last=KeepLast(2, "user"))
 BY_BIRTH = Policy("birth", ALL, age_from=AgeFrom.CREATED, delete=delete(30))

@@ -12,7 +12,8 @@ from janitor.model import LIVE, Hold, Key, Kind, Metadata, State, Thread
 from janitor.policy import Policies, Policy, Ranks
 from janitor.policy.rules import (
     AgeFrom,
-    Archive,
+    ArchiveAt,
+    ArchiveRule,
     Delete,
     KeepLast,
     Lifetime,
@@ -32,10 +33,13 @@ tests = st.one_of(
     st.booleans().map(lambda exists: Test(exists=exists)),
     st.sampled_from(("*", "x*", "?")).map(lambda glob: Test(glob=glob)),
 )
-selectors = st.builds(
+kinds = st.none() | st.frozensets(st.sampled_from((Kind.CONVERSATION, Kind.CHATKIT_THREAD)))
+plain_selectors = st.builds(Selector, kinds, metadata=st.dictionaries(KEYS, tests, max_size=2))
+selectors = plain_selectors | st.builds(
     Selector,
-    kinds=st.none() | st.frozensets(st.sampled_from((Kind.CONVERSATION, Kind.CHATKIT_THREAD))),
-    metadata=st.dictionaries(KEYS, tests, max_size=2),
+    kinds,
+    metadata=st.dictionaries(KEYS, tests, max_size=1),
+    any_of=st.lists(plain_selectors, max_size=3).map(tuple),
 )
 NO_EXPIRY: Mapping[str, timedelta] = {}
 EXPIRY: Mapping[str, timedelta] = {"chats": days(0.75)}
@@ -48,16 +52,18 @@ def a_policy(draw: st.DrawFn, name: str, *, default: bool = False) -> Policy:
     first, second, third = sorted(draw(st.tuples(ages, ages, ages)))
     items = draw(st.none() | st.integers(1, 3))
     archived = st.builds(
-        Archive,
+        ArchiveRule,
         after=st.just(first) if items is None else st.none() | st.just(first),
         items=st.just(items),
         keep_for=st.none() | ages,
+        at=st.sampled_from((ArchiveAt.LATEST, ArchiveAt.LATEST, ArchiveAt.EARLIEST)),
     )
     return Policy(
         name,
         match=draw(st.just(Selector()) | selectors),
         excepts=draw(st.none() | selectors),
         default=default,
+        beside_default=not default and draw(st.sampled_from((False, False, True))),
         keep_forever=draw(st.sampled_from((False, False, False, True))),
         age_from=draw(st.sampled_from(AgeFrom)),
         archive=draw(st.none() | archived),
@@ -72,7 +78,9 @@ def a_policy(draw: st.DrawFn, name: str, *, default: bool = False) -> Policy:
 
 @st.composite
 def some_policies(draw: st.DrawFn) -> Policies:
-    rules = [draw(a_policy(name)) for name in draw(st.sets(st.sampled_from(NAMES), max_size=3))]
+    rules = [
+        draw(a_policy(name)) for name in sorted(draw(st.sets(st.sampled_from(NAMES), max_size=3)))
+    ]
     if draw(st.booleans()):
         rules.append(draw(a_policy("rest", default=True)))
     life = st.builds(
@@ -99,7 +107,7 @@ def a_thread(draw: st.DrawFn) -> Thread:
         keep_until=draw(st.none() | st.none() | moments),
         soft_deleted_at=draw(moments) if state is State.SOFT_DELETED else None,
         copy_is_current=draw(st.booleans()),
-        spared_until=draw(st.none() | st.none() | moments),
+        grace_until=draw(st.none() | st.none() | moments),
         source="chats",
         vanished_at=draw(st.none() | moments),
     )

@@ -10,6 +10,7 @@ from policy_facts import (
     at,
     days,
     delete,
+    early,
     lifetime,
     marked_thread,
     metadata,
@@ -19,9 +20,17 @@ from policy_facts import (
     trim,
 )
 
-from janitor.model import Decision, Hold, Kind, Mode, State, Thread
-from janitor.policy import Policies, Policy, counts_items, decide, next_review, revived, weigh
-from janitor.policy.rules import AgeFrom, Delete, Items, KeepLast, Mark, Selector, SoftDelete
+from janitor.model import Decision, Hold, Kind, Mode, Stage, State, Thread
+from janitor.policy import Policies, Policy, counts_items, decide, revived, weigh
+from janitor.policy.rules import (
+    AgeFrom,
+    Delete,
+    DeletionMark,
+    Items,
+    KeepLast,
+    Selector,
+    SoftDelete,
+)
 
 TRIAL = metadata(plan="trial")
 PLAIN = Policy("plain", TRIAL, delete=delete(30))
@@ -60,12 +69,14 @@ def test_items_go_first_unless_all_say_keep(deletes: list[Items], first: bool) -
 @pytest.mark.parametrize(
     ("mark", "kind", "upstream"),
     [
-        (Mark.REGISTRY, Kind.CONVERSATION, False),
-        (Mark.UPSTREAM, Kind.CONVERSATION, True),
-        (Mark.UPSTREAM, Kind.CHATKIT_THREAD, False),
+        (DeletionMark.REGISTRY, Kind.CONVERSATION, False),
+        (DeletionMark.UPSTREAM, Kind.CONVERSATION, True),
+        (DeletionMark.UPSTREAM, Kind.CHATKIT_THREAD, False),
     ],
 )
-def test_marked_upstream_where_asked_and_possible(mark: Mark, kind: Kind, upstream: bool) -> None:
+def test_marked_upstream_where_asked_and_possible(
+    mark: DeletionMark, kind: Kind, upstream: bool
+) -> None:
     asked = Policy("a", soft_delete=SoftDelete(days(20), mark))
     given = policies(asked, replace(UNDO, name="b"), Policy("c", delete=delete(9)))
     assert decided(given, thread(3, kind=kind)).mark_upstream is upstream
@@ -200,11 +211,28 @@ def test_items_are_counted_where_a_policy_asks() -> None:
     assert not counts_items(thread(), policies(chatkit))
 
 
-def test_the_next_review_is_the_decisions() -> None:
+def test_the_next_look_is_when_something_may_fall_due() -> None:
     held = Hold("h", ids=frozenset({"t"}), until=at(2))
     given = policies(PLAIN)
-    assert next_review(thread(25), given, (held,), {}, NOW) == at(2)
-    assert next_review(thread(25), given, (), {}, NOW) == at(5)
+    assert decided(given, thread(25), held).review_at == at(2)
+    assert decided(given, thread(25)).review_at == at(5)
     last = policies(replace(PLAIN, keep_last=KeepLast(1)))
-    assert next_review(thread(20), last, (), {"plain": 0}, NOW) == at(1)
-    assert next_review(thread(20), last, (), {"plain": 1}, NOW) == at(10)
+    assert decide(thread(20), last, (), {"plain": 0}, NOW).review_at == at(1)
+    assert decide(thread(20), last, (), {"plain": 1}, NOW).review_at == at(10)
+
+
+def test_an_early_copy_in_audit_keeps_no_other_policy_from_copying() -> None:
+    kept = Policy("kept", TRIAL, archive=archive(7), delete=delete(30))
+    audited = Policy("audited", TRIAL, archive=early(1), mode=Mode.AUDIT)
+    given = replace(policies(kept, audited), mode=Mode.ENFORCE)
+    first, later = (decided(given, thread(age)) for age in (1, 31))
+    assert (first.stages, first.policy) == ((Stage.ARCHIVE,), "audited")
+    assert (later.stages, later.policy) == ((Stage.ARCHIVE, Stage.DELETE), "kept")
+
+
+def test_a_policy_in_audit_keeps_no_early_copy_from_being_made() -> None:
+    audited = Policy("audited", TRIAL, archive=archive(7), mode=Mode.AUDIT)
+    given = replace(policies(audited, Policy("early", TRIAL, archive=early(1))), mode=Mode.ENFORCE)
+    for age in (1, 31):
+        decision = decided(given, thread(age))
+        assert (decision.stages, decision.policy) == ((Stage.ARCHIVE,), "early")

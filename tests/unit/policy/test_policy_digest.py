@@ -5,7 +5,18 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
-from policy_facts import archive, days, delete, equals, exists, lifetime, metadata, policies, soft
+from policy_facts import (
+    archive,
+    days,
+    delete,
+    early,
+    equals,
+    exists,
+    lifetime,
+    metadata,
+    policies,
+    soft,
+)
 
 from janitor.model import Kind, Mode
 from janitor.policy import Policy, policies_digest
@@ -34,8 +45,12 @@ def test_order_never_matters() -> None:
         policies(A, replace(B, keep_last=KeepLast(4))),
         policies(replace(A, match=metadata(plan="x", tier="1")), B),
         policies(replace(A, match=metadata(plan=exists(), tier="1")), B),
+        policies(replace(A, excepts=Selector(any_of=(A.match, B.match))), B),
+        policies(replace(A, match=replace(A.match, any_of=(B.match,))), B),
         policies(replace(A, delete=delete(31)), B),
         policies(replace(A, soft_delete=soft(30)), B),
+        policies(replace(A, archive=early(1)), B),
+        policies(A, replace(B, beside_default=True)),
         policies(A, B, life=lifetime(1)),
         replace(GIVEN, mode=Mode.ENFORCE),
         replace(GIVEN, limits=Limits(max_percent=11)),

@@ -11,7 +11,7 @@ from policy_strategies import a_thread, some_holds, some_policies, some_ranks
 
 from janitor.model import Hold, Mode, Thread
 from janitor.policy import Policies, Policy, Ranks, decide, policies_digest
-from janitor.policy.document import dump, load
+from janitor.policy.codec import dump, load
 from janitor.policy.rules import Limits
 
 limits = st.builds(

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
-import pytest
-from policy_facts import equals, exists, glob, metadata, thread
+from dataclasses import replace
 
-from janitor.model import Hold, Key, Kind, Metadata
-from janitor.policy import rules
-from janitor.policy.matching import Match, Matcher, Views, match_hold, views_of
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from policy_facts import delete, equals, exists, glob, metadata, policies, thread
+from policy_strategies import a_thread, plain_selectors
+
+from janitor.model import Hold, Key, Kind, Metadata, Thread
+from janitor.policy import Policy, rules
+from janitor.policy.matching import (
+    Match,
+    Matcher,
+    MatchOutcome,
+    Rule,
+    Views,
+    match_hold,
+    rulebook,
+    views_of,
+)
 from janitor.policy.rules import Selector
 
 KEY = Key("main", Kind.CONVERSATION, "t")
 A = {"a": "1"}
+several = st.lists(plain_selectors, min_size=1, max_size=3).map(tuple)
 
 
 @pytest.mark.parametrize(
@@ -115,3 +130,71 @@ def test_a_hold_on_unread_metadata_is_possible() -> None:
     unread = thread(reported=None)
     assert match_hold(Hold("h", metadata={"a": "1"}), unread, None) is Match.UNKNOWN
     assert match_hold(Hold("h", metadata={"janitor_a": "1"}), unread, None) is Match.NO
+
+
+def matched(selector: Selector, thread: Thread, *, protecting: bool) -> Match:
+    return Matcher.of(selector).match(thread.key, views_of(thread), protecting=protecting)
+
+
+@given(a_thread(), several, st.booleans())
+def test_any_is_the_or_of_three_values(
+    thread: Thread, several: tuple[Selector, ...], protecting: bool
+) -> None:
+    alone = [matched(one, thread, protecting=protecting) for one in several]
+    assert matched(Selector(any_of=several), thread, protecting=protecting) is max(alone)
+
+
+@given(a_thread(), plain_selectors, several)
+def test_any_stands_beside_the_other_clauses(
+    thread: Thread, base: Selector, several: tuple[Selector, ...]
+) -> None:
+    alone = [matched(one, thread, protecting=False) for one in several]
+    both = replace(base, any_of=several)
+    expected = min(matched(base, thread, protecting=False), max(alone))
+    assert matched(both, thread, protecting=False) is expected
+
+
+@given(a_thread(), plain_selectors, several)
+def test_what_protects_needs_one_view_for_all_clauses(
+    thread: Thread, base: Selector, several: tuple[Selector, ...]
+) -> None:
+    views, both = views_of(thread), replace(base, any_of=several)
+    found = matched(both, thread, protecting=True)
+    for view in views.each if views is not None else ():
+        assert Matcher.of(both).match(thread.key, Views(view, (view,)), protecting=False) <= found
+
+
+@given(a_thread(), plain_selectors, several, st.booleans())
+def test_a_list_of_excepts_cancels_what_any_of_them_cancels(
+    thread: Thread, match: Selector, several: tuple[Selector, ...], protects: bool
+) -> None:
+    def outcome(excepts: Selector) -> MatchOutcome:
+        rule = Policy("p", match, excepts, keep_forever=protects, delete=delete(1))
+        return Rule.of(rule).outcome(thread.key, views_of(thread))
+
+    strongest = (
+        *(MatchOutcome.EXCLUDED, MatchOutcome.UNKNOWN, MatchOutcome.PROTECTS),
+        *(MatchOutcome.SPEAKS, MatchOutcome.NO),
+    )
+    alone = [outcome(one) for one in several]
+    assert outcome(Selector(any_of=several)) is min(alone, key=strongest.index)
+
+
+def test_unread_metadata_leaves_an_alternative_unknown() -> None:
+    thread = Selector(kinds=frozenset({Kind.THREAD}))
+    held = Selector(any_of=(metadata(a="1"), thread))
+    assert Matcher.of(held).match(KEY, None, protecting=True) is Match.UNKNOWN
+    assert Matcher.of(held).match(Key("main", Kind.THREAD, "t"), None, protecting=True) is Match.YES
+    assert Matcher.of(Selector(any_of=(thread,))).match(KEY, None, protecting=True) is Match.NO
+
+
+@pytest.mark.parametrize("others", [("plan", "tier"), ("plan",)])
+def test_a_policy_is_found_by_each_of_its_alternatives(others: tuple[str, ...]) -> None:
+    asked = [metadata(**{key: "x"}) for key in others]
+    by_kind = Selector(kinds=frozenset({Kind.CHATKIT_THREAD}))
+    book = rulebook(policies(Policy("p", Selector(any_of=(*asked, by_kind)), delete=delete(1))))
+    for key in others:
+        one = thread(reported={key: "x"})
+        assert book.matched(one.key, views_of(one)).speaking
+    chatkit = thread(reported={}, kind=Kind.CHATKIT_THREAD)
+    assert book.matched(chatkit.key, views_of(chatkit)).speaking

@@ -12,8 +12,7 @@ from policy_strategies import a_thread, ages, some_holds, some_policies
 
 from janitor.model import Hold, Key, Kind, Thread
 from janitor.policy import Policies, Policy, decide
-from janitor.policy.matching import Match, match_hold, views_of
-from janitor.policy.retention import (
+from janitor.policy.copy_retention import (
     KeptCopy,
     Retention,
     Terms,
@@ -24,7 +23,8 @@ from janitor.policy.retention import (
     selection,
     terms_of,
 )
-from janitor.policy.rules import Archive, Limits
+from janitor.policy.matching import Match, match_hold, views_of
+from janitor.policy.rules import ArchiveRule, Limits
 from janitor.policy.schedule import NEVER
 
 KEY = Key("main", Kind.CONVERSATION, "t")
@@ -107,7 +107,7 @@ def test_what_is_read_of_a_copy_may_only_let_it_go(
 def test_at_most_the_allowed_share_of_the_copies_goes_at_once(
     due: int, held: int, passed: int, keep_for: int
 ) -> None:
-    rule = Policy("p", archive=Archive(days(1), keep_for=days(keep_for)))
+    rule = Policy("p", archive=ArchiveRule(days(1), keep_for=days(keep_for)))
     policies = Policies((rule,), limits=Limits(max_percent=10.0))
     over = over_limit(policies, due=due, held=held, since_last=days(passed))
     share = max(0.1, 2 * passed / keep_for)
@@ -117,7 +117,7 @@ def test_at_most_the_allowed_share_of_the_copies_goes_at_once(
 def test_a_copy_of_a_version_that_recorded_nothing_is_kept_by_all_that_may_mean_it() -> None:
     old = KeptCopy(KEY, ("p",), NOW, NOW + days(9), "p")
     assert old.terms == Terms()
-    long = Policies((Policy("q", archive=Archive(days(1), keep_for=days(99))),))
+    long = Policies((Policy("q", archive=ArchiveRule(days(1), keep_for=days(99))),))
     assert Retention((long,)).until(old) == NOW + days(99)
     held = Hold("h", metadata={"a": "b"})
     assert holder(old, [held], GRACE, NOW, {"a": "c"}) == "h"
@@ -127,3 +127,15 @@ def test_a_copy_of_a_version_that_recorded_nothing_is_kept_by_all_that_may_mean_
 def test_a_copy_whose_deletion_has_no_date_is_kept() -> None:
     undated = KeptCopy(KEY, ("p",), None, NOW - days(9), "p")
     assert Retention((Policies(),)).until(undated) is None
+
+
+def test_a_default_that_now_stands_beside_another_policy_may_have_meant_a_copy() -> None:
+    half = Policy("p", archive=ArchiveRule(days(1), keep_for=days(9)))
+    rest = Policy("rest", default=True, archive=ArchiveRule(days(1), keep_for=days(99)))
+    before, after = (
+        Policies((replace(half, beside_default=beside), rest)) for beside in (False, True)
+    )
+    terms = Terms(("p",), selection(before))
+    copy = KeptCopy(KEY, ("p",), NOW, NOW + days(9), "p", terms)
+    assert Retention((before,)).until(copy) == NOW + days(9)
+    assert Retention((after,)).until(copy) == NOW + days(99)

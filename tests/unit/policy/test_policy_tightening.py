@@ -9,6 +9,7 @@ from policy_facts import (
     at,
     days,
     delete,
+    early,
     lifetime,
     marked_thread,
     metadata,
@@ -29,7 +30,15 @@ KEEP = Policy("p", TRIAL, keep_forever=True)
 COPY = Policy("p", TRIAL, archive=archive(7), delete=delete(60))
 UNDO = Policy("p", TRIAL, soft_delete=soft(20), delete=delete(60))
 LAST = Policy("p", TRIAL, delete=delete(30), keep_last=KeepLast(2))
+HALF = Policy("p", TRIAL, archive=archive(7))
+BESIDE = replace(HALF, beside_default=True)
+REST = Policy("rest", default=True, delete=delete(60))
+SOON = replace(REST, delete=delete(30))
 NONE = policies()
+EACH = Policy("each", delete=delete(60))
+SPARED = Policy("spared", keep_forever=True)
+COPIED = Policy("copied", archive=archive(7))
+UNREAD = thread(1, reported=None)
 
 
 def is_tightened(
@@ -68,6 +77,14 @@ def is_tightened(
         (policies(FAST, life=lifetime(90)), policies(FAST), thread(1, 1)),
         (policies(SLOW), policies(FAST), thread(1, reported=None)),
         (policies(UNDO), policies(SLOW), marked_thread(99, 9)),
+        (policies(HALF, REST), policies(BESIDE, REST), thread(1)),
+        (policies(HALF, REST), policies(BESIDE, REST), thread(1, reported=None)),
+        (policies(BESIDE, REST), policies(BESIDE, SOON), thread(1)),
+        (policies(BESIDE, REST), policies(BESIDE, SOON), thread(1, reported=None)),
+        (policies(KEEP, REST), policies(KEEP, SOON), thread(1, reported=None)),
+        (policies(KEEP, EACH), policies(KEEP, replace(EACH, delete=delete(30))), UNREAD),
+        (policies(FAST, SPARED), policies(FAST), UNREAD),
+        (policies(FAST, COPIED), policies(FAST), UNREAD),
     ],
 )
 def test_a_tightening_and_the_way_back(old: Policies, new: Policies, given: Thread) -> None:
@@ -78,6 +95,9 @@ def test_a_tightening_and_the_way_back(old: Policies, new: Policies, given: Thre
     ("old", "new", "given"),
     [
         (policies(SLOW), policies(SLOW), thread(1)),
+        (policies(SLOW), policies(SLOW, Policy("q", archive=early(1))), thread(1)),
+        (policies(COPY), policies(replace(COPY, archive=early(7))), thread(1)),
+        (policies(replace(COPY, archive=early(7))), policies(COPY), thread(1)),
         (policies(FAST), policies(SLOW), thread(1)),
         (policies(SLOW), policies(KEEP), thread(1)),
         (policies(SLOW), NONE, thread(1)),
@@ -88,6 +108,9 @@ def test_a_tightening_and_the_way_back(old: Policies, new: Policies, given: Thre
         (policies(SLOW), policies(FAST), thread(1, state=State.DELETED)),
         (policies(SLOW), policies(FAST), thread(1, state=State.MISSING)),
         (policies(SLOW), policies(SLOW), thread(1, reported=None)),
+        (policies(KEEP, SOON), policies(KEEP, REST), UNREAD),
+        (policies(FAST), policies(FAST, SPARED), UNREAD),
+        (policies(FAST), policies(FAST, COPIED), UNREAD),
     ],
 )
 def test_not_a_tightening(old: Policies, new: Policies, given: Thread) -> None:

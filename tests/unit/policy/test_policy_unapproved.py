@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from policy_facts import NOW
-from policy_strategies import a_thread, some_holds, some_policies, some_ranks, walks
+from policy_strategies import (
+    a_thread,
+    metadata,
+    some_holds,
+    some_policies,
+    some_ranks,
+    walks,
+)
 
-from janitor.model import REMOVING, Decision, Hold, Reason, Stage, Thread
+from janitor.model import REMOVING, Decision, Hold, Kind, Metadata, Reason, Stage, Thread
 from janitor.policy import (
-    APART,
+    PSEUDO_POLICIES,
     Policies,
     Ranks,
     decide,
@@ -24,7 +32,6 @@ from janitor.policy import (
 
 Sides = tuple[Policies, Policies]
 GIVEN = (a_thread(), st.tuples(some_policies(), some_policies()), some_holds, some_ranks)
-PATIENT = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 ENDING = frozenset({Stage.SOFT_DELETE, Stage.DELETE})
 
 
@@ -41,7 +48,6 @@ def both(
     )
 
 
-@PATIENT
 @given(*GIVEN)
 def test_nothing_is_removed_that_either_side_would_keep(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -54,7 +60,6 @@ def test_nothing_is_removed_that_either_side_would_keep(
             assert ENDING & {*alone}
 
 
-@PATIENT
 @given(*GIVEN)
 def test_what_both_sides_remove_goes_on_and_what_either_copies_is_copied(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -65,7 +70,6 @@ def test_what_both_sides_remove_goes_on_and_what_either_copies_is_copied(
     assert (Stage.ARCHIVE in (*old, *new)) == (Stage.ARCHIVE in stages)
 
 
-@PATIENT
 @given(*GIVEN)
 def test_nothing_goes_without_the_copy_that_either_side_asks_for(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -77,7 +81,6 @@ def test_nothing_goes_without_the_copy_that_either_side_asks_for(
         assert asked == (Stage.ARCHIVE in stages)
 
 
-@PATIENT
 @given(*GIVEN, walks)
 def test_no_stage_falls_due_before_the_next_look(
     thread: Thread,
@@ -94,7 +97,6 @@ def test_no_stage_falls_due_before_the_next_look(
             assert both(thread, sides, holds, ranks, at).stages == ()
 
 
-@PATIENT
 @given(*GIVEN)
 def test_unapproved_is_what_the_new_policies_alone_would_remove(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -105,7 +107,6 @@ def test_unapproved_is_what_the_new_policies_alone_would_remove(
         assert not REMOVING & {*decide(thread, old, holds, ranks, NOW).stages} & ENDING
 
 
-@PATIENT
 @given(*GIVEN)
 def test_whoever_tightens_has_a_name(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -113,11 +114,10 @@ def test_whoever_tightens_has_a_name(
     old, new = sides
     name = first_to_remove(thread, new, NOW)
     if tightened(thread, old, new, holds, old_ranks=ranks, new_ranks=ranks, now=NOW):
-        known = {rule.name for side in sides for rule in side.rules} | {*APART, None}
+        known = {rule.name for side in sides for rule in side.rules} | {*PSEUDO_POLICIES, None}
         assert name in known
 
 
-@PATIENT
 @given(*GIVEN)
 def test_where_nothing_is_tightened_the_new_policies_remove_nothing_that_waits(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -127,3 +127,16 @@ def test_where_nothing_is_tightened_the_new_policies_remove_nothing_that_waits(
         return
     alone = decide(thread, new, holds, ranks, NOW).stages
     assert REMOVING & {*alone} == REMOVING & {*both(thread, sides, holds, ranks).stages}
+
+
+@given(*GIVEN, metadata)
+def test_what_is_no_tightening_unread_is_none_whatever_is_read(
+    thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks, read: Metadata
+) -> None:
+    old, new = sides
+    key = replace(thread.key, kind=Kind.CONVERSATION)  # others have none upstream to be read
+    unread = replace(thread, key=key, reported=None, upstream=None)
+    if tightened(unread, old, new, holds, old_ranks=ranks, new_ranks=ranks, now=NOW):
+        return
+    known = replace(unread, reported=read, upstream=read)
+    assert not tightened(known, old, new, holds, old_ranks=ranks, new_ranks=ranks, now=NOW)

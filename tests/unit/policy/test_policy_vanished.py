@@ -21,9 +21,9 @@ from janitor.policy import (
     decide,
     decide_unapproved,
     first_to_remove,
-    spared,
     tightened,
     weigh,
+    with_edit_grace,
 )
 from janitor.policy.schedule import NEVER, Times
 
@@ -145,8 +145,8 @@ def test_a_grace_ends_where_the_row_would_have_expired_anyway() -> None:
     old = as_before(known, reported={"plan": "trial", "department": "legal"}, upstream=None)
     for expire, until in ((30, at(2)), (None, at(7))):
         given = policies(excepted, expire=expire)
-        found = spared(old, known, given, (), ranks_before={}, ranks={}, now=NOW)
-        assert found.spared_until == until
+        found = with_edit_grace(old, known, given, (), ranks_before={}, ranks={}, now=NOW)
+        assert found.grace_until == until
 
 
 def test_an_expiry_beyond_the_calendar_never_comes() -> None:

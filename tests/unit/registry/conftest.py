@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_registry import lay
 from postgres import Server
 
 from janitor.registry import Registry
@@ -29,5 +30,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def registry(url: str) -> Iterator[Registry]:
+    if url.startswith("sqlite"):
+        lay(Path(url.removeprefix("sqlite:///")))
     with Registry.open(url) as opened:
         yield opened

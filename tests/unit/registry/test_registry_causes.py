@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from mounts import fill_up, read_only, tmpfs
-from scarce import few_files
+from scarce import few_files, small_files
 
 from janitor.errors import ConfigError, JanitorError, StoreError
 from janitor.model import Key, Kind
@@ -31,13 +32,13 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebo
 def path(tmp_path: Path) -> Path:
     made = tmp_path / "janitor.db"
     with Registry.open(f"sqlite:///{made}") as registry:
-        registry.register([Registration(KEY)], NOW)
+        registry.registrations.add([Registration(KEY)], NOW)
     return made
 
 
 def opened(path: Path, *, reading: bool) -> None:
     with Registry.open(f"sqlite:///{path}", read_only=reading) as registry:
-        registry.states()
+        registry.threads.states()
 
 
 def locked(registry: Registry) -> None:
@@ -45,8 +46,12 @@ def locked(registry: Registry) -> None:
         pass
 
 
+def counted(registry: Registry) -> None:
+    registry.threads.states()
+
+
 def interrupted(registry: Registry) -> None:
-    with registry._reading() as connection:
+    with registry.store.reading() as connection:
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
         raw.set_progress_handler(lambda: 1, 1)
@@ -67,6 +72,7 @@ def assert_too_many(error: JanitorError) -> None:
     assert not any(guess in str(error) for guess in GUESSES), error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", [True, False])
 @pytest.mark.parametrize("beside_a_writer", [True, False])
 def test_too_many_open_files_are_told_as_that(
@@ -85,12 +91,12 @@ def test_too_many_open_files_are_told_as_that(
     assert 0 < failed < 16
 
 
-@pytest.mark.parametrize("act", [locked, Registry.states, Registry.check_in_place])
+@pytest.mark.parametrize("act", [locked, counted, Registry.check_in_place])
 def test_too_many_open_files_under_an_open_registry(
     path: Path, act: Callable[[Registry], object]
 ) -> None:
     with Registry.open(f"sqlite:///{path}") as registry:
-        registry._engine.dispose()
+        registry.store.database.engine.dispose()
         with few_files():
             error = failure(lambda: act(registry))
         assert error is not None
@@ -102,7 +108,7 @@ def test_too_many_open_files_under_an_open_registry(
 def written_beside(path: Path) -> Iterator[Registry]:
     """A writer, so that whoever reads must share its log."""
     with Registry.open(f"sqlite:///{path}") as registry:
-        registry.states()
+        registry.threads.states()
         yield registry
 
 
@@ -116,7 +122,7 @@ def test_a_full_disk_is_told_to_whoever_reads(tmp_path: Path, path: Path) -> Non
         for reading in (True, False):
             error = failure(partial(opened, small / "janitor.db", reading=reading))
             assert isinstance(error, StoreError)
-            assert f"{small / 'janitor.db'} could not grow: its disk is full; free" in str(error)
+            assert f"{small / 'janitor.db'} cannot grow: its disk is full; free" in str(error)
 
 
 def test_a_full_disk_leaves_the_lock_of_the_run(tmp_path: Path) -> None:
@@ -132,7 +138,7 @@ def test_a_read_only_file_system_is_told_as_that(path: Path) -> None:
     with read_only(path.parent), pytest.raises(ConfigError) as told:
         opened(path, reading=False)
     assert str(told.value) == (
-        f"{path.parent} must not be written: Read-only file system; mount it writable"
+        f"{path.parent} is not writable: Read-only file system; mount it writable"
     )
 
 
@@ -161,7 +167,7 @@ except JanitorError as error:
     ("file", "mode", "reading", "said"),
     [
         ("janitor.db", 0o600, True, "ConfigError {path} cannot be used: give this user access to"),
-        ("janitor.db", 0o600, False, "ConfigError {parent} must not be written: give this user"),
+        ("janitor.db", 0o600, False, "ConfigError {parent} is not writable: give this user"),
         ("", 0o700, True, "ConfigError {path} cannot be"),
     ],
 )
@@ -201,7 +207,7 @@ def test_tables_that_somebody_dropped_are_told_as_that(path: Path) -> None:
             other.execute("DROP TABLE count").close()
             other.commit()
         with pytest.raises(StoreError, match=r"its tables are gone.* back from a backup"):
-            registry.states()
+            registry.threads.states()
 
 
 def test_a_look_that_is_interrupted_is_told_as_that(path: Path) -> None:
@@ -210,3 +216,59 @@ def test_a_look_that_is_interrupted_is_told_as_that(path: Path) -> None:
         pytest.raises(StoreError, match="was interrupted: run it again"),
     ):
         interrupted(registry)
+
+
+@pytest.mark.parametrize("size", [0, 4096, 20_000, 40_000, 100_000])
+@pytest.mark.parametrize("reading", [True, False])
+def test_a_limit_on_the_size_of_files_is_told_as_that(
+    tmp_path: Path, path: Path, size: int, *, reading: bool
+) -> None:
+    """The log beside it grows, too, and whoever reads makes a file for that."""
+    with written_beside(path):
+        for name in ("janitor.db", "janitor.db-wal"):
+            shutil.copy(path.with_name(name), tmp_path / f"copy-{name}")
+    copy = tmp_path / "copy-janitor.db"
+    with small_files(size):
+        error = failure(partial(grown, copy, reading=reading))
+    assert error is not None or (reading and size > 20_000)
+    if error is not None:
+        assert isinstance(error, StoreError), error
+        assert "File too large; raise this process's limit on file size" in str(error)
+        assert not any(guess in str(error) for guess in GUESSES), error
+
+
+def grown(path: Path, *, reading: bool) -> None:
+    with Registry.open(f"sqlite:///{path}", read_only=reading) as registry:
+        registry.threads.states()
+        if not reading:
+            keys = [Key("main", Kind.THREAD, f"t{number}") for number in range(2000)]
+            registry.registrations.add([Registration(key) for key in keys], NOW)
+
+
+def test_a_new_file_that_may_not_grow_is_not_called_damaged(tmp_path: Path) -> None:
+    with small_files(0):
+        error = failure(partial(grown, tmp_path / "janitor.db", reading=False))
+    assert isinstance(error, StoreError)
+    assert "janitor.db cannot grow: File too large" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "sort"),
+    [
+        ("pipe", "a pipe"),
+        ("socket", "a socket"),
+        (".", "a directory"),
+        ("/dev/zero", "a device"),
+        ("/proc/self/mem", "a file of the kernel"),
+    ],
+)
+@pytest.mark.parametrize("reading", [True, False])
+def test_what_no_database_can_be_is_told_as_that(
+    tmp_path: Path, name: str, sort: str, *, reading: bool
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        error = failure(partial(opened, tmp_path / name, reading=reading))
+    assert isinstance(error, ConfigError)
+    assert str(error).endswith(f" is {sort}: point registry.url at a regular file")

@@ -24,50 +24,50 @@ SAID = [
 
 
 def test_a_page_and_its_place_enter_together_or_not_at_all(registry: Registry) -> None:
-    done = registry.enter("file", SAID[:2], NOW, lambda done: f"{done.added} added")
-    assert (done, registry.place("file")) == (Registered(added=2), "2 added")
+    done = registry.registrations.enter("file", SAID[:2], NOW, lambda done: f"{done.added} added")
+    assert (done, registry.registrations.place("file")) == (Registered(added=2), "2 added")
     wrong = Registration(Key("main", Kind.THREAD, "no id"))
     with pytest.raises(RefusedRegistration):
-        registry.enter("file", [*SAID, wrong], NOW, lambda _: "behind it")
+        registry.registrations.enter("file", [*SAID, wrong], NOW, lambda _: "behind it")
 
     def fail(_: Registered) -> str:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        registry.enter("file", SAID, NOW, fail)
-    assert registry.place("file") == "2 added"
-    assert list(registry.registrations()) == SAID[:2]
-    assert registry.place("another") is None
-    registry.forget_place("file")
-    assert registry.place("file") is None
+        registry.registrations.enter("file", SAID, NOW, fail)
+    assert registry.registrations.place("file") == "2 added"
+    assert list(registry.registrations.stream()) == SAID[:2]
+    assert registry.registrations.place("another") is None
+    registry.registrations.forget_place("file")
+    assert registry.registrations.place("file") is None
 
 
 def test_a_key_that_a_page_names_twice_enters_once(registry: Registry) -> None:
     later = Registration(SAID[1].key, last_active_at=NOW)
-    done = registry.enter("file", [SAID[1], later, later], NOW, lambda _: "")
+    done = registry.registrations.enter("file", [SAID[1], later, later], NOW, lambda _: "")
     assert done == Registered(1, 1, 1)
-    assert list(registry.registrations()) == [Registration(SAID[1].key, None, NOW, None, {})]
+    assert list(registry.registrations.stream()) == [Registration(SAID[1].key, None, NOW, None, {})]
 
 
 def test_what_was_said_comes_out_as_it_went_in(registry: Registry) -> None:
-    registry.register(reversed(SAID), NOW)
-    found = list(registry.registrations())
+    registry.registrations.add(reversed(SAID), NOW)
+    found = list(registry.registrations.stream())
     assert found == SAID
-    assert registry.register(found, NOW) == Registered(unchanged=4)
-    assert list(registry.registrations(project="other")) == SAID[3:]
-    assert list(registry.registrations(kind=Kind.THREAD)) == SAID[2:3]
-    assert list(registry.registrations(state=State.MISSING)) == []
+    assert registry.registrations.add(found, NOW) == Registered(unchanged=4)
+    assert list(registry.registrations.stream(project="other")) == SAID[3:]
+    assert list(registry.registrations.stream(kind=Kind.THREAD)) == SAID[2:3]
+    assert list(registry.registrations.stream(state=State.MISSING)) == []
 
 
 def test_pages_are_walked_to_their_end(registry: Registry) -> None:
     said = [Registration(Key("main", Kind.THREAD, f"t{n:05}")) for n in range(2001)]
-    registry.register(said, NOW)
-    assert list(registry.registrations()) == said
+    registry.registrations.add(said, NOW)
+    assert list(registry.registrations.stream()) == said
 
 
 def test_what_the_server_said_is_left_out_and_so_is_what_is_deleted(registry: Registry) -> None:
-    registry.register(SAID[:2], NOW)
+    registry.registrations.add(SAID[:2], NOW)
     dead = Settlement(SAID[0].key, None, state=State.DELETED, tombstone=True)
     read = Settlement(SAID[1].key, NOW, upstream={"plan": "pro"})
-    registry.settle([dead, read])
-    assert list(registry.registrations()) == SAID[1:2]
+    registry.settlements.settle([dead, read])
+    assert list(registry.registrations.stream()) == SAID[1:2]

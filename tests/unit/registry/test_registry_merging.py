@@ -14,8 +14,8 @@ MARK = "janitor_keep_until"
 
 def reported(registry: Registry, *said: Registration) -> Metadata | None:
     for one in said:
-        registry.register([one], NOW)
-    entry = registry.get(KEY)
+        registry.registrations.add([one], NOW)
+    entry = registry.threads.get(KEY)
     assert entry is not None
     return entry.thread.reported
 

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect, text
 from janitor.errors import ConfigError, LockedError
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry, upgrade
-from janitor.registry.schema import REVISION, VERSION_TABLE, migrations
+from janitor.registry.migrate import REVISION, VERSION_TABLE, migrations
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEY = Key("main", Kind.THREAD, "t")
@@ -22,21 +22,21 @@ AT_ONCE = timedelta(0)
 def make(url: str, revision: str | None = None) -> None:
     """A registry with one thread, at an earlier revision where one is given."""
     with Registry.open(url, untrusted=frozenset({"far"})) as registry:
-        registry.register([Registration(KEY, NOW)], NOW)
+        registry.registrations.add([Registration(KEY, NOW)], NOW)
         if revision is not None:
-            with registry._writing() as connection:
+            with registry.store.writing() as connection:
                 command.downgrade(migrations(connection), revision)
 
 
 def test_an_older_schema_is_brought_up_with_what_it_holds(url: str) -> None:
     make(url, "0001")
     with pytest.raises(ConfigError, match="janitor db upgrade"):
-        Registry.open(url, read_only=True)
+        Registry.open(url, read_only=True).close()
     done = upgrade(url, wait=AT_ONCE)
     assert (done.found, done.now) == ("0001", REVISION)
     with Registry.open(url, read_only=True) as registry:
-        assert [entry.thread.key for entry in registry.select()] == [KEY]
-        assert registry._meta("untrusted") == '["far"]', "whom it trusts stays as it was"
+        assert [entry.thread.key for entry in registry.threads.select()] == [KEY]
+        assert registry.store.meta("untrusted") == '["far"]', "whom it trusts stays as it was"
 
 
 def test_nothing_to_do_changes_nothing(url: str) -> None:
@@ -53,18 +53,18 @@ def test_an_empty_database_is_filled(url: str) -> None:
 def test_while_a_run_goes_on_it_waits(url: str) -> None:
     make(url)
     with Registry.open(url) as registry, registry.lock(AT_ONCE):
-        with registry._writing() as connection:
+        with registry.store.writing() as connection:
             command.downgrade(migrations(connection), "0001")
         with pytest.raises(LockedError):
             upgrade(url, wait=AT_ONCE)
         with pytest.raises(ConfigError, match="schema 0001"):
-            Registry.open(url, read_only=True)
+            Registry.open(url, read_only=True).close()
 
 
 def test_a_newer_schema_stays_as_it_is(url: str) -> None:
     make(url)
     stamp = f"UPDATE {VERSION_TABLE} SET version_num = '0999'"  # noqa: S608
-    with Registry.open(url) as registry, registry._writing() as connection:
+    with Registry.open(url) as registry, registry.store.writing() as connection:
         connection.exec_driver_sql(stamp)
     with pytest.raises(ConfigError, match="upgrade janitor"):
         upgrade(url, wait=AT_ONCE)

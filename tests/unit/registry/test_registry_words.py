@@ -13,9 +13,9 @@ from janitor.model import Key, Kind, State
 from janitor.policy import Policies, Policy, decide
 from janitor.policy.activity import Sightings, last_activity
 from janitor.policy.rules import AgeFrom, Delete, Lifetime
-from janitor.registry import Notice, Registered, Registration, Registry, Settlement
-from janitor.registry.merging import fresh, merged
-from janitor.registry.rows import Values, entry_of, sightings_of
+from janitor.registry import InboxNotice, Registered, Registration, Registry, Settlement
+from janitor.registry.mapping import Values, entry_of, sightings_of
+from janitor.registry.registrations import fresh, merged
 from janitor.registry.tables import THREAD
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,13 +25,15 @@ KEY = Key("main", Kind.CONVERSATION, "conv_1")
 
 def seen(registry: Registry) -> None:
     """A thread whose activity is known from a first sight alone."""
-    registry.register([Registration(KEY)], NOW - 9 * DAY)
+    registry.registrations.add([Registration(KEY)], NOW - 9 * DAY)
     sight = Sightings(None, None, NOW, None, "item", NOW)
-    registry.settle([Settlement(KEY, NOW + DAY, sightings=sight, upstream={}, decided=True)])
+    registry.settlements.settle(
+        [Settlement(KEY, NOW + DAY, sightings=sight, upstream={}, decided=True)]
+    )
 
 
 def active_at(registry: Registry) -> datetime | None:
-    entry = registry.get(KEY)
+    entry = registry.threads.get(KEY)
     assert entry is not None
     return entry.thread.last_active_at
 
@@ -44,48 +46,50 @@ def test_a_word_dated_before_the_first_sight_takes_nothing_away(
 ) -> None:
     seen(registry)
     early = NOW - 60 * DAY
-    said = Notice("main", "conversation", "conv_1", early, event, created_at, metadata)
-    registry.append([said])
-    registry.drain(NOW + DAY)
+    said = InboxNotice("main", "conversation", "conv_1", early, event, created_at, metadata)
+    registry.inbox.append([said])
+    registry.inbox.drain(NOW + DAY)
     assert active_at(registry) == NOW
-    registry.append([replace(said, at=NOW + DAY)])
-    registry.drain(NOW + DAY)
+    registry.inbox.append([replace(said, at=NOW + DAY)])
+    registry.inbox.drain(NOW + DAY)
     assert active_at(registry) == NOW + DAY
 
 
 def test_a_use_told_together_with_the_registration_is_not_forgotten_by_later_words(
     registry: Registry,
 ) -> None:
-    said = Notice("main", "conversation", "conv_1", NOW, "register", NOW, {"plan": "x"})
-    used = Notice("main", "conversation", "conv_1", NOW + DAY, "touch")
-    registry.append([said, used])
-    registry.drain(NOW + DAY)
+    said = InboxNotice("main", "conversation", "conv_1", NOW, "register", NOW, {"plan": "x"})
+    used = InboxNotice("main", "conversation", "conv_1", NOW + DAY, "touch")
+    registry.inbox.append([said, used])
+    registry.inbox.drain(NOW + DAY)
     assert active_at(registry) == NOW + DAY
-    registry.append([replace(said, metadata={"plan": "x", "more": "y"})])
-    registry.drain(NOW + DAY)
+    registry.inbox.append([replace(said, metadata={"plan": "x", "more": "y"})])
+    registry.inbox.drain(NOW + DAY)
     assert active_at(registry) == NOW + DAY
 
 
 def test_a_word_about_a_thread_of_unknown_activity_dates_it_from_its_first_sight(
     registry: Registry,
 ) -> None:
-    registry.register([Registration(KEY)], NOW - 9 * DAY)
-    registry.append([Notice("main", "conversation", "conv_1", NOW - 60 * DAY, "touch")])
-    registry.drain(NOW)
+    registry.registrations.add([Registration(KEY)], NOW - 9 * DAY)
+    registry.inbox.append([InboxNotice("main", "conversation", "conv_1", NOW - 60 * DAY, "touch")])
+    registry.inbox.drain(NOW)
     assert active_at(registry) is None
     sight = Sightings(None, None, NOW, None, "item", NOW)
-    registry.settle([Settlement(KEY, NOW + DAY, sightings=sight, decided=True)])
+    registry.settlements.settle([Settlement(KEY, NOW + DAY, sightings=sight, decided=True)])
     assert active_at(registry) == NOW
 
 
 def test_saying_it_again_changes_nothing(registry: Registry) -> None:
-    said = Notice("main", "conversation", "conv_1", NOW - DAY, created_at=NOW - DAY, metadata={})
-    registry.append([said])
-    registry.drain(NOW)
-    registry.reschedule([(KEY, NOW + 9 * DAY, None, None)])
-    registry.append([said])
-    registry.drain(NOW)
-    entry = registry.get(KEY)
+    said = InboxNotice(
+        "main", "conversation", "conv_1", NOW - DAY, created_at=NOW - DAY, metadata={}
+    )
+    registry.inbox.append([said])
+    registry.inbox.drain(NOW)
+    registry.settlements.reschedule([(KEY, NOW + 9 * DAY, None, None)])
+    registry.inbox.append([said])
+    registry.inbox.drain(NOW)
+    entry = registry.threads.get(KEY)
     assert entry is not None
     assert entry.review_at == NOW + 9 * DAY
 
@@ -93,35 +97,35 @@ def test_saying_it_again_changes_nothing(registry: Registry) -> None:
 def test_an_operator_may_replace_a_first_sight_and_it_is_counted(registry: Registry) -> None:
     seen(registry)
     said = Registration(KEY, last_active_at=NOW - 60 * DAY)
-    assert registry.compare([said]) == Registered(updated=1, due_earlier=1)
-    assert registry.register([said], NOW + DAY) == Registered(updated=1, due_earlier=1)
-    entry = registry.get(KEY)
+    assert registry.registrations.compare([said]) == Registered(updated=1, due_earlier=1)
+    assert registry.registrations.add([said], NOW + DAY) == Registered(updated=1, due_earlier=1)
+    entry = registry.threads.get(KEY)
     assert entry is not None
     assert (entry.thread.last_active_at, entry.dated_before) == (NOW - 60 * DAY, NOW)
-    assert registry.register([said], NOW + DAY) == Registered(unchanged=1)
+    assert registry.registrations.add([said], NOW + DAY) == Registered(unchanged=1)
     settled = Settlement(KEY, NOW + DAY, sightings=entry.sightings, decided=True)
-    registry.settle([settled])
-    decided = registry.get(KEY)
+    registry.settlements.settle([settled])
+    decided = registry.threads.get(KEY)
     assert decided is not None
     assert decided.dated_before is None, "it was decided on"
 
 
 def test_a_touch_outlives_an_operators_earlier_word(registry: Registry) -> None:
     seen(registry)
-    registry.append([Notice("main", "conversation", "conv_1", NOW - 5 * DAY, "touch")])
-    registry.drain(NOW)
-    registry.register([Registration(KEY, last_active_at=NOW - 60 * DAY)], NOW)
+    registry.inbox.append([InboxNotice("main", "conversation", "conv_1", NOW - 5 * DAY, "touch")])
+    registry.inbox.drain(NOW)
+    registry.registrations.add([Registration(KEY, last_active_at=NOW - 60 * DAY)], NOW)
     assert active_at(registry) == NOW - 5 * DAY
 
 
 def test_a_touch_goes_out_with_a_report_and_never_alone(registry: Registry) -> None:
-    touch = Notice("main", "conversation", "conv_1", NOW + DAY, "touch")
-    registry.register([Registration(KEY)], NOW)
-    registry.append([touch])
-    registry.drain(NOW)
-    assert [one.last_active_at for one in registry.registrations()] == [None]
-    registry.register([Registration(KEY, last_active_at=NOW)], NOW)
-    assert [one.last_active_at for one in registry.registrations()] == [NOW + DAY]
+    touch = InboxNotice("main", "conversation", "conv_1", NOW + DAY, "touch")
+    registry.registrations.add([Registration(KEY)], NOW)
+    registry.inbox.append([touch])
+    registry.inbox.drain(NOW)
+    assert [one.last_active_at for one in registry.registrations.stream()] == [None]
+    registry.registrations.add([Registration(KEY, last_active_at=NOW)], NOW)
+    assert [one.last_active_at for one in registry.registrations.stream()] == [NOW + DAY]
 
 
 times = st.integers(-400, 40).map(lambda days: NOW + days * DAY)

@@ -15,7 +15,8 @@ from janitor.model import Key, Kind, State
 from janitor.policy.activity import Sightings
 from janitor.registry import Entry, Registry
 
-WRITTEN = Path(__file__).parent / "written"
+TABLES = Path(__file__).parents[2] / "fixtures" / "069d9ca"
+ROWS = Path(__file__).parent / "written"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -26,25 +27,26 @@ def key(id: str, project: str = "main") -> Key:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a registry as commit 069d9ca wrote it."""
-    said = (WRITTEN / f"069d9ca.{request.param}.sql").read_text(encoding="utf-8")
+    """The address of a registry that commit 069d9ca wrote, with only the rows of odd times."""
+    tables = (TABLES / f"{request.param}.sql").read_text(encoding="utf-8")
+    rows = (ROWS / f"odd_times.{request.param}.sql").read_text(encoding="utf-8")
     if request.param == "sqlite":
         with closing(sqlite3.connect(tmp_path / "janitor.db")) as connection:
-            connection.executescript(said)
+            connection.executescript(tables + rows)
         return f"sqlite:///{tmp_path / 'janitor.db'}"
     url: str = request.getfixturevalue("postgres_url")
     server: Server = request.getfixturevalue("postgres")
     name = url.partition("@/")[2].partition("?")[0]
     target = server.admin.rpartition(" dbname=")[0]
     with psycopg.connect(f"{target} dbname={name}", autocommit=True) as connection:
-        connection.execute(said.encode())
+        connection.execute((tables + rows).encode())
     return url
 
 
 @pytest.fixture
 def upgraded(written: str) -> dict[str, Entry]:
     with Registry.open(written, untrusted=None, screen=None) as registry:
-        return {entry.thread.key.id: entry for entry in registry.select()}
+        return {entry.thread.key.id: entry for entry in registry.threads.select()}
 
 
 def test_times_that_were_never_set_are_gone_and_the_others_stand(
@@ -74,7 +76,7 @@ def test_what_is_left_dates_a_thread_and_it_is_decided_anew(upgraded: dict[str, 
 
 def test_who_is_trusted_dates_as_before(written: str) -> None:
     opened = Registry.open(written, untrusted=None, screen=None)
-    with opened as registry, registry._reading() as connection:
+    with opened as registry, registry.store.reading() as connection:
         found = connection.exec_driver_sql(
             "SELECT last_active_at FROM thread WHERE id = 'conv_distrusted'"
         ).scalar()
@@ -83,10 +85,13 @@ def test_who_is_trusted_dates_as_before(written: str) -> None:
 
 def test_what_waited_in_the_inbox_is_read_by_the_same_floor(written: str) -> None:
     with Registry.open(written) as registry:
-        drained = registry.drain(NOW + DAY)
-        waiting, sound = registry.get(key("conv_waiting")), registry.get(key("conv_sound"))
+        drained = registry.inbox.drain(NOW + DAY)
+        waiting, sound = (
+            registry.threads.get(key("conv_waiting")),
+            registry.threads.get(key("conv_sound")),
+        )
     assert (drained.judged, drained.refused, drained.odd_times) == (2, 0, 2)
-    said = "lies before 1973: taken as never set"
+    said = "is before 1973: taken as never set"
     assert drained.remarks == (
         f"conv_waiting: created_at {said}, at {said}",
         f"conv_sound: at {said}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from empty_registry import lay
 
 from janitor.metrics import Metrics
 from janitor.registry import Entry, Registry
@@ -19,16 +20,16 @@ from janitor.service import (
     Access,
     Health,
     Operations,
-    Scope,
     Server,
     Threads,
     Token,
+    TokenScope,
     application,
     routes,
 )
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-BEARERS = {Scope.REGISTER: "r", Scope.OPERATE: "o", Scope.READ: "read"}
+BEARERS = {TokenScope.REGISTER: "r", TokenScope.OPERATE: "o", TokenScope.READ: "read"}
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Operated:
     def ask(
         self, path: str, body: bytes, bearer: str | None = "o", method: str = "POST"
     ) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=240)
         try:
             headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
             connection.request(method, path, body, headers)
@@ -55,15 +56,15 @@ class Operated:
     def tell(self, said: object, method: str = "POST", path: str = "") -> tuple[int, Any]:
         """Tell of threads, as an application does."""
         body = json.dumps(said).encode()
-        return self.ask(f"/api/threads{path}", body, BEARERS[Scope.REGISTER], method)
+        return self.ask(f"/api/threads{path}", body, BEARERS[TokenScope.REGISTER], method)
 
     def drained(self) -> dict[str, Entry]:
         """What the registry knows once it has taken in what was told."""
-        self.registry.drain(NOW)
-        return {entry.thread.key.id: entry for entry in self.registry.select()}
+        self.registry.inbox.drain(NOW)
+        return {entry.thread.key.id: entry for entry in self.registry.threads.select()}
 
     def paused(self) -> list[tuple[str, str, str, datetime | None]]:
-        pauses = self.registry.pauses(NOW)
+        pauses = self.registry.pauses.in_force(NOW)
         return [(one.scope, one.reason, one.actor, one.until) for one in pauses]
 
 
@@ -72,10 +73,10 @@ def operated(tmp_path: Path) -> Iterator[Operated]:
     tokens = tuple(
         Token(scope.value, scope, partial(str, bearer)) for scope, bearer in BEARERS.items()
     )
-    with Registry.open(f"sqlite:///{tmp_path / 'janitor.db'}") as registry:
+    with Registry.open(lay(tmp_path / "janitor.db")) as registry:
         operations = Operations(
-            registry.pause,
-            registry.resume,
+            registry.pauses.add,
+            registry.pauses.end,
             projects=lambda: frozenset({"main"}),
             policies=lambda: frozenset({"chats"}),
             now=lambda: NOW,
@@ -83,7 +84,7 @@ def operated(tmp_path: Path) -> Iterator[Operated]:
         health = Health(lambda: None, lambda: None)
         access = Access(frozenset(), tokens)
         threads = Threads(
-            registry.append, projects=lambda: frozenset({"main", "other"}), now=lambda: NOW
+            registry.inbox.append, projects=lambda: frozenset({"main", "other"}), now=lambda: NOW
         )
         more = routes(operations, threads)
         app = application(Metrics().app(lambda: None), health, access, more)

@@ -8,11 +8,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.service.connections import Bounds, Cause, Phase, Progress, Refusals, surplus
+from janitor.service.server import Bounds, Cause, Phase, Refusals, RequestProgress, surplus
 
 TIMES = st.floats(0, 100)
 CONNECTIONS = st.dictionaries(
-    st.integers(), st.builds(Progress, st.sampled_from(Phase), TIMES), max_size=12
+    st.integers(), st.builds(RequestProgress, st.sampled_from(Phase), TIMES), max_size=12
 )
 BOUNDS = st.builds(
     Bounds, st.integers(6, 10), st.integers(1, 6), *(st.floats(0.1, 50) for _ in range(3))
@@ -21,7 +21,7 @@ BOUNDS = st.builds(
 
 @given(CONNECTIONS, BOUNDS)
 def test_just_so_many_end_that_the_bound_holds(
-    connections: dict[int, Progress], bounds: Bounds
+    connections: dict[int, RequestProgress], bounds: Bounds
 ) -> None:
     ended = surplus(connections, bounds)
     working = sum(one.phase is Phase.WORK for one in connections.values())
@@ -32,7 +32,7 @@ def test_just_so_many_end_that_the_bound_holds(
 
 @given(CONNECTIONS, BOUNDS)
 def test_the_longest_wait_for_a_peer_ends_first_and_no_request_in_progress(
-    connections: dict[int, Progress], bounds: Bounds
+    connections: dict[int, RequestProgress], bounds: Bounds
 ) -> None:
     keys = surplus(connections, bounds)
     ended = [connections[key] for key in keys]
@@ -46,11 +46,11 @@ def test_the_longest_wait_for_a_peer_ends_first_and_no_request_in_progress(
 
 @given(CONNECTIONS, BOUNDS, TIMES)
 def test_a_newcomer_stays_though_all_others_are_at_work(
-    connections: dict[int, Progress], bounds: Bounds, now: float
+    connections: dict[int, RequestProgress], bounds: Bounds, now: float
 ) -> None:
-    working = {key: Progress(Phase.WORK, one.since) for key, one in connections.items()}
+    working = {key: RequestProgress(Phase.WORK, one.since) for key, one in connections.items()}
     fewer = replace(bounds, requests=bounds.connections - 1)
-    assert surplus({**working, -1: Progress(Phase.REQUEST, now)}, fewer) == []
+    assert surplus({**working, -1: RequestProgress(Phase.REQUEST, now)}, fewer) == []
 
 
 @given(TIMES, TIMES, BOUNDS)
@@ -63,8 +63,8 @@ def test_whoever_is_waited_for_has_its_time_and_no_more(
         Phase.ANSWER: bounds.answer,
     }
     for phase, seconds in waited.items():
-        assert Progress(phase, since).is_overdue(now, bounds) is (now - since >= seconds)
-    assert not Progress(Phase.WORK, since).is_overdue(now, bounds)
+        assert RequestProgress(phase, since).is_overdue(now, bounds) is (now - since >= seconds)
+    assert not RequestProgress(Phase.WORK, since).is_overdue(now, bounds)
 
 
 @given(st.integers(-1, 2**40))
@@ -101,10 +101,10 @@ def test_a_refusal_is_told_at_once_and_by_its_cause() -> None:
     for cause in (Cause.ROOM, Cause.LATE, Cause.ROOM):
         refusals.count(cause)
     assert refusals.message(5) == (
-        "HTTP: 2 closed to make room for newer connections, "
-        "1 closed for want of a complete request in time"
+        "HTTP: 2 closed to make room for newer connections, 1 closed because no complete request "
+        "arrived in time"
     )
     refusals.count(Cause.LATE)
     assert refusals.message(64) is None
-    assert refusals.message(65) == "HTTP: 1 closed for want of a complete request in time"
+    assert refusals.message(65) == "HTTP: 1 closed because no complete request arrived in time"
     assert refusals.message(200) is None

@@ -20,9 +20,8 @@ from starlette.types import Scope as Connection
 from uvicorn import Config
 
 from janitor.metrics import Metrics
-from janitor.service import Access, Health, Scope, Server, Token, application
-from janitor.service.connections import Bounds
-from janitor.service.server import BoundedProtocol, ConnectionLimiter
+from janitor.service import Access, Health, Server, Token, TokenScope, application
+from janitor.service.server import BoundedProtocol, Bounds, ConnectionLimiter
 
 HOUR = 3600.0
 PATIENT = Bounds(connections=4, requests=2, request=HOUR, body=HOUR, answer=HOUR)
@@ -41,7 +40,7 @@ def face(
     reveal: Callable[[], str] = lambda: "secret",
     refresh: Callable[[], None] = well,
 ) -> ASGIApp:
-    access = Access(frozenset(), (Token("ops", Scope.OPERATE, reveal),))
+    access = Access(frozenset(), (Token("ops", TokenScope.OPERATE, reveal),))
     return application(Metrics().app(refresh), Health(well, ready), access)
 
 
@@ -214,7 +213,7 @@ def test_each_request_of_a_connection_has_its_own_time() -> None:
 def test_an_answer_that_nobody_reads_ends(call: Call, caplog: pytest.LogCaptureFixture) -> None:
     with serving(call, large, replace(PATIENT, answer=0.2)):
         slow = call(HEALTHZ.replace(b"healthz", b"metrics"))
-        until_told(caplog, "1 closed for an answer not read in time")
+        until_told(caplog, "1 closed because the response was not read in time")
         assert len(rest(slow)) < LARGE
 
 
@@ -357,7 +356,7 @@ def test_who_ends_before_the_body_does_is_told(call: Call) -> None:
         short.shutdown(socket.SHUT_WR)
         said = rest(short)
     assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert said.endswith(b"the body is shorter than it was said to be\r\n0\r\n\r\n")
+    assert said.endswith(b"the body is shorter than its Content-Length\r\n0\r\n\r\n")
 
 
 def test_pipelined_requests_are_answered_one_by_one(call: Call) -> None:
@@ -372,13 +371,13 @@ def test_refusals_are_told_once_and_at_the_end(
 ) -> None:
     with serving(call, face()):
         assert rest(call(b"\x00\r\n\r\n"))
-        until_told(caplog, "1 closed for a request that is not valid HTTP")
+        until_told(caplog, "1 closed because the request was not valid HTTP")
         for _ in range(30):
             assert rest(call(b"\x00\r\n\r\n"))
     told = [one.getMessage() for one in caplog.records if one.name == "janitor"]
     assert told == [
-        "HTTP: 1 closed for a request that is not valid HTTP",
-        "HTTP: 30 closed for a request that is not valid HTTP",
+        "HTTP: 1 closed because the request was not valid HTTP",
+        "HTTP: 30 closed because the request was not valid HTTP",
     ]
 
 
@@ -395,7 +394,7 @@ def test_a_lack_of_descriptors_is_told_once_and_survived(
         try:
             late.settimeout(60)
             late.connect(early.getpeername())
-            until_told(caplog, "not accepted for want of a free file descriptor")
+            until_told(caplog, "not accepted because no file descriptor was free")
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert is_well(late)

@@ -12,7 +12,7 @@ import pytest
 
 from janitor.errors import ConfigError
 from janitor.metrics import Metrics
-from janitor.service import Access, Health, Scope, Server, Token, application
+from janitor.service import Access, Health, Server, Token, TokenScope, application
 
 OPEN = ["/metrics", "/healthz", "/readyz"]
 CLOSED = ["/", "/api/threads", "/metrics/", "/metrics/x", "/healthz/..", "//metrics", "/nothing"]
@@ -53,7 +53,7 @@ class Face:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Face]:
     made = Face()
-    tokens = tuple(Token("ops", Scope.OPERATE, partial(made.secret, n)) for n in range(2))
+    tokens = tuple(Token("ops", TokenScope.OPERATE, partial(made.secret, n)) for n in range(2))
     health = Health(lambda: made.alive, lambda: made.ready)
     access = Access(frozenset({"Janitor.Example"}), tokens)
     app = application(Metrics().app(lambda: None), health, access)

@@ -18,7 +18,7 @@ def service() -> Service:
 
 def test_without_the_library_nothing_waits_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/nobody")
-    monkeypatch.setattr("janitor.service.notify.find_spec", lambda _: None)
+    monkeypatch.setattr("janitor.service.main.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install '\.\[systemd\]'"):
         service()
 

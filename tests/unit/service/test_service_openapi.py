@@ -12,31 +12,33 @@ from operated import BEARERS, NOW, Operated
 
 from janitor.model import Key, Kind
 from janitor.registry import Pause, Registration
-from janitor.service import Operations, Scope, Threads, routes
+from janitor.service import Operations, Threads, TokenScope, routes
 from janitor.service.openapi import PATH, document
 
 THREAD = "/api/threads/main/conversation/conv_1"
 OPENS = {
-    ("POST", "/api/threads"): Scope.REGISTER,
-    ("PATCH", THREAD): Scope.REGISTER,
-    ("POST", "/api/pause"): Scope.OPERATE,
-    ("POST", "/api/resume"): Scope.OPERATE,
+    ("POST", "/api/threads"): TokenScope.REGISTER,
+    ("PATCH", THREAD): TokenScope.REGISTER,
+    ("POST", "/api/pause"): TokenScope.OPERATE,
+    ("POST", "/api/resume"): TokenScope.OPERATE,
 }
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 PATHS = ("/", "/api", "/api/holds", "/api/threads", THREAD, "/api/pause", "/api/resume", PATH)
 BODIES = {"/api/threads": {"id": "conv_2", "project": "main"}, "/api/pause": {"reason": "r"}}
 
 
+THREADS = Threads(lambda _: 0, frozenset, lambda: NOW)
+OPERATIONS = Operations(lambda _: None, lambda _: True, frozenset, frozenset, lambda: NOW)
+
+
 def described() -> dict[str, Any]:
-    return document()
+    return document([*OPERATIONS.api(), *THREADS.api()])
 
 
 def test_the_document_names_every_route_and_no_other() -> None:
-    threads = Threads(lambda _: 0, frozenset, lambda: NOW)
-    operations = Operations(lambda _: None, lambda _: True, frozenset, frozenset, lambda: NOW)
     served = {
         (route.path, method.lower())
-        for route in routes(operations, threads)
+        for route in routes(OPERATIONS, THREADS)
         for method in (route.methods or set()) - {"HEAD"}
     }
     told = {
@@ -78,19 +80,19 @@ def references(said: object) -> list[str]:
             return []
 
 
-@pytest.mark.parametrize("scope", [*Scope, None])
+@pytest.mark.parametrize("scope", [*TokenScope, None])
 def test_a_token_opens_what_its_scope_says_and_nothing_else(
-    operated: Operated, scope: Scope | None
+    operated: Operated, scope: TokenScope | None
 ) -> None:
     bearer = BEARERS[scope] if scope else None
-    operated.registry.pause(Pause("project:main", "r", "somebody", NOW, None))
-    operated.registry.register([Registration(Key("main", Kind.THREAD, "t"))], NOW)
+    operated.registry.pauses.add(Pause("project:main", "r", "somebody", NOW, None))
+    operated.registry.registrations.add([Registration(Key("main", Kind.THREAD, "t"))], NOW)
     for method, path in product(METHODS, PATHS):
         body = json.dumps(BODIES.get(path, {})).encode()
         status, said = operated.ask(path, body, bearer, method)
         wanted = OPENS.get((method, path))
         if scope is None:
-            assert status == 401, (method, path)
+            assert (status, said["error"]) == (401, "a token is required"), (method, path)
         elif wanted is None:
             expected = {200} if (method, path) == ("GET", PATH) else {404, 405}
             assert status in expected, (method, path)
@@ -99,7 +101,7 @@ def test_a_token_opens_what_its_scope_says_and_nothing_else(
             assert said["error"] == f"this needs a token of the scope {wanted}"
         else:
             assert status in {200, 202, 404}, (method, path, said)
-    registers = scope is Scope.REGISTER
+    registers = scope is TokenScope.REGISTER
     assert len(operated.paused()) == 1
-    assert operated.registry.undrained() == 2 * registers
+    assert operated.registry.inbox.undrained() == 2 * registers
     assert set(operated.drained()) == ({"t", "conv_1", "conv_2"} if registers else {"t"})

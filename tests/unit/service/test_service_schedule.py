@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from janitor.service.schedule import JOB, Schedule, Trigger, scheduler
+from janitor.service.scheduler import JOB, Schedule, Trigger, scheduler
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

@@ -58,4 +58,4 @@ def read(registry: Registry, source: Source, **others: Any) -> Synced:  # noqa: 
 
 
 def ids(registry: Registry) -> list[str]:
-    return sorted(entry.thread.key.id for entry in registry.select())
+    return sorted(entry.thread.key.id for entry in registry.threads.select())

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from empty_registry import lay
 from postgres import Server
 
 from janitor.registry import Registry
@@ -11,7 +12,7 @@ from janitor.registry import Registry
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    with Registry.open(f"sqlite:///{tmp_path / 'janitor.db'}") as opened:
+    with Registry.open(lay(tmp_path / "janitor.db")) as opened:
         yield opened
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from empty_registry import lay
 from postgres import Server
 
 from janitor.catalogue import CATALOGUE
@@ -18,7 +19,7 @@ from janitor.drivers import Endpoint, connect, read_only
 from janitor.emulator import Emulator, Fault, How
 from janitor.model import Key, Kind
 from janitor.registry import Entry, Registration, Registry
-from janitor.sources.discovery import Found, Place, discover, preview
+from janitor.sources.discovery import ApiList, ListResult, discover, preview
 
 T = TypeVar("T")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -38,27 +39,21 @@ class Lists:
 
     def fill(self, number: int, kind: Kind = Kind.AGENT_SESSION) -> list[str]:
         """So many containers at the server, oldest first."""
-        puts: dict[Kind, Callable[[], str]] = {
-            Kind.CONVERSATION: self.server.add_conversation,
-            Kind.CHATKIT_THREAD: self.server.add_chatkit_thread,
-            Kind.AGENT_SESSION: self.server.add_agent_session,
-            Kind.THREAD: self.server.add_thread,
-        }
-        return [puts[kind]() for _ in range(number)]
+        return [self.server.add(kind) for _ in range(number)]
 
     def register(self, *ids: str, kind: Kind = Kind.AGENT_SESSION, project: str = "main") -> None:
         said = [Registration(Key(project, kind, one)) for one in ids]
-        self.registry.register(said, self.now)
+        self.registry.registrations.add(said, self.now)
 
     @property
     def now(self) -> datetime:
         return self.server.clock.now()
 
-    def discover(self, kind: Kind = Kind.AGENT_SESSION) -> tuple[Found, list[str]]:
+    def discover(self, kind: Kind = Kind.AGENT_SESSION) -> tuple[ListResult, list[str]]:
         """How a pass went, and the ids that it told as absent."""
         absent: list[str] = []
 
-        async def act(place: Place) -> Found:
+        async def act(place: ApiList) -> ListResult:
             return await discover(
                 self.registry,
                 place,
@@ -74,20 +69,20 @@ class Lists:
         self.at_each_page()
         return self.now
 
-    def preview(self, kind: Kind = Kind.AGENT_SESSION) -> Found:
+    def preview(self, kind: Kind = Kind.AGENT_SESSION) -> ListResult:
         return self._over(kind, lambda place: preview(self.registry, place))
 
-    def _over(self, kind: Kind, act: Callable[[Place], Awaitable[T]]) -> T:
+    def _over(self, kind: Kind, act: Callable[[ApiList], Awaitable[T]]) -> T:
         endpoint = Endpoint("main", self.server.key, base_url=self.base_url, timeout=10.0)
 
         async def main() -> T:
             async with connect(endpoint, concurrency=2) as drivers:
-                return await act(Place("main", kind, read_only(drivers[kind]), self.access))
+                return await act(ApiList("main", kind, read_only(drivers[kind]), self.access))
 
         return asyncio.run(main())
 
     def known(self) -> list[Entry]:
-        return list(self.registry.select())
+        return list(self.registry.threads.select())
 
     def ids(self) -> list[str]:
         return sorted(entry.thread.key.id for entry in self.known())
@@ -112,17 +107,17 @@ class Lists:
 @pytest.fixture
 def lists(tmp_path: Path) -> Iterator[Lists]:
     """An empty server that lists all kinds, and an empty registry in a file."""
-    yield from _lists(f"sqlite:///{tmp_path / 'janitor.db'}")
+    yield from _lists(lay(tmp_path / "janitor.db"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lists]:
     """The same over a registry of each engine."""
     if request.param == "sqlite":
-        yield from _lists(f"sqlite:///{tmp_path / 'janitor.db'}")
+        yield from _lists(lay(tmp_path / "janitor.db"))
         return
     postgres: Server = request.getfixturevalue("postgres")
-    with postgres.database() as name:
+    with postgres.registry() as name:
         yield from _lists(postgres.url(name))
 
 

@@ -17,7 +17,7 @@ from janitor.errors import ConfigError
 from janitor.model import Kind
 from janitor.registry import Registration
 from janitor.sources import Rejected, read, written
-from janitor.sources.lines import LONGEST, Place, lines, place_in
+from janitor.sources.files import LONGEST, FilePosition, lines, place_in
 
 HEAD = b"id,created_at,user\n"
 
@@ -122,7 +122,7 @@ def test_a_place_is_found_again_and_reading_goes_on_there(
     parts: list[bytes], data: st.DataObject
 ) -> None:
     whole = b"\n".join(parts)
-    found = list(lines(wrapped(io.BytesIO(whole)), Place()))
+    found = list(lines(wrapped(io.BytesIO(whole)), FilePosition()))
     assert b"".join(restored(line.text) for line in found) == whole.removeprefix(b"\xef\xbb\xbf")
     for line in found:
         binary = io.BytesIO(whole)
@@ -160,7 +160,7 @@ def test_each_prefix_of_the_catalogue_names_its_kind(kind: Kind) -> None:
     if not CATALOGUE[kind].prefixes:
         [refused] = jsonl({"id": "sess_1"})
         assert isinstance(refused, Rejected)
-        assert "no kind, and the id names none" in refused.reason
+        assert "no kind, and the id does not tell" in refused.reason
 
 
 def test_no_row_is_lost_between_the_parser_and_the_writer() -> None:

@@ -22,7 +22,7 @@ from scarce import few_files
 from janitor.config import Source
 from janitor.errors import AccessError, ConfigError, JanitorError, StoppedError
 from janitor.registry import Registry
-from janitor.sources.foreign import Foreign
+from janitor.sources.sql_reader import Foreign
 
 GUESSES = ("check that it runs", "own shell", "longer than", "GRANT SELECT")
 ENDLESS = (
@@ -87,7 +87,9 @@ def test_a_reading_that_a_signal_ends_took_not_too_long(
 ) -> None:
     source = of_file(path, ENDLESS)
     alarm(lambda *_: sys.exit(143))
-    with pytest.raises((StoppedError, SystemExit), match=r"source chats: asked to stop|143"):
+    with pytest.raises(
+        (StoppedError, SystemExit), match=r"source chats: stopped while it was read|143"
+    ):
         read(registry, source)
 
 
@@ -129,7 +131,13 @@ def test_a_query_that_writes_is_told_as_that(
     ("database", "said"),
     [
         ("nowhere", "does not exist: create the database, or correct sources.chats.sql.url"),
-        ("", "lets no such user log in: correct sources.chats.sql.url, or create that role"),
+        (
+            "",
+            (
+                "does not allow this user to log in: correct sources.chats.sql.url, or create that "
+                "role"
+            ),
+        ),
     ],
 )
 def test_who_is_not_let_in_is_told_why(
@@ -139,15 +147,62 @@ def test_who_is_not_let_in_is_told_why(
     assert told(of_address(url)).endswith(f"its database {said}")
 
 
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("foo=BAD", "its address: unknown parameter `foo`; remove it"),
+        ("sslmode=BAD", "its address: invalid value for `sslmode`: write disable, "),
+        ("connect_timeout=BAD", "its address: invalid value for `connect_timeout`"),
+        ("service=BAD", "`service` in sources.chats.sql.url: no such service: correct it"),
+        ("options=-c%20BAD", "`options` in sources.chats.sql.url: the server does not accept them"),
+        ("target_session_attrs=standby", "in sources.chats.sql.url: no server is what it asks for"),
+    ],
+)
+def test_a_parameter_of_an_address_that_is_wrong_is_named(
+    postgres: Server, app: str, query: str, message: str
+) -> None:
+    said = refusal(of_address(f"{postgres.url(app)}&{query}"))
+    assert message in said
+    assert "BAD" not in said
+
+
+def refusal(source: Source) -> str:
+    with pytest.raises(ConfigError) as caught, Foreign("chats", source.sql).look():
+        pass
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["foo", "mode", "timeout"])
+def test_a_parameter_of_a_file_that_is_wrong_is_named(path: Path, key: str) -> None:
+    for good in ("", "?timeout=5&check_same_thread=false&mode=rwc"):
+        with Foreign("chats", of_address(f"sqlite:///{path}{good}").sql).look():
+            pass
+    said = refusal(of_address(f"sqlite:///{path}?{key}=BAD"))
+    assert f"`{key}`" in said
+    assert "BAD" not in said
+
+
+def test_a_variable_counts_where_an_address_says_nothing(
+    postgres: Server, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = of_address(postgres.url(app))
+    monkeypatch.setenv("PGSSLMODE", "BAD")
+    assert refusal(source).startswith("source chats: invalid value for PGSSLMODE: write disable, ")
+    monkeypatch.delenv("PGSSLMODE")
+    monkeypatch.setenv("PGTZ", "BAD")
+    with Foreign("chats", source.sql).look():
+        pass
+
+
 def test_a_name_that_nobody_knows_is_told_as_that() -> None:
     said = told(of_address("postgresql://u@nowhere.invalid/app"))
-    assert "its host's name is not known; check sources.chats.sql.url and the DNS" in said
+    assert "its host name cannot be resolved; check sources.chats.sql.url and the DNS" in said
 
 
 def test_a_file_that_is_none_or_damaged_is_told_as_that(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(b"dear diary, " * 1000)
-    assert "is no SQLite database: correct sources.chats.sql.url" in told(of_file(path))
+    assert "is not a SQLite database: correct sources.chats.sql.url" in told(of_file(path))
     path.write_bytes(whole[:4096] + b"\xff" * 4096)
     assert "is damaged: restore it" in told(of_file(path))
     path.unlink()
@@ -178,7 +233,7 @@ import os, sys
 sys.path[:0] = sys.argv[2:]
 from application import of_file
 from janitor.errors import JanitorError
-from janitor.sources.foreign import Foreign
+from janitor.sources.sql_reader import Foreign
 source = of_file(sys.argv[1])
 os.setgid(65534), os.setuid(65534)
 try:

@@ -74,7 +74,7 @@ def test_tombstones_are_neither_absent_nor_revived(either: Lists) -> None:
     either.register(listed, "sess_gone")
     keys = [Key("main", SESSION, one) for one in (listed, "sess_gone")]
     dead = [Settlement(key, None, state=State.DELETED, tombstone=True) for key in keys]
-    either.registry.settle(dead)
+    either.registry.settlements.settle(dead)
     either.server.clock.advance(timedelta(minutes=1))
     found, absent = either.discover()
     assert (found.registered.unchanged, absent) == (1, [])

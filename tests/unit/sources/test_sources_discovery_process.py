@@ -13,11 +13,11 @@ from discovery_world import Lists, either, lists
 
 from janitor.emulator import How
 from janitor.errors import LockedError
-from janitor.sources.discovery import Found
+from janitor.sources.discovery import ListResult
 
 __all__ = ["either", "lists"]
 
-DEADLINE = 60.0
+DEADLINE = 240.0
 SCALE = int(os.environ.get("JANITOR_SCALE", "1000"))
 LITTLE = 8 << 20
 WALK = """\
@@ -26,13 +26,13 @@ from datetime import UTC, datetime
 from janitor.drivers import Endpoint, connect
 from janitor.model import Kind
 from janitor.registry import Registry
-from janitor.sources.discovery import Place, discover
+from janitor.sources.discovery import ApiList, discover
 
 async def main(url, base_url, key):
     with Registry.open(url) as registry:
         async with connect(Endpoint("main", key, base_url=base_url, timeout=60.0)) as drivers:
             kind = Kind.AGENT_SESSION
-            place = Place("main", kind, drivers[kind], "a1")
+            place = ApiList("main", kind, drivers[kind], "a1")
             await discover(registry, place, lambda: datetime.now(UTC))
 
 asyncio.run(main(*sys.argv[1:]))
@@ -90,7 +90,7 @@ def test_a_long_list_is_walked_in_little_memory(lists: Lists) -> None:
         assert peak < LITTLE
 
 
-def measured(walk: Callable[[], Found]) -> tuple[Found, int]:
+def measured(walk: Callable[[], ListResult]) -> tuple[ListResult, int]:
     """What a walk found, and the most bytes that it held at once."""
     tracemalloc.start()
     found = walk()

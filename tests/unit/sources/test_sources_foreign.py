@@ -14,7 +14,7 @@ from postgres import Server
 from janitor.config import Keeper, Secret, Source
 from janitor.errors import AccessError, ConfigError, JanitorError
 from janitor.registry import Registry
-from janitor.sources.foreign import Foreign, address
+from janitor.sources.sql_reader import Foreign, address
 
 SECRET = "hunter2"  # noqa: S105 - looked for in messages
 INSERT_SECRET = "INSERT INTO chats VALUES ('a', 'hunter2', 'x', now())"  # noqa: S105
@@ -97,7 +97,7 @@ def test_colons_of_the_query_stay_what_they_are(
     )
     source = of_address(postgres.url(app), query)
     assert [read(registry, source).read for _ in range(2)] == [1, 1]
-    assert next(iter(registry.select())).thread.reported == {"at": "10:30 :x"}
+    assert next(iter(registry.threads.select())).thread.reported == {"at": "10:30 :x"}
 
 
 def test_no_password_is_told(
@@ -139,7 +139,7 @@ def test_an_address_that_is_none_is_told_without_being_shown(
 
 
 def test_a_driver_that_is_missing_is_told(registry: Registry) -> None:
-    with pytest.raises(ConfigError, match="install it beside janitor"):
+    with pytest.raises(ConfigError, match="install it next to janitor"):
         read(registry, of_address("mysql://u@127.0.0.1/app"))
 
 

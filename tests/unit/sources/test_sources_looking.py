@@ -13,8 +13,8 @@ from application import read, write
 from postgres import Server
 
 from janitor.config import Config, Keeper, Secret, parse
-from janitor.config.document import parse_document
-from janitor.config.starter import with_sources
+from janitor.config.starter import starter
+from janitor.config.yaml_source import parse_document
 from janitor.errors import AccessError, ConfigError
 from janitor.model import Kind
 from janitor.registry import Registration, Registry
@@ -33,7 +33,7 @@ ROWS = [
 
 
 def accepted(looked: Looked) -> Config:
-    return parse(parse_document(with_sources(looked.stanza).encode(), "starter").value)
+    return parse(parse_document(starter(sources=looked.stanza).encode(), "starter").value)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -69,6 +69,22 @@ def test_the_proposal_is_accepted_and_reads_what_it_showed(
     assert (done.read, done.done.added, done.refused) == (8, 8, 0)
     again = read(registry, accepted(looked).sources["chats"])
     assert again.done.added == 0
+
+
+def test_nulls_in_the_rows_decide_between_two_columns(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    columns = "thread_id TEXT, created_at TIMESTAMP, threadId TEXT, created TIMESTAMP"
+    insert = "INSERT INTO chats VALUES (?, ?, ?, ?)"
+    rows = [("thread_1", None, "thread_1", AT), (None, AT, "thread_2", AT), (None, AT, "t3", AT)]
+    write(path, f"CREATE TABLE chats ({columns})", insert, rows=rows)
+    looked = look(settings_of(f"sqlite:///{path}", tmp_path), "chats")
+    read = {to: name for name, to in looked.proposal.columns}
+    assert (read["id"], read["created_at"]) == ("thread_id", "created")
+    (ids, times) = (note for note in looked.proposal.notes if "could both" in note)
+    assert ids.endswith("`thread_id` is taken, more of its values look like ids")
+    assert times.endswith("`created` is taken, it has fewer NULLs (0 against 1)")
+    assert "      # or: threadId AS id\n" in looked.stanza.replace('"', "")
+    accepted(looked)
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:
@@ -117,7 +133,7 @@ def test_a_password_is_refused_and_not_repeated(said: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("said", ["", "chats.db", "env:1x", "https//x"])
 def test_what_is_no_address_is_refused(said: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--source is no database's address"):
+    with pytest.raises(ConfigError, match="--source is not a database address"):
         settings_of(said, tmp_path)
 
 
@@ -131,11 +147,18 @@ def test_what_is_not_there(tmp_path: Path, address: str) -> None:
         look(settings_of("sqlite:///none.db", tmp_path), "chats")
 
 
-def test_a_table_that_is_named_like_a_statement(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "spelled"), [("call", "call"), ("merge", '"merge"')])
+def test_a_table_that_is_named_like_a_statement(tmp_path: Path, name: str, spelled: str) -> None:
     path = tmp_path / "app.db"
-    write(path, 'CREATE TABLE "call" (id TEXT NOT NULL)', "INSERT INTO \"call\" VALUES ('conv_1')")
-    looked = look(settings_of(f"sqlite:///{path}", tmp_path), "call")
-    assert accepted(looked).sources["call"].sql.query.endswith('FROM "call"')
+    create, insert = (
+        'CREATE TABLE "{}" ("{}" TEXT, id TEXT)',
+        "INSERT INTO \"{}\" VALUES ('x', 'conv_1')",
+    )
+    write(path, create.format(name, "update"), insert.format(name))
+    looked = look(settings_of(f"sqlite:///{path}", tmp_path), name)
+    assert (
+        accepted(looked).sources[name].sql.query.endswith(f"FROM {spelled}\nWHERE id IS NOT NULL")
+    )
 
 
 def test_a_row_that_would_be_refused_says_why(tmp_path: Path) -> None:
@@ -190,10 +213,12 @@ def test_a_proposal_is_tried_on_odd_rows_and_says_what_it_would_refuse(
     assert looked.tried == 6
     refused, times = looked.doubts
     assert refused.startswith("1 of the first 6 rows would be refused, such as row 5: ")
-    assert times.startswith("1 of the first 6 rows name a time not taken as it was said, such as ")
+    assert times.startswith(
+        "1 of the first 6 rows name a time that is not taken as written, such as "
+    )
     done = read(registry, accepted(looked).sources["chats"])
     assert (done.done.added, done.refused, done.odd_times) == (5, 1, 1)
-    (thread, *_) = registry.select()
+    (thread, *_) = registry.threads.select()
     assert (thread.thread.key.id, thread.thread.key.kind) == ("thread_0", Kind.THREAD)
     assert thread.thread.reported == {"plan": "trial"}
 
@@ -204,7 +229,7 @@ def test_what_the_query_passes_over_is_said(postgres: Server, app: str, tmp_path
     postgres.execute("INSERT INTO chats VALUES ('conv_3', now()), (NULL, now())", app)
     looked = look(settings_of(postgres.url(app), tmp_path), "chats")
     (doubt,) = looked.doubts
-    assert doubt.startswith("1 of the first 3 rows are passed over by the query: ")
+    assert doubt.startswith("the query skips 1 of the first 3 rows: ")
     assert (looked.tried, len(looked.rows)) == (2, 2)
 
 

@@ -13,8 +13,7 @@ from janitor.emulator import How
 from janitor.errors import RefusedError
 from janitor.model import Kind
 from janitor.registry import Registry
-from janitor.sources.discovery import Cycle
-from janitor.sources.passes import AGAIN_AFTER, Passes
+from janitor.sources.discovery import AGAIN_AFTER, Cycle, Passes
 
 __all__ = ["either", "lists"]
 
@@ -29,7 +28,7 @@ def test_a_preview_counts_and_writes_nothing(either: Lists) -> None:
         either.registry = writable
     assert (found.listed, found.registered.added, found.registered.unchanged) == (150, 130, 20)
     assert (found.absent, found.is_whole) == (2, True)
-    assert (either.known(), either.registry.cursor(found.place.round)) == (before, None)
+    assert (either.known(), either.registry.scans.cursor(found.place.round)) == (before, None)
 
 
 def test_what_a_preview_counts_is_what_a_walk_adds(lists: Lists) -> None:
@@ -78,7 +77,7 @@ def test_a_pass_is_due_once_a_day_or_where_one_was_cut_short(lists: Lists) -> No
     passes.end(now)
     assert not passes.is_due(now + AGAIN_AFTER - timedelta(seconds=1))
     assert passes.is_due(now + AGAIN_AFTER)
-    lists.registry.take("r", [], now, cursor="sess_1")
+    lists.registry.scans.take("r", [], now, cursor="sess_1")
     assert passes.is_due(now)
     assert passes.begin(now) == "sess_1"
 
@@ -88,7 +87,7 @@ def test_a_pass_that_is_taken_up_keeps_its_time(lists: Lists, access: str) -> No
     begun = lists.now
     passes = Passes(lists.registry, "r", "a1")
     passes.begin(begun)
-    lists.registry.take("r", [], begun, cursor="sess_1")
+    lists.registry.scans.take("r", [], begun, cursor="sess_1")
     later = Passes(lists.registry, "r", access)
     resumed = later.begin(begun + timedelta(days=3))
     assert resumed == ("sess_1" if access == "a1" else None)

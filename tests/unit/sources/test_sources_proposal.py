@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.config import Keeper, Secret, parse
-from janitor.config.document import parse_document
-from janitor.config.starter import STARTER, with_sources
+from janitor.config.starter import starter
+from janitor.config.yaml_source import parse_document
 from janitor.errors import ConfigError
 from janitor.model import Kind
-from janitor.sources.proposal import (
+from janitor.sources.suggest import is_plain, query, source_name, stanza
+from janitor.sources.suggest_columns import (
     ACTIVE,
     CHANGED,
     CONTENT,
@@ -21,24 +22,23 @@ from janitor.sources.proposal import (
     IDS,
     LABELS,
     Column,
-    Proposal,
     Sort,
+    SourceProposal,
     may_be_looked_into,
     propose,
 )
-from janitor.sources.stanza import is_plain, query, source_name, stanza
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TIMES = (AT, AT)
 URL = Secret(Keeper.ENV, "APP_DATABASE_URL")
 
 
-def text(name: str, *samples: object) -> Column:
-    return Column(name, Sort.TEXT, samples=samples)
+def text(name: str, *samples: object, nulls: int = 0) -> Column:
+    return Column(name, Sort.TEXT, samples=samples, nulls=nulls)
 
 
-def time(name: str, *samples: object, nullable: bool = False) -> Column:
-    return Column(name, Sort.TIME, nullable, samples)
+def time(name: str, *samples: object, nullable: bool = False, nulls: int = 0) -> Column:
+    return Column(name, Sort.TIME, nullable, samples, nulls)
 
 
 CHATS = (
@@ -58,11 +58,11 @@ def quoted(name: str) -> str:
     return name if name.isidentifier() else f'"{name}"'
 
 
-def guessed(*columns: Column) -> Proposal:
+def guessed(*columns: Column) -> SourceProposal:
     return propose("chats", columns)
 
 
-def names(found: Proposal) -> dict[str, str]:
+def names(found: SourceProposal) -> dict[str, str]:
     return {to: name for name, to in found.columns}
 
 
@@ -262,7 +262,7 @@ def test_whatever_is_proposed_is_accepted_and_holds_no_text_of_a_conversation(
     except ConfigError:
         return
     proposed = stanza(found, "app.chats", URL, quoted)
-    config = parse(parse_document(with_sources(proposed).encode(), "starter").value)
+    config = parse(parse_document(starter(sources=proposed).encode(), "starter").value)
     source = config.sources["chats"]
     assert source.sql.watermark == (found.watermark and found.watermark.name)
     assert (source.sql.url, source.expire_after) == (URL, None)
@@ -280,7 +280,7 @@ def test_no_content_is_looked_into(name: str, sort: Sort) -> None:
 
 def test_the_stanza_takes_the_place_of_the_empty_one() -> None:
     proposed = stanza(guessed(*CHATS), "chats", "sqlite:////app.db", quoted)
-    text = with_sources(proposed)
+    text = starter(sources=proposed)
     assert text.count("sources:") == 1
     assert proposed in text
-    assert len(text.splitlines()) > len(STARTER.splitlines())
+    assert len(text.splitlines()) > len(starter().splitlines())

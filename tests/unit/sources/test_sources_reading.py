@@ -96,8 +96,8 @@ def test_times_that_no_calendar_holds_concern_their_rows_alone(
     source = of_address(postgres.url(app).replace("+psycopg", ""), query, None)
     done = read(registry, source)
     assert (done.done.added, done.refused, done.odd_times) == (len(ODD), 0, len(ODD))
-    assert done.remarks[0].startswith("a: last_active_at lies before 1973")
-    found = {entry.thread.key.id: entry.thread for entry in registry.select()}
+    assert done.remarks[0].startswith("a: last_active_at is before 1973")
+    found = {entry.thread.key.id: entry.thread for entry in registry.threads.select()}
     assert {one.last_active_at for one in found.values()} == {None}
     kept = {name: one.keep_until for name, one in found.items()}
     assert kept == dict.fromkeys(ODD) | {"c": FOREVER, "d": FOREVER}
@@ -114,7 +114,7 @@ def test_sequelize_writes_times_into_sqlite(tmp_path: Path, registry: Registry) 
     done = read(registry, of_file(path))
     assert (done.done.added, done.odd_times) == (1, 0)
     assert done.watermark == datetime(2026, 6, 19, 9, 54, 44, 33000, tzinfo=UTC)
-    (entry,) = registry.select()
+    (entry,) = registry.threads.select()
     assert entry.thread.created_at == done.watermark
 
 
@@ -122,9 +122,9 @@ def test_a_source_may_replace_a_first_sight_and_it_is_counted(
     tmp_path: Path, registry: Registry
 ) -> None:
     key = Key("main", Kind.THREAD, "a")
-    registry.register([Registration(key)], OLD)
+    registry.registrations.add([Registration(key)], OLD)
     sight = Sightings(None, None, NOW, None, "item", NOW)
-    registry.settle([Settlement(key, NOW, sightings=sight, decided=True)])
+    registry.settlements.settle([Settlement(key, NOW, sightings=sight, decided=True)])
     path = tmp_path / "app.db"
     write(path, CHATS.format(type="TEXT"), INSERT, rows=[("a", str(OLD))])
     query = "SELECT id, 'thread' AS kind, updated_at AS last_active_at FROM chats"
@@ -138,7 +138,7 @@ def test_a_row_becomes_a_thread_of_the_source(tmp_path: Path, registry: Registry
     path = tmp_path / "app.db"
     write(path, CHATS.format(type="TEXT"), INSERT, rows=[("a", str(OLD))])
     read(registry, of_file(path))
-    (entry,) = registry.select()
+    (entry,) = registry.threads.select()
     assert entry.thread.key.kind is Kind.THREAD
     assert entry.thread.source == "chats"
     assert entry.thread.created_at == datetime(2026, 1, 1, tzinfo=UTC)
@@ -149,10 +149,10 @@ def test_an_unchanged_row_writes_nothing(tmp_path: Path, registry: Registry) -> 
     path = tmp_path / "app.db"
     write(path, CHATS.format(type="TEXT"), INSERT, rows=[("a", str(NEW))])
     read(registry, of_file(path))
-    (before,) = registry.select()
+    (before,) = registry.threads.select()
     again = read(registry, of_file(path), now=lambda: NOW + timedelta(hours=1))
     assert again.done.unchanged == 1
-    assert list(registry.select()) == [before]
+    assert list(registry.threads.select()) == [before]
 
 
 def test_another_query_or_database_is_read_from_the_start(

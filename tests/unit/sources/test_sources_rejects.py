@@ -49,7 +49,7 @@ def test_an_import_begins_anew_or_behind_what_it_kept(tmp_path: Path) -> None:
 def test_another_file_is_not_written_over(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "precious"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match="holds no rejects"):
+    with pytest.raises(ConfigError, match="does not contain the rejects"):
         Rejects.open(path)
     assert path.read_bytes() == content
 
@@ -57,7 +57,7 @@ def test_another_file_is_not_written_over(tmp_path: Path, content: bytes) -> Non
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written: No such file"):
         Rejects.open(tmp_path / "nowhere" / "rejects.jsonl")
-    with pytest.raises(ConfigError, match="holds no rejects"):
+    with pytest.raises(ConfigError, match="does not contain the rejects"):
         Rejects.open(tmp_path)
 
 

@@ -13,7 +13,7 @@ import pytest
 from application import CHATS, of_file, read, write
 from postgres import Server
 
-from janitor.cli.syncing import read_sources
+from janitor.app.source_readings import read_sources
 from janitor.config import Config, load
 from janitor.errors import AccessError, StoppedError
 from janitor.metrics import Metrics

@@ -11,7 +11,7 @@ import pytest
 
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind
-from janitor.sources.rows import check_columns, reported, text_of
+from janitor.sources.sql_reader import check_columns, reported, text_of
 from janitor.times import FOREVER
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -59,7 +59,7 @@ def test_what_is_no_time_is_refused(name: str, value: object) -> None:
 def test_an_end_of_keeping_that_cannot_be_read_keeps(value: object) -> None:
     said = of(keep_until=value)
     assert said.keep_until == FOREVER
-    assert said.remarks == ("keep_until cannot be read: kept for ever",)
+    assert said.remarks == ("keep_until cannot be read: kept forever",)
 
 
 @pytest.mark.parametrize("name", ["created_at", "last_active_at"])
@@ -93,7 +93,7 @@ def test_a_key_is_no_object_however_deep(name: str) -> None:
     deep: dict[str, object] = {}
     for _ in range(5000):
         deep = {"a": deep}
-    with pytest.raises(ValueError, match=f"{name}: a dict is no text"):
+    with pytest.raises(ValueError, match=f"{name}: a dict is not text"):
         of(**{name: deep})
 
 
@@ -123,12 +123,12 @@ def test_metadata_becomes_text_the_obvious_way(value: object, text: str) -> None
 
 @pytest.mark.parametrize("value", [{"a": 1}, [1], b"x"])
 def test_what_is_no_plain_value_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match=r"metadata\.x: a \w+ is no text"):
+    with pytest.raises(ValueError, match=r"metadata\.x: a \w+ is not text"):
         text_of("metadata.x", value)
 
 
 def test_metadata_that_names_a_key_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="metadata: a key stands twice"):
+    with pytest.raises(ValueError, match="metadata: a key appears twice"):
         of(metadata='{"pinned": "true", "pinned": "false"}')
 
 
@@ -152,9 +152,9 @@ def test_null_clears_nothing() -> None:
 
 
 def test_a_watermark_that_the_query_lacks_is_what_is_wrong() -> None:
-    with pytest.raises(ConfigError, match="gives no column `foo`, its watermark"):
+    with pytest.raises(ConfigError, match="returns no column `foo`, its watermark"):
         check_columns(["id", "updated_at"], "foo")
-    with pytest.raises(ConfigError, match="a column `other`, which is unknown"):
+    with pytest.raises(ConfigError, match="an unknown column `other`"):
         check_columns(["id", "foo", "other"], "foo")
     with pytest.raises(ConfigError, match="no column `id`"):
         check_columns(["created_at"], None)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from janitor.errors import ConfigError
-from janitor.sources.watermarks import Layout, Mark, Newest, mark_of, moved, start_of
+from janitor.sources.watermark import Layout, Newest, Watermark, mark_of, moved, start_of
 
 AT = datetime(2026, 3, 1, 12, 30, 45, 123456, tzinfo=UTC)
 OVERLAP = timedelta(minutes=10)
@@ -39,7 +39,7 @@ def test_a_time_is_read_as_it_is_spelled(name: str) -> None:
     mark = mark_of(SPELLINGS[name](AT))
     assert mark is not None
     assert AT - timedelta(days=1) < mark.at <= AT
-    assert Mark.of(mark.spelled()) == mark
+    assert Watermark.of(mark.spelled()) == mark
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_beginning_is_no_more_than_two_units_earlier(name: str) -> None:
 def test_no_row_is_lost(commits: list[tuple[int, int, int]], syncs: list[int]) -> None:
     """Rows dated up to 580 s before they are seen, or after: ten minutes of overlap cover that."""
     rows = [(at, AT + timedelta(seconds=at - lasted + off)) for at, lasted, off in commits]
-    known: Mark | None = None
+    known: Watermark | None = None
     seen: set[int] = set()
     for sync_at in [*sorted(syncs), 3600]:
         clock = AT + timedelta(seconds=sync_at)
@@ -104,7 +104,7 @@ def test_no_row_is_lost(commits: list[tuple[int, int, int]], syncs: list[int]) -
     assert seen == set(range(len(rows)))
 
 
-def seen(*marks: Mark | None) -> dict[Layout, datetime]:
+def seen(*marks: Watermark | None) -> dict[Layout, datetime]:
     return {mark.layout: mark.at for mark in marks if mark is not None}
 
 
@@ -156,7 +156,7 @@ def test_the_beginning_stands_before_each_format_seen_of_late(
     marks = mark_of(SPELLINGS[one](at)), mark_of(SPELLINGS[other](at + later))
     known = moved(None, seen(*marks), at + OVERLAP, OVERLAP)
     assert known is not None
-    assert Mark.of(known.spelled()) == known
+    assert Watermark.of(known.spelled()) == known
     begins = start_of(known, at + OVERLAP, OVERLAP)
     assert begins < min(SPELLINGS[one](at), SPELLINGS[other](at + later))
 
@@ -171,7 +171,7 @@ def test_a_format_of_long_ago_holds_nothing_back() -> None:
 
 def test_a_mark_that_was_remembered_without_others_is_read() -> None:
     said = {"at": AT.isoformat(), "form": "text", "separator": "T", "offset": 0, "unit": 1}
-    assert Mark.of(said) == Mark(AT, Layout("text", "T"))
+    assert Watermark.of(said) == Watermark(AT, Layout("text", "T"))
 
 
 @pytest.mark.parametrize("fraction", ["", ".5", ".123456"])

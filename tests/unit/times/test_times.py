@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.model import Key, Kind, Thread
-from janitor.policy.protections import kept_until
+from janitor.policy.evaluate import kept_until
 from janitor.times import CEILING, FLOOR, FOREVER, LOWEST, heard, heard_until, is_set, parse
 
 AT = datetime(2026, 6, 19, 9, 54, 44, 33000, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_a_time_is_read_in_every_spelling(text: str) -> None:
 
 @pytest.mark.parametrize("value", NEVER_SET, ids=repr)
 def test_before_the_floor_nothing_was_said(value: object) -> None:
-    assert heard("created_at", value) == (None, "created_at lies before 1973: taken as never set")
+    assert heard("created_at", value) == (None, "created_at is before 1973: taken as never set")
     assert heard_until("keep_until", value).at is None
 
 
@@ -100,7 +100,7 @@ def test_before_the_floor_nothing_was_said(value: object) -> None:
 def test_above_the_ceiling_a_protection_never_ends_and_else_nothing_was_said(
     value: object,
 ) -> None:
-    assert heard("at", value) == (None, "at lies after the year 9999: taken as never set")
+    assert heard("at", value) == (None, "at is after the year 9999: taken as never set")
     assert heard_until("keep_until", value) == (FOREVER, None)
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_refused_and_as_a_protection_keeps(value: object)
     with pytest.raises(ValueError, match=r".*"):
         parse(value)
     if value not in (None, ""):
-        with pytest.raises(ValueError, match="created_at: no time"):
+        with pytest.raises(ValueError, match="created_at: not a time"):
             heard("created_at", value)
         assert heard_until("keep_until", value).at == FOREVER
 

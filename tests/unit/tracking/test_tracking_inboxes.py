@@ -16,20 +16,23 @@ import pytest
 from postgres import Server
 from tracked import Place
 
-from janitor.model import Key, Kind
+from janitor.errors import ConfigError
+from janitor.model import Key, Kind, NoticeEvent
 from janitor.registry import Registry
-from janitor.tracking.counters import COUNTERS
-from janitor.tracking.inboxes import BATCH_BYTES, HttpInbox, Inbox, inbox_of
-from janitor.tracking.notices import Event, Notice
+from janitor.tracking.inbox import BATCH_BYTES, HttpInbox, NoticeInbox, inbox_of
+from janitor.tracking.metrics import COUNTERS
+from janitor.tracking.notices import Notice
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 NOTICES = [
-    Notice("main", Kind.THREAD, "t", NOW, Event.REGISTER, NOW - timedelta(days=1), {"plan": "ä'"}),
-    Notice("other", Kind.CONVERSATION, "conv_1", NOW, Event.TOUCH),
+    Notice(
+        "main", Kind.THREAD, "t", NOW, NoticeEvent.REGISTER, NOW - timedelta(days=1), {"plan": "ä'"}
+    ),
+    Notice("other", Kind.CONVERSATION, "conv_1", NOW, NoticeEvent.TOUCH),
 ]
 
 
-def inbox(registry: str) -> Inbox:
+def inbox(registry: str) -> NoticeInbox:
     found = inbox_of(registry)
     assert not isinstance(found, Path)
     return found
@@ -38,8 +41,10 @@ def inbox(registry: str) -> Inbox:
 def judge(url: str) -> None:
     """The registry reads back what was told, to the microsecond."""
     with Registry.open(url) as registry:
-        assert registry.drain(NOW).judged == 2
-        told, touched = (registry.get(Key(one.project, one.kind, one.id)) for one in NOTICES)
+        assert registry.inbox.drain(NOW).judged == 2
+        told, touched = (
+            registry.threads.get(Key(one.project, one.kind, one.id)) for one in NOTICES
+        )
     assert told is not None
     assert touched is not None
     assert told.thread.created_at == NOW - timedelta(days=1)
@@ -53,6 +58,15 @@ def test_sqlite(place: Place) -> None:
     judge(place.url)
 
 
+@pytest.mark.parametrize("name", ["a%20b.db", "a b.db", "100%.db", "a%2520b.db", "a%3Fb#c+d.db"])
+def test_an_address_names_the_same_file_to_the_application_and_the_janitor(
+    name: str, tmp_path: Path
+) -> None:
+    Registry.open(f"sqlite:///{tmp_path}/{name}").close()
+    inbox(f"sqlite:///{tmp_path}/{name}").add(NOTICES)
+    judge(f"sqlite:///{tmp_path}/{name}")
+
+
 def test_postgresql_under_a_role_that_may_only_insert(postgres: Server) -> None:
     with postgres.database() as name:
         Registry.open(postgres.url(name)).close()
@@ -64,6 +78,22 @@ def test_postgresql_under_a_role_that_may_only_insert(postgres: Server) -> None:
         judge(postgres.url(name))
         postgres.execute(f"DROP OWNED BY {role}", name)
         postgres.execute(f"DROP ROLE {role}", name)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("postgresql://u@h/d?sslmode=BAD", "invalid value for `sslmode`: write disa"),
+        ("postgresql://u@h/d?sslmode=", "invalid value for `sslmode`: write disa"),
+        ("postgresql+psycopg://u@h/d?foo=BAD", "unknown parameter `foo`; remove it"),
+        ("sqlite:////var/lib/janitor.db?mode=BAD", "a file takes no parameters; remove the ?"),
+    ],
+)
+def test_a_parameter_that_is_wrong_is_told_to_the_application(address: str, why: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        inbox_of(address)
+    assert str(refused.value).startswith(f"the registry's address: {why}")
+    assert "BAD" not in str(refused.value)
 
 
 def test_no_address_shows_its_password() -> None:
@@ -117,7 +147,7 @@ def test_http_posts_rows_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_http_posts_no_more_bytes_at_once_than_a_janitor_takes() -> None:
-    large = Notice("main", Kind.THREAD, "t", NOW, Event.REGISTER, NOW, {"a": "x" * 512})
+    large = Notice("main", Kind.THREAD, "t", NOW, NoticeEvent.REGISTER, NOW, {"a": "x" * 512})
     with janitor(202) as (address, told):
         HttpInbox(f"http://{address}").add([large] * 1200)
     bodies = [body["threads"] for _, _, body in told]

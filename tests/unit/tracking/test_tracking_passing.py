@@ -18,7 +18,7 @@ from tracked import DEADLINE, Place
 
 import janitor
 from janitor.testing import Emulated
-from janitor.tracking import COUNTERS, flush, touches
+from janitor.tracking import COUNTERS, delivery, flush
 
 THREAD = {"id": "thread_1", "object": "thread", "created_at": 1, "metadata": {}}
 EVENTS = [
@@ -185,12 +185,12 @@ def test_a_container_is_told_of_again_after_a_minute(
     place: Place, api: Emulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = api.server.add_conversation(), api.server.add_conversation()
-    monkeypatch.setattr(touches, "REMEMBERED", 1)
+    monkeypatch.setattr(delivery, "REMEMBERED", 1)
     with OpenAI(base_url=api.base_url, api_key=api.api_key) as client:
         tracked = janitor.track(client, place.url)
         for used in (one, one, two, one):  # the second pushes the first out of memory
             tracked.conversations.update(used, metadata={})
-        monkeypatch.setattr(touches, "EVERY", 0.0)
+        monkeypatch.setattr(delivery, "EVERY", 0.0)
         tracked.conversations.update(one, metadata={})
     assert place.told() == [("touch", used) for used in (one, two, one, one)]
 

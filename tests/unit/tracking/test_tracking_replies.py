@@ -12,8 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.model import Kind
-from janitor.tracking.calls import Act, Call
-from janitor.tracking.replies import EVENTS, LOOKED_AT, Found, Reading, found_in
+from janitor.tracking.calls import (
+    EVENTS,
+    LOOKED_AT,
+    Act,
+    Call,
+    NamedContainer,
+    ReplyReader,
+    found_in,
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 SAID = int(AT.timestamp())
@@ -41,9 +48,11 @@ def whole(raw: bytes) -> Iterable[bytes]:
     return (raw,)
 
 
-def read(call: Call, chunks: Iterable[bytes], *, is_stream: bool = False) -> list[Found | None]:
+def read(
+    call: Call, chunks: Iterable[bytes], *, is_stream: bool = False
+) -> list[NamedContainer | None]:
     """Everything that a reading said."""
-    reading = Reading(call, is_stream=is_stream, decode=whole)
+    reading = ReplyReader(call, is_stream=is_stream, decode=whole)
     return [*(reading.feed(chunk) for chunk in chunks), reading.end()]
 
 
@@ -54,28 +63,46 @@ def events(*data: object) -> bytes:
 @pytest.mark.parametrize(
     ("call", "said", "found"),
     [
-        (CREATE, CONVERSATION, Found("conv_1", AT)),
-        (CREATE, {"id": "conv_1", "created_at": "2026"}, Found("conv_1")),
-        (CREATE, {"id": "conv_1", "created_at": 10**30}, Found("conv_1")),
+        (CREATE, CONVERSATION, NamedContainer("conv_1", AT)),
+        (CREATE, {"id": "conv_1", "created_at": "2026"}, NamedContainer("conv_1")),
+        (CREATE, {"id": "conv_1", "created_at": 10**30}, NamedContainer("conv_1")),
         (CREATE, {"id": "m", "object": "message"}, None),
         (CREATE, {"id": "../x", "object": "conversation"}, None),
         (CREATE, {"error": {"code": "x"}}, None),
         (CREATE, [], None),
-        (RUN, {"id": "run_1", "object": "thread.run", "thread_id": "thread_1"}, Found("thread_1")),
-        (RUN, {"id": "thread_1", "object": "thread", "created_at": SAID}, Found("thread_1", AT)),
+        (
+            RUN,
+            {"id": "run_1", "object": "thread.run", "thread_id": "thread_1"},
+            NamedContainer("thread_1"),
+        ),
+        (
+            RUN,
+            {"id": "thread_1", "object": "thread", "created_at": SAID},
+            NamedContainer("thread_1", AT),
+        ),
         (RUN, {"object": "thread.run", "metadata": {"id": "x"}}, None),
         (
             SESSION,
             {"type": "agent.session.created", "session": {"id": "s", "object": "agent.session"}},
-            Found("s"),
+            NamedContainer("s"),
         ),
-        (RESPOND, {"object": "response", "conversation": {"id": "conv_1"}}, Found("conv_1")),
-        (RESPOND, {"type": "response.created", "response": {"conversation": "c"}}, Found("c")),
+        (
+            RESPOND,
+            {"object": "response", "conversation": {"id": "conv_1"}},
+            NamedContainer("conv_1"),
+        ),
+        (
+            RESPOND,
+            {"type": "response.created", "response": {"conversation": "c"}},
+            NamedContainer("c"),
+        ),
         (RESPOND, {"object": "response", "conversation": None}, None),
         (Call(Act.USE, Kind.THREAD, "t"), {"id": "t", "object": "thread"}, None),
     ],
 )
-def test_a_document_names_its_container(call: Call, said: object, found: Found | None) -> None:
+def test_a_document_names_its_container(
+    call: Call, said: object, found: NamedContainer | None
+) -> None:
     assert found_in(call, said) == found
 
 
@@ -86,25 +113,25 @@ def test_an_answer_may_come_in_any_pieces(size: int, is_stream: bool) -> None:
     )
     chunks = [body[at : at + size] for at in range(0, len(body), size)]
     assert [one for one in read(CREATE, chunks, is_stream=is_stream) if one] == [
-        Found("conv_1", AT)
+        NamedContainer("conv_1", AT)
     ]
 
 
 def test_an_answer_of_known_length_is_understood_before_its_last_byte_is_handed_on() -> None:
     body = json.dumps(CONVERSATION).encode()
-    reading = Reading(CREATE, is_stream=False, decode=whole, length=len(body))
+    reading = ReplyReader(CREATE, is_stream=False, decode=whole, length=len(body))
     assert reading.feed(body[:-1]) is None
-    assert reading.feed(body[-1:]) == Found("conv_1", AT)
+    assert reading.feed(body[-1:]) == NamedContainer("conv_1", AT)
 
 
 def test_an_event_is_understood_as_soon_as_it_is_whole() -> None:
-    reading = Reading(CREATE, is_stream=True, decode=whole)
-    assert reading.feed(events(CONVERSATION)) == Found("conv_1", AT)
+    reading = ReplyReader(CREATE, is_stream=True, decode=whole)
+    assert reading.feed(events(CONVERSATION)) == NamedContainer("conv_1", AT)
 
 
 def test_no_more_is_kept_of_an_answer_than_is_looked_at() -> None:
     for is_stream in (True, False):
-        reading = Reading(RESPOND, is_stream=is_stream, decode=whole)
+        reading = ReplyReader(RESPOND, is_stream=is_stream, decode=whole)
         for _ in range(LOOKED_AT // 65536 + 1):
             assert reading.feed(b"x" * 65536) is None
         assert reading.is_over
@@ -115,14 +142,14 @@ def test_what_cannot_be_decoded_names_nothing() -> None:
     def broken(_: bytes) -> Iterable[bytes]:
         raise ValueError("no gzip")
 
-    reading = Reading(CREATE, is_stream=False, decode=broken)
+    reading = ReplyReader(CREATE, is_stream=False, decode=broken)
     assert (reading.feed(b"x"), reading.end()) == (None, None)
 
 
 @given(CALLS, DOCUMENTS)
 def test_no_document_raises(call: Call, said: Any) -> None:  # noqa: ANN401
     found = found_in(call, said)
-    assert found is None or isinstance(found, Found)
+    assert found is None or isinstance(found, NamedContainer)
 
 
 @given(CALLS, st.lists(st.binary() | DOCUMENTS.map(events)), st.booleans())

@@ -6,24 +6,30 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from janitor.model import Kind
-from janitor.tracking import places
+from janitor.model import Kind, NoticeEvent
 from janitor.tracking.delivery import hand_over
-from janitor.tracking.notices import Event, Notice, line_of, notice_of
-from janitor.tracking.places import spool_directory
-from janitor.tracking.spool import FullError, Segment, Spool
+from janitor.tracking.notices import Notice, line_of, notice_of
+from janitor.tracking.spool import (
+    VARIABLE,
+    FullError,
+    Segment,
+    Spool,
+    SpoolState,
+    spool_directory,
+    spool_states,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def notice(id: str) -> Notice:
-    return Notice("main", Kind.THREAD, id, NOW, Event.REGISTER, NOW, {"plan": "ä"})
+    return Notice("main", Kind.THREAD, id, NOW, NoticeEvent.REGISTER, NOW, {"plan": "ä"})
 
 
 class Kept:
@@ -43,7 +49,7 @@ class Kept:
 
 
 def test_a_line_says_what_the_notice_says() -> None:
-    for one in (notice("a"), Notice("main", Kind.THREAD, "b", NOW, Event.TOUCH)):
+    for one in (notice("a"), Notice("main", Kind.THREAD, "b", NOW, NoticeEvent.TOUCH)):
         assert notice_of(line_of(one)) == one
 
 
@@ -158,23 +164,93 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
 def test_it_lies_where_only_its_user_may_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(places.VARIABLE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    directory = spool_directory("key")
-    assert directory == tmp_path / "state" / "janitor" / "spool" / "key"
+    directory = spool_directory("sqlite:////a/janitor.db")
+    assert directory.parent == tmp_path / "state" / "janitor" / "spool"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     Spool(directory).append(line_of(notice("a")))
-    (segment,) = directory.iterdir()
-    assert stat.S_IMODE(segment.stat().st_mode) == 0o600
+    for file in directory.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_what_waits_is_shown_with_the_registry_that_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "spool"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    first, second = (spool_directory(f"sqlite:////{name}/janitor.db") for name in "ab")
+    Spool(first).append(line_of(notice("a")))
+    (segment,) = first.glob("*.jsonl")
+    os.utime(segment, (0, 1_000_000_000))
+    (second / "registry.txt").unlink()  # as a version made it that did not write it yet
+    assert {state.directory: state for state in spool_states()} == {
+        first: SpoolState(
+            first, "sqlite:////a/janitor.db", len(line_of(notice("a"))), 1_000_000_000
+        ),
+        second: SpoolState(second, None, 0, None),
+    }
+
+
+def link(path: Path) -> None:
+    path.with_name("elsewhere").write_text("sqlite:////b/janitor.db")
+    path.symlink_to("elsewhere")
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "pipe": os.mkfifo,
+    "link": link,
+    "directory": Path.mkdir,
+    "NUL": lambda path: path.write_bytes(b"sqlite:///a\0b\n"),
+    "escape": lambda path: path.write_bytes(b"sqlite:///\x1b[2J\n"),
+    "two lines": lambda path: path.write_bytes(b"sqlite:///a\nb\n"),
+    "bytes": lambda path: path.write_bytes(b"\xff"),
+    "nothing": Path.touch,
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+def test_a_strange_name_of_a_spool_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "spool"))
+    directory = spool_directory("key")
+    (directory / "registry.txt").unlink()
+    make(directory / "registry.txt")
+    (directory / "x.jsonl").mkdir()
+    (directory / "y.jsonl").symlink_to("/etc/passwd")
+    (state,) = (one for one in spool_states() if one.directory == directory)
+    assert (state.registry or None, state.size, state.since) == (None, 0, None)
+
+
+def test_no_more_of_a_spools_name_is_read_than_a_name_is_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "spool"))
+    directory = spool_directory("key")
+    os.truncate(directory / "registry.txt", 1 << 40)
+    (state,) = (one for one in spool_states() if one.directory == directory)
+    assert state.registry is None
+
+
+def test_places_that_are_no_spools_hide_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "file").touch()
+    directory = spool_directory("key")
+    assert directory in [one.directory for one in spool_states()]
 
 
 def test_a_directory_that_others_can_read_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "open"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "open"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    (tmp_path / "open" / "key").mkdir(parents=True, mode=0o755)
-    (tmp_path / "open" / "key").chmod(0o755)
+    spool_directory("key").chmod(0o755)
     assert spool_directory("key").is_relative_to(tmp_path / "state")
 
 
@@ -182,7 +258,7 @@ def test_where_nothing_can_be_written_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    for name in (places.VARIABLE, "XDG_STATE_HOME", "HOME"):
+    for name in (VARIABLE, "XDG_STATE_HOME", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "file"))
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
     with pytest.raises(OSError, match="JANITOR_SPOOL"):

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.model import Kind
-from janitor.registry.registration import check_metadata
+from janitor.registry.registrations import check_metadata
 from janitor.texts import PAIRS
-from janitor.tracking.calls import Act, Call
-from janitor.tracking.tags import added, clean, with_metadata
+from janitor.tracking.calls import Act, Call, added, clean, with_metadata
 
 CREATE = Call(Act.CREATE, Kind.CONVERSATION)
 RUN = Call(Act.CREATE_AND_RUN, Kind.THREAD)

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from openai import OpenAI
@@ -15,7 +16,9 @@ from tracked import DEADLINE, Place
 import janitor
 from janitor.registry import Registry
 from janitor.testing import Emulated
-from janitor.tracking import COUNTERS, deliver, delivery, flush, inboxes
+from janitor.tracking import COUNTERS, deliver, delivery, flush, inbox
+from janitor.tracking.inbox import inbox_of
+from janitor.tracking.spool import Spool, make_private
 
 SECRET = "a value that nobody may read in a log"  # noqa: S105 - metadata of a test
 
@@ -29,7 +32,7 @@ def client(api: Emulated) -> Iterator[OpenAI]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry that does not answer is given up soon, and tried again soon."""
-    monkeypatch.setattr(inboxes, "PATIENCE", 0.2)
+    monkeypatch.setattr(inbox, "PATIENCE", 0.2)
     monkeypatch.setattr(delivery, "LONGEST", 0.1)
 
 
@@ -55,7 +58,7 @@ def test_a_locked_registry_holds_nobody_up_and_gets_all_of_it_later(
         assert not flush(0.5)
         (said,) = until_warned(caplog)
         locker.execute("ROLLBACK")
-    assert "SQLITE_BUSY" in said
+    assert "another process has been writing to it for too long; 0 dropped" in said
     assert SECRET not in said
     assert place.told() == [("register", one) for one in made]
     assert COUNTERS.dropped == 0
@@ -66,7 +69,7 @@ def test_a_registry_that_is_not_there_is_waited_for(
 ) -> None:
     place.database.unlink()
     made = janitor.track(client, place.url).conversations.create()
-    assert "SQLITE_CANTOPEN" in until_warned(caplog)[0]
+    assert "the registry does not exist yet, or its path is wrong" in until_warned(caplog)[0]
     assert not place.database.exists()
     assert [one["id"] for one in place.spooled()] == [made.id]
     Registry.open(place.url).close()
@@ -100,6 +103,25 @@ def test_a_spool_that_cannot_be_written_drops_loudly(
     assert tracked.conversations.create().id
     assert COUNTERS.dropped == 1
     assert "spool" in until_warned(caplog)[0]
+
+
+def test_a_spool_that_cannot_be_read_is_not_the_registrys_fault(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place.directory / "file").write_text("in the way")
+
+    def opened() -> Spool:
+        make_private(place.directory / "file" / "spool")
+        raise AssertionError
+
+    registry = inbox_of(place.url)
+    assert not isinstance(registry, Path)
+    working = delivery.Delivery(registry, opened, lambda: None)
+    working.begin()
+    (said,) = until_warned(caplog)
+    working.end()
+    assert "the spool cannot be read; retrying: File exists; let this user" in said
+    assert "sqlite" not in said
 
 
 @pytest.mark.parametrize("failure", [ValueError(SECRET), KeyError(SECRET)])

@@ -13,7 +13,7 @@ from typing import Any
 from janitor.registry import Entry, Registry
 from janitor.tracking import flush
 
-DEADLINE = 60.0
+DEADLINE = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Place:
         """What a janitor makes of it."""
         assert flush(DEADLINE)
         with Registry.open(self.url) as registry:
-            registry.drain(datetime.now(UTC))
-            return {entry.thread.key.id: entry for entry in registry.select()}
+            registry.inbox.drain(datetime.now(UTC))
+            return {entry.thread.key.id: entry for entry in registry.threads.select()}
 
     def spooled(self) -> list[dict[str, Any]]:
         """What waits in the spools."""

@@ -42,8 +42,8 @@ def downgrade() -> None:
 
 
 def _untrusted(connection: sa.Connection) -> frozenset[str]:
-    said = connection.scalar(sa.text("SELECT value FROM meta WHERE key = 'untrusted'"))
-    return frozenset(json.loads(said or "[]"))
+    stored = connection.scalar(sa.text("SELECT value FROM meta WHERE key = 'untrusted'"))
+    return frozenset(json.loads(stored or "[]"))
 
 
 def _page(connection: sa.Connection) -> Sequence[sa.RowMapping]:

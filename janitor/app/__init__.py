@@ -1,0 +1,4 @@
+"""What joins the rooms into a run: composition, everything around a run, and the service.
+
+Terms in docs/glossary.md: run, hold, plan, replica, stop.
+"""

@@ -1,0 +1,421 @@
+"""The archive: a durable, proven copy of a thread before anything of it is removed.
+
+A series of objects per thread, named by id and content; each is created once, never changed, and
+removed only when a newer one of its series was proven. An object lies at
+`project/kind/yyyy/mm/<id>.<first 12 of the digest>.jsonl.zst`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from janitor.archive.fingerprint import Fingerprint
+from janitor.archive.local import ArchiveDamagedError, Disk, Staged, closed_at_end, run_in_thread
+from janitor.archive.object_format import (
+    Header,
+    MalformedError,
+    ObjectWriter,
+    Trailer,
+    read,
+    verify,
+)
+from janitor.catalogue import CATALOGUE, is_id
+from janitor.errors import ConfigError, RefusedError
+from janitor.model import Copy, Key, Kind, Record
+
+SUFFIX = ".jsonl.zst"
+SHORT = 12
+UNKNOWN = "unknown"
+
+# No leading dot: dotted names at the top are the archive's own.
+_PROJECT = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}"
+_NAME = rf"(?P<id>[A-Za-z0-9._:-]{{1,200}})\.(?P<short>[0-9a-f]{{{SHORT}}}){re.escape(SUFFIX)}"
+_PATH = re.compile(
+    rf"(?P<project>{_PROJECT})/(?P<kind>{'|'.join(Kind)})/(?:[0-9]{{4}}/[0-9]{{2}}|{UNKNOWN})/{_NAME}"
+)
+
+
+def series_directory(key: Key, created_at: datetime | None) -> str:
+    """The directory of a thread's objects; the month of creation is UTC.
+
+    Raises `ConfigError` for a project whose name cannot be a directory, `RefusedError` for an id
+    that no API hands out.
+    """
+    if re.fullmatch(_PROJECT, key.project) is None:
+        raise ConfigError(
+            f"project {key.project!r} cannot be the name of an archive directory; use letters, "
+            "digits, '.', '_' and '-' (100 at most, not starting with '.')"
+        )
+    if not is_id(key.id):
+        raise RefusedError(
+            f"id {key.id!r} in project {key.project} cannot be the name of an object"
+        )
+    month = UNKNOWN
+    if created_at is not None:
+        created_at = created_at.astimezone(UTC)
+        month = f"{created_at.year:04d}/{created_at.month:02d}"
+    return f"{key.project}/{key.kind.value}/{month}"
+
+
+def object_path(directory: str, key: Key, digest: str) -> str:
+    """The path of the object of a thread with this content digest."""
+    return f"{directory}/{key.id}.{digest[:SHORT]}{SUFFIX}"
+
+
+def parse_path(path: str) -> tuple[Key, str] | None:
+    """Whose object a path names, and the first 12 of its digest; `None` for any other path."""
+    match = _PATH.fullmatch(path)
+    if match is None:
+        return None
+    return Key(match["project"], Kind(match["kind"]), match["id"]), match["short"]
+
+
+def inspect(disk: Disk, path: str) -> tuple[Header, Copy]:
+    """An object's header and what it holds, read in full and checked against its own trailer.
+
+    Raises `ArchiveDamagedError` or `ArchiveError`.
+    """
+    stored = MeasuredBlocks(disk.read(path))
+    try:
+        header, trailer = verify(stored)
+    except MalformedError as error:
+        raise disk.damaged(path, f"the object is damaged: {error}") from error
+    copy = Copy(
+        path=path,
+        digest=trailer.digest,
+        sealed=stored.digest,
+        items=trailer.items,
+        newest_item=trailer.newest_item,
+        size=stored.size,
+        archived_at=header.archived_at,
+    )
+    return header, copy
+
+
+class MeasuredBlocks:
+    """Iterates over blocks of bytes and measures them: sha256 and number of bytes."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self.size = 0
+        self._blocks = blocks
+        self._hash = sha256()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the blocks so far, in hex."""
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            self._hash.update(block)
+            self.size += len(block)
+            yield block
+
+
+class ObjectDraft:
+    """An object being written; after `discard` only what was published is left.
+
+    Nothing is written to disk before the first `add`, so an export that fails at once costs
+    nothing.
+    """
+
+    def __init__(self, disk: Disk, key: Key, created_at: datetime | None, now: datetime) -> None:
+        self._disk = disk
+        self._directory = series_directory(key, created_at)
+        self._header = Header(key, created_at, now, CATALOGUE[key.kind].volatile)
+        self._open: tuple[Staged, ObjectWriter] | None = None
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Write the next records. Raises `RefusedError` or `ArchiveError`."""
+        self._opened()[1].add(records)
+
+    def finish(self, records: Sequence[Record]) -> Copy:
+        """Write the last records, publish, read back and prove.
+
+        Raises `RefusedError`, `ArchiveError` or, where the data read back is not what was written,
+        `ArchiveDamagedError`.
+        """
+        staged, writer = self._opened()
+        writer.add(records)
+        writer.close()
+        path = object_path(self._directory, self._header.key, writer.seen.digest)
+        self._publish(staged, path, writer.seen.digest)
+        self.discard()
+        _, copy = inspect(self._disk, path)
+        seen = writer.seen
+        written = (seen.digest, seen.count, seen.newest_item)
+        if (copy.digest, copy.items, copy.newest_item) != written:
+            raise self._disk.damaged(path, "the data read back is not what was written")
+        return copy
+
+    def discard(self) -> None:
+        """Drop the temporary; never raises."""
+        if self._open is not None:
+            self._disk.discard(self._open[0])
+            self._open = None
+
+    def _opened(self) -> tuple[Staged, ObjectWriter]:
+        if self._open is None:
+            staged = self._disk.stage()
+            self._open = staged, ObjectWriter(staged.write, self._header)
+        return self._open
+
+    def _publish(self, staged: Staged, path: str, digest: str) -> None:
+        """Give the object its place, unless an equal one is there already."""
+        if self._disk.publish(staged, path):
+            return
+        try:
+            _, copy = inspect(self._disk, path)
+        except ArchiveDamagedError:
+            self._disk.publish(staged, path, replace=True)
+            return
+        if copy.digest != digest:
+            raise self._disk.damaged(path, "an intact copy of something else is in its place")
+        self._disk.settle(path)
+
+
+# Records wait until so many bytes are worth a thread; a small thread is written in one go.
+BATCH = 1 << 20
+
+
+class Older(NamedTuple):
+    """How many older objects of a thread were removed, and the paths of those that stay."""
+
+    removed: int
+    left: tuple[str, ...]
+
+
+class Archive:
+    """Objects on the local file system; other stores belong here, too.
+
+    An `ArchiveError` concerns all threads, an `ArchiveDamagedError` only the thread of its object.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True, known: bool = False) -> Archive:
+        """The archive at an absolute `file://` URL.
+
+        With `create` the directory is made where it is absent (mode 0700) and the temporaries of
+        dead writers are removed; without, nothing is changed, and nothing may be put. A `known`
+        archive was written before: it must still be there, and is never begun anew. Raises
+        `ConfigError` for another URL and `ArchiveError` where the directory does not serve.
+        """
+        disk = Disk(_root(url), writable=create, known=known)
+        if create:
+            disk.tidy()
+        return cls(disk)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was ever put here."""
+        return self._disk.is_begun
+
+    async def put(
+        self, key: Key, created_at: datetime | None, records: AsyncIterator[Record], now: datetime
+    ) -> Copy:
+        """Copy an export into the archive: durable, read back and proven when this returns.
+
+        Memory stays constant, whatever the size. An equal object that is already there is success
+        and is what is returned; a damaged one is replaced. Whatever `records` raises is raised
+        here, and then nothing was archived. Raises `RefusedError` where the export cannot be
+        believed, `ArchiveError`, `ArchiveDamagedError`.
+        """
+        draft = ObjectDraft(self._disk, key, created_at, now)
+        batch: list[Record] = []
+        waiting = 0
+        try:
+            async with closed_at_end(records):
+                async for record in records:
+                    batch.append(record)
+                    waiting += len(record.body)
+                    del record  # it may be large, and the next one is waited for
+                    if waiting >= BATCH:
+                        await run_in_thread(draft.add, batch)
+                        batch, waiting = [], 0
+            return await run_in_thread(draft.finish, batch)
+        finally:
+            draft.discard()
+
+    async def prove(self, copy: Copy) -> None:
+        """Read an object again and check that it is, byte for byte, the one that was proven.
+
+        Raises `ArchiveDamagedError` or `ArchiveError`.
+        """
+        await run_in_thread(self._prove, copy)
+
+    def _prove(self, copy: Copy) -> None:
+        _named(copy.path)
+        _, stored = inspect(self._disk, copy.path)
+        if replace(stored, archived_at=copy.archived_at) != copy:
+            raise self._disk.damaged(copy.path, "it is not the object that was proven")
+
+    async def holds_all_of(
+        self, copy: Copy, newest_item: str | None, records: AsyncIterator[Record]
+    ) -> bool:
+        """Whether a proven object holds all of an export, unchanged, and more items besides.
+
+        Container, items and other records of the export must be in the object with the same
+        content. The export must end with `newest_item` (`None`: it has no items); it is not read if
+        the object lacks that item. Raises what the export raises, `ArchiveDamagedError` if the
+        object is not the one that was proven, and `ArchiveError`.
+        """
+        kind = _named(copy.path).kind
+        items, lines = await run_in_thread(self._contents, copy.path, kind)
+        if newest_item is not None and newest_item not in items:
+            return False
+        await self.prove(copy)
+        unknown = False
+
+        def compare(line: bytes) -> None:
+            nonlocal unknown
+            unknown = sha256(line).digest() not in lines
+
+        export = Fingerprint(CATALOGUE[kind].volatile, compare)
+        async with closed_at_end(records):
+            async for record in records:
+                export.add(record)
+                if unknown:
+                    return False
+        is_whole = export.container is not None and export.newest_item == newest_item
+        return is_whole and export.count < copy.items
+
+    def _contents(self, path: str, kind: Kind) -> tuple[frozenset[str], frozenset[bytes]]:
+        """The ids of an object's items, and a digest of the content of each record."""
+        items: set[str] = set()
+        lines: set[bytes] = set()
+        seen = Fingerprint(CATALOGUE[kind].volatile, lambda line: lines.add(sha256(line).digest()))
+        for part in self.read(path):
+            if isinstance(part, Record):
+                seen.add(part)
+                items |= {part.id} if part.is_item else set()
+        return frozenset(items), frozenset(lines)
+
+    def read(self, path: str) -> Iterator[Header | Record | Trailer]:
+        """The header, the records and the trailer of the object at `path`, streamed.
+
+        Blocks. Trust none of it before the trailer has come. Raises `ArchiveDamagedError` or
+        `ArchiveError`.
+        """
+        _named(path)
+        try:
+            yield from read(self._disk.read(path))
+        except MalformedError as error:
+            raise self._disk.damaged(path, f"the object is damaged: {error}") from error
+
+    async def remove(self, path: str) -> bool:
+        """Remove one object, durably; false where there is none. Raises `ArchiveError`."""
+        _named(path)
+        return await run_in_thread(self._disk.remove, path)
+
+    def stands(self, key: Key, paths: Sequence[str]) -> bool:
+        """Whether any of a thread's objects at these paths is there. Blocks.
+
+        Raises `ArchiveDamagedError` where a path is not that of one of the thread's objects, where
+        no file stands there, or where its directory is gone; and `ArchiveError`.
+        """
+        for path in paths:
+            self._must_be_of(key, path)
+        standing = [self._disk.stands(path) for path in paths]  # each is looked at
+        return any(standing)
+
+    async def prune(self, key: Key, paths: Sequence[str]) -> None:
+        """Remove a thread's objects at these paths, in this order, durably, and check it.
+
+        Raises what `stands` does.
+        """
+        for path in paths:
+            self._must_be_of(key, path)
+            await run_in_thread(self._disk.remove, path)
+
+    def container(self, key: Key, path: str) -> Record:
+        """The container as it is in a thread's object, which is read to its end. Blocks.
+
+        Raises `ArchiveDamagedError` or `ArchiveError`.
+        """
+        self._must_be_of(key, path)
+        first: Record | None = None
+        for part in self.read(path):
+            if isinstance(part, Header) and part.key != key:
+                raise self._disk.damaged(path, f"it belongs to another thread, not to {key.id}")
+            if first is None and isinstance(part, Record):
+                first = part
+        if first is None or first.is_item:
+            raise self._disk.damaged(path, "it does not begin with its container")
+        return first
+
+    def _must_be_of(self, key: Key, path: str) -> None:
+        if _named(path) != key:
+            raise ArchiveDamagedError(path, f"it belongs to another thread, not to {key.id}")
+
+    async def remove_older(self, key: Key, keep: Copy) -> Older:
+        """Remove the other objects of a thread's series, after `keep` was proven.
+
+        An older object goes only if `keep` holds all of its items: a removal that was cut short, or
+        the application, may have deleted items since. Damaged objects stay, and those of other
+        threads. Looks in the directory of `keep` and in the one used while the creation time was
+        unknown. Lists both: call it only if an older copy is known. Raises `ArchiveDamagedError` or
+        `ArchiveError`; then nothing was removed.
+        """
+        return await run_in_thread(self._remove_older, key, keep)
+
+    def _remove_older(self, key: Key, keep: Copy) -> Older:
+        self._must_be_of(key, keep.path)
+        self._prove(keep)
+        kept = self._items(keep.path, key)
+        here = keep.path.rpartition("/")[0]
+        removed, left = 0, []
+        for directory in sorted({here, series_directory(key, None)}):
+            for name in self._disk.names(directory):
+                path = f"{directory}/{name}"
+                named = parse_path(path)
+                if named is not None and named[0] == key and path != keep.path:
+                    if self._is_within(path, key, kept):
+                        removed += self._disk.remove(path)
+                    else:
+                        left.append(path)
+        return Older(removed, tuple(left))
+
+    def _is_within(self, path: str, key: Key, kept: set[str]) -> bool:
+        """Whether an object is this thread's and has only items that are kept elsewhere."""
+        try:
+            return self._items(path, key) <= kept
+        except ArchiveDamagedError:
+            return False
+
+    def _items(self, path: str, key: Key) -> set[str]:
+        """The ids of an object's items; `ArchiveDamagedError` if it is another thread's."""
+        ids: set[str] = set()
+        for part in self.read(path):
+            if isinstance(part, Header) and part.key.id != key.id:
+                raise self._disk.damaged(path, f"it belongs to another thread, not to {key.id}")
+            if isinstance(part, Record) and part.is_item:
+                ids.add(part.id)
+        return ids
+
+
+def _named(path: str) -> Key:
+    named = parse_path(path)
+    if named is None:
+        raise ArchiveDamagedError(path, "not the path of an object")
+    return named[0]
+
+
+def _root(url: str) -> Path:
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    local = parts.scheme == "file" and parts.netloc in {"", "localhost"}
+    if not local or not path.startswith("/") or "\0" in path:
+        raise ConfigError(f"archive url {url!r}: write file:///absolute/path")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"archive url {url!r}: write %23 for '#' and %3F for '?' in its path")
+    return Path(path)

@@ -1,0 +1,390 @@
+"""Durable files under one directory, written off the event loop.
+
+Every path is walked from the root by open directories, and no link is ever followed, so that
+nothing planted inside the archive can lead a write or a read elsewhere. A file becomes visible
+complete and fsynced or not at all; every directory on its way is fsynced once per process, the ones
+that stood before too, since a crash may have left them unwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from uuid import uuid4
+
+from janitor.causes import cause, lack
+from janitor.errors import ArchiveError, JanitorError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ArchiveDamagedError(JanitorError):
+    """An object is gone, is not what was proven, or another stands in its place.
+
+    Deliberately no `ArchiveError`, which concerns every thread: the store answers, so the other
+    threads go on; this one is kept.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(
+            f"{path}: {what}; its thread is kept. Restore the file from a backup, or move it "
+            "away: if the thread still exists upstream, the next sweep archives it again"
+        )
+        self.path = path
+        self.what = what
+
+
+async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `work` in a thread and return its result.
+
+    A cancellation is raised only when the thread has finished, so that no file is closed under it.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **kwargs))
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        future.exception()  # looked at, so that the loop does not complain of it
+        raise cancelled
+    return future.result()
+
+
+@asynccontextmanager
+async def closed_at_end(records: AsyncIterator[T]) -> AsyncIterator[None]:
+    """Close a generator at once if it is left before its end: it may hold much memory."""
+    try:
+        yield
+    finally:
+        if isinstance(records, AsyncGenerator):
+            await records.aclose()
+
+
+STAGING = ".incoming"
+BLOCK = 1 << 18
+
+_STAGED = re.compile(r"[0-9a-f]{32}\.part")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not block
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Staged:
+    """A file not yet published; locked while its writer lives, so `tidy` leaves it alone."""
+
+    def __init__(self, disk: Disk, name: str, descriptor: int) -> None:
+        self._disk = disk
+        self.name = name
+        self.descriptor = descriptor
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises `ArchiveError`, for a full disk with the space needed and available."""
+        self.size += len(data)
+        rest = memoryview(data)
+        with self._disk.answering(f"writing {self.size:,} bytes"):
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+
+
+class Disk:
+    """The file system below one root.
+
+    Raises `ArchiveError` where the root does not answer and `ArchiveDamagedError` where one file is
+    gone or is no file.
+    """
+
+    def __init__(self, root: Path, *, writable: bool, known: bool = False) -> None:
+        self.root = root
+        self._writable = writable
+        self._durable: set[str] = set()
+        if known and not self.is_begun:
+            raise ArchiveError(
+                f"archive {root}: what was archived there is gone. Check that its disk is "
+                f"mounted; to start a new archive anyway, create the directory {root / STAGING}"
+            )
+        with self.answering("opening it"):
+            if writable:
+                _make_all(root)
+            status = root.stat()
+            self._identity = (status.st_dev, status.st_ino)
+            os.close(self._open_root())
+            needed = os.R_OK | os.X_OK | (os.W_OK if writable else 0)
+            if not os.access(root, needed, effective_ids=os.access in os.supports_effective_ids):
+                raise _unwritable(root)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was ever staged below the root."""
+        return (self.root / STAGING).is_dir()
+
+    @contextmanager
+    def answering(self, doing: str) -> Iterator[None]:
+        """Turn an `OSError` into an `ArchiveError` that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise ArchiveError(self._sentence(error, doing)) from error
+
+    def _sentence(self, error: OSError, doing: str) -> str:
+        match error.errno:
+            case errno.ENOSPC | errno.EDQUOT:
+                what = (
+                    f"the disk is full ({self._free()}); free some space; nothing is half written"
+                )
+            case errno.ENOTDIR | errno.ELOOP | errno.EEXIST:
+                what = "a link or a file is where a directory belongs; find out who put it there"
+            case _:
+                what = cause(error, "check that it is mounted and that this user can write there")
+        return f"archive {self.root}: {doing}: {what}"
+
+    def _free(self) -> str:
+        with suppress(OSError):
+            system = os.statvfs(self.root)
+            return f"{system.f_bavail * system.f_frsize:,} bytes are free"
+        return "free space unknown"
+
+    def damaged(self, path: str, what: str) -> ArchiveDamagedError:
+        """The error for one damaged file, with its full path."""
+        return ArchiveDamagedError(f"{self.root}/{path}", what)
+
+    @contextmanager
+    def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
+        """An open directory below the root; `create` makes it, durably."""
+        with self.answering("opening it"):
+            current = self._open_root()
+        try:
+            walked = ""
+            for part in path.split("/") if path else ():
+                walked = f"{walked}/{part}"
+                if create:
+                    self._make(part, current, walked)
+                following = os.open(part, _DIRECTORY, dir_fd=current)
+                os.close(current)
+                current = following
+            yield current
+        finally:
+            os.close(current)
+
+    def _open_root(self) -> int:
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != self._identity:
+            os.close(descriptor)
+            raise ArchiveError(
+                f"archive {self.root}: the directory is not the one from the start; check that "
+                "its disk is mounted, then restart janitor"
+            )
+        return descriptor
+
+    def _make(self, part: str, parent: int, walked: str) -> None:
+        made = False
+        with suppress(FileExistsError):
+            os.mkdir(part, 0o700, dir_fd=parent)
+            made = True
+        if made or walked not in self._durable:
+            os.fsync(parent)
+            self._durable.add(walked)
+
+    def _must_write(self) -> None:
+        if not self._writable:
+            raise ArchiveError(f"archive {self.root}: it was opened read-only")
+
+    def stage(self) -> Staged:
+        """A new empty file, mode 0600, that no reader sees."""
+        self._must_write()
+        with self.answering("staging a file"), self.directory(STAGING, create=True) as directory:
+            while True:
+                name = f"{uuid4().hex}.part"
+                descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink:
+                    return Staged(self, name, descriptor)
+                os.close(descriptor)  # tidied up between being made and being locked
+
+    def publish(self, staged: Staged, path: str, *, replace: bool = False) -> bool:
+        """Move a staged file to its place, durably; false if a file is there already."""
+        parent, _, name = path.rpartition("/")
+        with (
+            self.answering(f"writing {path} of {staged.size:,} bytes"),
+            self.directory(STAGING) as source,
+            self.directory(parent, create=True) as target,
+        ):
+            os.fsync(staged.descriptor)
+            if replace:
+                os.replace(staged.name, name, src_dir_fd=source, dst_dir_fd=target)
+            else:
+                try:
+                    os.link(
+                        staged.name,
+                        name,
+                        src_dir_fd=source,
+                        dst_dir_fd=target,
+                        follow_symlinks=False,
+                    )
+                except FileExistsError:
+                    return False
+            os.fsync(target)
+        return True
+
+    def discard(self, staged: Staged) -> None:
+        """Close a staged file and remove its temporary name; what was published stays.
+
+        Never raises: what remains is removed at the next start.
+        """
+        with suppress(OSError, ArchiveError), self.directory(STAGING) as directory:
+            os.unlink(staged.name, dir_fd=directory)
+        os.close(staged.descriptor)
+
+    def settle(self, path: str) -> None:
+        """Make a file durable that an earlier writer left, perhaps one that crashed."""
+        descriptor = self._open(path)
+        try:
+            with (
+                self.answering(f"writing {path}"),
+                self.directory(path.rpartition("/")[0], create=True) as directory,
+            ):
+                os.fsync(descriptor)
+                os.fsync(directory)
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """The bytes of a file, in blocks."""
+        descriptor = self._open(path)
+        try:
+            with self.answering(f"reading {path}"):
+                while block := os.read(descriptor, BLOCK):
+                    yield block
+        finally:
+            os.close(descriptor)
+
+    def _open(self, path: str) -> int:
+        parent, _, name = path.rpartition("/")
+        try:
+            with self.directory(parent) as directory:
+                descriptor = os.open(name, _READ, dir_fd=directory)
+        except FileNotFoundError as error:
+            raise self.damaged(path, "the object is gone") from error
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise self.damaged(path, "a link is in its place") from error
+            raise ArchiveError(self._sentence(error, f"reading {path}")) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self.damaged(path, "it is not a regular file")
+        return descriptor
+
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory; none if it does not exist."""
+        with self.answering(f"listing {directory}"):
+            try:
+                with self.directory(directory) as descriptor:
+                    return _names(descriptor)
+            except FileNotFoundError:
+                return []
+
+    def stands(self, path: str) -> bool:
+        """Whether a file is there.
+
+        Raises `ArchiveDamagedError` if something else has its name, or if its directory is missing:
+        then this may be another archive than the one it was put into.
+        """
+        parent, _, name = path.rpartition("/")
+        with self.answering(f"looking for {path}"):
+            try:
+                with self.directory(parent) as directory:
+                    return self._is_file(path, name, directory)
+            except FileNotFoundError as error:
+                raise self.damaged(path, "even its directory is missing") from error
+
+    def remove(self, path: str) -> bool:
+        """Remove a file durably and check that it is gone; false if it was not there."""
+        self._must_write()
+        parent, _, name = path.rpartition("/")
+        with self.answering(f"removing {path}"):
+            try:
+                with self.directory(parent) as directory:
+                    was_there = self._is_file(path, name, directory)
+                    if was_there:
+                        os.unlink(name, dir_fd=directory)
+                    os.fsync(directory)  # one who died may have unlinked it
+                    if self._is_file(path, name, directory):
+                        raise ArchiveError(
+                            f"archive {self.root}: {path} still exists after its removal"
+                        )
+            except FileNotFoundError:
+                return False
+        return was_there
+
+    def _is_file(self, path: str, name: str, directory: int) -> bool:
+        """Whether an open directory has a regular file of that name; links are not followed."""
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            raise self.damaged(path, "it is not a regular file")
+        return True
+
+    def tidy(self) -> int:
+        """Remove the staged files of dead writers; returns how many."""
+        removed = 0
+        with (
+            self.answering("removing stale temporaries"),
+            self.directory(STAGING, create=True) as directory,
+        ):
+            for name in filter(_STAGED.fullmatch, _names(directory)):
+                removed += _drop_if_stale(name, directory)
+        return removed
+
+
+def _unwritable(root: Path) -> OSError:
+    """Why this user may not write below the root, or read there."""
+    lacking = lack(root)
+    if lacking is not None and lacking.errno == errno.EROFS:
+        return lacking
+    return PermissionError(errno.EACCES, "")
+
+
+def _make_all(root: Path) -> None:
+    """Make a directory and those above it, each durable before the next."""
+    if root.is_dir():
+        return
+    _make_all(root.parent)
+    root.mkdir(mode=0o700, exist_ok=True)
+    parent = os.open(root.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _names(directory: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries]
+
+
+def _drop_if_stale(name: str, directory: int) -> bool:
+    with suppress(FileNotFoundError):
+        descriptor = os.open(name, _READ, dir_fd=directory)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=directory)
+        except BlockingIOError:
+            return False  # another janitor is writing it
+        finally:
+            os.close(descriptor)
+        return True
+    return False

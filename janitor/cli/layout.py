@@ -1,0 +1,168 @@
+"""How tables fit a screen: an id is never broken, and no line is wider than the screen. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+
+from rich.cells import cell_len, chop_cells
+
+GAP = 2
+INDENT = 2
+"""Of the second line of a row, and those after it."""
+LONGEST_WORD = 64
+"""No column but an id's asks for more: ids in errors stay whole, and no long word rules a table."""
+WORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?\S*|\S+")
+"""What stays on one line; a time is a word, too."""
+PART = re.compile(r"[^/]*/+|[^/]+")
+"""Where a path that is too long for a line is broken."""
+
+Style = Callable[[str, str], str]
+"""A cell's text as it is printed, by the name of its column; as wide as before."""
+Group = list[tuple[int, int]]
+"""The columns that share a line, each with its width."""
+
+
+def unstyled(_: str, text: str) -> str:
+    """The text as it is."""
+    return text
+
+
+def grid(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    whole: frozenset[str] = frozenset(),
+    style: Style = unstyled,
+) -> list[str]:
+    """The lines of a table that is at most `width` wide, its head first.
+
+    Where not all fits, columns give way word by word; where that is not enough, each row takes
+    several lines. Columns that are `whole` are never broken: only a value that is wider than the
+    screen is too wide for it.
+    """
+    groups = _groups(columns, rows, width, whole)
+    lines = list(_lines(columns, columns, groups, whole, unstyled))
+    for row in rows:
+        lines += _lines(columns, row, groups, whole, style)
+    return lines
+
+
+def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) -> list[str]:
+    """The lines of named values; a value with a word too long stands below its name."""
+    names = max((cell_len(name) for name, _ in rows), default=0)
+    lines: list[str] = []
+    for name, value in rows:
+        room = max(width - names - GAP, 1)
+        if _longest(value) <= room:
+            first, *rest = [style(name, line) for line in wrapped(value, room)]
+            lines += [f"{_padded(name, names + GAP)}{first}".rstrip()]
+            lines += [f"{' ' * (names + GAP)}{line}" for line in rest]
+        else:
+            below = wrapped(value, max(width - INDENT, 1))
+            lines += [name, *(f"{' ' * INDENT}{style(name, line)}" for line in below)]
+    return lines
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A text in lines, broken between words; a longer word at its slashes, else anywhere."""
+    if cell_len(text) <= width:
+        return [text]
+    lines: list[str] = []
+    for word in WORD.findall(text):
+        if lines and cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines += _broken(word, width)
+    return lines or [""]
+
+
+def _broken(word: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for part in [word] if cell_len(word) <= width else PART.findall(word):
+        if lines and cell_len(lines[-1] + part) <= width:
+            lines[-1] += part
+        else:
+            lines += chop_cells(part, width)
+    return lines
+
+
+def _longest(text: str) -> int:
+    return max(map(cell_len, WORD.findall(text)), default=0)
+
+
+def _groups(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, whole: frozenset[str]
+) -> list[Group]:
+    """Which columns share a line: all where they fit, if need be in less room than they want."""
+    cells = [[name, *(row[number] for row in rows)] for number, name in enumerate(columns)]
+    wanted = [max(map(cell_len, each)) for each in cells]
+    longest = min(LONGEST_WORD, width - INDENT)
+    least = [
+        want if name in whole else min(max(map(_longest, each)), longest)
+        for name, want, each in zip(columns, wanted, cells, strict=True)
+    ]
+    if sum(least) <= width - GAP * (len(columns) - 1):
+        shared = [[*range(len(columns))]]
+    else:
+        shared = _split(columns, least, width, whole)
+    return [
+        _narrowed(group, wanted, least, width - INDENT * bool(depth))
+        for depth, group in enumerate(shared)
+    ]
+
+
+def _split(
+    columns: Sequence[str], least: Sequence[int], width: int, whole: frozenset[str]
+) -> list[list[int]]:
+    """The columns by the line that they stand on; an id ends its line."""
+    groups: list[list[int]] = [[]]
+    room = width
+    for number, (name, need) in enumerate(zip(columns, least, strict=True)):
+        if groups[-1] and need > room:
+            groups.append([])
+            room = width - INDENT
+        groups[-1].append(number)
+        room = -1 if name in whole else room - need - GAP
+    return groups
+
+
+def _narrowed(
+    group: Sequence[int], wanted: Sequence[int], least: Sequence[int], width: int
+) -> Group:
+    """The columns of a line with the widths that they get: the widest gives way first."""
+    widths = {number: wanted[number] for number in group}
+    space = width - GAP * (len(group) - 1)
+    while sum(widths.values()) > space:
+        giving = [number for number in group if widths[number] > least[number]]
+        if not giving:
+            break
+        widths[max(giving, key=widths.__getitem__)] -= 1
+    return list(widths.items())
+
+
+def _lines(
+    columns: Sequence[str],
+    row: Sequence[str],
+    groups: Sequence[Group],
+    whole: frozenset[str],
+    style: Style,
+) -> Iterator[str]:
+    for depth, group in enumerate(groups):
+        cells = [
+            [row[number]] if columns[number] in whole else wrapped(row[number], max(width, 1))
+            for number, width in group
+        ]
+        for parts in zip_longest(*cells, fillvalue=""):
+            shown = (
+                style(columns[number], part) + " " * (width - cell_len(part))
+                for (number, width), part in zip(group, parts, strict=True)
+            )
+            line = (" " * INDENT if depth else "") + (" " * GAP).join(shown).rstrip()
+            if line.strip() or not depth:
+                yield line
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))

@@ -1,0 +1,191 @@
+"""What the global options say, and how results are printed: tables, or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from janitor.errors import ConfigError
+from janitor.texts import is_text, plain
+
+UNBOUNDED = sys.maxsize  # without a terminal a row is a line, for whoever greps
+# Columns that a person copies from: never broken.
+WHOLE = frozenset({"id", "key"})
+OUTPUTS = ("table", "json", "jsonl")
+COLORS = ("auto", "always", "never")
+LOCAL_CONFIG = Path("config/janitor.yaml")
+SYSTEM_CONFIG = Path("/etc/janitor/janitor.yaml")
+DEFAULT_CONFIGS = (LOCAL_CONFIG, SYSTEM_CONFIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options of one call."""
+
+    config: Path | None
+    output: str
+    log_format: str
+    verbose: bool
+    color: str = "auto"
+
+    def config_path(self) -> Path:
+        """The configuration file to read.
+
+        Raises:
+            ConfigError: None was named and no default exists.
+        """
+        if self.config is not None:
+            return self.config
+        for path in DEFAULT_CONFIGS:
+            if path.exists():
+                return path
+        looked = " and ".join(str(path) for path in DEFAULT_CONFIGS)
+        message = f"no configuration file: looked for {looked}; create one with `janitor init`"
+        raise ConfigError(message)
+
+    @property
+    def is_colored(self) -> bool | None:
+        """Whether output is coloured; `None` leaves it to whether a terminal is there."""
+        if self.color != "auto":
+            return self.color == "always"
+        return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+    @property
+    def wants_table(self) -> bool:
+        """Whether a person reads the output."""
+        return self.output == "table"
+
+
+class TextType(click.types.StringParamType):
+    """A text of the command line, which a shell hands over as whatever bytes it was given."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """The text; a mistake of the command line where it is none."""
+        text = str(super().convert(value, param, ctx))
+        return text if is_text(text) else self.fail("it is not UTF-8", param, ctx)
+
+
+def texts_only(command: click.Command) -> click.Command:
+    """The command and those below it, whose texts are nothing but text."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = TextType()
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        texts_only(below)
+    return command
+
+
+def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:
+    """Print a document for machines: one JSON document, or its `rows` one object a line."""
+    if settings.output == "jsonl" and rows is not None:
+        emit_lines(document[rows])
+    elif settings.output == "jsonl":
+        emit_lines([document])
+    else:
+        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
+
+
+def emit_long(
+    head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]], *, one_line: bool = False
+) -> None:
+    """Print one JSON document whose last field is a list too long to be held, row by row."""
+    indent, end, outer, inner = (None, "}", " ", " ") if one_line else (2, "\n}", "\n  ", "\n    ")
+    before = json.dumps({"schema": 1, **head}, indent=indent, default=as_json).removesuffix(end)
+    click.echo(f'{before},{outer}"{name}": [', nl=False)
+    for number, row in enumerate(rows):
+        comma = "," if number else ""
+        click.echo(f"{comma}{inner}{json.dumps(row, default=as_json)}", nl=False)
+    click.echo(f"{outer}]{end}")
+
+
+def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object a line, as they come."""
+    for row in rows:
+        click.echo(json.dumps({"schema": 1, **row}, default=as_json))
+
+
+def as_json(value: object) -> str:
+    """What JSON has no form for, as text; times as ISO 8601."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table for a person, as wide as the terminal; cells are text, never markup."""
+    from janitor.cli.layout import grid
+
+    cells = [[plain(cell) for cell in row] for row in rows]
+    _print_titled(title, grid(columns, cells, screen_width() or UNBOUNDED, WHOLE, _styled))
+
+
+def facts(title: str, rows: Iterable[tuple[str, object]]) -> None:
+    """Print named values for a person, each whole word of them on one line; none that is empty."""
+    from janitor.cli import layout
+
+    pairs = [(name, text) for name, value in rows if (text := plain(value))]
+    _print_titled(title, layout.facts(pairs, screen_width() or UNBOUNDED, _styled))
+
+
+def hanging(mark: str, text: str) -> None:
+    """Print a text behind a mark; on a terminal, its further lines stand below the first."""
+    from janitor.cli.layout import wrapped
+
+    width = screen_width()
+    lines = [text] if width is None else wrapped(text, max(width - len(mark), 1))
+    click.echo(colored(mark) + f"\n{' ' * len(mark)}".join(lines))
+
+
+def _print_titled(title: str, lines: Iterable[str]) -> None:
+    click.echo("\n".join([*([click.style(title, bold=True)] if title else []), *lines]))
+
+
+def screen_width() -> int | None:
+    """How many columns the terminal has, or COLUMNS says; `None` where no terminal is there."""
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
+
+
+STYLED = frozenset({"state", "stage", "stages", "outcome", "result"})
+COLORED = {
+    "green": ("active", "done", "ok", "in force"),
+    "cyan": ("archive", "archived"),
+    "yellow": ("soft_delete", "soft_deleted", "busy", "partial", "limited", "in grace", "warn"),
+    "red": ("delete", "deleting", "missing", "failed", "fail"),
+    "bright_black": ("deleted", "kept", "over"),
+}
+COLOR_OF = {word: color for color, words in COLORED.items() for word in words}
+WORD = re.compile("|".join(rf"\b{word}\b" for word in COLOR_OF))
+
+
+def colored(text: str) -> str:
+    """A text in which states, stages and outcomes have colours; the words tell them apart, too."""
+    return WORD.sub(lambda found: click.style(found[0], fg=COLOR_OF[found[0]]), text)
+
+
+def _styled(column: str, text: str) -> str:
+    return colored(text) if column in STYLED else text
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits at a stream; a stream that was closed is `None`."""
+    return stream is not None and stream.isatty()
+
+
+def now() -> datetime:
+    """This moment, aware."""
+    return datetime.now(UTC)
+
+
+def complain(message: object) -> None:
+    """Print a message or an error on stderr; control characters in it are shown, not obeyed."""
+    click.echo(f"janitor: {plain(message)}", err=True)

@@ -1,0 +1,292 @@
+"""How much memory answers may take, and how they are unpacked within it.
+
+A few kilobytes of gzip, or a few megabytes of JSON, can become gigabytes of Python objects. What
+an answer will take is estimated from its bytes before it is parsed, and counted until it is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+
+import httpx2
+
+from janitor.errors import TooLargeError
+
+ACCEPTED = "gzip"
+"""The only coding asked for: it ends with a checksum and the content's length."""
+GZIP = frozenset({"gzip", "x-gzip"})
+PLAIN = frozenset({"", "identity"})
+BLOCK = 1 << 20
+GZIP_FORMAT = zlib.MAX_WBITS | 16
+
+
+class Unpacker:
+    """Unpacks one body, block by block; every method raises `httpx2.DecodingError`.
+
+    `received` counts the bytes that came in.
+
+    A coding that was not asked for is refused, as is more than one: httpx would take what it does
+    not know for plain text, and a gzip stream without its end for a whole one.
+    """
+
+    def __init__(self, headers: httpx2.Headers) -> None:
+        self._length = _length(headers)
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in GZIP | PLAIN:
+            raise httpx2.DecodingError("a content coding that was not requested")
+        self._stream = zlib.decompressobj(GZIP_FORMAT) if coding in GZIP else None
+        self.received = 0
+
+    def unpack(self, block: bytes) -> Iterator[bytes]:
+        """The content of the next block, in parts of at most 1 MiB."""
+        self.received += len(block)
+        stream, part = self._stream, b""
+        if stream is None:
+            yield block
+            return
+        while block or len(part) == BLOCK:
+            if stream.eof:  # another member follows
+                stream = self._stream = zlib.decompressobj(GZIP_FORMAT)
+            try:
+                part = stream.decompress(block, BLOCK)
+            except zlib.error as error:
+                raise httpx2.DecodingError("damaged gzip") from error
+            yield part
+            block = stream.unused_data if stream.eof else stream.unconsumed_tail
+
+    def finish(self) -> None:
+        """The body ends here."""
+        if self._length not in (None, self.received):
+            raise httpx2.DecodingError("a body that is not as long as announced")
+        if self._stream is not None and self.received and not self._stream.eof:
+            raise httpx2.DecodingError("truncated gzip")
+
+
+def _length(headers: httpx2.Headers) -> int | None:
+    """The announced length of the body; `None` if it ends by itself (chunked, or on close)."""
+    lengths = set(headers.get_list("content-length", split_commas=True))
+    if not lengths:
+        return None
+    value = lengths.pop()
+    if lengths or "transfer-encoding" in headers or not (value.isascii() and value.isdecimal()):
+        raise httpx2.DecodingError("an ambiguous or invalid length")
+    return int(value)
+
+
+MIB = 1 << 20
+SMALL = 4 * MIB
+"""Bytes of memory for an answer about one container: a look, a deletion, a change."""
+LARGE = 128 * MIB
+"""Bytes of memory for a page of a list, or for one item, until it is archived."""
+TOGETHER = 96 * MIB
+"""Bytes of memory for all answers of the process; the one in front may take `LARGE` beyond."""
+UNCOUNTED = MIB // 16
+"""Bytes of memory that an answer may take without being counted, so that most never wait."""
+PATIENCE = 600.0
+"""Seconds that an answer waits for others to free memory."""
+
+PACKED, DECODED = 9, 3
+"""Copies of an answer that exist at once until it is archived: as UTF-8, and as text."""
+LEAST = 11
+"""The same for the text with the fewest bytes for its characters."""
+STRUCTURAL = b'[{,:"'
+VALUE = 128
+"""Bytes of memory that each structural byte stands for, in two parsed copies."""
+LIST = 64
+"""What a list takes on top of that."""
+WORST = 112
+"""Bytes of memory for one byte of any JSON; used for bodies too short to be measured."""
+SHORT = 1 << 14
+_CONTINUATION = bytes(range(0x80, 0xC0))
+_BELOW_WIDE = bytes(range(0xF0))
+_LONG = 64
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
+def weight(content: bytes, most: int = LARGE) -> int:
+    """An upper bound of the memory that JSON takes until it is archived; exact counting is slow.
+
+    A body shorter than `SHORT` counts as the worst of its length. Structural bytes inside of long
+    strings are told apart only where the bound would else be more than `most`.
+    """
+    if len(content) <= SHORT:
+        return WORST * len(content)
+    text = PACKED * len(content) + DECODED * _decoded(content)
+    bound = text + _structure(content)
+    if text > most or bound <= most:
+        return bound
+    return bound - sum(_structure(string) for string in _long_strings(content))
+
+
+def _decoded(content: bytes) -> int:
+    """The bytes that Python takes for these characters, each string as wide as the widest."""
+    if b"\\u" in content:
+        return 4 * len(content)
+    if content.isascii():
+        return len(content)
+    is_wide = bool(content.translate(None, _BELOW_WIDE))
+    return len(content.translate(None, _CONTINUATION)) * (4 if is_wide else 2)
+
+
+def _structure(content: bytes) -> int:
+    count = len(content) - len(content.translate(None, STRUCTURAL))
+    return VALUE * count + LIST * content.count(b"[")
+
+
+def _long_strings(content: bytes) -> Iterator[bytes]:
+    """The content of long strings, between their quotes."""
+    for string in _STRING.finditer(content):
+        if string.end() - string.start() > _LONG:
+            yield content[string.start() + 1 : string.end() - 1]
+
+
+class Budget:
+    """The memory that all answers of a process may take; safe under threads and event loops.
+
+    One that needs more waits until others are let go. The one in front may take more than is left,
+    so that there is always one that comes to its end. `small`, `large` and `together` are bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        small: int = SMALL,
+        large: int = LARGE,
+        together: int = TOGETHER,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._small = small
+        self._large = large
+        self._left = together
+        self._patience = patience
+        self._front: Share | None = None
+        self._waiting: deque[tuple[Share, int, asyncio.Future[None]]] = deque()
+        self._turn = threading.Lock()
+
+    def small(self, subject: str) -> Share:
+        """The share of a call whose answer is about one container."""
+        return Share(self, self._small, subject)
+
+    def large(self, subject: str) -> Share:
+        """The share of a call that is answered with items."""
+        return Share(self, self._large, subject)
+
+    async def take(self, share: Share, more: int) -> None:
+        """Count more for a share once there is room. Raises `TooLargeError` after long."""
+        with self._turn:
+            is_next = share is self._front or not self._waiting
+            if is_next and self._gives(share, more):
+                return
+            granted = asyncio.get_running_loop().create_future()
+            waiting = share, more, granted
+            self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(self._patience):
+                await granted
+        except TimeoutError:
+            raise TooLargeError(
+                f"{share.subject}: other answers leave no memory for this one; kept"
+            ) from None
+        finally:
+            with self._turn:
+                if waiting in self._waiting:
+                    self._waiting.remove(waiting)
+
+    def give_back(self, share: Share) -> None:
+        """Free all memory of a share."""
+        with self._turn:
+            self._left += share.counted
+            share.counted = 0
+            if self._front is share:
+                self._front = None
+            while self._waiting and self._gives(*self._waiting[0][:2]):
+                granted = self._waiting.popleft()[2]
+                granted.get_loop().call_soon_threadsafe(_grant, granted)
+
+    def _gives(self, share: Share, more: int) -> bool:
+        if more > self._left:
+            if self._front not in (None, share):
+                return False
+            self._front = share
+        self._left -= more
+        share.counted += more
+        return True
+
+
+def _grant(granted: asyncio.Future[None]) -> None:
+    if not granted.done():
+        granted.set_result(None)
+
+
+class Share:
+    """The part of a budget that one call's answer takes, given back at the end of a `with`.
+
+    `size` is what it takes, `most` what it may, `counted` what others therefore cannot have.
+    """
+
+    def __init__(self, budget: Budget, most: int, subject: str) -> None:
+        self.subject = subject
+        self.most = most
+        self.size = 0
+        self.counted = 0
+        self._budget = budget
+
+    async def grow(self, size: int) -> None:
+        """Wait until the answer may take `size` bytes. Raises `TooLargeError` if it never may."""
+        if size > self.most:
+            raise TooLargeError(
+                f"{self.subject}: an answer that would take more than {self.most // MIB} MiB of "
+                "memory; not read, kept"
+            )
+        self.size = max(self.size, size)
+        more = self.size - UNCOUNTED - self.counted
+        if more > 0:
+            await self._budget.take(self, more)
+
+    def empty(self) -> None:
+        """Give everything back: the answer is let go."""
+        self.size = 0
+        if self.counted:
+            self._budget.give_back(self)
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.empty()
+
+
+PROCESS = Budget()
+"""The one budget of the process."""
+
+_OF_CALL: ContextVar[Share | None] = ContextVar("share_of_call", default=None)
+
+
+@contextmanager
+def counted_in(share: Share) -> Iterator[None]:
+    """Count the answers to requests made within in this share."""
+    token = _OF_CALL.set(share)
+    try:
+        yield
+    finally:
+        _OF_CALL.reset(token)
+
+
+def share_of_call() -> Share:
+    """The share of the call in progress, emptied; a new one if it has none."""
+    share = _OF_CALL.get() or Budget().small("a call")
+    share.empty()
+    return share

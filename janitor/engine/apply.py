@@ -1,0 +1,295 @@
+"""A reviewed plan: read back, refused where it is not for here and now, and carried out.
+
+Only what is still exactly as the plan saw it is acted on.
+"""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from janitor.drivers.calls import Calls
+from janitor.engine.breaker import Stop
+from janitor.engine.clock import look_at_clock
+from janitor.engine.context import RunContext
+from janitor.engine.cost import Cost, Estimate, by_verb
+from janitor.engine.limits import Backlog
+from janitor.engine.pauses import PAUSED
+from janitor.engine.plan import Plan, Planned
+from janitor.engine.recovery import recover
+from janitor.engine.redecide import approve, approve_first, under_approval
+from janitor.engine.report import APPLY, Report, close, open_run
+from janitor.engine.review import Review
+from janitor.engine.worker import Worker
+from janitor.errors import ConfigError
+from janitor.model import Key, Kind, Mode, Stage, State
+from janitor.policy import Policies, policies_digest
+from janitor.rate_limit import Verb
+from janitor.registry import Entry, Registry, RunRecord, RunResult
+
+PAGE = 500
+SHOWN = 12
+MAKE_ANEW = "make a new one: janitor plan -o plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSite:
+    """Where and when a plan is to be carried out."""
+
+    registry: Registry
+    policies: Policies
+    now: datetime
+
+
+def load(text: bytes, name: str) -> Plan:
+    """Read a plan's document back.
+
+    Raises:
+        ConfigError: It is no plan, it is not signed, or its digest is not that of its content.
+    """
+    try:
+        document = orjson.loads(text)
+        made, digest = _read(document), document.get("digest")
+        is_intact = made.digest == digest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{name}: not a plan, or only part of one; {MAKE_ANEW}") from error
+    if not made.signature:
+        raise ConfigError(f"{name}: not signed: an older janitor made it; {MAKE_ANEW}")
+    if not is_intact:
+        raise ConfigError(f"{name}: changed since it was made: its digest differs; {MAKE_ANEW}")
+    return made
+
+
+def check(here: PlanSite, made: Plan, name: str, max_age: timedelta) -> None:
+    """Refuse a plan that this registry did not make, or made for something else or too long ago.
+
+    Its age counts when it is first begun.
+
+    Raises:
+        ConfigError: Another registry, another's signature, other policies, made with `--at`, too
+            old, or audit mode.
+    """
+    if here.policies.mode is Mode.AUDIT:
+        raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
+    if made.registry != here.registry.id:
+        raise ConfigError(f"{name}: made for another registry ({made.registry}); {MAKE_ANEW}")
+    signature = here.registry.plans.signature(made.digest, made.now)
+    if not hmac.compare_digest(signature.encode(), made.signature.encode()):
+        raise ConfigError(f"{name}: edited: this registry's signature does not match; {MAKE_ANEW}")
+    if made.mode != here.policies.mode:
+        raise ConfigError(f"{name}: made in {made.mode} mode, which keeps everything; {MAKE_ANEW}")
+    if made.policies_digest != policies_digest(here.policies):
+        raise ConfigError(f"{name}: made under other policies; {MAKE_ANEW}")
+    if made.hypothetical:
+        raise ConfigError(f"{name}: made with --at, so it cannot be applied; {MAKE_ANEW}")
+    if here.now - made.now > max_age and not here.registry.runs.has(command_of(made.digest)):
+        raise ConfigError(f"{name}: made at {made.now:%Y-%m-%d %H:%M} UTC, too old; {MAKE_ANEW}")
+
+
+def refuse(here: PlanSite, digest: str, message: str) -> RunRecord:
+    """Record that a plan which was handed over is no longer valid; it waits no longer."""
+    registry, now = here.registry, here.now
+    # Under another name: a plan that was refused was never begun.
+    command, policies = f"{command_of(digest)} refused", policies_digest(here.policies)
+    run = registry.runs.start(command, here.policies.mode, policies, now)
+    registry.runs.note_stop(run.id, Stop("", "refused", message, ConfigError.exit_code).note())
+    closed = registry.runs.close(run.id, RunResult.FAILED, now)
+    registry.plans.end(digest, run.id, now)
+    return closed
+
+
+def command_of(digest: str) -> str:
+    """The command recorded for runs of a plan with that digest."""
+    return f"{APPLY} {digest[:SHOWN]}"
+
+
+def compact(made: Plan) -> str:
+    """The plan as a document of what `apply` rests on, and nothing else; `load` reads it."""
+    document = made.document()
+    names = (
+        "digest",
+        "signature",
+        "now",
+        "hypothetical",
+        "mode",
+        "registry",
+        "policies_digest",
+        "approval",
+    )
+    decisions = [row for row in document["decisions"] if row["stages"]]
+    return orjson.dumps(
+        {name: document[name] for name in names} | {"decisions": decisions}
+    ).decode()
+
+
+def _read(document: Mapping[str, Any]) -> Plan:
+    """What a document says, true or not; ValueError, KeyError or TypeError where it is no plan."""
+    return Plan(
+        document["registry"],
+        document["policies_digest"],
+        document["mode"],
+        datetime.fromisoformat(document["now"]),
+        document["hypothetical"],
+        [_planned(row) for row in document["decisions"]],
+        pending=document["approval"]["pending"],
+        signature=_text(document.get("signature")) or "",
+        cost=_cost(document.get("cost")),
+    )
+
+
+def _cost(said: object) -> Cost:
+    """The calls that a document expects, which nothing but forecasts rests on; no others."""
+    found = [said.get(name) for name in Calls._fields] if isinstance(said, dict) else []
+    numbers = [number for number in found if isinstance(number, int) and number >= 0]
+    return Cost(Estimate(Calls(*numbers))) if len(numbers) == len(found) else Cost()
+
+
+def _planned(row: Mapping[str, object]) -> Planned:
+    """One decision of a plan's document, or ValueError, KeyError, TypeError."""
+    return Planned(
+        Key(str(row["project"]), Kind(str(row["kind"])), str(row["id"])),
+        tuple(Stage(str(stage)) for stage in _list(row["stages"])),
+        _text(row["policy"]),
+        _time(row["due_at"]),
+        _time(row["age_base"]),
+        _text(row["reason"]),
+        _time(row["last_active_at"]),
+        _text(row["newest_item"]),
+        bool(row["probed"]),
+        tuple(Stage(str(stage)) for stage in _list(row.get("swept", []))),
+    )
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _time(value: object) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(str(value))
+
+
+async def apply(
+    context: RunContext, made: Plan, stop: threading.Event, actor: str = "apply"
+) -> Report:
+    """Carry out what the plan says of each thread that is still exactly so and due.
+
+    Begun again, it goes on where it stopped; once it is over, it no longer waits for a service
+    either. Limits do not apply: a person has looked. Policies that waited for approval when the
+    plan was made are approved with it, by `actor`.
+
+    Raises:
+        StoreError: The registry failed.
+        LimitError: The policies approved last cannot be read.
+    """
+    context = _approved(context, made, actor)
+    await look_at_clock(context.watch, context.registry, context.drivers)
+    run = open_run(context, command_of(made.digest))
+    planned = {row.key: row for row in made.decisions if row.stages}
+    worker = Worker(context, run, stop, drifted=_Drift(planned))
+    async with worker.lease.kept():
+        await recover(worker, tried=False)
+        others = worker.kept[PAUSED]
+        calls = _expected_calls(made.cost, planned)
+        context.progress.begin("applying", len(planned), calls=calls)
+        complete = await worker.work_all(_entries(worker, made))
+        complete = complete and worker.kept[PAUSED] == others  # gone on with after the pause
+        if complete:
+            await recover(worker)
+        worker.lease.check()
+        report = await close(worker, run, Backlog(), complete=complete)
+    if report.run.result is not RunResult.PARTIAL:
+        context.registry.plans.end(made.digest, run.id, context.clock())
+    return report
+
+
+def _expected_calls(cost: Cost, keys: Collection[Key]) -> dict[tuple[str, Verb], float]:
+    """The calls that a plan expects, by project and verb; each project has its share of them."""
+    shares = Counter(key.project for key in keys)
+    return {
+        (project, verb): number * threads / len(keys)
+        for project, threads in shares.items()
+        for verb, number in by_verb(cost.likely.calls).items()
+        if number
+    }
+
+
+def _approved(context: RunContext, made: Plan, actor: str) -> RunContext:
+    """The run context under the policies in force once this plan is applied.
+
+    Approves what the plan approves.
+    """
+    approve_first(context, context.clock())
+    context = under_approval(context)
+    if context.approved is None or not made.pending:
+        return context
+    approve(
+        context.registry, context.policies, actor, f"apply of plan {made.digest}", context.clock()
+    )
+    return replace(context, approved=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drift:
+    """Says why a thread is no longer what the plan says of it, or `None`."""
+
+    planned: Mapping[Key, Planned]
+
+    def __call__(self, review: Review) -> str | None:
+        row = self.planned[review.thread.key]
+        same = row.last_active_at == review.thread.last_active_at or not row.probed
+        if row.newest_item is not None:
+            same = same and row.newest_item == review.thread.newest_item
+        left = tuple(stage for stage in row.stages if stage in review.decision.stages)
+        return None if same and left and left == review.decision.stages else "drift"
+
+
+def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
+    """What the plan names and is not yet done, claimed for this run, by pages."""
+    registry = worker.context.registry
+    planned = (row for row in made.decisions if row.stages)
+    while page := {row.key: row for row in islice(planned, PAGE)}:
+        ours = {
+            entry.thread.key: entry for entry in registry.claims.take_keys(worker.claimant, page)
+        }
+        for key, row in page.items():
+            entry = ours.get(key) or registry.threads.get(key)
+            if entry is not None and _is_done(entry, row):
+                continue
+            if key in ours:
+                yield _as_looked_at(ours[key], row, made.now)
+            else:
+                worker.drift(key, row.stages[0], row.policy)
+
+
+def _as_looked_at(entry: Entry, row: Planned, at: datetime) -> Entry:
+    """The entry with the plan's own look counted as one: what differs from it is activity.
+
+    A dry run writes nothing, so the registry may never have seen this thread's newest item.
+    """
+    if not row.probed or entry.sightings.baseline_at is not None:
+        return entry
+    seen = replace(entry.sightings, baseline_at=at, newest_item=row.newest_item)
+    return replace(entry, sightings=seen)
+
+
+def _is_done(entry: Entry, row: Planned) -> bool:
+    state = entry.thread.state
+    if Stage.DELETE in row.stages:
+        return state is State.DELETED
+    if Stage.SOFT_DELETE in row.stages:
+        return state is State.SOFT_DELETED
+    return entry.thread.copy_is_current

@@ -1,0 +1,492 @@
+"""Carries out what was decided about a thread: look, intent, call, with a commit per step.
+
+Each stage settles by itself, so a crash between two stages leaves a registry that says exactly
+how far the thread came. Removing calls look again right before, commit their intent first, and
+believe only what the reply said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from janitor.archive import ArchiveDamagedError, fingerprint
+from janitor.catalogue import CATALOGUE
+from janitor.drivers import Look, StaleError, TornError, resting_on
+from janitor.engine.context import RunContext, RunNotice
+from janitor.engine.errors import DELETED_BESIDE, ChangedError, UnsettledError
+from janitor.engine.keep_last import Heads
+from janitor.engine.lease import Lease
+from janitor.engine.pauses import PAUSED, is_paused
+from janitor.engine.review import Review, Reviewer
+from janitor.engine.settlement import SettlementWriter, event, settlement
+from janitor.engine.shared_containers import as_sighted
+from janitor.errors import (
+    BusyError,
+    ClaimLostError,
+    DriverError,
+    GoneError,
+    IncompleteError,
+    UnsupportedError,
+)
+from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread, Veto
+from janitor.policy.copy_retention import keep_until, terms_of
+from janitor.registry import Entry, Event, Intent, Settlement
+
+TORN = "items of its copy are gone upstream and none has been added since; the copy is used"
+SOFT_DELETE_MARK = "janitor_soft_deleted_at"
+WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
+
+
+def _heard(thread: Thread, registered: Thread) -> Thread:
+    """The thread with what the application may have reported since it was looked at.
+
+    A row that is in the application's own table again was not gone for good.
+    """
+    dates = [at for at in (thread.last_active_at, registered.last_active_at) if at is not None]
+    return replace(
+        thread,
+        last_active_at=max(dates, default=None),
+        reported=registered.reported,
+        keep_until=registered.keep_until,
+        source=registered.source,
+        vanished_at=registered.vanished_at,
+    )
+
+
+def still_due(review: Review) -> Decision:
+    """The decision for a thread that stays due, with its `review_at` unchanged."""
+    return replace(review.decision, review_at=review.entry.review_at)
+
+
+def archived_ids(context: RunContext, copy: Copy) -> set[str]:
+    """The ids of all items in an archive object. Blocks."""
+    records = context.store.read(copy.path)
+    return {part.id for part in records if isinstance(part, Record) and part.is_item}
+
+
+def _vetoed(review: Review, key: Key, why: str) -> ChangedError:
+    return ChangedError(str(Veto(key.project, why)), review=review)
+
+
+@contextmanager
+def _as_outcome(refusals: Sequence[str]) -> Iterator[None]:
+    """Turn the failure of a removing call into what became of the thread; `refusals` stopped it."""
+    try:
+        yield
+    except TornError as error:
+        is_paused = PAUSED in refusals
+        raise UnsettledError(str(error), name="torn", is_paused=is_paused) from error
+    except BusyError as error:
+        if refusals or isinstance(error, StaleError):
+            raise ChangedError(*refusals[:1] or [str(error)]) from error
+        raise
+    except (UnsupportedError, IncompleteError):
+        raise
+    except GoneError as error:
+        raise UnsettledError(f"{error}. {DELETED_BESIDE}") from error
+    except DriverError as error:
+        raise UnsettledError(f"no answer tells whether it was removed: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Carries out what was decided about a thread: look, intent, call, one commit a step."""
+
+    context: RunContext
+    run: str
+    writer: SettlementWriter
+    lease: Lease
+    heads: Heads
+    doing: dict[Key, Stage] = field(default_factory=dict)
+    """What is being done with each thread at this moment; a failure is told with it."""
+    selection: str = ""
+    """A digest of which threads the policies mean, remembered with what is deleted."""
+    refusal: Callable[[Review], str | None] = lambda _: None
+    """Why the run does not remove a twin, whatever was decided about it: a limit, a stop."""
+
+    async def carry_out(self, review: Review) -> None:
+        """Do every stage that was decided, in order, settling each.
+
+        Raises:
+            ChangedError: The thread is kept after all; what was done before stays done.
+            DriverError, AccessError, StoreError: The stage did not happen, or not provably.
+        """
+        for stage in review.decision.stages:
+            self.doing[review.thread.key] = stage
+            match stage:
+                case Stage.ARCHIVE:
+                    await self._archive(review)
+                case Stage.SOFT_DELETE:
+                    await self._soft_delete(review)
+                case Stage.DELETE:
+                    await self._delete(review)
+                case Stage.TRIM:
+                    raise NotImplementedError(stage)  # the configuration refuses `trim`
+                case _:
+                    assert_never(stage)
+        del self.doing[review.thread.key]
+
+    async def _archive(self, review: Review) -> None:
+        key, now = review.thread.key, self.context.clock()
+        records = self.context.driver(key).export(key.id)
+        copy = await self.context.store.put(key, review.thread.created_at, records, now)
+        is_last = review.decision.stages[-1] is Stage.ARCHIVE
+        await self._check_newest(review, copy.newest_item)
+        if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
+            again = await self._look_after(review, review.entry)
+            if again.thread.newest_item != copy.newest_item:
+                raise ChangedError("changed while it was copied", review=again)
+        older: tuple[str, ...] | None = None
+        if review.thread.copy is not None:
+            # Point at the new copy, then remove the older ones that it holds all of. It counts as
+            # current only when they are gone: a sweep that was cut short here comes back.
+            change = settlement(review, still_due(review))
+            await self.writer.settle(replace(change, copy=copy, keep_claim=True))
+            older = (await self.context.store.remove_older(key, copy)).left
+        state = State.ARCHIVED if review.thread.state is State.ACTIVE else review.thread.state
+        after = replace(
+            review.thread, copy=copy, copy_is_current=True, items=copy.items, state=state
+        )
+        then = self._reviewer().decide(after, now) if is_last else still_due(review)
+        change = settlement(replace(review, thread=after), then)
+        change = replace(change, copy=copy, older_copies=older, keep_claim=not is_last)
+        await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
+
+    async def _soft_delete(self, review: Review) -> None:
+        again, now = await self._look_again(review, Stage.SOFT_DELETE), self.context.clock()
+        thread = replace(again.thread, state=State.SOFT_DELETED, soft_deleted_at=now)
+        if again.decision.mark_upstream and CATALOGUE[thread.key.kind].has_metadata:
+            mark = {SOFT_DELETE_MARK: now.isoformat(timespec="seconds")}
+            self.lease.check()
+            await self.context.driver(review.thread.key).write_metadata(thread.key.id, mark)
+            thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
+        then = self._reviewer().decide(thread, now)
+        is_last = review.decision.stages[-1] is Stage.SOFT_DELETE
+        change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
+        done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
+        await self._settle(done, replace(change, soft_deleted_at=now))
+
+    async def unmark(self, review: Review) -> Review:
+        """Take back the mark upstream of a soft delete that activity has undone."""
+        upstream = dict(review.thread.upstream or {})
+        if upstream.pop(SOFT_DELETE_MARK, None) is None:
+            return review
+        key = review.thread.key
+        await self.context.driver(key).write_metadata(key.id, {SOFT_DELETE_MARK: None})
+        return replace(review, thread=replace(review.thread, upstream=upstream))
+
+    async def _delete(self, review: Review) -> None:
+        # The turn comes before the look: what waits in line afterwards has seen too little.
+        async with self.context.projects[review.thread.key.project].reserve("DELETE"):
+            looked_at = self.context.guard.now()
+            again = await self._look_again(review, Stage.DELETE)
+            await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
+            async with self.together(again) as whole:
+                await self.intend(whole)
+                try:
+                    await self.remove(whole, looked_at)
+                except (BusyError, ChangedError, UnsupportedError, IncompleteError):
+                    await self.withdraw(whole)
+                    raise
+
+    @asynccontextmanager
+    async def together(
+        self, review: Review, *, is_begun: bool = False, is_gone: bool = False
+    ) -> AsyncIterator[Review]:
+        """The review with its `twins`: every other row of the container, claimed for as long.
+
+        Where the removal `is_begun` their copies are no longer compared with what is upstream;
+        where the container `is_gone` already, nobody is asked any more.
+
+        Raises:
+            ChangedError: One of them does not let the removal happen.
+            StoreError: The registry or the archive failed.
+        """
+        own, registry = review.thread.key, self.context.registry
+        keys = [replace(own, project=name) for name in self.context.twins_of(own.project)]
+        loans = (
+            await asyncio.to_thread(registry.claims.borrow, self.writer.by, keys) if keys else {}
+        )
+        try:
+            twins = list[Review]()
+            if loans:
+                reviewer = self._reviewer()  # which reads holds and sources
+                for loan in loans.values():
+                    twin = reviewer.as_twin(loan.entry, review.thread, self.context.clock())
+                    seen = as_sighted(loan.entry.sightings, review.sightings)
+                    twins.append(replace(twin, sightings=seen))
+            if not is_gone:
+                for key in {*keys} - {*loans}:
+                    held = await asyncio.to_thread(registry.threads.get, key)
+                    if held is not None and held.thread.state is not State.DELETED:
+                        raise _vetoed(review, key, "another janitor is working on it")
+                for twin in twins:
+                    await self._check_consent(review, twin, is_begun=is_begun)
+            yield replace(review, twins=tuple(twins))
+        finally:
+            if loans:
+                await asyncio.to_thread(registry.claims.bring_back, self.writer.by, loans.values())
+
+    async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
+        """ChangedError unless a twin may go, too; what it archives is proven as our own is."""
+        key, reviewer = twin.thread.key, self._reviewer()
+        if twin.entry.intent is not None and not is_begun:
+            raise _vetoed(review, key, "its own removal is not settled yet")
+        why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
+        if why is not None:
+            raise _vetoed(review, key, why)
+        try:
+            await (self.prove_object(twin) if is_begun else self._prove_copy(twin, just_made=False))
+        except (ChangedError, ArchiveDamagedError) as error:
+            raise _vetoed(review, key, str(error)) from error
+
+    async def intend(self, review: Review) -> None:
+        """Commit the intents of a removal, one for each row of the container."""
+        for row in review.rows:
+            is_missing = row.entry.thread.state is State.MISSING
+            if row.entry.intent is None and (row.sightings != row.entry.sightings or is_missing):
+                # Recovery must know which item was the newest when the removal was decided.
+                change = settlement(row, still_due(row))
+                await self.writer.settle(replace(change, keep_claim=True))
+        now, intents = self.context.clock(), list[Intent]()
+        for row in review.rows:
+            key, policy = row.thread.key, row.decision.policy or ""
+            access = self.context.projects[key.project].access
+            intents.append(Intent(key, self.run, now, policy, now, access))
+        try:
+            await self.writer.intend(*intents)
+        except ClaimLostError:
+            with suppress(ClaimLostError):
+                await self.withdraw(review)
+            raise
+
+    async def remove(self, review: Review, looked_at: float | None = None) -> None:
+        """Make the removing call of a committed intent and settle its reply.
+
+        `looked_at` is when, by the guard's clock, everything was looked at; `None` goes on with a
+        removal of which a part is done. Where that is too long ago by the time that a call can be
+        made, it is all looked at again.
+
+        Raises:
+            UnsettledError: The call may have worked, wholly or in part; the intent stays.
+            ChangedError, BusyError: This call removed nothing, since it is no longer wanted or
+                somebody is at work; the intent is the caller's to withdraw.
+            UnsupportedError, IncompleteError: Likewise, since the server does not have the call,
+                or a list of what is to be removed cannot be read to its end.
+        """
+        refusals: list[str] = []
+
+        async def still_wanted() -> bool:
+            self.lease.check()
+            refusals.extend(await self._why_no_longer(review))
+            return not refusals
+
+        async def is_known(item: str) -> bool:
+            if not await self._is_known(review, item, is_begun=looked_at is None):
+                refusals.append("an item has arrived since the check")
+            return not refusals
+
+        async def look_again() -> None:
+            refusals.extend(await self._what_changed(review, is_begun=look.is_begun))
+            if refusals:
+                raise BusyError(refusals[0])
+
+        at, guard = looked_at or -math.inf, self.context.guard
+        look = Look(guard, at, look_again, is_begun=looked_at is None)
+        self.lease.check()
+        with _as_outcome(refusals), resting_on(look):
+            response_id = await self.context.driver(review.thread.key).delete(
+                review.thread.key.id,
+                items_first=review.decision.items_first,
+                still_wanted=still_wanted,
+                is_known=is_known,
+            )
+        await self.settle_deleted(review, response_id=response_id)
+
+    async def withdraw(self, review: Review, *, again: bool = False) -> None:
+        """End an intent that nothing came of: the thread is as it was, and still due.
+
+        The claim stays, unless the thread is given back to be worked `again` in this run.
+        """
+        changes = []
+        for row in review.rows:
+            line = event(self.run, self.context.clock(), row, "withdrawn", stage=Stage.DELETE)
+            change = settlement(row, still_due(row))
+            changes.append(replace(change, events=(line,), keep_claim=not again, claim_again=again))
+        await self.writer.settle(*changes)
+
+    async def settle_deleted(
+        self, review: Review, *, reason: str | None = None, response_id: str | None = None
+    ) -> None:
+        """Turn the rows into tombstones, once the server said so about this very id."""
+        lines, tombstones = list[Event](), list[Settlement]()
+        for row in review.rows:
+            done = self._done(row, Stage.DELETE, "deleted")
+            why = reason if row is review else f"removed as {review.thread.key.project}'s"
+            line = replace(done, reason=why, response_id=response_id)
+            then = Decision(policy=row.decision.policy)
+            change = replace(
+                settlement(row, then), state=State.DELETED, tombstone=True, events=(line,)
+            )
+            if row.thread.copy is not None:
+                change = replace(
+                    change,
+                    archive_keep_until=keep_until(row.decision, self.context.clock()),
+                    archive_terms=terms_of(row.thread, row.decision, self.selection),
+                )
+            lines.append(line)
+            tombstones.append(change)
+        await self.writer.settle(*tombstones)
+        for line in lines:
+            self.context.notify(RunNotice(line))
+
+    async def _is_known(self, review: Review, item: str, *, is_begun: bool) -> bool:
+        """Whether a list that ends with `item` is the one that the removal was decided about."""
+        if is_begun:  # the newest item may be gone already
+            return await asyncio.to_thread(self._knows, review, item)
+        with suppress(ChangedError):
+            await self._check_newest(review, item)
+        return item == review.thread.newest_item
+
+    async def _what_changed(self, review: Review, *, is_begun: bool) -> tuple[str, ...]:
+        """Why a removal may not go on, after reading everything anew; empty if it may."""
+        if not is_begun:
+            again = await self._look_after(review, review.entry)
+            if again.decision.stage is not Stage.DELETE or again.remover != review.remover:
+                return (again.decision.why or "changed since it was decided",)
+            return await self._why_no_longer(again)
+        probe = await self.context.driver(review.thread.key).probe(review.thread.key.id)
+        if probe.busy:
+            return ("in use",)
+        if not await asyncio.to_thread(self._knows, review, probe.newest_item):
+            return ("an item arrived while items were deleted",)
+        thread = replace(review.thread, upstream=probe.metadata)
+        return await self._why_no_longer(replace(review, thread=thread))
+
+    async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
+        """Why a removal under way may not go on, by the registry's facts; empty if it may."""
+        entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
+        if entry is None or entry.intent is None:
+            return ("the registry has changed since",)
+        if is_paused(self.context, entry, *review.decision.policies):
+            return (PAUSED,)
+        reviewer, now = self._reviewer(), self.context.clock()
+        heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
+        decision = reviewer.allowed(heard, now)
+        wanted = Stage.DELETE in decision.stages
+        return () if wanted else (decision.why or "changed since it was decided",)
+
+    def _knows(self, review: Review, item: str | None) -> bool:
+        """Whether an item is one that the removal was decided about. Blocks."""
+        if item in (None, review.thread.newest_item):
+            return True
+        copy = review.thread.copy
+        if copy is None or not review.thread.copy_is_current:
+            return False
+        return item in archived_ids(self.context, copy)
+
+    async def _look_again(self, review: Review, stage: Stage) -> Review:
+        """Read everything that a removing call rests on anew, right before it (I2)."""
+        entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
+        if entry is None or entry.thread.state not in WORKABLE:
+            raise ChangedError("the registry has changed since")
+        again = await self._look_after(review, entry)
+        if is_paused(self.context, entry, *again.decision.policies):
+            raise ChangedError(PAUSED, review=again)
+        if again.decision.stage is not stage:
+            reason = again.decision.why or "changed since it was decided"
+            raise ChangedError(reason, review=again)
+        if again.remover != review.remover:
+            raise ChangedError("another policy governs it now", review=again)
+        return again
+
+    async def _look_after(self, review: Review, entry: Entry) -> Review:
+        """Look again. Items that `review` has seen are known, recorded or not."""
+        sightings = entry.sightings
+        seen = replace(
+            review.sightings, reported_at=sightings.reported_at, touched_at=sightings.touched_at
+        )
+        now = self.context.clock()
+        again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
+        return replace(again, entry=entry)
+
+    async def _check_newest(self, review: Review, listed: str | None) -> None:
+        """Check that a list just read to its end ends with the item that the server calls newest.
+
+        Raises:
+            ChangedError: The container has changed since, or it may have.
+            IncompleteError: It has not, and an earlier look found the same item newest: the
+                server's list leaves items out.
+        """
+        newest = review.thread.newest_item
+        if listed == newest:
+            return
+        again = await self._look_after(review, review.entry)
+        known = review.entry.sightings
+        if newest == again.thread.newest_item == known.newest_item and known.baseline_at:
+            key = review.thread.key
+            raise IncompleteError(
+                f"{key.kind} {key.id} in project {key.project}: the server's list of items ends "
+                f"early: it ends with {listed or 'none'}, and asked for the newest item the server "
+                f"has answered {newest or 'none'} more than once; neither copied nor removed"
+            )
+        if again.thread.newest_item != listed:
+            raise ChangedError("changed while it was copied", review=again)
+
+    async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
+        """Read the archive object again and compare it with what is upstream (I1).
+
+        For a copy made under this claim, the newest item, just read again, is enough.
+        """
+        copy, key = review.thread.copy, review.thread.key
+        archives = self.context.archive is not None or self.context.archive_error is not None
+        if not archives or copy is None or not review.thread.copy_is_current:
+            return  # no policy archives it: decide() never deletes before a copy that one asks for
+        await self.prove_object(review)
+        if just_made:
+            return
+        upstream = await fingerprint(key.kind, self.context.driver(key).export(key.id))
+        await self._check_newest(review, upstream.newest_item)
+        if upstream.digest != copy.digest and not await self._is_torn(review, copy):
+            stale = replace(review, thread=replace(review.thread, copy_is_current=False))
+            raise ChangedError("the copy no longer matches what is upstream", review=stale)
+
+    async def prove_object(self, review: Review) -> None:
+        """Read the thread's archive object again, where it has one."""
+        if review.thread.copy is not None and review.thread.copy_is_current:
+            await self.context.store.prove(review.thread.copy)
+
+    async def _is_torn(self, review: Review, copy: Copy) -> bool:
+        """Whether upstream lacks items of the copy and has no others; records it if so."""
+        key = review.thread.key
+        if not CATALOGUE[key.kind].items_first:
+            return False
+        records = self.context.driver(key).export(key.id)
+        if not await self.context.store.holds_all_of(copy, review.thread.newest_item, records):
+            return False
+        if not review.is_torn:  # its newest item is still there: no look has told it yet
+            await self.note_torn(review)
+        return True
+
+    async def note_torn(self, review: Review) -> None:
+        """Record that a container has fewer items than its proven copy, and nothing new."""
+        line = event(self.run, self.context.clock(), review, "torn")
+        await self.writer.record(replace(line, reason=TORN))
+
+    def _reviewer(self) -> Reviewer:
+        holds = self.context.registry.holds.recent(self.context.clock())
+        return Reviewer(self.context, holds, self.heads)
+
+    def _done(self, review: Review, stage: Stage, name: str) -> Event:
+        return event(
+            self.run, self.context.clock(), review, name, stage=stage, outcome=Outcome.DONE
+        )
+
+    async def _settle(self, done: Event, change: Settlement, size: int = 0) -> None:
+        await self.writer.settle(replace(change, events=(done,)))
+        self.context.notify(RunNotice(done, size))

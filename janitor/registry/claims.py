@@ -1,0 +1,252 @@
+"""Claims: which janitor works on which thread, so that several share one sweep.
+
+A row is claimed by an owner within a run until its lease is over. Settled or passed by, it has no
+owner and still names the run, which is done with it: what stays due is not claimed by it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from janitor.model import Key, State
+from janitor.registry.database import PAGE, Store, bound, by_key, find_rows
+from janitor.registry.mapping import Values, entry_of, key_of, rows_of
+from janitor.registry.records import Claimant, Cursor, Entry
+from janitor.registry.tables import CLAIMED, THREAD
+from janitor.registry.threads import (
+    KEY,
+    beyond,
+    due_statement,
+    intent_statement,
+    missing_statement,
+)
+
+REVIEWED = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
+
+_FREE: Values = dict.fromkeys(("claim_run", "claim_owner", "claim_until"))
+_CLAIM = (
+    update(THREAD)
+    .where(*by_key())
+    .values({name: bindparam(name) for name in ("claim_run", "claim_owner", "claim_until")})
+)
+_PASS_BY = (
+    update(THREAD)
+    .where(*by_key(), THREAD.c.claim_owner == bindparam("by_owner"))
+    .values(claim_owner=None, claim_until=None)
+)
+_BRING_BACK = _PASS_BY.values(claim_run=bindparam("claim_run"))
+_PUT_OFF = _PASS_BY.values(claim_run=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A row that was borrowed: as it was, the run that had it last, and whether it was ours."""
+
+    entry: Entry
+    run: str | None
+    was_ours: bool
+
+
+class Claims:
+    """Taking threads for oneself, keeping them, and giving them back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claimant(self, run: str) -> Claimant:
+        """A new name for a janitor that works this run."""
+        return Claimant(run, uuid4().hex)
+
+    def take(
+        self,
+        by: Claimant,
+        now: datetime,
+        *,
+        after: Cursor | None = None,
+        limit: int = PAGE,
+        policy: str | None = None,
+    ) -> list[Entry]:
+        """Claims the next page of what was up for review at `now`, the start of the run.
+
+        What another janitor holds is left out until its lease is over, and so is what this run
+        is done with.
+        """
+        return self._take_page(by, due_statement(now, after, limit, policy))
+
+    def take_missing(
+        self, by: Claimant, now: datetime, *, after: Key | None = None, limit: int = PAGE
+    ) -> list[Entry]:
+        """Claims the next page, by key, of missing threads that are to be asked for again."""
+        return self._take_page(by, _paged(missing_statement(now), after, limit))
+
+    def take_intents(
+        self, by: Claimant, *, after: Key | None = None, tried: bool = True, limit: int = PAGE
+    ) -> list[Entry]:
+        """Claims the next page, by key, of what was being deleted when its janitor died.
+
+        Unless `tried`, only what nobody has failed to settle since.
+        """
+        intents = intent_statement() if tried else intent_statement().where(THREAD.c.attempts == 0)
+        return self._take_page(by, _paged(intents, after, limit))
+
+    def take_keys(
+        self, by: Claimant, keys: Iterable[Key], states: frozenset[State] = REVIEWED
+    ) -> list[Entry]:
+        """Claims these threads whether they are due or not; those it could not get are left out."""
+        with self._store.writing() as connection:
+            rows = find_rows(connection, keys).values()
+            now = self._store.database.now(connection)
+            free = [row for row in rows if row["state"] in states and _is_free(row, by, now)]
+            return self._hold(connection, by, free)
+
+    def borrow(self, by: Claimant, keys: Iterable[Key]) -> dict[Key, ClaimedRow]:
+        """Claims these threads for a while, whatever this run has done with them.
+
+        For what is removed together with a claimed thread. What another janitor holds, and what
+        is no longer there, is left out; `bring_back` ends it.
+        """
+        with self._store.writing() as connection:
+            rows, now = find_rows(connection, keys), self._store.database.now(connection)
+            free = [row for row in rows.values() if _is_borrowable(row, by, now)]
+            loans = {
+                key_of(row): ClaimedRow(
+                    entry_of(row, self._store.untrusted), row["claim_run"], is_held(row, by, now)
+                )
+                for row in free
+                if row["state"] is not State.DELETED
+            }
+            self._hold(connection, by, [row for row in free if key_of(row) in loans])
+            return loans
+
+    def bring_back(self, by: Claimant, loans: Iterable[ClaimedRow]) -> None:
+        """Ends what was borrowed: each claim is as it was before, where it is still `by`'s."""
+        back = [
+            bound(loan.entry.thread.key) | {"by_owner": by.owner, "claim_run": loan.run}
+            for loan in loans
+            if not loan.was_ours
+        ]
+        if back:
+            with self._store.writing() as connection:
+                connection.execute(_BRING_BACK, back)
+
+    def _take_page(self, by: Claimant, page: Select[tuple[object, ...]]) -> list[Entry]:
+        with self._store.writing() as connection:
+            free = page.where(claimable(by.run, self._store.database.now(connection)))
+            found = connection.execute(free.with_for_update(skip_locked=True))
+            return self._hold(connection, by, list(rows_of(found)))
+
+    def _hold(self, connection: Connection, by: Claimant, rows: Sequence[Values]) -> list[Entry]:
+        entries = [entry_of(row, self._store.untrusted) for row in rows]
+        until = self._store.database.lease_end(self._store.database.now(connection))
+        claim = {"claim_run": by.run, "claim_owner": by.owner, "claim_until": until}
+        if entries:
+            connection.execute(_CLAIM, [bound(entry.thread.key) | claim for entry in entries])
+        return entries
+
+    def renew(self, by: Claimant) -> int:
+        """Lets this janitor's claims stand for one more lease; how many it still had."""
+        with self._store.writing() as connection:
+            now = self._store.database.now(connection)
+            held = (THREAD.c.claim_owner == by.owner, THREAD.c.claim_until > now)
+            locked = select(*KEY).where(text(CLAIMED), *held).order_by(*KEY).with_for_update()
+            connection.execute(locked).all()
+            renewed = update(THREAD).where(text(CLAIMED), *held)
+            until = self._store.database.lease_end(now)
+            return connection.execute(renewed.values(claim_until=until)).rowcount
+
+    def pass_by(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
+        """Gives these back unsettled: they stay as they are, and the run is done with them.
+
+        Returns none of them: what is no longer `by`'s is simply left to its owner.
+        """
+        with self._store.writing() as connection:
+            connection.execute(_PASS_BY, [bound(key) | {"by_owner": by.owner} for key in keys])
+        return frozenset()
+
+    def put_off(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
+        """Gives these back unsettled, to be claimed once more in this run; returns none of them."""
+        with self._store.writing() as connection:
+            connection.execute(_PUT_OFF, [bound(key) | {"by_owner": by.owner} for key in keys])
+        return frozenset()
+
+    def release(self, by: Claimant) -> int:
+        """Gives back everything that this janitor holds, for others of the run to take."""
+        mine = update(THREAD).where(text(CLAIMED), THREAD.c.claim_owner == by.owner)
+        with self._store.writing() as connection:
+            return connection.execute(mine.values(_FREE)).rowcount
+
+    def release_abandoned(self) -> int:
+        """Frees what dead owners held; for whoever holds the run's lock alone.
+
+        Where claims have leases only those that are over are freed.
+        """
+        with self._store.writing() as connection:
+            freed = update(THREAD).where(text(CLAIMED))
+            if self._store.database.has_leases:
+                freed = freed.where(THREAD.c.claim_until <= self._store.database.now(connection))
+            return connection.execute(freed.values(_FREE)).rowcount
+
+    def claimed_for(self) -> timedelta:
+        """How long a claim of somebody still stands; nothing where the run's lock says it all."""
+        latest = select(func.max(THREAD.c.claim_until)).where(text(CLAIMED))
+        with self._store.reading() as connection:
+            until = connection.scalar(latest) if self._store.database.has_leases else None
+            now = self._store.database.now(connection)
+            return timedelta() if until is None else max(until - now, timedelta())
+
+    def is_exhausted(self, run: str, now: datetime, policy: str | None = None) -> bool:
+        """Whether a run that began at `now` has nothing left to claim and nobody holds a claim."""
+        held = select(func.count()).select_from(THREAD).where(text(CLAIMED))
+        with self._store.reading() as connection:
+            if connection.execute(held).scalar_one():
+                return False
+            free = claimable(run, self._store.database.now(connection))
+            places = (due_statement(now, None, 1, policy), missing_statement(now).limit(1))
+            pages = (*places, intent_statement().limit(1))
+            return not any(connection.execute(page.where(free)).first() for page in pages)
+
+
+def claimable(run: str, now: datetime) -> ColumnElement[bool]:
+    """The rows that nobody holds any more and that this run is not done with."""
+    ownerless = THREAD.c.claim_owner.is_(None)
+    undone = or_(THREAD.c.claim_run.is_(None), THREAD.c.claim_run != run)
+    return or_(and_(ownerless, undone), THREAD.c.claim_until <= now)
+
+
+def is_held(row: Values, by: Claimant, now: datetime) -> bool:
+    """Whether a row is still this janitor's."""
+    return bool(row["claim_owner"] == by.owner and row["claim_until"] > now)
+
+
+def _is_borrowable(row: Values, by: Claimant, now: datetime) -> bool:
+    return row["claim_owner"] in (None, by.owner) or bool(row["claim_until"] <= now)
+
+
+def _paged(
+    statement: Select[tuple[object, ...]], after: Key | None, limit: int
+) -> Select[tuple[object, ...]]:
+    if after is not None:
+        statement = statement.where(beyond(after))
+    return statement.order_by(*KEY).limit(limit)
+
+
+def _is_free(row: Values, by: Claimant, now: datetime) -> bool:
+    if row["claim_owner"] is not None:
+        return bool(row["claim_until"] <= now)
+    return bool(row["claim_run"] != by.run)

@@ -1,0 +1,42 @@
+"""Small values that replicas share and the next run finds again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select, text, update
+
+from janitor.registry.database import Store, set_meta
+from janitor.registry.tables import META
+
+_PREFIX = "of_"
+_ENSURE = text("INSERT INTO meta (key, value) VALUES (:key, '') ON CONFLICT (key) DO NOTHING")
+
+
+class KeyValues:
+    """Keeps texts by name, each for the one who wrote it; no conversation and no secret."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def recall(self, name: str) -> str | None:
+        """What was remembered under a name; `None`: nothing."""
+        return self._store.meta(_PREFIX + name) or None
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a text under a name, in the place of what was there."""
+        with self._store.writing() as connection:
+            set_meta(connection, _PREFIX + name, value)
+
+    def alter(self, name: str, change: Callable[[str | None, datetime], str]) -> None:
+        """Change what is remembered under a name; whoever else does so waits.
+
+        `change` is given what is there and the time of the clock that all janitors share.
+        """
+        row = META.c.key == _PREFIX + name
+        with self._store.writing() as connection:
+            connection.execute(_ENSURE, {"key": _PREFIX + name})
+            before = connection.scalar(select(META.c.value).where(row).with_for_update())
+            after = change(before or None, self._store.database.now(connection))
+            connection.execute(update(META).where(row).values(value=after))

@@ -1,0 +1,356 @@
+"""How threads enter the registry and leave it again: registration, import, export.
+
+An operator's word may replace a mere baseline, which is how unknown becomes known. What an
+application says of a thread that is registered already only adds. Each page of a file enters
+together with the place up to which the file was read, so that whoever is cut short goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, select
+
+from janitor.catalogue import is_id
+from janitor.errors import ConfigError
+from janitor.model import Key, Kind, Metadata, State
+from janitor.policy.evaluate import KEEP_UNTIL, longer
+from janitor.registry.database import (
+    PAGE,
+    Store,
+    batches,
+    find_rows,
+    recount,
+    relabel,
+    set_meta,
+    write,
+)
+from janitor.registry.mapping import REPORTED, Values, later
+from janitor.registry.records import Registered, Registration
+from janitor.registry.tables import THREAD
+from janitor.registry.threads import KEY, beyond
+from janitor.texts import misfit
+
+
+def fresh(registration: Registration) -> Values:
+    """The row of a thread that nobody registered before."""
+    return {
+        "project": registration.key.project,
+        "kind": registration.key.kind,
+        "id": registration.key.id,
+        "state": State.ACTIVE,
+        "source": registration.source,
+        "vanished_at": None,
+        "created_at": registration.created_at,
+        "reported_at": registration.last_active_at,
+        "touched_at": None,
+        "last_active_at": None,
+        "dated_before": None,
+        "upstream_at": None,
+        "baseline_at": None,
+        "changed_at": None,
+        "newest_item": None,
+        "alive_at": None,
+        "keep_until": registration.keep_until,
+        "reported": None if registration.metadata is None else dict(registration.metadata),
+        "upstream": None,
+        "reported_before": None,
+    }
+
+
+def merged(row: Values, registration: Registration, *, adds_only: bool) -> Values:
+    """A row after one more registration: times only move forward, nothing said clears nothing.
+
+    Once the server has said when a thread was created, a reported time changes nothing. What a
+    source names has not vanished from it. Where it `adds_only`, as an application does, what is
+    unknown stays unknown: a time that is known can only become later.
+    """
+    if row["state"] is State.DELETED:
+        return row
+    changes: Values = {
+        "keep_until": later(row["keep_until"], registration.keep_until),
+        "reported": _reported(row["reported"], registration, overwrite=not adds_only),
+    }
+    if adds_only:
+        changes |= touched(row, registration.last_active_at)
+    else:
+        changes["reported_at"] = later(row["reported_at"], registration.last_active_at)
+    if changes["reported"] != row["reported"] and row["reported_before"] is None:
+        changes["reported_before"] = row["reported"]
+    if registration.source is not None:
+        changes |= {"source": registration.source, "vanished_at": None}
+    is_known, was_asked = row["created_at"] is not None, row["baseline_at"] is not None
+    if (is_known and not was_asked) or not (is_known or adds_only):
+        changes["created_at"] = later(row["created_at"], registration.created_at)
+    return row | changes
+
+
+def touched(row: Values, at: datetime | None) -> Values:
+    """What an application's word of activity changes: only what is later than it said before."""
+    known = later(row["reported_at"], row["touched_at"])
+    return {} if at is None or later(known, at) == known else {"touched_at": at}
+
+
+def _reported(
+    known: Metadata | None, registration: Registration, *, overwrite: bool
+) -> Metadata | None:
+    new, about = registration.metadata, registration.speaks_of
+    if new is None or known is None:
+        return known if new is None else dict(new)
+    if overwrite:
+        rest = {} if about is None else {k: v for k, v in known.items() if k not in about}
+        after = {**rest, **new}
+    else:
+        after = {**new, **known}
+    if KEEP_UNTIL in known:  # whoever says it last only lengthens it
+        after[KEEP_UNTIL] = longer(known[KEEP_UNTIL], new.get(KEEP_UNTIL, known[KEEP_UNTIL]))
+    return after
+
+
+_REPORTED = (
+    *("created_at", "reported_at", "touched_at", "last_active_at", "dated_before"),
+    *("keep_until", "review_at"),
+    *("reported", "reported_before", "source", "vanished_at"),
+)
+_NEW = (
+    *("project", "kind", "id", "state", "source", "created_at", "reported_at", "touched_at"),
+    *("last_active_at", "dated_before", "keep_until", "review_at", "reported"),
+)
+_TOUCHED = ("touched_at", "last_active_at")
+_PLACE = "place_"
+_EXPORTED = (
+    *KEY,
+    *(THREAD.c[n] for n in ("created_at", "reported_at", "touched_at", "keep_until", "reported")),
+)
+
+
+class RefusedRegistration(ConfigError):  # noqa: N818  the caller's own word for it
+    """A registration that must not enter; the message says why and quotes no metadata value."""
+
+
+def check(registration: Registration) -> None:
+    """Whether a registration may enter; RefusedRegistration says why it may not."""
+    if not is_id(registration.key.id):
+        raise RefusedRegistration(
+            "the id must be 1 to 200 letters, digits, dots, colons, dashes or underscores"
+        )
+    if not is_id(registration.key.project):
+        raise RefusedRegistration(f"{registration.key.id}: the project's name is not valid")
+    for name in ("created_at", "last_active_at", "keep_until"):
+        at = getattr(registration, name)
+        if at is not None and at.utcoffset() is None:
+            raise RefusedRegistration(f"{registration.key.id}: {name} has no time zone")
+    check_metadata(registration.key.id, registration.metadata or {})
+
+
+def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
+    """Whether metadata is text of sane size; RefusedRegistration says why it is not."""
+    if why := misfit(metadata):
+        raise RefusedRegistration(f"{id}: {why}")
+
+
+class Registrations:
+    """Adding threads, reporting their activity, and what was said of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, registrations: Iterable[Registration], now: datetime) -> Registered:
+        """Adds threads and what was newly said of known ones; saying it again changes nothing.
+
+        This is an operator's word: it may replace a mere baseline by an earlier time. Otherwise
+        times never move backwards, `None` clears nothing and tombstones stay dead. What is new or
+        changed is up for review at `now`. Written in transactions of 500; RefusedRegistration
+        before anything of its batch is written.
+        """
+        done = Registered()
+        for batch in batches(registrations):
+            for registration in batch:
+                check(registration)
+            with self._store.writing_alone() as connection:
+                done += self.merge(connection, batch, now)
+        return done
+
+    def compare(self, registrations: Iterable[Registration]) -> Registered:
+        """What `add` would do, without doing it.
+
+        Raises:
+            RefusedRegistration: One must not enter.
+        """
+        done = Registered()
+        for batch in batches(registrations):
+            for registration in batch:
+                check(registration)
+            with self._store.reading() as connection:
+                known = find_rows(
+                    connection, (registration.key for registration in batch), REPORTED, locked=False
+                )
+            done += self._judged(known, map(self._screened, batch), adds_only=False)[1]
+        return done
+
+    def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
+        """An application's report of activity of known threads; how many rows changed."""
+        changed = 0
+        for batch in batches(keys_at):
+            with self._store.writing() as connection:
+                changed += self.merge_touches(connection, batch)
+        return changed
+
+    def enter(
+        self,
+        file: str,
+        page: Sequence[Registration],
+        now: datetime,
+        place: Callable[[Registered], str],
+    ) -> Registered:
+        """Register a page of a file and, in the same transaction, remember where the next begins.
+
+        `place` is given what the page did, and says where. RefusedRegistration: one must not
+        enter; nothing of the page was written.
+        """
+        for registration in page:
+            check(registration)
+        with self._store.writing_alone() as connection:
+            done = self.merge(connection, page, now)
+            set_meta(connection, _PLACE + file, place(done))
+        return done
+
+    def place(self, file: str) -> str | None:
+        """Where a file that was cut short goes on; `None`: it begins."""
+        return self._store.meta(_PLACE + file)
+
+    def forget_place(self, file: str) -> None:
+        """A file was read to its end; who gives it again begins anew."""
+        with self._store.writing() as connection:
+            set_meta(connection, _PLACE + file, None)
+
+    def stream(
+        self,
+        *,
+        project: str | None = None,
+        kind: Kind | None = None,
+        state: State | None = None,
+    ) -> Iterator[Registration]:
+        """What was said of every thread that is not deleted, by key, streaming.
+
+        Only what somebody reported: what the server says of metadata and activity is left out,
+        since it is asked again anyway. A creation time is the best that is known.
+        """
+        wanted = {"project": project, "kind": kind, "state": state}
+        clauses = [THREAD.c[name] == value for name, value in wanted.items() if value is not None]
+        statement = select(*_EXPORTED).where(*clauses, THREAD.c.state != State.DELETED)
+        statement = statement.order_by(*KEY).limit(PAGE)
+        page = self._page_of(statement)
+        while page:
+            yield from page
+            rest = statement.where(beyond(page[-1].key))
+            page = self._page_of(rest) if len(page) == PAGE else []
+
+    def _page_of(self, statement: Select[Any]) -> list[Registration]:
+        with self._store.reading() as connection:
+            rows = connection.execute(statement)
+            return [_registration(row) for row in rows]
+
+    def merge(
+        self,
+        connection: Connection,
+        batch: Iterable[Registration],
+        now: datetime,
+        *,
+        adds_only: bool = False,
+    ) -> Registered:
+        """`add` of one checked batch, in a transaction of somebody's own.
+
+        Where it `adds_only`, as an application does, it overwrites nothing.
+        """
+        batch = [self._screened(registration) for registration in batch]
+        known = find_rows(connection, (registration.key for registration in batch), REPORTED)
+        self._store.fence_screen(connection)
+        changed, done = self._judged(known, batch, adds_only=adds_only)
+        self._enter(connection, known, changed, now)
+        return done
+
+    def _judged(
+        self, known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
+    ) -> tuple[dict[Key, Values], Registered]:
+        """The rows that a batch adds or changes, dated anew, and what it did to all."""
+        rows, done = _after(known, batch, adds_only=adds_only)
+        changed = {key: row for key, row in rows.items() if row != known.get(key)}
+        earlier = 0
+        for row in changed.values():
+            before = row["last_active_at"]
+            self._store.date(row)
+            if before is not None and row["last_active_at"] < before:
+                row["dated_before"] = later(row["dated_before"], before)
+                earlier += 1
+        return changed, replace(done, due_earlier=earlier)
+
+    def _screened(self, registration: Registration) -> Registration:
+        if registration.metadata is None or self._store.screen.is_open:
+            return registration
+        return replace(registration, metadata=self._store.screen.metadata(registration.metadata))
+
+    def _enter(
+        self,
+        connection: Connection,
+        known: Mapping[Key, Values],
+        changed: Mapping[Key, Values],
+        now: datetime,
+    ) -> None:
+        for row in changed.values():
+            row["review_at"] = now
+        new = [_complete(row, now) for key, row in changed.items() if key not in known]
+        if new:
+            connection.execute(insert(THREAD), new)
+        write(connection, _REPORTED, [row for key, row in changed.items() if key in known])
+        relabel(connection, ((known.get(key), row) for key, row in changed.items()))
+        recount(connection, ((None, row) for row in new))
+
+    def merge_touches(self, connection: Connection, batch: Iterable[tuple[Key, datetime]]) -> int:
+        """`touch` of one batch, in a transaction of somebody's own."""
+        batch = list(batch)
+        rows = find_rows(connection, (key for key, _ in batch))
+        changed: dict[Key, Values] = {}
+        for key, at in batch:
+            row = rows.get(key)
+            if row is None or row["state"] is State.DELETED:
+                continue
+            if change := touched(row, at):
+                row |= change
+                self._store.date(row)
+                changed[key] = row
+        write(connection, _TOUCHED, list(changed.values()))
+        return len(changed)
+
+
+def _after(
+    known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
+) -> tuple[dict[Key, Values], Registered]:
+    """The rows after a batch, and what it did to them."""
+    rows, done = dict(known), Registered()
+    for registration in batch:
+        before = rows.get(registration.key)
+        after = (
+            fresh(registration)
+            if before is None
+            else merged(before, registration, adds_only=adds_only)
+        )
+        rows[registration.key] = after
+        done += Registered(before is None, before not in (None, after), before == after)
+    return rows, done
+
+
+def _complete(row: Values, now: datetime) -> Values:
+    """A new row; what is not named is NULL."""
+    rest = {"registered_at": now, "policy": None, "copy_is_current": False, "attempts": 0}
+    return {name: row[name] for name in _NEW} | rest
+
+
+def _registration(row: Row[Any]) -> Registration:
+    # A touch alone dates nothing, and as an operator's word it would.
+    active_at = None if row.reported_at is None else later(row.reported_at, row.touched_at)
+    key = Key(row.project, row.kind, row.id)
+    return Registration(key, row.created_at, active_at, row.keep_until, row.reported)

@@ -1,0 +1,230 @@
+"""What a sweep writes to rows: intents, results, the next review, and what is missing or over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, false, or_, update
+
+from janitor.errors import StoreError
+from janitor.model import Key, State
+from janitor.registry.claims import REVIEWED, is_held
+from janitor.registry.database import (
+    Store,
+    add,
+    changed,
+    counted,
+    find_rows,
+    recount,
+    relabel,
+    write,
+)
+from janitor.registry.mapping import Values, later, settled
+from janitor.registry.records import Claimant, Entry, Event, Intent, Settlement, Witnessed
+from janitor.registry.runs import record_events
+from janitor.registry.tables import THREAD
+from janitor.registry.threads import ProjectKind, noted_as_missing
+
+PLACED = frozenset({State.ACTIVE, State.ARCHIVED})
+"""The states of those that may have a place in a `keep_last` group."""
+
+Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
+
+
+class Settlements:
+    """Writes intents, results and reviews, in the transaction that counts them.
+
+    For a claimant, `intend` and `settle` write only what it still holds.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def intend(self, intents: Sequence[Intent], by: Claimant | None = None) -> frozenset[Key]:
+        """Commits that these threads are about to be removed; durable when it returns.
+
+        Returns those whose claim `by` holds no longer: nothing of theirs is written. StoreError,
+        and nothing written at all, where one is no longer there to be removed.
+        """
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (intent.key for intent in intents))
+            lost = self._lost(connection, rows, by)
+            after: dict[Key, Values] = {}
+            for intent in intents:
+                row = rows.get(intent.key)
+                if row is None or row["state"] not in REVIEWED | {State.DELETING}:
+                    raise StoreError(
+                        f"{intent.key.project} {intent.key.id}: the registry says that it is "
+                        "gone, or not ours to remove; nothing was sent. Run the sweep again"
+                    )
+                if intent.key not in lost:
+                    after[intent.key] = row | _intended(intent)
+            self._apply(connection, rows, after)
+            return lost
+
+    def settle(
+        self, settlements: Sequence[Settlement], by: Claimant | None = None
+    ) -> frozenset[Key]:
+        """Writes what looks at threads changed: rows, labels, counts and events, all or nothing.
+
+        Returns those whose claim `by` holds no longer: nothing of theirs is written.
+        """
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (settlement.key for settlement in settlements))
+            lost = self._lost(connection, rows, by)
+            kept = [settlement for settlement in settlements if settlement.key not in lost]
+            self._store.fence_screen(connection)
+            after: dict[Key, Values] = {}
+            for settlement in map(self._let_upstream_in, kept):
+                row = after.get(settlement.key) or rows.get(settlement.key)
+                if row is not None:
+                    after[settlement.key] = settled(row, settlement)
+            for row in after.values():
+                self._store.date(row)
+            self._apply(connection, rows, after)
+            record_events(connection, [event for settlement in kept for event in settlement.events])
+            return lost
+
+    def witness(self, seen: Sequence[Witnessed]) -> frozenset[Key]:
+        """Writes who was seen alive for the sake of others; whoever holds their claims keeps them.
+
+        Such a look dates nothing and decides nothing. Returns none: no claim is asked for.
+        """
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (one.key for one in seen))
+            after: dict[Key, Values] = {}
+            for one in seen:
+                row = after.get(one.key) or rows.get(one.key)
+                if row is not None and row["state"] in PLACED:
+                    after[one.key] = row | {
+                        "alive_at": later(row["alive_at"], one.at),
+                        "created_at": row["created_at"] or one.created_at,
+                        "missing_since": None,
+                    }
+            for row in after.values():
+                self._store.date(row)
+            self._apply(connection, rows, after)
+        return frozenset()
+
+    def note(self, settlements: Sequence[Settlement]) -> frozenset[Key]:
+        """Writes what asking for the sake of others came by: not found, or no answer.
+
+        Only where the thread still may have a place in a group; whoever holds its claim keeps it.
+        Returns none: no claim is asked for.
+        """
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (settlement.key for settlement in settlements))
+            after: dict[Key, Values] = {}
+            lines: list[Event] = []
+            for settlement in settlements:
+                row = after.get(settlement.key) or rows.get(settlement.key)
+                if row is not None and row["state"] in PLACED:
+                    unclaimed = replace(settlement, keep_claim=True, keep_intent=True)
+                    after[settlement.key] = settled(row, unclaimed)
+                    lines += settlement.events
+            self._apply(connection, rows, after)
+            record_events(connection, lines)
+        return frozenset()
+
+    def _let_upstream_in(self, settlement: Settlement) -> Settlement:
+        if settlement.upstream is None or self._store.screen.is_open:
+            return settlement
+        return replace(settlement, upstream=self._store.screen.metadata(settlement.upstream))
+
+    def _lost(
+        self, connection: Connection, rows: Mapping[Key, Values], by: Claimant | None
+    ) -> frozenset[Key]:
+        """The rows that are no longer `by`'s; judged once the rows are kept from other writers."""
+        if by is None:
+            return frozenset()
+        now = self._store.database.now(connection)
+        return frozenset(key for key, row in rows.items() if not is_held(row, by, now))
+
+    def reschedule(self, changes: Sequence[Rescheduling]) -> int:
+        """Writes review time, policy and due time of each key where they differ; how many did."""
+        names = ("review_at", "policy", "due_at")
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (change[0] for change in changes))
+            after: dict[Key, Values] = {}
+            for key, *values in changes:
+                row = rows.get(key)
+                new = dict(zip(names, values, strict=True))
+                if row is not None and any(row[name] != new[name] for name in names):
+                    after[key] = row | new
+            self._apply(connection, rows, after)
+        return len(after)
+
+    def forgive(self, entries: Sequence[Entry]) -> int:
+        """Takes back what one failed attempt at each of these counted, and how long it rests."""
+        with self._store.writing() as connection:
+            rows = find_rows(connection, (entry.thread.key for entry in entries))
+            after: dict[Key, Values] = {}
+            for entry in entries:
+                row = rows.get(entry.thread.key)
+                if row is not None and row["attempts"] == entry.attempts + 1:
+                    names = ("attempts", "last_error", "last_outcome", "review_at")
+                    before = {name: getattr(entry, name) for name in names}
+                    after[entry.thread.key] = row | before
+            self._apply(connection, rows, after)
+        return len(after)
+
+    def _apply(
+        self, connection: Connection, before: Mapping[Key, Values], after: Mapping[Key, Values]
+    ) -> None:
+        changes = [(before[key], row) for key, row in after.items()]
+        write(connection, changed(changes), list(after.values()))
+        relabel(connection, changes)
+        recount(connection, changes)
+
+    def confirm_missing(
+        self, run: str, *, believed: Collection[ProjectKind], doubted: Collection[ProjectKind] = ()
+    ) -> int:
+        """Turns what a run noted as missing into that state, and forgets the doubted notes.
+
+        A wrong key looks exactly like an empty account, so who calls says which are `believed`.
+        What is neither stays noted as it is. Returns how many threads are missing now.
+        """
+        noted = noted_as_missing(run)
+        true, wrong = (*noted, _of(believed)), (*noted, _of(doubted))
+        with self._store.writing_alone() as connection:
+            for project, kind, state, policy, n, copies in connection.execute(counted(*true)).all():
+                before = (project, kind, state, policy or "")
+                after = (project, kind, State.MISSING, policy or "")
+                add(connection, {before: (-n, -copies), after: (n, copies)})
+            again = {"review_at": THREAD.c.missing_since, "missing_since": None}
+            connection.execute(update(THREAD).where(*wrong).values(again))
+            confirmed = update(THREAD).where(*true).values(state=State.MISSING)
+            return connection.execute(confirmed).rowcount
+
+    def expire_tombstones(self, before: datetime) -> int:
+        """Drops tombstones of deletions before a time; how many.
+
+        One that names a copy stays as long as the copy does: nothing else knows where it is.
+        """
+        old = (
+            THREAD.c.deleted_at < before,
+            THREAD.c.state == State.DELETED,
+            THREAD.c.copy_path.is_(None),
+        )
+        with self._store.writing() as connection:
+            groups = connection.execute(counted(*old))
+            add(connection, {(p, k, s, name or ""): (-n, -c) for p, k, s, name, n, c in groups})
+            return connection.execute(delete(THREAD).where(*old)).rowcount
+
+
+def _intended(intent: Intent) -> Values:
+    return {
+        "state": State.DELETING,
+        "intent_run": intent.run,
+        "intent_at": intent.at,
+        "intent_policy": intent.policy,
+        "intent_alive_at": intent.alive_at,
+        "intent_access": intent.access,
+    }
+
+
+def _of(pairs: Collection[ProjectKind]) -> ColumnElement[bool]:
+    each = (and_(THREAD.c.project == project, THREAD.c.kind == kind) for project, kind in pairs)
+    return or_(false(), *each)
