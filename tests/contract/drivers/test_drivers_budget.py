@@ -95,6 +95,7 @@ def test_a_long_text_takes_no_more_than_estimated(text: str, *, escaped: bool) -
     assert 3 * len(content) < parsed(content) + len(content) * 3 < weight(content)
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_any_json_takes_no_more_than_estimated(value: object) -> None:
     repeated = [value] * 30

@@ -232,6 +232,7 @@ def test_a_device_is_no_configuration(world: World, place: str) -> None:
     assert_refused(world, done, 2, place)
 
 
+@pytest.mark.slow
 def test_without_standard_streams_the_work_is_done_all_the_same(world: World) -> None:
     ids = world.fill(2)
     command = shlex.join(world.command("sweep"))

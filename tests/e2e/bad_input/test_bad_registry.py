@@ -139,6 +139,7 @@ def test_a_full_disk_under_the_log_of_a_dead_janitor_is_told_to_all(world: World
         assert_good_run_follows(world, len(ids))
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_the_midst_loses_nothing(world: World) -> None:
     """Whatever was deleted at the server until then is known, and the rest is done later."""
     with tmpfs(world.directory / "small", "24m") as small:

@@ -29,6 +29,7 @@ def test_html_to_everything_is_believed_nowhere(world: World) -> None:
     assert_good_run_follows(world, len(ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [404, 500, 502, 503, 204, 302, 418])
 def test_a_gateways_page_is_no_answer(world: World, status: int) -> None:
     ids = world.fill(2)
@@ -65,6 +66,7 @@ def test_an_empty_project_behind_the_key_is_not_believed(world: World) -> None:
     assert_good_run_follows(world, len(ids))
 
 
+@pytest.mark.slow
 def test_a_refused_connection_is_no_answer(world: World) -> None:
     ids = world.fill(2)
     with socket.create_server(("127.0.0.1", 0)) as taken:

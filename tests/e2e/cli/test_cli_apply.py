@@ -143,6 +143,7 @@ def is_older_than_a_second(plan: Path) -> bool:
     return datetime.now(UTC) - made > timedelta(seconds=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_it_goes_on_where_it_stopped_however_old_it_is_by_then(
     world: World, plan: Path, signum: int

@@ -37,6 +37,7 @@ def _swept(world: World, url: str) -> Iterator[Registry]:
         yield registry
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tampering",
     [

@@ -50,6 +50,7 @@ def test_no_command_is_chosen_at_the_cost_of_the_sdk_or_the_orm() -> None:
     assert done.stdout.decode().strip() == "[]"
 
 
+@pytest.mark.slow
 def test_who_has_no_sources_does_not_pay_for_a_parser_of_sql(world: World) -> None:
     script = (
         "import sys; from janitor.cli import execute; "
@@ -237,6 +238,7 @@ def test_an_option_after_the_command_wins_over_one_before_it(world: World) -> No
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_logging_is_set_after_the_command_too(world: World) -> None:
     (one,) = world.fill(1)
     done = world.process("sweep", "-v", "--log-format", "json")

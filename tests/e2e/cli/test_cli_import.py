@@ -67,6 +67,7 @@ def test_twice_changes_nothing(world: World, content: str) -> None:
     assert rows(world) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [CSV, JSONL], ids=["csv", "jsonl"])
 def test_standard_input_is_a_file_too(world: World, content: str) -> None:
     done = world.process("import", "-", stdin=content.encode())
@@ -235,6 +236,7 @@ def test_a_file_that_cannot_be_read_is_refused(world: World, tmp_path: Path) -> 
         assert f"{place}: cannot be read" in done.err
 
 
+@pytest.mark.slow
 def test_an_empty_pipe_is_told(world: World) -> None:
     done = world.process("import", "-", stdin=b"")
     assert done.code == 2

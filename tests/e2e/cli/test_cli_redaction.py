@@ -76,6 +76,7 @@ def registry_bytes(world: World) -> bytes:
     return b"".join(path.read_bytes() for path in world.directory.glob("janitor.db*"))
 
 
+@pytest.mark.slow
 def test_a_whole_life_tells_nothing(marked: World) -> None:
     plan, metrics = marked.directory / "plan.json", marked.directory / "janitor.prom"
     for arguments in (("plan", "--all"), ("plan", "-o", str(plan)), ("validate",)):

@@ -142,6 +142,7 @@ def on_a_terminal(world: World, *arguments: str, **environment: str) -> str:
     return seen.shown.decode()
 
 
+@pytest.mark.slow
 def test_colours_are_for_terminals_that_want_them(world: World) -> None:
     (one,) = world.fill(1)
     colored = on_a_terminal(world, "list")

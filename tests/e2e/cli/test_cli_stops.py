@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 from world import Done, World, finished, until
@@ -12,7 +11,6 @@ from janitor.emulator import Fault, How
 from janitor.registry import Registry
 
 THREADS = 6
-PROMPT = 30.0
 DELETED = "  - {name: old, match: {metadata: {plan: trial}}, delete: {after: 30d}}\n"
 BODY = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
 
@@ -43,10 +41,8 @@ def assert_the_rest_is_done(world: World) -> None:
 def stopped(world: World, *command: str) -> Done:
     process = world.start(*command)
     until(lambda: is_limited(world))
-    begun = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    done = finished(process)
-    assert time.monotonic() - begun < PROMPT
+    done = finished(process)  # its deadline is shorter than what the server asks for
     assert "Traceback" not in done.err
     return done
 

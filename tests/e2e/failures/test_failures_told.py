@@ -100,7 +100,7 @@ def test_verbose_says_what_failed_and_not_the_name_of_a_class(world: World) -> N
         (Fault(How.STATUS, status=500), 4, "HTTP 500"),
         (Fault(How.NULL), 4, "HTTP 200 without an object"),
         (Fault(How.STATUS, status=404, body={"detail": "x"}), 4, "a 404 that is not from the API"),
-        (Fault(How.RESET), 4, "no answer from 127.0.0.1"),
+        pytest.param(Fault(How.RESET), 4, "no answer from 127.0.0.1", marks=pytest.mark.slow),
         (Fault(How.STATUS, status=401), 3, "HTTP 401"),
         (
             Fault(

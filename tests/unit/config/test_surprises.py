@@ -181,6 +181,7 @@ SHARE = 7
 """One thread in so many is looked at for each document."""
 
 
+@pytest.mark.slow
 @given(a_document(), st.integers(0, SHARE - 1))
 def test_no_advice_takes_more_from_threads_than_it_says(
     document: dict[str, Any], first: int
@@ -271,6 +272,7 @@ def of_many_values(index: int) -> Selector:
     return Selector(any_of=tuple(wants("k", f"{index}-{number}") for number in range(150)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

@@ -281,6 +281,7 @@ def first_of_sweep(world: World, limit: int | None) -> tuple[int, float]:
 UNCHECKED = replace(enforced(DELETED), limits=Limits(max_percent=100))
 
 
+@pytest.mark.slow
 def test_a_limited_sweep_begins_with_the_time_of_its_part(world: World) -> None:
     world.policies, world.rates = UNCHECKED, {**UNLIMITED, Verb.DELETE: 6.0}
     for _ in range(20):
@@ -293,6 +294,7 @@ def test_a_limited_sweep_begins_with_the_time_of_its_part(world: World) -> None:
     assert part_left / part == pytest.approx(left / whole, rel=0.3)
 
 
+@pytest.mark.slow
 def test_what_a_limit_stops_takes_no_time(world: World) -> None:
     world.policies, world.rates = enforced(DELETED), {**UNLIMITED, Verb.DELETE: 6.0}
     for _ in range(30):

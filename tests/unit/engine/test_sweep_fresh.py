@@ -16,6 +16,7 @@ SLOW = {**UNLIMITED, Verb.DELETE: 1.0}
 SLOWEST = {**UNLIMITED, Verb.DELETE: 1.0, Verb.READ: 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [SLOW, SLOWEST], ids=["deletes", "reads"])
 @pytest.mark.parametrize("policy", [CHATS, DELETED], ids=lambda one: str(one.name))
 def test_one_call_a_minute_still_removes_everything(

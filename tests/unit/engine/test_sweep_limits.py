@@ -101,6 +101,7 @@ def test_copies_are_not_counted(world: World) -> None:
     assert {world.state(key) for key in keys} == {State.ARCHIVED}
 
 
+@pytest.mark.slow
 def test_a_healthy_daily_sweep_never_trips(world: World) -> None:
     world.policies = enforced(
         Policy("weekly", archive=ArchiveRule(after=DAY), delete=Delete(7 * DAY))
@@ -146,6 +147,7 @@ def test_an_empty_account_stops_the_project_and_nothing_is_believed_missing(worl
     assert world.changing_calls() == []
 
 
+@pytest.mark.slow
 def test_a_few_missing_are_settled_at_the_end_and_asked_for_again(world: World) -> None:
     world.policies = enforced(CHATS)
     here = [world.add(Kind.THREAD) for _ in range(6)]

@@ -86,6 +86,7 @@ def test_a_mark_upstream_is_not_written_either(world: World) -> None:
     assert world.changing_calls() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip", range(3))
 def test_a_database_behind_the_same_name_with_another_id_stops_it(shared: World, skip: int) -> None:
     key = shared.add(items=0)

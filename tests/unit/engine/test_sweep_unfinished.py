@@ -67,6 +67,7 @@ def told(world: World, key: Key, scope: PlanScope = PlanScope()) -> tuple[Plan, 
     return made, one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [CHATS, DELETED], ids=["copied", "uncopied"])
 @pytest.mark.parametrize("begin", [half_deleted, emptied, gone, untouched])
 def test_what_is_told_is_what_the_next_sweep_does(

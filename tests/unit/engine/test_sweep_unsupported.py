@@ -22,6 +22,7 @@ def failed(world: World) -> dict[str, str | None]:
     return {one.thread.key.id: one.last_error for one in world.registry.threads.select(failed=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [CHATS, DELETED], ids=lambda one: str(one.name))
 @pytest.mark.parametrize("status", [405, 501])
 def test_a_server_that_cannot_delete_items_fails_every_thread_with_the_remedy(

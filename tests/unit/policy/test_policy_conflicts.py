@@ -39,6 +39,7 @@ def read(thread: Thread) -> Thread:
     return replace(thread, created_at=created, last_active_at=active, reported=reported)
 
 
+@pytest.mark.slow
 @given(some_policies())
 def test_each_delay_is_shown_on_its_thread(given: Policies) -> None:
     for delay in delays(given, ComparisonBudget(given)):
@@ -84,6 +85,7 @@ def add(after: timedelta | None, more: timedelta) -> timedelta | None:
     return after if after is None else after + more
 
 
+@pytest.mark.slow
 @given(with_a_later_twin(), a_thread(), some_ranks)
 def test_a_redundant_policy_changes_no_decision(
     given: Policies, thread: Thread, ranks: Ranks
@@ -103,6 +105,7 @@ def test_a_redundant_policy_changes_no_decision(
         assert (after.items_first, after.mark_upstream) == how
 
 
+@pytest.mark.slow
 @given(some_policies(), a_policy("all"), st.data())
 def test_a_silent_default_applies_to_no_thread(
     given: Policies, all_of_it: Policy, data: st.DataObject

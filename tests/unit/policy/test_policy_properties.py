@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from policy_facts import NOW, TICK, at, days, delete, metadata, policies, thread
@@ -187,6 +188,7 @@ def test_never_without_a_copy_and_never_marked_and_deleted_at_once(
         assert thread.copy_is_current or stages[0] is Stage.ARCHIVE
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_due_at_its_time_and_not_a_microsecond_before(
     thread: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks

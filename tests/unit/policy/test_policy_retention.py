@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_facts import NOW, days
@@ -42,6 +43,7 @@ def last(until: datetime | None) -> datetime:
     return NEVER if until is None else until
 
 
+@pytest.mark.slow
 @given(a_thread(), some_policies(), some_policies())
 def test_no_copy_ends_before_what_was_promised_or_before_what_would_be_promised_today(
     thread: Thread, old: Policies, new: Policies
@@ -79,6 +81,7 @@ def test_while_the_policies_are_the_same_the_promise_is_kept_to_the_day(
     assert Retention((policies,)).until(copy) == copy.until
 
 
+@pytest.mark.slow
 @given(thread=a_thread(), policies=some_policies(), by_report=st.booleans())
 def test_no_hold_that_meets_the_thread_misses_its_copy(
     thread: Thread, policies: Policies, *, by_report: bool

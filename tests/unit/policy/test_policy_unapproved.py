@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from policy_facts import NOW
@@ -60,6 +61,7 @@ def test_nothing_is_removed_that_either_side_would_keep(
             assert ENDING & {*alone}
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_what_both_sides_remove_goes_on_and_what_either_copies_is_copied(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -81,6 +83,7 @@ def test_nothing_goes_without_the_copy_that_either_side_asks_for(
         assert asked == (Stage.ARCHIVE in stages)
 
 
+@pytest.mark.slow
 @given(*GIVEN, walks)
 def test_no_stage_falls_due_before_the_next_look(
     thread: Thread,
@@ -118,6 +121,7 @@ def test_whoever_tightens_has_a_name(
         assert name in known
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_where_nothing_is_tightened_the_new_policies_remove_nothing_that_waits(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -129,6 +133,7 @@ def test_where_nothing_is_tightened_the_new_policies_remove_nothing_that_waits(
     assert REMOVING & {*alone} == REMOVING & {*both(thread, sides, holds, ranks).stages}
 
 
+@pytest.mark.slow
 @given(*GIVEN, metadata)
 def test_what_is_no_tightening_unread_is_none_whatever_is_read(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks, read: Metadata

@@ -13,6 +13,7 @@ from janitor.policy import Policies, Policy, policies_digest, rules
 from janitor.policy.codec import VERSION_1, dump
 
 
+@pytest.mark.slow
 def test_what_version_1_said_is_said_to_the_byte() -> None:
     for given in generated(10_000):
         assert policies_digest(given) == version_1.digest(given)

@@ -39,6 +39,7 @@ def throughput(width: int, concurrency: int, seconds: float = 16) -> tuple[float
     return virtually(main())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 4, 16])
 def test_a_server_that_queues_gets_fewer_at_once_and_does_as_much(width: int) -> None:
     rate, limit = throughput(width, 64)

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import httpx2
+import pytest
 
 from janitor.drivers import Outbound
 from janitor.emulator import Emulator
@@ -52,6 +53,7 @@ def emulated(rates: dict[Verb, Allowance], seconds: float) -> list[Exchange]:
     return told
 
 
+@pytest.mark.slow
 def test_a_fixed_rate_keeps_the_emulators_quota() -> None:
     # A fifth below it: on a busy machine calls arrive late, and then together.
     told = emulated({**AUTO, Verb.DELETE: 240.0}, 2 * WINDOW)
@@ -59,6 +61,7 @@ def test_a_fixed_rate_keeps_the_emulators_quota() -> None:
     assert len(told) >= 0.4 * 2 * 240
 
 
+@pytest.mark.slow
 def test_auto_takes_half_of_what_the_emulator_names() -> None:
     told = emulated(dict(AUTO), 2 * WINDOW)
     assert [event for event in told if event.status == 429] == []

@@ -125,6 +125,7 @@ async def calls_of(store: LimiterStore, rate: float, seconds: float) -> list[flo
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [600.0, 6000.0])
 def test_replicas_share_one_bucket(postgres: Postgres, rate: float) -> None:
     async def main(url: str) -> tuple[list[float], list[float]]:

@@ -128,6 +128,7 @@ def test_a_command_is_known_to_have_run(registry: Registry) -> None:
     assert (registry.runs.has("sweep"), registry.runs.has("swee")) == (True, False)
 
 
+@pytest.mark.slow
 def test_a_long_run_is_closed_read_and_verified_page_by_page(sqlite_url: str) -> None:
     with Registry.open(sqlite_url) as registry:
         short, long = (measured(registry, number) for number in (2_000, 20_000))

@@ -231,6 +231,7 @@ def test_who_may_not_come_in_is_told_why(postgres: Server, url: str) -> None:
     postgres.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spare", range(8))
 def test_too_many_open_files_are_told_as_that(url: str, spare: int) -> None:
     Registry.open(url).close()

@@ -49,6 +49,7 @@ def told(source: Source, kind: type[JanitorError] = AccessError) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spare", range(6))
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_too_many_open_files_are_told_as_that(
@@ -209,6 +210,7 @@ def test_a_file_that_is_none_or_damaged_is_told_as_that(path: Path) -> None:
     assert told(of_file(path)).endswith("app.db does not exist; correct sources.chats.sql.url")
 
 
+@pytest.mark.slow
 def test_a_file_that_another_process_locks_is_told_as_that(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     write(path, CHATS.format(type="TEXT"))

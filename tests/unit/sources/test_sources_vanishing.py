@@ -193,6 +193,7 @@ def test_what_a_file_was_not_asked_for_has_not_vanished(
     assert (vanished(registry), down(registry, ["chats"])) == (["c"], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "seconds"), [("cast", 60), ("division", 60), ("sleep", 1)])
 def test_what_a_server_was_not_asked_for_has_not_vanished(
     kind: str, seconds: float, postgres: Server, app: str, registry: Registry

@@ -68,6 +68,7 @@ def bytes_in(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*.jsonl"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 1000, 2000])
 def test_a_full_disk_says_in_the_end_how_many_were_dropped(
     place: Place, api: Emulated, limit: int
