@@ -240,7 +240,8 @@ class _SweepPart:
                 await recover(worker)
             cursor.end(whole=complete and self._orders.limit is None and not self._is_stopped())
             worker.lease.check()
-            worker.waits_for_heads = False  # all that is due was looked at once
+            # All that is due was looked at once: what waited for a head is to be worked now.
+            has_waited, worker.waits_for_heads = worker.waits_for_heads, False
             unmatched = worker.unmatched
             if unmatched is not None and registry.policies.silent_rules(self._rules) is not None:
                 # What was read of metadata may match what else nothing does.
@@ -249,8 +250,9 @@ class _SweepPart:
                 done = await self._leave(complete=complete)
             if done is not None:
                 return done
-            # Others are at work; what they leave behind is free when their lease is over.
-            await asyncio.sleep(worker.lease.pause)
+            if not has_waited:
+                # Others are at work; what they leave behind is free when their lease is over.
+                await asyncio.sleep(worker.lease.pause)
 
     async def _leave(self, *, complete: bool) -> Report | None:
         """Close the run where it is done, or leave it to others; `None` where neither may be."""

@@ -13,6 +13,7 @@ from sweep_world import DAY, NOW, OLD, World, enforced, path_of, world_in
 
 from janitor.emulator import Fault, How
 from janitor.engine import Orders, PlanScope
+from janitor.engine.lease import Lease
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import Delete, KeepLast, Lifetime, Policy
 from janitor.registry import Event, Settlement, Witnessed
@@ -117,6 +118,17 @@ def test_what_a_sweep_looks_at_for_its_own_sake_is_asked_for_once(world: World) 
     assert {world.state(key) for key in heads} == {State.ACTIVE}
     assert len(world.server.deletes) >= len(groups)
     assert [reads(world, key) for key in heads] == [1] * len(heads)
+
+
+def test_what_waits_for_a_head_of_the_same_sweep_is_worked_without_a_pause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = list[Lease]()
+    monkeypatch.setattr(Lease, "pause", property(lambda lease: paused.append(lease) or 0.0))
+    newest, second = of_ann(world, 20, 30)
+    world.sweep()
+    assert (world.state(newest), world.state(second)) == (State.ACTIVE, State.DELETED)
+    assert paused == []
 
 
 def test_nobody_is_asked_for_where_nothing_is_due(world: World) -> None:
