@@ -14,6 +14,10 @@ from world import until
 STORE_FAILED, LOCKED = 3, 5
 SCALE = int(os.environ.get("JANITOR_SCALE", "800"))
 FEWER = SCALE * 5 // 8
+KILLS = 16
+"""About so many in a test, each after some more threads are gone, however long that takes."""
+ENOUGH = 2
+"""So many replicas have begun before one of them is killed."""
 
 
 def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
@@ -22,6 +26,18 @@ def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
     said = replica.stderr.read()
     has_left = replica.wait() in (STORE_FAILED, LOCKED)
     return has_left and (b"held up" in said or b"lost the connection" in said)
+
+
+def wait_to_kill(replicas: Replicas, working: list[subprocess.Popen[bytes]], goal: int) -> None:
+    """Wait until so many are deleted and somebody is left to go on; or nothing will get there."""
+
+    def is_time() -> bool:
+        if any(process.poll() is not None for process in working):
+            return True
+        is_shared = sum(map(has_said, working)) >= ENOUGH
+        return (is_shared and len(replicas.world.emulator.deletes) >= goal) or replicas.is_done()
+
+    until(is_time)
 
 
 @pytest.mark.timeout(7200)
@@ -33,11 +49,10 @@ def test_killed_replicas_act_on_each_thread_once_and_leave_none(
     working = [replicas.begin() for _ in range(number)]
     chance, kills = random.Random(4711), 0  # noqa: S311 - no secret
     while not replicas.is_done():
-        time.sleep(chance.uniform(0.5, 1.5))  # how long it lives, not a wait for anything
-        begun = [n for n, process in enumerate(working) if has_said(process)]
-        if len(begun) < 2:
-            continue  # others are still starting
-        turn = chance.choice(begun)
+        more = chance.randint(1, 2 * threads // KILLS)
+        wait_to_kill(replicas, working, len(replicas.world.emulator.deletes) + more)
+        left = [n for n, process in enumerate(working) if process.poll() is not None]
+        turn = chance.choice(left or [n for n, one in enumerate(working) if has_said(one)])
         working[turn].kill()
         code = working[turn].wait()
         assert code in (0, -signal.SIGKILL) or was_held_up(working[turn]), code
