@@ -124,7 +124,12 @@ def test_what_waits_for_a_head_of_the_same_sweep_is_worked_without_a_pause(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused = list[Lease]()
-    monkeypatch.setattr(Lease, "pause", property(lambda lease: paused.append(lease) or 0.0))
+
+    def pause(lease: Lease) -> float:
+        paused.append(lease)
+        return 0.0
+
+    monkeypatch.setattr(Lease, "pause", property(pause))
     newest, second = of_ann(world, 20, 30)
     world.sweep()
     assert (world.state(newest), world.state(second)) == (State.ACTIVE, State.DELETED)
