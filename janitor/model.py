@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from janitor.catalogue import Kind as Kind  # noqa: PLC0414 - re-exported
+from janitor.kinds import Kind as Kind  # noqa: PLC0414 - re-exported
 
 Metadata = Mapping[str, str]
 

@@ -27,7 +27,6 @@ from typing import cast
 
 from janitor.addresses import address_of
 from janitor.archive import Archive
-from janitor.catalogue import CATALOGUE
 from janitor.config import Config, Project
 from janitor.drivers import (
     ClosedTransport,
@@ -47,8 +46,9 @@ from janitor.engine.clock import ClockWatch, Uptime
 from janitor.engine.progress import Progress
 from janitor.engine.redecide import approved_beside, promises_copies
 from janitor.errors import ArchiveError, ConfigError, NoRegistryError, StoppedError
+from janitor.kinds import CATALOGUE
 from janitor.metrics import Metrics
-from janitor.policy.metadata_filter import MetadataFilter
+from janitor.policy.stored_metadata import MetadataFilter
 from janitor.rate_limit import (
     Event,
     Exchange,

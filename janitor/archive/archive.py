@@ -26,8 +26,8 @@ from janitor.archive.object_format import (
     read,
     verify,
 )
-from janitor.catalogue import CATALOGUE, is_id
 from janitor.errors import ConfigError, RefusedError
+from janitor.kinds import CATALOGUE, is_id
 from janitor.model import Copy, Key, Kind, Record
 
 SUFFIX = ".jsonl.zst"

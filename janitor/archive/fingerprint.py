@@ -22,8 +22,8 @@ from typing import Any
 import orjson
 
 from janitor.archive.local import closed_at_end
-from janitor.catalogue import CATALOGUE
 from janitor.errors import RefusedError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 from janitor.policy.matching import RESERVED
 

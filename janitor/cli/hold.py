@@ -299,7 +299,7 @@ def _threads(registry: Registry, hold: Hold) -> int:
 
 def _check(hold: Hold, at: datetime) -> None:
     """Refuse what could never hold anything, or would not be understood later."""
-    from janitor.catalogue import is_id
+    from janitor.kinds import is_id
     from janitor.policy.matching import RESERVED
     from janitor.registry.registrations import check_metadata
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.catalogue import Kind
 from janitor.cli.options import DURATION, Count, OneOf, quit_with
 from janitor.cli.output import Settings, complain, emit, emit_lines, emit_long, facts, now, table
 from janitor.cli.render import moment, pause_document, paused
 from janitor.errors import ConfigError
+from janitor.kinds import Kind
 from janitor.model import SORTABLE
 from janitor.texts import plain, span
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from janitor.catalogue import Kind
 from janitor.cli.inspect import cell, opened
 from janitor.cli.options import DURATION, OneOf, person, quit_with
 from janitor.cli.output import (
@@ -28,6 +27,7 @@ from janitor.cli.output import (
 )
 from janitor.cli.private_file import require_private, write_private
 from janitor.errors import JanitorError
+from janitor.kinds import Kind
 from janitor.texts import counted, plain
 
 if TYPE_CHECKING:

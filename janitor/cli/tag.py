@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from janitor.app.event_loop import run_loop
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.cli.options import DURATION, Count, OneOf, quit_with
 from janitor.cli.output import Settings, complain, emit
+from janitor.kinds import CATALOGUE, Kind
 from janitor.texts import counted
 
 if TYPE_CHECKING:

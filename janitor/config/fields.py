@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from janitor.addresses import LIBPQ, NUL, Parameter, holds_nul, is_host, wrong_parameter
-from janitor.catalogue import METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH
+from janitor.kinds import METADATA_KEY_LENGTH, METADATA_VALUE_LENGTH
 
 DURATION_EXAMPLES = (
     "use a number and a unit, such as 90s, 30m, 24h, 30d, 2w, 1y, 3d12h, P30D or PT1H"

@@ -21,7 +21,6 @@ from pydantic import (
 )
 
 from janitor.addresses import LAST_PORT, SQLITE, is_host
-from janitor.catalogue import METADATA_KEY_LENGTH
 from janitor.config.fields import (
     ONE_KEEPER,
     Address,
@@ -44,6 +43,7 @@ from janitor.config.fields import (
 )
 from janitor.config.source_query import backend_of, only_read, require_all_rows, uses_watermark
 from janitor.config.unbuilt import unbuilt_scheme
+from janitor.kinds import METADATA_KEY_LENGTH
 from janitor.model import Kind, Mode, NotFound
 from janitor.policy.evaluate import CEILING, VANISHED
 from janitor.policy.matching import RESERVED

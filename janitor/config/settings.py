@@ -31,7 +31,6 @@ from janitor.config.secrets import NO_SECRET, Keeper, Secret
 from janitor.config.source_query import backend_of
 from janitor.errors import ConfigError, Place
 from janitor.model import Kind, NotFound
-from janitor.policy.metadata_filter import MetadataFilter
 from janitor.policy.rules import (
     ArchiveRule,
     Delete,
@@ -45,6 +44,7 @@ from janitor.policy.rules import (
     Test,
     Trim,
 )
+from janitor.policy.stored_metadata import MetadataFilter
 
 SECRET_LENGTH = 32
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from janitor.catalogue import Kind
+from janitor.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

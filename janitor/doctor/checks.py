@@ -15,7 +15,6 @@ from pathlib import Path
 
 from janitor import drivers, metrics
 from janitor.archive import Archive
-from janitor.catalogue import CATALOGUE, Kind, Shutdown
 from janitor.causes import cause
 from janitor.config import Config, Keeper, Secret
 from janitor.config.regular_file import read_regular
@@ -35,6 +34,7 @@ from janitor.errors import (
     TransientError,
     shown_address,
 )
+from janitor.kinds import CATALOGUE, Kind, Shutdown
 from janitor.model import LIVE, Key, Record
 from janitor.policy import policies_digest
 from janitor.registry import Registry

@@ -9,7 +9,7 @@ from janitor.config import Config
 from janitor.config.fields import format_duration
 from janitor.model import State
 from janitor.policy.matching import RESERVED
-from janitor.policy.metadata_filter import MetadataFilter
+from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Registry
 
 

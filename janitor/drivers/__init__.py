@@ -1,6 +1,6 @@
 """Reading and removing containers at their server, one small file per kind.
 
-To add a kind, see `janitor.catalogue`. Its module here is named after the kind, and so is the class
+To add a kind, see `janitor.kinds`. Its module here is named after the kind, and so is the class
 in it: `agent_session.AgentSessionDriver`.
 
 Terms in docs/glossary.md: container, driver, endpoint, item, kind, probe.

@@ -24,15 +24,6 @@ from urllib.parse import quote
 
 import orjson
 
-from janitor.catalogue import (
-    CATALOGUE,
-    METADATA_KEY_LENGTH,
-    METADATA_PAIRS,
-    METADATA_VALUE_LENGTH,
-    PAGE,
-    Trait,
-    is_id,
-)
 from janitor.drivers.client import Api, Query, Reply
 from janitor.drivers.driver import IsKnown, StillWanted, TornError
 from janitor.drivers.response_memory import Share
@@ -59,6 +50,15 @@ from janitor.errors import (
     RefusedError,
     TooLargeError,
     UnsupportedError,
+)
+from janitor.kinds import (
+    CATALOGUE,
+    METADATA_KEY_LENGTH,
+    METADATA_PAIRS,
+    METADATA_VALUE_LENGTH,
+    PAGE,
+    Trait,
+    is_id,
 )
 from janitor.model import Kind, Metadata, Presence, Probe, Record
 from janitor.texts import counted, misfit

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from janitor.catalogue import is_id
 from janitor.drivers.container import ContainerDriver
 from janitor.drivers.responses import check_container, check_item, read_page
 from janitor.errors import GoneError, RefusedError
+from janitor.kinds import is_id
 from janitor.model import Kind
 
 

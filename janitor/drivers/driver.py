@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import NoReturn, Protocol, runtime_checkable
 
-from janitor.catalogue import PAGE
 from janitor.drivers.responses import Listing
 from janitor.errors import BusyError
+from janitor.kinds import PAGE
 from janitor.model import Kind, Metadata, Presence, Probe, Record
-from janitor.policy.metadata_filter import MetadataFilter
+from janitor.policy.stored_metadata import MetadataFilter
 
 StillWanted = Callable[[], Awaitable[bool]]
 IsKnown = Callable[[str], Awaitable[bool]]

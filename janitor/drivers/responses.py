@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from janitor.catalogue import is_id
 from janitor.drivers.response_memory import Share
 from janitor.errors import DriverError, GoneError, IncompleteError, RefusedError, TooLargeError
+from janitor.kinds import is_id
 from janitor.texts import is_text
 from janitor.times import of_second
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from janitor.catalogue import PAGE
 from janitor.drivers.container import Activity, ContainerDriver, Seen
 from janitor.drivers.responses import read_moment
+from janitor.kinds import PAGE
 from janitor.model import Kind
 
 # Unknown means busy: a status that is not known to be final keeps the thread.

@@ -1,6 +1,6 @@
 """A faithful small server of conversation containers, for tests and the demo.
 
-It stands apart: of the other rooms it knows the catalogue alone.
+It stands apart: of the other rooms it imports only `kinds`.
 """
 
 from janitor.emulator.emulator import Emulator

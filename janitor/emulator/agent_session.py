@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from janitor.catalogue import Kind
 from janitor.emulator import limits
 from janitor.emulator.errors import Json, invalid, session_running
 from janitor.emulator.kind import EmulatedKind
 from janitor.emulator.pages import page
 from janitor.emulator.routes import RoutedCall, route
 from janitor.emulator.state import Container, World
+from janitor.kinds import Kind
 
 ANSWER = "Noted."
 

@@ -17,7 +17,6 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator import responses
 from janitor.emulator.errors import (
     ApiError,
@@ -33,6 +32,7 @@ from janitor.emulator.kind import emulated
 from janitor.emulator.limits import Quota
 from janitor.emulator.routes import Route, RoutedCall, Table
 from janitor.emulator.state import Log, LogEntry, World, deleted
+from janitor.kinds import CATALOGUE, Kind
 
 BASE = "/v1"
 KINDS = tuple(emulated(kind) for kind in Kind)

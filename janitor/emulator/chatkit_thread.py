@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from janitor.catalogue import Kind
 from janitor.emulator.errors import Json, thread_locked
 from janitor.emulator.kind import EmulatedKind
 from janitor.emulator.pages import page
 from janitor.emulator.routes import RoutedCall, route
 from janitor.emulator.state import Container
+from janitor.kinds import Kind
 
 
 def item(thread: Container, id: str, role: str, text: str, at: int) -> Json:

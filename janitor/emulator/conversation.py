@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from janitor.catalogue import Kind
 from janitor.emulator import limits
 from janitor.emulator.errors import Json, conversation_locked, invalid, not_found
 from janitor.emulator.kind import EmulatedKind
 from janitor.emulator.pages import page
 from janitor.emulator.routes import RoutedCall, route
 from janitor.emulator.state import Container, World
+from janitor.kinds import Kind
 
 ITEMS_AT_ONCE = 20
 

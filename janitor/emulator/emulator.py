@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Unpack
 
-from janitor.catalogue import Kind
 from janitor.emulator import fill
 from janitor.emulator.app import Site
 from janitor.emulator.errors import Json
@@ -17,6 +16,7 @@ from janitor.emulator.faults import Fault
 from janitor.emulator.limits import Quota
 from janitor.emulator.server import Served
 from janitor.emulator.state import Clock, LogEntry, World
+from janitor.kinds import Kind
 
 KEYS = {"sk-emulator": "main"}
 

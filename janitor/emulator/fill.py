@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from janitor.catalogue import Kind
 from janitor.emulator import responses, thread
 from janitor.emulator.errors import Json
 from janitor.emulator.kind import emulated
 from janitor.emulator.state import Container, World, seconds
+from janitor.kinds import Kind
 
 _ROLES = ("user", "assistant")
 

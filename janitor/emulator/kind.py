@@ -8,11 +8,11 @@ from functools import cache
 from importlib import import_module
 from typing import cast
 
-from janitor.catalogue import CATALOGUE, Kind, Trait
 from janitor.emulator.errors import ApiError, Json, not_found
 from janitor.emulator.pages import page
 from janitor.emulator.routes import Route, RoutedCall
 from janitor.emulator.state import Container, World
+from janitor.kinds import CATALOGUE, Kind, Trait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator.errors import Json
 from janitor.emulator.state import World
+from janitor.kinds import CATALOGUE, Kind
 
 
 @dataclass(slots=True)

@@ -22,11 +22,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from janitor.catalogue import Kind
 from janitor.emulator import fill
 from janitor.emulator.app import BASE, Site, WireGate
 from janitor.emulator.errors import Json
 from janitor.emulator.faults import Fault
+from janitor.kinds import Kind
 
 Door = Callable[[Site, Json, str], object]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator.errors import Json
+from janitor.kinds import CATALOGUE, Kind
 
 
 class Clock:

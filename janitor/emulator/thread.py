@@ -8,13 +8,13 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
-from janitor.catalogue import Kind
 from janitor.emulator import limits
 from janitor.emulator.errors import ApiError, Json, invalid, not_found, run_active
 from janitor.emulator.kind import EmulatedKind
 from janitor.emulator.pages import page
 from janitor.emulator.routes import RoutedCall, route
 from janitor.emulator.state import ACTIVE_RUN, Container, World, deleted
+from janitor.kinds import Kind
 
 ANSWER = "Noted."
 LIFE = 600

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from janitor.drivers.calls import Calls
+from janitor.drivers.call_counts import Calls
 from janitor.engine.breaker import Stop
 from janitor.engine.clock import look_at_clock
 from janitor.engine.context import RunContext

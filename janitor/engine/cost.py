@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from janitor.catalogue import CATALOGUE, PAGE, Kind
-from janitor.drivers.calls import Calls, delete_calls, export_calls, mark_calls, probe_calls
+from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_calls, probe_calls
 from janitor.engine.review import Review
+from janitor.kinds import CATALOGUE, PAGE, Kind
 from janitor.model import Stage
 from janitor.rate_limit import LATENCY, Forecast, Pace, Verb, View, forecast
 from janitor.texts import span

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from janitor.archive import ArchiveDamagedError, fingerprint
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Look, StaleError, TornError, resting_on
 from janitor.engine.context import RunContext, RunNotice
 from janitor.engine.errors import DELETED_BESIDE, ChangedError, UnsettledError
@@ -33,6 +32,7 @@ from janitor.errors import (
     IncompleteError,
     UnsupportedError,
 )
+from janitor.kinds import CATALOGUE
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread, Veto
 from janitor.policy.copy_retention import keep_until, terms_of
 from janitor.registry import Entry, Event, Intent, Settlement

@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from janitor.catalogue import PAGE
-from janitor.drivers.calls import Calls, delete_calls, export_calls, probe_calls
+from janitor.drivers.call_counts import Calls, delete_calls, export_calls, probe_calls
 from janitor.engine.breaker import NOT_ASKED, Stop
 from janitor.engine.clock import CLOCK
 from janitor.engine.context import RunContext
@@ -60,6 +59,7 @@ from janitor.engine.review import Review, Reviewer, as_known
 from janitor.engine.settlement import is_resting
 from janitor.engine.unmatched_rules import UnmatchedRules
 from janitor.engine.worker import HELD_BACK
+from janitor.kinds import PAGE
 from janitor.model import Decision, Key, Reason, Stage, State, Thread
 from janitor.policy import Policies, policies_digest
 from janitor.policy.matching import protects, rulebook, views_of

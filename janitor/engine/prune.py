@@ -14,7 +14,6 @@ from datetime import datetime
 import orjson
 
 from janitor.archive import ArchiveDamagedError
-from janitor.catalogue import CATALOGUE
 from janitor.engine.clock import look_at_clock
 from janitor.engine.context import RunContext, RunNotice
 from janitor.engine.limits import Backlog
@@ -22,6 +21,7 @@ from janitor.engine.redecide import under_approval
 from janitor.engine.report import Pruned, Report, close, open_run
 from janitor.engine.worker import Worker
 from janitor.errors import ArchiveError, ConfigError
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Mode
 from janitor.policy.copy_retention import KeptCopy, Retention, holder, needs_reading, over_limit
 from janitor.registry import Event, PrunedCopy, Registry

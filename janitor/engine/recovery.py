@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any, assert_never
 
 from janitor.archive import ArchiveDamagedError
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.engine.context import RunContext
 from janitor.engine.errors import ChangedError, UnsettledError
@@ -29,6 +28,7 @@ from janitor.engine.settlement import is_resting
 from janitor.engine.shared_containers import state_before
 from janitor.engine.worker import Worker
 from janitor.errors import BareGoneError, BusyError, DriverError, GoneError
+from janitor.kinds import CATALOGUE
 from janitor.model import Decision, Key, Metadata, Mode, NotFound, Probe, Stage, Thread
 from janitor.registry import Entry, ThreadQueries
 

@@ -9,11 +9,11 @@ from pathlib import PurePath
 from shlex import quote
 from urllib.parse import unquote
 
-from janitor.catalogue import CATALOGUE
 from janitor.engine import ConnectedProject, RunContext
 from janitor.engine.breaker import REPEAT, ProjectHealth
 from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.errors import AccessError, BusyError, ConfigError, DriverError, GoneError, JanitorError
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Mode, State
 from janitor.policy import policies_digest
 from janitor.registry import Entry, Event, RunRecord, RunResult, Settlement

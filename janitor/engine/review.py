@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from janitor.archive import ArchiveDamagedError
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver
 from janitor.engine.context import RunContext
 from janitor.engine.judge import Judge, removes
@@ -20,6 +19,7 @@ from janitor.engine.keep_last import Heads, is_still_placed
 from janitor.engine.pauses import is_paused
 from janitor.engine.shared_containers import as_twin, kept_by, objection
 from janitor.errors import BusyError
+from janitor.kinds import CATALOGUE
 from janitor.model import (
     REMOVING,
     Decision,

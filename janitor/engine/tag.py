@@ -15,7 +15,6 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 
-from janitor.catalogue import CATALOGUE, METADATA_PAIRS
 from janitor.drivers import NoFreeKeyError
 from janitor.engine.breaker import NOT_ASKED, Stop
 from janitor.engine.context import RunContext
@@ -28,6 +27,7 @@ from janitor.engine.review import Review, Reviewer
 from janitor.engine.settlement import settlement
 from janitor.engine.worker import Worker
 from janitor.errors import ConfigError, RefusedError
+from janitor.kinds import CATALOGUE, METADATA_PAIRS
 from janitor.model import Kind, Metadata, Mode
 from janitor.registry import Entry, RunRecord
 from janitor.registry.claims import REVIEWED

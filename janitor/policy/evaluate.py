@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import NamedTuple
 
-from janitor.catalogue import CATALOGUE
+from janitor.kinds import CATALOGUE
 from janitor.model import LIVE, REMOVING, Decision, Hold, Mode, Reason, Stage, State, Thread
 from janitor.policy.matching import Match, Matched, Views, match_hold, rulebook, views_of
 from janitor.policy.rules import DeletionMark, Items, KeepLast, Policies, Policy

@@ -13,7 +13,7 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from janitor.catalogue import CATALOGUE
+from janitor.kinds import CATALOGUE
 from janitor.model import Hold, Key, Kind, Metadata, Mode, Thread
 from janitor.policy.rules import Policies, Policy, Selector, Test
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, assert_never
 
-from janitor.catalogue import CATALOGUE
+from janitor.kinds import CATALOGUE
 from janitor.model import State, Thread
 from janitor.policy.rules import AgeFrom, ArchiveRule, Lifetime, Policy, Trim
 

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from janitor.errors import ConfigError, StoreError
 from janitor.model import Key, Metadata, State
 from janitor.policy.activity import last_activity
-from janitor.policy.metadata_filter import OPEN, MetadataFilter
+from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry.mapping import Values, key_of, labels_of, rows_of, sightings_of
 from janitor.registry.tables import LABEL, META, RUN, THREAD
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from janitor.errors import ConfigError, JanitorError
 from janitor.model import LIVE, NOTICE_VERSION, Key, Kind, Metadata, NoticeEvent
-from janitor.policy.metadata_filter import MetadataFilter
+from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry.database import BATCH, Store, batches, find_rows, write
 from janitor.registry.mapping import Values
 from janitor.registry.records import NAMED, Drained, InboxNotice, Registration

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
-from janitor.catalogue import is_id
 from janitor.errors import ConfigError
+from janitor.kinds import is_id
 from janitor.model import Key, Kind, Metadata, State
 from janitor.policy.evaluate import KEEP_UNTIL, longer
 from janitor.registry.database import (

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from janitor.addresses import NUL, holds_nul
 from janitor.errors import ConfigError
 from janitor.model import Key
-from janitor.policy.metadata_filter import OPEN, MetadataFilter
+from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry.claims import Claims
 from janitor.registry.copies import Copies
 from janitor.registry.database import (
@@ -38,7 +38,6 @@ from janitor.registry.holds import Holds
 from janitor.registry.inbox import Inbox
 from janitor.registry.key_values import KeyValues
 from janitor.registry.mapping import key_of, rows_of
-from janitor.registry.metadata_filter import StoredMetadata
 from janitor.registry.migrate import REVISION, migrate, require_current, revision
 from janitor.registry.pauses import Pauses
 from janitor.registry.plans import KEY as KEY_OF_PLANS
@@ -49,6 +48,7 @@ from janitor.registry.runs import Runs
 from janitor.registry.scans import Scans
 from janitor.registry.settlements import Settlements
 from janitor.registry.sqlite import Sqlite
+from janitor.registry.stored_metadata import StoredMetadata
 from janitor.registry.tables import THREAD
 from janitor.registry.threads import KEY, ThreadQueries, beyond
 

@@ -26,8 +26,8 @@ from pydantic import (
     model_validator,
 )
 
-from janitor.catalogue import ID
 from janitor.config.fields import Duration
+from janitor.kinds import ID
 from janitor.model import NOTICE_VERSION, Kind, NoticeEvent
 from janitor.texts import KEY_LENGTH, PAIRS, VALUE_LENGTH, TwiceError, once
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from janitor.catalogue import is_id, kind_of
 from janitor.causes import UnsuitedError, cause, is_scarce
 from janitor.errors import ConfigError, StoreError
+from janitor.kinds import is_id, kind_of
 from janitor.model import Key, Kind, Metadata
 from janitor.registry import RefusedRegistration, Registration, check
 from janitor.texts import TwiceError, once

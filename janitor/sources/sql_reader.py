@@ -47,11 +47,11 @@ from sqlalchemy.exc import (
 )
 
 from janitor.addresses import LIBPQ, NUL, SQLITE, holds_nul
-from janitor.catalogue import is_id
 from janitor.config import SqlSettings
 from janitor.config.source_query import around_watermarks, only_read, require_all_rows
 from janitor.distribution import install
 from janitor.errors import AccessError, ConfigError, StoppedError, has_stray_at
+from janitor.kinds import is_id
 from janitor.registry import Registration
 from janitor.registry.postgres_parameters import wrong_parameters, wrong_variables
 from janitor.sources.files import COLUMNS, PREFIX, registration, substitute

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from janitor.catalogue import CATALOGUE, Kind, kind_of
 from janitor.errors import ConfigError
+from janitor.kinds import CATALOGUE, Kind, kind_of
 from janitor.sources.watermark import mark_of
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")

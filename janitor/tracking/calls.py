@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote
 
-from janitor.catalogue import CATALOGUE, METADATA_PAIRS, Kind, is_id
+from janitor.kinds import CATALOGUE, METADATA_PAIRS, Kind, is_id
 from janitor.texts import PAIRS, misfit
 from janitor.times import known, parse
 

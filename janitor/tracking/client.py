@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from janitor.catalogue import is_id
 from janitor.errors import ConfigError
+from janitor.kinds import is_id
 from janitor.tracking.delivery import post_for
 from janitor.tracking.observer import CallObserver, MetadataSource
 

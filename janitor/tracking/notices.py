@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from janitor.catalogue import is_id
+from janitor.kinds import is_id
 from janitor.model import NOTICE_VERSION, Kind, NoticeEvent
 from janitor.times import known, parse
 from janitor.tracking.calls import clean

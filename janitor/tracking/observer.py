@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from janitor.catalogue import CATALOGUE, Kind
+from janitor.kinds import CATALOGUE, Kind
 from janitor.model import Key, NoticeEvent
 from janitor.texts import counted
 from janitor.tracking.calls import (

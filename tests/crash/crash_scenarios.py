@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seams import Point
 
-from janitor.catalogue import CATALOGUE
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from crash_databases import Database
 from crash_scenarios import Scenario, configuration
 from seams import Point
 
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator, Fault, How
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind
 from janitor.policy.activity import Sightings
 from janitor.registry import InboxNotice, Registration, Registry, Settlement

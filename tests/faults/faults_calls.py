@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from faults_known import fault
 
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Fault
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 
 EVERY = frozenset(Kind)

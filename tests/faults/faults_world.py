@@ -22,7 +22,6 @@ from rates import UNLIMITED
 
 from janitor.app.compose import transport_stack
 from janitor.archive import Archive as Store
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import (
     Budget,
     Endpoint,
@@ -32,6 +31,7 @@ from janitor.drivers import (
 )
 from janitor.emulator import Emulator
 from janitor.engine import ConnectedProject, Orders, Report, RunContext, sweep
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind, Mode, Record, State
 from janitor.policy import Policies
 from janitor.policy.rules import (

@@ -26,8 +26,8 @@ from fuzz_values import SECRET, Draw
 from postgres import Server
 from world import KEY, KEY_VARIABLE, World
 
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator
+from janitor.kinds import CATALOGUE
 from janitor.registry import Registry
 
 ENGINES = ("sqlite", "postgresql")

@@ -17,12 +17,12 @@ from sweep_world import World
 
 from janitor.archive import Archive
 from janitor.archive.archive import parse_path
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator
 from janitor.engine import Orders, Report, RunContext, sweep
 from janitor.engine.clock import ClockWatch
 from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.errors import ArchiveError, StoreError
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind, Record, State
 from janitor.registry import Entry, Registry
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from janitor.catalogue import CATALOGUE
+from janitor.kinds import CATALOGUE
 from janitor.model import Hold, Key, Kind, Mode
 from janitor.policy import Policies
 from janitor.policy.rules import AgeFrom, Policy, Selector

@@ -14,9 +14,9 @@ from model_ledger import OUTSIDE, Dated, Promises, Thing
 from model_policies import METADATA
 from sweep_world import DAY, KEYS, NOW
 
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Emulator
 from janitor.emulator.state import Container
+from janitor.kinds import CATALOGUE
 from janitor.model import Hold, Key, Kind
 from janitor.policy import Policies, policies_digest
 from janitor.registry import InboxNotice, Pause, Registration

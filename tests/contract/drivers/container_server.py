@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, Endpoint, connect
 from janitor.drivers.connect import driver_class
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ from container_server import (
     write_metadata,
 )
 
-from janitor.catalogue import CATALOGUE
 from janitor.errors import GoneError, RefusedError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 
 WITH_METADATA = [kind for kind in Kind if CATALOGUE[kind].has_metadata]

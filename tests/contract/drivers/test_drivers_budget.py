@@ -29,11 +29,11 @@ from container_server import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Budget, Driver, connect
 from janitor.drivers.response_memory import MIB, SHORT, weight
 from janitor.drivers.responses import read_json
 from janitor.errors import TooLargeError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 
 T = TypeVar("T")

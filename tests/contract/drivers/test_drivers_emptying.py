@@ -6,9 +6,9 @@ import httpx2
 import pytest
 from container_server import CREATED, ID, NOT_FOUND, Answer, Server, delete, run, thing
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, TornError
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, StoreError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 
 EMPTIED = [kind for kind in Kind if CATALOGUE[kind].items_first]

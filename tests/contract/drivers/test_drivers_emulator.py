@@ -11,11 +11,11 @@ from typing import TypeVar
 import orjson
 import pytest
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, Endpoint, connect
-from janitor.drivers.calls import Calls, delete_calls, export_calls, mark_calls, probe_calls
+from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_calls, probe_calls
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 from janitor.testing import Emulated, emulator
 

@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from container_server import CREATED, NOT_FOUND, Answer, Json, page_of, run
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import (
     Driver,
     Endpoint,
@@ -24,6 +23,7 @@ from janitor.drivers import (
 from janitor.drivers.connect import driver_class
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, DriverError, RefusedError, TransientError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 from janitor.testing import Emulated, emulator
 

@@ -5,9 +5,9 @@ from container_server import ID, Server, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.catalogue import CATALOGUE, METADATA_PAIRS
 from janitor.drivers.container import merged
 from janitor.errors import RefusedError
+from janitor.kinds import CATALOGUE, METADATA_PAIRS
 from janitor.model import Kind
 
 WITH_METADATA = [kind for kind in Kind if CATALOGUE[kind].has_metadata]

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from container_server import CREATED, Answer, Json, Server, delete, export, page_of, run, thing
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import responses
 from janitor.drivers.connect import driver_class
 from janitor.errors import RefusedError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 
 EMPTIED = [kind for kind in Kind if CATALOGUE[kind].items_first]

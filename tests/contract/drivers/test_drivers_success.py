@@ -7,9 +7,9 @@ import orjson
 import pytest
 from container_server import CREATED, ID, NOT_FOUND, Server, delete, export, run, thing
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Driver, read_only
 from janitor.errors import GoneError, RefusedError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Probe
 
 WITH_METADATA = [kind for kind in Kind if CATALOGUE[kind].has_metadata]

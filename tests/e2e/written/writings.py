@@ -19,8 +19,8 @@ from postgres import Server
 from sqlalchemy import create_engine, inspect, text
 from world import KEY, KEY_VARIABLE, World
 
-from janitor.catalogue import Kind
 from janitor.emulator import Emulator
+from janitor.kinds import Kind
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 EARLY, TODAY = "069d9ca", "0.1.0"

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from janitor.archive import fingerprint
-from janitor.catalogue import CATALOGUE
 from janitor.errors import RefusedError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 
 SCALARS = (

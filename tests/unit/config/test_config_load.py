@@ -17,7 +17,6 @@ from janitor.errors import ConfigError
 from janitor.model import Kind, Mode
 from janitor.policy import Policies, policies_digest
 from janitor.policy.matching import Match, Matcher, Views
-from janitor.policy.metadata_filter import MetadataFilter
 from janitor.policy.rules import (
     AgeFrom,
     ArchiveRule,
@@ -32,6 +31,7 @@ from janitor.policy.rules import (
     SoftDelete,
 )
 from janitor.policy.rules import Test as MetadataTest
+from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Registration
 from janitor.sources import read
 

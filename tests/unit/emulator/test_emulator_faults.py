@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator import Emulator, Fault, How, Served
 from janitor.emulator.kind import emulated
+from janitor.kinds import CATALOGUE, Kind
 
 
 @pytest.fixture

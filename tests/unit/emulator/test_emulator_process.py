@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import httpx2
 import pytest
 
-from janitor.catalogue import Kind
+from janitor.kinds import Kind
 
 KEY = {"Authorization": "Bearer sk-a"}
 OPTIONS = ["--key", "sk-a=alpha", "--key", "sk-b=beta", "--quota", "POST=1", "--seed", "7"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.emulator import Clock, Emulator, Served
+from janitor.kinds import CATALOGUE, Kind
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = {"sk-a": "alpha", "sk-b": "beta"}

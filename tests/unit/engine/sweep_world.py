@@ -19,7 +19,6 @@ from sweep_wire import CrashError, Hook, Wire, crash
 from janitor.app.compose import reservation, transport_stack
 from janitor.app.run_log import RunLog
 from janitor.archive import Archive as Store
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import (
     Endpoint,
     SendGuard,
@@ -41,6 +40,7 @@ from janitor.engine import (
 from janitor.engine.apply import PlanSite, check
 from janitor.engine.redecide import approve
 from janitor.errors import ArchiveError
+from janitor.kinds import CATALOGUE
 from janitor.metrics import Metrics
 from janitor.model import Key, Kind, Mode, NotFound, Outcome, Stage, State
 from janitor.policy import Policies

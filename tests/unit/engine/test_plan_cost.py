@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, OLD, World, enforced
 
-from janitor.catalogue import CATALOGUE
-from janitor.drivers.calls import Calls
+from janitor.drivers.call_counts import Calls
 from janitor.engine import PlanScope
 from janitor.engine.cost import Cost, Estimate, ItemCount, ProjectPace, Task, Work, cost, message
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Stage
 from janitor.policy.rules import Delete, Items, Policy
 from janitor.rate_limit import Pace, Verb

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced
 
-from janitor.catalogue import CATALOGUE
 from janitor.emulator import Fault, How
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Outcome, Stage, State
 from janitor.policy.rules import Limits, Policy
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sweep_wire import CrashError
 from sweep_world import COPIED, DELETED, OLD, World, enforced, path_of
 
-from janitor.catalogue import METADATA_PAIRS
 from janitor.emulator import Fault, How
 from janitor.engine import Report
 from janitor.engine.tag import Tag, Tagged, Wanted, foresee, tag, tag_of
 from janitor.errors import ConfigError
+from janitor.kinds import METADATA_PAIRS
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy import Policies
 from janitor.registry import Pause

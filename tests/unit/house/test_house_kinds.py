@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from figures import Source, read, sources
 
-from janitor.catalogue import CATALOGUE, Kind
 from janitor.drivers.connect import driver_class
 from janitor.emulator.kind import emulated
+from janitor.kinds import CATALOGUE, Kind
 
-CATALOGUE_FILE = "janitor/catalogue.py"
+CATALOGUE_FILE = "janitor/kinds.py"
 OWN_FILES = {
     f"janitor/{room}/{kind.value}.py": kind for room in ("drivers", "emulator") for kind in Kind
 }

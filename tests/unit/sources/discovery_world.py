@@ -14,9 +14,9 @@ import pytest
 from empty_registry import lay
 from postgres import Server
 
-from janitor.catalogue import CATALOGUE
 from janitor.drivers import Endpoint, connect, read_only
 from janitor.emulator import Emulator, Fault, How
+from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind
 from janitor.registry import Entry, Registration, Registry
 from janitor.sources.discovery import ApiList, ListResult, discover, preview

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sources_files import PROJECTS, REGISTRATIONS, jsonl, tabled
 
-from janitor.catalogue import CATALOGUE
 from janitor.errors import ConfigError
+from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 from janitor.registry import Registration
 from janitor.sources import Rejected, read, written

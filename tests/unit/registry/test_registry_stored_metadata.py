@@ -14,11 +14,11 @@ from sqlalchemy import text
 from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind
 from janitor.policy.codec import dump, load
-from janitor.policy.metadata_filter import OPEN, MetadataFilter
 from janitor.policy.rules import Policies, Policy, Selector
 from janitor.policy.rules import Test as Asked
+from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry import InboxNotice, Registration, Registry, Settlement
-from janitor.registry.metadata_filter import StoredMetadata
+from janitor.registry.stored_metadata import StoredMetadata
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SECRET = b"s" * 32

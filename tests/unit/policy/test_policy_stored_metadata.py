@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from janitor.model import Key, Kind, Thread
 from janitor.policy.matching import Match, Matcher, views_of
-from janitor.policy.metadata_filter import HASHED, MetadataFilter
 from janitor.policy.rules import KeepLast, Policies, Policy, Selector
 from janitor.policy.rules import Test as Asked
+from janitor.policy.stored_metadata import HASHED, MetadataFilter
 
 KEYS = st.sampled_from(["plan", "user_id", "tenant", "janitor_keep_until"])
 VALUES = st.text(max_size=20) | st.sampled_from(["u1", "hmac:", "hmac:" + "0" * 32])

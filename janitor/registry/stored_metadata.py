@@ -11,7 +11,7 @@ from sqlalchemy import Connection, or_, select, update
 from janitor.errors import ConfigError
 from janitor.model import Key, Metadata
 from janitor.policy import codec, policies_digest
-from janitor.policy.metadata_filter import OPEN, MetadataFilter
+from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry.database import PAGE, SCREEN, Store, relabel, set_meta, spelled, write
 from janitor.registry.mapping import Values, key_of, rows_of
 from janitor.registry.tables import APPROVAL, HOLD, INBOX, LABEL, THREAD

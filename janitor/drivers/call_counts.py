@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from janitor.catalogue import CATALOGUE, PAGE, Kind
 from janitor.drivers.connect import driver_class
+from janitor.kinds import CATALOGUE, PAGE, Kind
 
 
 class Calls(NamedTuple):
