@@ -58,7 +58,7 @@ def unsuited(mode: int, instead: str = "name a regular file") -> UnsuitedError:
 
 
 def cause(error: OSError, otherwise: str = "") -> str:
-    """What the system says and what to do about it; `otherwise` where the place is at fault."""
+    """The system's error and how to fix it; `otherwise` is the advice if the path is wrong."""
     if isinstance(error, UnsuitedError):
         return str(error.strerror)
     text = os.strerror(error.errno) if error.errno else type(error).__name__

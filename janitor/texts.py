@@ -20,7 +20,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no e
 
 
 class TwiceError(ValueError):
-    """An object contradicts itself: which of two values holds nobody knows."""
+    """A key appears twice in one object, so its value is ambiguous."""
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

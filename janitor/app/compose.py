@@ -383,7 +383,7 @@ async def compose(
 
 
 def _guarded(config: Config, time: Time) -> tuple[SendGuard, ClockWatch]:
-    """What holds changing requests back, and what it tells every date that an answer bears."""
+    """The guard of changing requests, and the clock watch that hears the date of every answer."""
     guard = SendGuard()
     since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
     watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)

@@ -75,7 +75,7 @@ def _is_wanted(context: RunContext, place: ApiList) -> bool:
 
 
 async def places(context: RunContext, lists: ListWalks) -> AsyncIterator[ApiList]:
-    """Every list of every project; none more of one that refused the credential or is silent."""
+    """Every list of every project, but no more of one that refuses the credential or is silent."""
     for project in context.projects.values():
         for kind, driver in project.drivers.items():
             last = lists.found[-1] if lists.found else None

@@ -54,7 +54,7 @@ SHOWN = 200
 @click.option(
     "--older-than",
     type=DURATION,
-    help="Only threads whose last known activity is longer ago; unknown is not older.",
+    help="Only threads whose last known activity is longer ago; not those of unknown activity.",
 )
 @click.option(
     "--larger-than",
@@ -101,7 +101,7 @@ def list_command(
     from janitor.registry import ThreadOrder
 
     if reverse and sort is None:
-        raise click.UsageError("--reverse needs --sort: say by what to sort")
+        raise click.UsageError("--reverse needs --sort: add --sort FIELD")
     pairs = _pairs(metadata)
     config, registry = opened(settings)
     with registry:
@@ -155,7 +155,7 @@ def _list(
         return
     table("Registry", fields, listed)
     if next(rows, None) is not None:
-        click.echo("… and more; --output jsonl lists all, --limit N as many as you say")
+        click.echo("… and more; --output jsonl lists all, --limit N lists up to N")
     if failed:
         click.echo(
             "Each is retried by the first sweep after its review_at; `deleting` threads are "

@@ -125,7 +125,7 @@ class SqlForm(Form):
 
 
 class ExpireForm(Form):
-    """What is no longer in the table is removed so long after it was found gone."""
+    """Expires threads whose row is gone, this long after the loss was noticed."""
 
     expire_after: Duration
 
@@ -187,7 +187,7 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("unknown time zone: write for example UTC or Europe/Berlin") from None
+        raise ValueError("unknown time zone; for example: UTC or Europe/Berlin") from None
     return value
 
 
@@ -367,7 +367,7 @@ class DeleteForm(Form):
 
 def _never(value: object) -> object:
     if value != "never":
-        raise ValueError("write for example {after: 30d}, or never")
+        raise ValueError("write {after: 30d}, for example, or never")
     return value
 
 
@@ -389,7 +389,7 @@ def _per(value: str) -> str:
     if value == USER:
         return f"{PER}{USER}"
     if not value.startswith(PER) or not 0 < len(value.removeprefix(PER)) <= METADATA_KEY_LENGTH:
-        raise ValueError("`per` names a metadata key: write for example metadata.user_id")
+        raise ValueError("`per` takes a metadata key, for example metadata.user_id")
     return value
 
 

@@ -91,8 +91,8 @@ POLICIES = _table(
     (
         "priority order weight overrides override",
         (
-            "the order of policies never matters: what keeps a thread wins, else the latest date. "
-            "Nearest: `except`, which takes threads out of a policy"
+            "the order of policies never matters: anything that keeps a thread wins, otherwise the "
+            "latest date. Nearest: `except`, which takes threads out of a policy"
         ),
     ),
     ("unless exclude excluding not", "nearest: `except`"),

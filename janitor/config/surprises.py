@@ -164,7 +164,7 @@ def _redundant(one: Policy, by: Policy, places: Places, advice: _Advice) -> str:
     )
 
 
-FIRST = "correct what is told above first, then validate again"
+FIRST = "fix the findings above first, then validate again"
 
 
 def _exclude(one: Policy, other: Policy, advice: _Advice) -> str:

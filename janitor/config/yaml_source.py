@@ -171,7 +171,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _Composer:
-    """Turns nodes into values, noting places and refusals by the way."""
+    """Turns nodes into values and records their positions and any problems."""
 
     def __init__(self, file: str) -> None:
         self._file = file

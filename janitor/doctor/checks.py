@@ -247,7 +247,7 @@ def _is_registry(config: Config, name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A registry's name without a password, which that of a file has not."""
+    """A registry's name without its password; the names of files have none."""
     return name if name.startswith("sqlite:///") else shown_address(name)
 
 

@@ -282,9 +282,9 @@ class Breaker:
                 "project; the next one continues with the others."
             )
         return (
-            f"{self._share()}, while others of the same kinds answer: key and endpoint are right, "
-            f"those threads are gone. {outcome} See: `janitor missing list --project {name}`; to "
-            f"accept their loss: `janitor missing accept --project {name} --reason R`"
+            f"{self._share()}, while others of the same kinds answer, so the key and endpoint are "
+            f"right, and those threads are gone. {outcome} See: `janitor missing list --project "
+            f"{name}`; to accept their loss: `janitor missing accept --project {name} --reason R`"
         )
 
     def _trip(self, limit: str, message: str, exit_code: int) -> None:

@@ -125,9 +125,9 @@ class Inquiry:
         if self._accesses.before(project) is None:
             seen = "none of its threads was ever seen alive"
         elif self._accesses.is_proven(project):
-            seen = "endpoint and credential are those that last saw its threads alive"
+            seen = "its threads last answered under this endpoint and credential"
         else:
-            seen = "endpoint or credential are not those that last saw its threads alive"
+            seen = "its threads last answered under another endpoint or credential"
         return f"no other thread of kind {kinds} answers either ({seen})"
 
     async def _share(self, project: str) -> None:

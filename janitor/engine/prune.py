@@ -30,7 +30,7 @@ PAGE = 500
 CHUNK = 50
 COMMAND = "archive prune"
 PRUNED, GONE = "pruned", "archive_gone"
-"""Events of copies that we removed, and of those that somebody else had."""
+"""Events of copies that we removed, and of copies that were already gone."""
 
 
 async def prune(

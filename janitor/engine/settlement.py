@@ -99,7 +99,7 @@ def event(
     stage: Stage | None = None,
     outcome: Outcome | None = None,
 ) -> Event:
-    """A line of the audit about a reviewed thread."""
+    """An audit event about a reviewed thread."""
     return Event(run, at, review.thread.key, name, stage, outcome, review.decision.policy)
 
 

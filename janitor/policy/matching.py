@@ -37,7 +37,7 @@ class Match(IntEnum):
 
 
 class Views(NamedTuple):
-    """A thread's metadata as rules look at it.
+    """A thread's metadata as rules see it.
 
     `union` is both sides together, upstream winning; `each` is every view that a protecting rule
     may match: the application's side, the server's and the union, as far as they differ.

@@ -158,7 +158,7 @@ def past_statement(
 
 
 def _named_by_others(connection: Connection, copies: Collection[KeptCopy]) -> frozenset[Key]:
-    """The copies of which another row names an object as its own."""
+    """The copies whose object another row references, too."""
     owners: dict[str, set[Key]] = defaultdict(set)
     for copy in copies:
         for path in copy.paths:

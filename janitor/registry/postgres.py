@@ -237,7 +237,7 @@ _NOT_NOW = (StoreError, "is starting, shutting down or recovering: try again")
 
 
 def _of_system(error: OSError) -> Meaning:
-    return StoreError, f"cannot be reached: {cause(error, 'check that the server runs')}"
+    return StoreError, f"cannot be reached: {cause(error, 'check that the server is running')}"
 
 
 # By SQLSTATE or, shorter, its class (PostgreSQL's documentation, appendix A).
@@ -321,7 +321,10 @@ _SAYS: tuple[tuple[str, Meaning], ...] = (
         ),
     ),
 )
-_UNREACHABLE = (StoreError, "cannot be reached: check that the server runs, its host and its port")
+_UNREACHABLE = (
+    StoreError,
+    "cannot be reached: check that the server is running, and check host and port",
+)
 
 
 def explanation(error: DBAPIError | OSError, name: str, url: URL) -> JanitorError:

@@ -1,4 +1,4 @@
-"""Passes over lists and foreign tables: what they name, how far they got, and what they lack.
+"""Scans of API lists and application tables: what they contain, their progress, what is absent.
 
 A pass is a round of its own name. Each page is registered, noted as seen and left behind in one
 transaction, so that a pass that is cut short goes on where it stopped, after a crash too.

@@ -21,13 +21,13 @@ SIDES = ("reported", "upstream", "reported_before")
 
 
 class StoredMetadata:
-    """Takes a screen on: refuses one that would blind a protection, passes over what is stored."""
+    """Changes the metadata filter; refuses what blinds a protection, rewrites what is stored."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def require(self, wanted: MetadataFilter | None) -> None:
-        """For who only reads: what is stored must be what the configuration speaks of."""
+        """Check, for a reader, that metadata is stored as configured."""
         recorded, over = self._recorded_screen()
         if wanted is None:
             self._screen_as_recorded(recorded)
@@ -40,7 +40,7 @@ class StoredMetadata:
             self._store.screen = wanted
 
     def take(self, wanted: MetadataFilter | None) -> None:
-        """For who writes; a pass that a crash cut short is done again."""
+        """Apply the filter, for a writer; a pass that a crash cut short is done again."""
         recorded, over = self._recorded_screen()
         if wanted is None:
             self._screen_as_recorded(recorded)

@@ -179,7 +179,7 @@ async def discover(
 
 
 def _remember(registry: Registry, found: ListResult) -> None:
-    """That a list cannot be walked is for whoever looks later; another that walks it knows best."""
+    """Record how the walk ended; while another janitor walks the list, the record is its own."""
     if found.failure is None:
         recovered(registry, found.place.round)
     elif not isinstance(found.failure, LockedError):
@@ -329,7 +329,7 @@ class Cycle:
         self._steps, self._reach = 0, 1
 
     def closes(self, cursor: str) -> bool:
-        """Whether this is where it was before; told at the latest after thrice the way."""
+        """Whether the cursor repeats; found after at most three times the length of the cycle."""
         if cursor == self._marked:
             return True
         self._steps += 1

@@ -276,7 +276,7 @@ def readable(name: str) -> Iterator[None]:
 
 
 def placed(file: File, projects: Iterable[str]) -> Iterator[tuple[Said, FilePosition]]:
-    """What each row says, or why it was refused, and the place behind it.
+    """Each row's registration, or why it was refused, with the position after it.
 
     Raises:
         ConfigError: The file cannot be read any more.
@@ -325,7 +325,7 @@ def substitute(name: str) -> str:
     if name not in SHORTER_LIVES:
         return ""
     return (
-        " (a thread has no shorter life of its own; nearest: metadata such as `plan: short`, and a "
+        " (one thread cannot be given a shorter life; use metadata such as `plan: short`, and a "
         "policy that matches it)"
     )
 

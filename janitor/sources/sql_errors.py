@@ -58,8 +58,8 @@ def explanation(
         return StoppedError(f"source {name}: stopped while it was read")
     if code in MYSQL_TOO_LONG or (is_over and code in (CANCELED, INTERRUPTED)):
         return AccessError(
-            f"source {name}: the query took longer than {format_duration(sql.timeout)}: give its "
-            f"watermark an index, or raise sources.{name}.sql.timeout"
+            f"source {name}: the query took longer than {format_duration(sql.timeout)}: add an "
+            f"index on the watermark column, or raise sources.{name}.sql.timeout"
         )
     if is_of_row:
         return ConfigError(
@@ -145,7 +145,7 @@ def _unreadable_file(error: Exception, path: Path, setting: str, sql: SqlSetting
     # A log beside it (-wal) is read through a file that whoever comes first makes there.
     lacking = lack(path.parent) or outgrown(path, Path(f"{path}-shm"))
     if code in NEEDS_ROOM and lacking is not None:
-        return f"cannot be read: {directory}: {cause(lacking, 'look after it')}"
+        return f"cannot be read: {directory}: {cause(lacking, 'check it')}"
     if code in SQLITE_MEANS:
         return SQLITE_MEANS[code].format(setting=setting)
     if os.path.lexists(path) and not os.access(path, os.R_OK):

@@ -196,7 +196,7 @@ def _left_out(there: int, tried: int, watermark: str | None) -> Iterator[str]:
     """That the query passes over rows: a time without a beginning stands before all others."""
     if there > tried:
         told = f"the query skips {there - tried} of the first {counted(there, 'row')}"
-        yield f"{told}: what their `{watermark}` holds, such as -infinity, stands before every time"
+        yield f"{told}: what their `{watermark}` holds, such as -infinity, sorts before every time"
 
 
 def _there(connection: Connection, table: str, id: str) -> int:

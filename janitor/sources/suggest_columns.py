@@ -323,7 +323,7 @@ def _literal(id: Column) -> tuple[Kind | None, str | None]:
     if _all_named(id):
         return None, None
     if kinds - {kind}:
-        return None, f"only ids that name their kind are taken, not all of `{id.name}` do"
+        return None, f"only ids that name their kind are registered; not all of `{id.name}` do"
     if kind is None:
         return (
             None,
@@ -370,8 +370,8 @@ def _missing(
         yield "no column tells when a row was created: janitor asks the server"
     if active is None:
         yield (
-            "no column tells when it was last used, and a row's change does not: janitor asks "
-            "the server"
+            "no column records when a thread was last used (a changed row does not show that), so "
+            "janitor asks the server"
         )
     if changed is None:
         yield "no column tells what changed: each sync reads the whole table"

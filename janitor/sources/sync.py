@@ -71,9 +71,9 @@ UNORDERED = (
     "Let the query give every row a time in one format, with COALESCE where it may be NULL"
 )
 BLIND = (
-    "does not lead the query back to its newest row: the condition compares something else (in "
-    "WHERE a name is the table's column, not what AS names). Until that is mended the whole table "
-    "is read each time. Write in the condition what the query gives as the watermark"
+    "does not find its newest row again: the condition compares something else (in WHERE a name is "
+    "the table's column, not what AS names). Until this is fixed the whole table is read each "
+    "time. Compare in WHERE the same expression that the query selects as the watermark"
 )
 NOTHING = (
     "No row was read. If the table is not empty, the condition does not work with a watermark "
@@ -302,7 +302,7 @@ class _Pass:
         return start_of(behind, clock, self._source.sql.overlap)
 
     def _has_drifted(self, behind: Watermark, reading: TableReading) -> bool:
-        """Whether a time is spelled as none was of late, or none is there for the first time."""
+        """Whether a time has a new format, or a row has no usable time for the first time."""
         early = since(behind, reading.clock, self._source.sql.overlap)
         seen = {one: at for one, at in self._newest.seen.items() if one not in behind.layouts}
         is_first = bool(self._done.unordered) and not behind.has_unordered

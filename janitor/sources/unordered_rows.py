@@ -48,7 +48,7 @@ def below(begins: object, dialect: str) -> object:
 
 
 def lowest(begins: object) -> object:
-    """Of the watermarks of a type, one that stands before many; for a query as it is."""
+    """A low watermark of the same type, for running the query as it is."""
     match begins:
         case str() if begins != LOWEST:
             return ""

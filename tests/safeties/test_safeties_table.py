@@ -18,6 +18,7 @@ def test_each_safety_is_at_its_place_once(safety: Safety) -> None:
     assert without(safety, (ROOT / "janitor" / safety.file).read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_each_named_test_exists() -> None:
     named = {test for safety in SAFETIES for test in safety.tests}
     files = sorted({f"tests/{test.partition('::')[0]}" for test in named})

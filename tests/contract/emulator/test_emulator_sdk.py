@@ -209,6 +209,7 @@ async def agent_sessions(client: Client, at: Emulated) -> None:
     assert (gone.deleted, gone.object) == (True, "agent.session.deleted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sort", [OpenAI, AsyncOpenAI], ids=["sync", "async"])
 @pytest.mark.parametrize(
     "scenario",

@@ -29,6 +29,7 @@ NO_CONFIGURATION = {
 COMMANDS = ["validate", "plan", "sweep", "list", "import --id conv_1", "restore conv_1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_bomb_of_aliases_is_refused_at_once(world: World, command: str) -> None:
     ids = world.fill(1)

@@ -46,6 +46,7 @@ def hold(world: World, id: str) -> None:
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [touch, say_more, hold])
 def test_what_changed_since_is_kept_and_told_and_the_rest_is_done(
     world: World, plan: Path, change: Callable[[World, str], None]

@@ -85,6 +85,7 @@ def test_a_sweep_as_json_and_as_a_log_tell_the_cause(world: World) -> None:
     assert "HTTP 500" in event["reason"]
 
 
+@pytest.mark.slow
 def test_verbose_says_what_failed_and_not_the_name_of_a_class(world: World) -> None:
     world.fill(1)
     world.emulator.add_fault(Fault(How.NULL, method="GET"))

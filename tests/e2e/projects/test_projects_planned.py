@@ -162,7 +162,10 @@ def test_threads_that_are_gone_beside_living_ones_are_told_as_a_sweep_does(pair:
     later = pair.put("main", 1)
     done = pair.run("--output", "json", "plan")
     assert done.code == 4
-    assert "key and endpoint are right, those threads are gone. A sweep records them" in done.err
+    assert (
+        "so the key and endpoint are right, and those threads are gone. A sweep records them"
+        in done.err
+    )
     assert [row["id"] for row in done.document["decisions"]] == later
     assert done.document["kept"]["missing"] == 12
     swept = pair.run("sweep")

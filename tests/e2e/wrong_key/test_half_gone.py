@@ -52,7 +52,7 @@ def test_half_of_a_thousand_are_gone(world: World) -> None:
     done = world.process("sweep")
     assert done.code == 4
     assert f"{len(gone)} of " in done.err
-    assert "key and endpoint are right" in done.err
+    assert "the key and endpoint are right" in done.err
     assert "janitor missing list --project main" in done.err
     assert "janitor missing accept --project main --reason R" in done.err
     states = world.states()

@@ -90,7 +90,7 @@ def test_a_key_that_was_right_before_is_told_to_be_another_one(world: World) -> 
         for _ in range(2):
             done = world.run("sweep")
             assert done.code == 4
-            assert "are not those that last saw its threads alive" in done.err
+            assert "its threads last answered under another endpoint or credential" in done.err
             assert [world.states()[one] for one in ids] == ["active"] * 40
         refused = world.run("missing", "accept", "--reason", "r")
         assert refused.code == 0
@@ -148,6 +148,6 @@ def test_an_account_that_empties_midway_is_not_believed(world: World) -> None:
     until(emptied(world))
     _, err = process.communicate()
     assert process.returncode == 4
-    assert b"are those that last saw its threads alive" in err
+    assert b"its threads last answered under this endpoint and credential" in err
     assert set(world.states().values()) <= {"active", "soft_deleted"}
     assert len(ids) == len(world.states())

@@ -142,6 +142,7 @@ READS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", READS)
 def test_what_cannot_be_opened(prepared: Path, what: str) -> None:
     with few_files(), pytest.raises(JanitorError) as caught:

@@ -28,6 +28,7 @@ def janitor(cwd: Path, *args: str, key: str | None = "x") -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 def test_the_example_is_explained(tmp_path: Path) -> None:
     done = janitor(tmp_path, "validate", str(EXAMPLE))
     assert done.returncode == 0, done.stderr
@@ -38,6 +39,7 @@ def test_the_example_is_explained(tmp_path: Path) -> None:
     assert document["policies"][0]["name"] == "trial-chats"
 
 
+@pytest.mark.slow
 def test_a_warning_is_told_with_its_line_to_people_and_programs(tmp_path: Path) -> None:
     surprising = ROOT / "tests/unit/config/surprises/the_latest_date_wins.yaml"
     place = f"{surprising}:13:5 last-ten delays trial-chats: "

@@ -237,6 +237,7 @@ class First(Progress):
             self.first = self.left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", [True, False])
 def test_apply_begins_with_the_time_left_that_its_plan_told(world: World, *, costs: bool) -> None:
     world.policies, world.rates = enforced(DELETED), {**UNLIMITED, Verb.DELETE: 60.0}

@@ -61,7 +61,10 @@ def test_what_is_new_proves_no_access_however_often_it_answers(
     for _ in range(3):
         report = world.sweep()
         assert [stop.limit for stop in report.stops] == ["missing"]
-        assert "are not those that last saw its threads alive" in report.stops[0].message
+        assert (
+            "its threads last answered under another endpoint or credential"
+            in report.stops[0].message
+        )
         assert {world.state(key) for key in seen} == {State.ACTIVE}
         world.advance(DAY)
     world.keys["main"] = "sk-main"

@@ -157,6 +157,7 @@ def test_each_sweep_asks_anew(world: World) -> None:
     assert world.state(third) is State.ACTIVE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503, 418])
 def test_a_head_without_an_answer_keeps_who_would_leave(world: World, status: int) -> None:
     newest, second, third = of_ann(world, 20, 30, 40)

@@ -73,6 +73,7 @@ EARLIER = LATEST | {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATEST)
 @pytest.mark.parametrize("policy", [CHATS, DELETED], ids=lambda one: str(one.name))
 def test_what_the_registry_is_told_last_of_all_still_keeps_it(

@@ -14,6 +14,7 @@ QUICK = Policy("quick", delete=Delete(30 * DAY, Items.KEEP))
 LIES = [How.EMPTY_OBJECT, How.NULL, How.HTML, How.DELETED_FALSE, How.WRONG_ID, How.CUT_BODY]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.AGENT_SESSION])
 @pytest.mark.parametrize("how", LIES)
 def test_a_success_that_says_something_else_is_not_believed(

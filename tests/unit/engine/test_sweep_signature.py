@@ -85,6 +85,7 @@ def edited(said: Document, path: Path, value: object) -> Document:
     return changed
 
 
+@pytest.mark.slow
 def test_what_any_field_is_changed_to_is_refused_or_without_effect(
     world: World, made: Plan
 ) -> None:

@@ -110,6 +110,7 @@ def change_metadata(world: World, key: Key) -> None:
     world.server._world.named(key.id).metadata["topic"] = "new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [TAKEN["half"], TAKEN["newer half"]], ids=["half", "newer half"])
 @pytest.mark.parametrize(
     "change", [append, change_oldest_left, change_newest_left, change_metadata]

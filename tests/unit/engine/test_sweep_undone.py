@@ -45,6 +45,7 @@ def failed(world: World) -> set[Key]:
     return {one.thread.key for one in world.registry.threads.select(failed=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [*((Kind.CONVERSATION, name) for name in REFUSALS), (Kind.THREAD, "500")],

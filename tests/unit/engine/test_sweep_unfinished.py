@@ -131,6 +131,7 @@ def failing(world: World, key: Key) -> None:
     world.server.add_fault(Fault(How.STATUS, status=500, method="GET", path=path_of(key)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

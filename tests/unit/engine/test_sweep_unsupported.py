@@ -48,6 +48,7 @@ def test_a_server_that_cannot_delete_items_fails_every_thread_with_the_remedy(
     assert {either_world.state(key) for key in keys} == {State.DELETED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("status", [405, 501])
 def test_a_server_that_cannot_delete_the_container_says_so(

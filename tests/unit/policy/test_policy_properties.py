@@ -61,6 +61,7 @@ def named(policies: Sequence[Policy]) -> list[bool]:
     ]
 
 
+@pytest.mark.slow
 @given(a_thread(), some_policies(), a_policy("new"), some_holds, some_ranks)
 def test_one_more_policy_never_makes_a_stage_earlier_that_another_names(
     thread: Thread, given: Policies, new: Policy, holds: Sequence[Hold], ranks: Ranks
@@ -128,6 +129,7 @@ def test_an_early_copy_is_due_as_soon_as_its_own_policy_or_the_others_say(
         assert copy.policy not in audited or ripe <= audited
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_what_is_held_protected_or_unknown_is_never_removed(
     thread: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks

@@ -49,6 +49,7 @@ def both(
     )
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_nothing_is_removed_that_either_side_would_keep(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -72,6 +73,7 @@ def test_what_both_sides_remove_goes_on_and_what_either_copies_is_copied(
     assert (Stage.ARCHIVE in (*old, *new)) == (Stage.ARCHIVE in stages)
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_nothing_goes_without_the_copy_that_either_side_asks_for(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks
@@ -110,6 +112,7 @@ def test_unapproved_is_what_the_new_policies_alone_would_remove(
         assert not REMOVING & {*decide(thread, old, holds, ranks, NOW).stages} & ENDING
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_whoever_tightens_has_a_name(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks

@@ -162,6 +162,7 @@ except JanitorError as error:
 """
 
 
+@pytest.mark.slow
 @ROOT
 @pytest.mark.parametrize(
     ("file", "mode", "reading", "said"),

@@ -76,6 +76,7 @@ MISHAPS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MISHAPS)
 def test_whoever_has_it_open_says_what_happened(tmp_path: Path, name: str) -> None:
     mishap, words = MISHAPS[name]

@@ -31,7 +31,7 @@ def test_a_name_of_as_that_is_a_column_of_the_table_loses_no_row(
     for number, name in enumerate("cde", 2):
         done = read(registry, of_file(path, query, "at"))
         assert (done.read, done.watermark) == (number, None)
-        assert "`at` does not lead the query back to its newest row" in (done.drift or "")
+        assert "`at` does not find its newest row again" in (done.drift or "")
         fill(path, **{name: NOW})
     assert ids(registry) == ["a", "b", "c", "d"]
     right = query.replace("WHERE at", "WHERE datetime(at, 'unixepoch')")
@@ -49,7 +49,7 @@ def test_of_a_server_such_a_name_loses_no_row(
         postgres.execute(insert.format(name), app)
         done = read(registry, of_address(postgres.url(app), query, "at"))
         assert done.read == number
-        assert "`at` does not lead the query back to its newest row" in (done.drift or "")
+        assert "`at` does not find its newest row again" in (done.drift or "")
     assert memories(registry)["chats"].mark is None
 
 

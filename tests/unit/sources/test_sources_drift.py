@@ -96,6 +96,7 @@ def test_no_row_of_a_file_is_lost_to_another_format(
     drifts(registry, of_file(path, QUERY, "at"), add, before, after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", OF_SERVERS, ids=" ".join)
 def test_no_row_of_a_server_is_lost_to_another_format(
     formats: tuple[str, str, str], postgres: Server, app: str, registry: Registry

@@ -97,6 +97,7 @@ def test_a_row_of_a_file_that_is_not_put_in_order_is_read(
     follows(registry, of_file(path, QUERY, "at"), of_rows(path), old, odd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", OF_SERVERS, ids=lambda one: f"{one[0]} {one[2]}")
 def test_a_row_of_a_server_that_is_not_put_in_order_is_read(
     given: tuple[str, object, object], postgres: Server, app: str, registry: Registry
