@@ -196,7 +196,7 @@ def test_a_column_of_kinds_names_them() -> None:
 def test_when_a_row_changed_is_no_activity() -> None:
     found = guessed(text("id", "conv_1"), time("updated_at", AT))
     assert found.last_active_at is None
-    assert any("a row's change does not" in note for note in found.notes)
+    assert any("a changed row does not show that" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
