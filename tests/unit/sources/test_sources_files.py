@@ -117,7 +117,7 @@ def test_no_value_of_a_field_breaks_the_reader(value: object) -> None:
         ({}, "the id must be"),
         ({"id": ".."}, "the id must be"),
         ({"id": "conv_1", "extra": 1}, "unknown field 'extra'; known"),
-        ({"id": "conv_1", "expires_at": 1}, "nearest: metadata such as `plan: short`"),
+        ({"id": "conv_1", "expires_at": 1}, "use metadata such as `plan: short`"),
         ({"id": "conv_1", "project": "third"}, "not configured"),
         ({"id": "conv_1", "kind": "chat"}, "unknown kind"),
         ({"id": "what"}, "no kind"),
