@@ -71,7 +71,7 @@ fuzz: $(STAMP)
 
 # Ratios side by side in one run; see bench/README.md.
 bench: $(STAMP)
-	$(BIN)/python bench/run.py
+	$(BIN)/python bench/run.py $(B)
 
 $(STAMP): uv.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

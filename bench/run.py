@@ -1,51 +1,50 @@
-"""Measures, and says how ours compares with the reference: `python bench/run.py`."""
+"""Measures, and says how ours compares with the reference: `python bench/run.py [ID]...`."""
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import archived_objects
+import deleted_threads
+import due_rows
+import imported_rows
+import start_up
 import tracked_calls
+from comparison import Measure, Size
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).with_name("results.json")))
-PAIRS = int(os.environ.get("BENCH_PAIRS", "9"))
-CALLS = int(os.environ.get("BENCH_CALLS", "40"))
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One measure: the ratio of each pair, and what their median is not to exceed."""
-
-    id: str
-    measure: str
-    target: float
-    ratios: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """What is compared with the target."""
-        return statistics.median(self.ratios)
-
-    @property
-    def shown(self) -> str:
-        """The line of the table."""
-        least, most = min(self.ratios), max(self.ratios)
-        spread = f"{least:.3f} to {most:.3f} in {len(self.ratios)}"
-        return f"{self.id:4} {self.measure:44} {self.median:7.3f}  ≤ {self.target:<5} {spread}"
+SIZE = Size(
+    pairs=int(os.environ.get("BENCH_PAIRS", "9")),
+    calls=int(os.environ.get("BENCH_CALLS", "40")),
+    share=float(os.environ.get("BENCH_SHARE", "1")),
+)
+MODULES: dict[str, Callable[[Path, Size], Iterator[Measure]]] = {
+    "B2": due_rows.measures,
+    "B5": deleted_threads.measures,
+    "B7": archived_objects.measures,
+    "B10": start_up.measures,
+    "B13": tracked_calls.measures,
+    "B14": imported_rows.measures,
+}
 
 
 def main() -> None:
-    """Measure everything, print the table and write the results."""
-    with tempfile.TemporaryDirectory() as directory:
-        os.environ["JANITOR_SPOOL"] = f"{directory}/spool"
-        measured = tracked_calls.measures(Path(directory), pairs=PAIRS, calls=CALLS)
-        lines = [Line("B13", name, tracked_calls.TARGET, ratios) for name, ratios in measured]
-    sys.stdout.writelines(f"{line.shown}\n" for line in lines)
+    """Measure what is named, or everything; print the table and write the results."""
+    lines = list[Measure]()
+    for name in sys.argv[1:] or MODULES:
+        if name not in MODULES:
+            sys.exit(f"unknown measure {name}: use {', '.join(MODULES)}")
+        with tempfile.TemporaryDirectory() as directory:
+            os.environ["JANITOR_SPOOL"] = f"{directory}/spool"
+            for line in MODULES[name](Path(directory), SIZE):
+                print(line.shown, flush=True)  # noqa: T201 - a command
+                lines.append(line)
     found = [asdict(line) | {"median": line.median} for line in lines]
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -9,21 +9,39 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+IDS = ["B2", "B5", "B5", "B7", "B10", "B10", "B13", "B13", "B13", "B14"]
 
 
-def test_it_measures_and_writes_what_it_found(tmp_path: Path) -> None:
-    results = tmp_path / "results.json"
-    small = {"BENCH_PAIRS": "1", "BENCH_CALLS": "1", "BENCH_RESULTS": str(results)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "bench" / "run.py")],
-        env=os.environ | small,
+def measured(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmarks as small as they get."""
+    small = {"BENCH_PAIRS": "1", "BENCH_CALLS": "1", "BENCH_SHARE": "0.01"}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "run.py"), *arguments],
+        env=os.environ | small | environment,
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
+
+
+def test_it_measures_and_writes_what_it_found(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    done = measured(BENCH_RESULTS=str(results))
     assert done.returncode == 0, done.stderr
     found = json.loads(results.read_text(encoding="utf-8"))
-    assert [line["id"] for line in found] == ["B13"] * 3
+    assert [line["id"] for line in found] == IDS
     assert all(len(line["ratios"]) == 1 and line["median"] > 0 for line in found)
     assert all(line["measure"] in done.stdout for line in found)
+
+
+def test_one_measure_is_taken_by_its_name(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    assert measured("B7", BENCH_RESULTS=str(results)).returncode == 0
+    assert [line["id"] for line in json.loads(results.read_text(encoding="utf-8"))] == ["B7"]
+
+
+def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
+    done = measured("B99")
+    assert done.returncode == 1
+    assert "unknown measure B99: use B2, B5, B7, B10, B13, B14" in done.stderr
