@@ -20,7 +20,7 @@ class Measure:
     """
 
     id: str
-    name: str
+    measure: str
     target: float
     ratios: tuple[float, ...]
     at_most: bool = False
@@ -36,7 +36,7 @@ class Measure:
         sign = "≤" if self.at_most else "≥"
         least, most = min(self.ratios), max(self.ratios)
         spread = f"{least:.3f} to {most:.3f} in {len(self.ratios)}"
-        return f"{self.id:4} {self.name:52} {self.median:7.3f}  {sign} {self.target:<5} {spread}"
+        return f"{self.id:4} {self.measure:52} {self.median:7.3f}  {sign} {self.target:<5} {spread}"
 
 
 @dataclass(frozen=True, slots=True)
