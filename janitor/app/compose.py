@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: the one place where rooms are joined.
+"""Builds the parts of a run from a configuration: the one place where packages are joined.
 
 The registry, each project's endpoint, rate limiter and drivers, the archive, and the clocks.
 """
@@ -68,11 +68,11 @@ from janitor.registry import Registry
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 VARIABLE = "JANITOR_BOOT_ID"
-"""Says which boot this is where the sandbox of a service hides the file (`%b` of systemd)."""
+"""Gives the boot id if the sandbox of a service hides the file (`%b` in systemd)."""
 
 
 def uptime() -> Uptime | None:
-    """Which boot this is and how long ago; `None` where the system does not tell (not Linux)."""
+    """The current boot and the time since; `None` if the system does not tell (not Linux)."""
     from janitor.engine.clock import Uptime
 
     try:
@@ -93,9 +93,9 @@ def pace_of(
     changing: bool,
     hear: Callable[[Event], None] = lambda _: None,
 ) -> ProjectLimiter:
-    """The pace of a project; what it finds is kept in the registry where that may be written.
+    """The rate limiter of a project; the rates it finds are stored in the registry if `changing`.
 
-    Metrics and `hear` are told of each event.
+    Metrics and `hear` get each event.
     """
 
     def tell(event: Event) -> None:
@@ -114,7 +114,7 @@ def pace_of(
 
 
 def show_rates(config: Config, registry: Registry, metrics: Metrics) -> None:
-    """Tell the rate of each project and verb, as far as it is known before the first call."""
+    """Sets the rate metric of each project and verb, as far as known before the first call."""
     for project in config.projects.values():
         pace_of(project, registry, metrics, asyncio.sleep, changing=False)
 
@@ -122,7 +122,7 @@ def show_rates(config: Config, registry: Registry, metrics: Metrics) -> None:
 def _limiter_store(
     registry: Registry, clock: Callable[[], float] | None, *, changing: bool
 ) -> LimiterStore:
-    """Replicas that share a registry share its buckets; a lease is what tells them."""
+    """Shared by replicas if the registry has leases, since only then can there be replicas."""
     if not changing:
         return LocalStore(ReadOnlyMemory(registry.key_values), clock)
     if registry.lease is None:
@@ -161,9 +161,9 @@ STAND_IN = "unreadable"
 class Target:
     """One project's endpoint, or why no call can be made to it (`closed`).
 
-    Whose account an unreadable secret opens nobody knows. It may be that of any project at the
-    same address, so these have one `account` until it can be read, and none of them
-    `account_is_known`.
+    Which account an unreadable secret opens is unknown. It may be that of any project at the same
+    address, so these projects share one `account` until the secret can be read, and
+    `account_is_known` is false for all of them.
     """
 
     endpoint: Endpoint
@@ -173,7 +173,7 @@ class Target:
 
 
 def targets(projects: Mapping[str, Project]) -> dict[str, Target]:
-    """Each project's target, by name; one whose secret cannot be read concerns itself alone.
+    """Each project's target, by name; an unreadable secret stops only its own project.
 
     Raises:
         ConfigError: No project's secret can be read.
@@ -209,10 +209,10 @@ def _why(name: str, error: ConfigError | None) -> str | None:
 
 
 def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
-    """Where a project's containers live, with its secret read anew unless a stand-in is given.
+    """A project's endpoint, with its secret read again unless `api_key` stands in for it.
 
     Raises:
-        ConfigError: The secret cannot be read, or is none that a request can carry.
+        ConfigError: The secret cannot be read, or cannot be sent in a header.
     """
     azure = project.azure
     return Endpoint(
@@ -231,7 +231,7 @@ def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
 
 
 def _api_key(project: Project) -> str:
-    """The project's secret; what no header can carry would fail each call, or be two headers."""
+    """The project's secret; one that is unfit for a header would fail each call or add a header."""
     key = project.api_key.reveal()
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(
@@ -247,11 +247,11 @@ Clock = Callable[[], datetime]
 LEASE_SECONDS = 30.0
 LONGEST_LEASE = 3600.0
 LEASE_VARIABLE = "JANITOR_LEASE_SECONDS"
-"""Shortens the leases of replicas, so that what happens at their end can be tried in seconds."""
+"""Shortens the leases of replicas, so that their end can be tested within seconds."""
 
 
 def utc_now() -> datetime:
-    """The clock of everything but tests and `--at`."""
+    """The clock that everything uses, except tests and `--at`."""
     return datetime.now(UTC)
 
 
@@ -259,9 +259,9 @@ def utc_now() -> datetime:
 class Time:
     """How a run tells the time and waits.
 
-    `now` gives aware UTC; `steady` seconds since the epoch that are never set back, and `sleep`
-    waits for rate limits: the machine's own where they are `None`. `uptime` tells the time since
-    boot; another clock than the machine's has none.
+    `now` returns aware UTC; `steady` returns seconds since the epoch that are never set back, and
+    `sleep` waits for rate limits: the machine's own if they are `None`. `uptime` tells the time
+    since boot; a clock other than the machine's has none.
     """
 
     now: Clock = utc_now
@@ -271,13 +271,13 @@ class Time:
 
 
 def open_registry(config: Config, *, read_only: bool = False, create: bool = False) -> Registry:
-    """The registry that a configuration names, migrated unless it is only read.
+    """The registry that a configuration names, migrated unless it is `read_only`.
 
-    Only what fills it, or sweeps, is to `create` it: what is asked of a registry that is not there
-    would else be answered by an empty one.
+    Only commands that fill it or sweep may `create` it: otherwise a query to a missing registry
+    would be answered by an empty one.
 
     Raises:
-        ConfigError: It is no registry, is of another version, or may not be written.
+        ConfigError: It is not a registry, has another version, or is not writable.
         StoreError: It is full or locked.
     """
     distrusted = frozenset(n for n, p in config.projects.items() if not p.trust_reported)
@@ -294,10 +294,10 @@ def open_registry(config: Config, *, read_only: bool = False, create: bool = Fal
 
 @contextmanager
 def trial_registry(config: Config) -> Iterator[Registry]:
-    """The registry, only read, for a dry run; an empty one for the time where there is none yet.
+    """The registry, only read, for a dry run; a temporary empty one if there is none yet.
 
     Raises:
-        ConfigError, StoreError: Likewise.
+        ConfigError, StoreError: As for `open_registry`.
     """
     with ExitStack() as stack:
         try:
@@ -336,9 +336,9 @@ async def compose(
 ) -> AsyncIterator[RunContext]:
     """Everything a run needs; without `changing` the drivers refuse every changing call.
 
-    The archive is opened where a policy needs it or a copy is past its date, for `copying` in any
-    case, and without `changing` also to tell what is left of removals that were begun. `progress`
-    hears of each call. Once `stop` is set no request waits for a rate limit any more: it raises
+    The archive is opened if a policy needs it or a copy is past its date, always for `copying`,
+    and without `changing` also to tell what is left of removals that were begun. `progress` gets
+    each call. Once `stop` is set no request waits for a rate limit any more: it raises
     `StoppedError` instead.
 
     Raises:
@@ -383,7 +383,7 @@ async def compose(
 
 
 def _guarded(config: Config, time: Time) -> tuple[SendGuard, ClockWatch]:
-    """The guard of changing requests, and the clock watch that hears the date of every answer."""
+    """The guard of changing requests, and the clock watch, which gets the date of every answer."""
     guard = SendGuard()
     since_boot = time.uptime or (uptime if time.now is utc_now else lambda: None)
     watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
@@ -392,7 +392,7 @@ def _guarded(config: Config, time: Time) -> tuple[SendGuard, ClockWatch]:
 
 
 def offline_context(config: Config, registry: Registry) -> RunContext:
-    """What decisions from the registry's facts alone need: no driver is ever asked.
+    """The context for decisions from the registry's facts alone: no driver is ever asked.
 
     Raises:
         LimitError: The policies approved last cannot be read.
@@ -418,7 +418,7 @@ def offline_context(config: Config, registry: Registry) -> RunContext:
 
 
 def _account(project: Project) -> str:
-    """The project's account; where its secret cannot be read, as its reference tells it."""
+    """The project's account; if its secret cannot be read, one computed from its reference."""
     try:
         return endpoint(project).account
     except ConfigError:
@@ -426,20 +426,20 @@ def _account(project: Project) -> str:
 
 
 def _needs_archive(config: Config, registry: Registry, now: datetime, *, changing: bool) -> bool:
-    """Whether there are copies to make or to remove, or, in a plan, one tells what is left."""
+    """Whether there are copies to make or remove or, in a plan, to see what removals have left."""
     is_past = bool(registry.copies.past(now, limit=1))
     is_told = not changing and bool(registry.threads.open_intents(limit=1))
     is_begun = changing or registry.copies.archive_url() == config.archive.url
-    is_begun = is_begun or config.archive.path.exists()  # else a sweep makes it
+    is_begun = is_begun or config.archive.path.exists()  # otherwise a sweep creates it
     return is_past or is_told or (is_begun and promises_copies(registry, config.policies))
 
 
 def _archive(
     config: Config, registry: Registry, *, changing: bool
 ) -> tuple[Archive | None, ArchiveError | None]:
-    """The archive, or why it does not serve; one that held copies before must still hold them.
+    """The archive, or why it cannot be used; one that was used before must still exist.
 
-    Without `changing` it is only read, and not begun.
+    Without `changing` it is only read, and not created.
     """
     url = config.archive.url
     try:
@@ -463,7 +463,7 @@ Reserve = Callable[[str], AbstractAsyncContextManager[None]]
 
 
 def reservation(pace: ProjectLimiter, urgency: Urgency = Urgency.SWEEP) -> Reserve:
-    """What waits for the turn of a request with a given method."""
+    """A function that waits for the turn of a request with a given method."""
 
     def reserve(method: str) -> AbstractAsyncContextManager[None]:
         return pace.reserved(verb_of(method), urgency)
@@ -477,10 +477,10 @@ def transport_stack(
     guard: SendGuard,
     urgency: Urgency = Urgency.SWEEP,
 ) -> Transport:
-    """What each request of a project passes on its way to `outbound`.
+    """The layers that each request of a project passes on its way to `outbound`.
 
-    It renews an old look when its turn comes, is paced, counted and retried, and meets the guard
-    last, right before it leaves.
+    The first renews an old look when the request's turn comes; the next paces, counts and retries
+    it; the last is the guard, right before the request is sent.
     """
     paced = PacedTransport(GuardedTransport(outbound, guard), pace, urgency=urgency)
     return FreshTransport(paced, reservation(pace, urgency))

@@ -1,4 +1,4 @@
-"""Work that waits for many answers at once, in a loop of its own, and signals that end it."""
+"""Runs work that waits for many answers at once, and handles the signals that stop it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from janitor.causes import cause, shortage
 from janitor.errors import StoreError
 
 DESCRIPTORS = 3
-"""What a loop takes: one to wait with, and a pair of sockets to be woken by."""
+"""The descriptors that a loop needs: one to wait on, and a pair of sockets to wake it."""
 
 Result = TypeVar("Result")
 
@@ -24,10 +24,10 @@ class StopRequest:
         self.event = event or threading.Event()
 
     def install(self) -> None:
-        """Nothing to install: whoever sets the event has heard the signals."""
+        """Nothing to install: whoever sets the event handles the signals."""
 
     def exit_code(self, otherwise: int) -> int:
-        """The other code: no signal was caught here."""
+        """Always `otherwise`: no signal is caught here."""
         return otherwise
 
 
@@ -39,12 +39,12 @@ class StopSignals(StopRequest):
         self._caught = 0
 
     def install(self) -> None:
-        """Heed the signals from now on, in the loop that is running."""
+        """Handles the signals from now on, in the running loop."""
         for signum in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(signum, self._catch, signum)
 
     def exit_code(self, otherwise: int) -> int:
-        """128 + the signal that was caught, or the other code where none was."""
+        """128 + the signal that was caught, or `otherwise` if none was."""
         return 128 + self._caught if self._caught else otherwise
 
     def _catch(self, signum: int) -> None:
@@ -53,9 +53,10 @@ class StopSignals(StopRequest):
 
 
 def run_loop(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Do the work to its end.
+    """Runs the work to its end in a new event loop.
 
-    A loop that finds no descriptors would leave half of itself behind, and complaints about that.
+    Checks first that there are enough descriptors: a loop that runs out of them while it starts
+    would stay half-built and print warnings.
 
     Raises:
         StoreError: This process may open too few files.

@@ -1,4 +1,4 @@
-"""Takes in what applications appended to the inbox, before anything is looked at or done by it."""
+"""Drains the inbox that applications append to, before anything is shown or done."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ Tell = Callable[[str], None]
 
 
 def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
-    """Take what waits in the inbox into the registry, and tell how much of it was refused.
+    """Drains the inbox into the registry, and reports how much of it was refused.
 
-    What nobody foresaw is told and remembered, not raised: no thread is removed until it is over.
+    An unexpected error is logged and remembered, not raised: no thread is removed until a later
+    drain succeeds.
 
     Raises:
-        JanitorError: The registry cannot be written; what waits goes on waiting.
+        JanitorError: The registry cannot be written; what is waiting goes on waiting.
     """
     from janitor.sources import INBOX, failed, recovered, troubles
 
@@ -63,9 +64,9 @@ def _tell(drained: Drained, tell: Tell) -> None:
 
 
 def catch_up(config: Config, registry: Registry, at: datetime, tell: Tell) -> None:
-    """Before a look through a reader: take in what waits, if anything does.
+    """Drains the inbox, if anything is waiting, before a command that only reads.
 
-    Where the registry cannot be written, `tell` hears how much the look leaves out.
+    If the registry cannot be written, `tell` gets a message about how much will not be shown.
     """
     if not (waiting := registry.inbox.undrained()):
         return
@@ -84,7 +85,7 @@ def catch_up(config: Config, registry: Registry, at: datetime, tell: Tell) -> No
 def _writer(config: Config) -> Registry:
     from janitor.registry import Registry
 
-    # Whom a look trusts is no change of the registry: dates stay by what was recorded last.
+    # A command that only reads must not change which projects are trusted: dates stay as recorded.
     return Registry.open(
         config.registry.url,
         password=config.registry.password.reveal() or None,

@@ -28,28 +28,28 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class ListWalks:
-    """What lists named (`found`) and lacked: the `first` absent threads; `tell` hears of all."""
+    """How lists were walked (`found`), and the `first` absent threads; `tell` gets all of them."""
 
     tell: Callable[[Key], None] = lambda _: None
     found: list[ListResult] = field(default_factory=list)
     first: list[Key] = field(default_factory=list)
 
     def absent(self, key: Key) -> None:
-        """Take in a thread that is known here and not listed."""
+        """Records a thread that is registered but not listed."""
         if len(self.first) < SHOWN:
             self.first.append(key)
         self.tell(key)
 
     @property
     def exit_code(self) -> int:
-        """3 where a credential was refused, 1 where a list failed, 5 where another walks it."""
+        """3 if a credential was refused, 1 if a list failed, 5 if another janitor is walking it."""
         codes = {one.failure.exit_code for one in self.found if one.failure is not None}
         gravest = (AccessError.exit_code, DriverError.exit_code, LockedError.exit_code)
         return next((code for code in gravest if code in codes), max(codes, default=0))
 
 
 async def discover_due(context: RunContext, stop: threading.Event) -> tuple[str, ...]:
-    """Walk, before a sweep, the lists whose time it is; why some could not be walked to their end.
+    """Walks the lists that are due before a sweep; returns why some were not walked to their end.
 
     Raises:
         StoreError: The registry failed.
@@ -75,7 +75,7 @@ def _is_wanted(context: RunContext, place: ApiList) -> bool:
 
 
 async def places(context: RunContext, lists: ListWalks) -> AsyncIterator[ApiList]:
-    """Every list of every project, but no more of one that refuses the credential or is silent."""
+    """Every list of every project; skips the rest of one that refuses access or does not answer."""
     for project in context.projects.values():
         for kind, driver in project.drivers.items():
             last = lists.found[-1] if lists.found else None
@@ -85,14 +85,14 @@ async def places(context: RunContext, lists: ListWalks) -> AsyncIterator[ApiList
 
 
 def _is_over(found: ListResult) -> bool:
-    """Whether a list failed in a way in which the project's others would fail, too."""
+    """Whether a list failed in a way that the project's other lists would, too."""
     why = found.failure
     is_silent = isinstance(why, TransientError) and why.status is None
     return is_silent or isinstance(why, AccessError)
 
 
 def _log_list(found: ListResult) -> None:
-    """Log how a walk ended."""
+    """Logs how a walk ended."""
     where = f"{found.place.kind} of project {found.place.project}"
     extra = {"project": found.place.project, "kind": found.place.kind}
     if (unfit := unfit_ids(found)) is not None:
@@ -109,11 +109,11 @@ def _log_list(found: ListResult) -> None:
         case FaultError() as error:
             log.error("discovery: %s", error, extra=extra, exc_info=error.__cause__)
         case error:
-            log.info("discovery: %s", error, extra=extra)  # told at the end of the sweep
+            log.info("discovery: %s", error, extra=extra)  # reported at the end of the sweep
 
 
 def unfit_ids(found: ListResult) -> str | None:
-    """How many ids of a list are left out, and where; never the ids, which may be anything."""
+    """How many ids of a list are skipped, and where; never the ids, which may be anything."""
     if not found.unfit:
         return None
     ids = counted(found.unfit, "id", "ids")

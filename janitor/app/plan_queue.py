@@ -35,14 +35,14 @@ from janitor.registry.pauses import EVERYTHING
 log = logging.getLogger("janitor")
 
 REST = 300.0
-"""Seconds after which a plan that could not be carried out to its end is gone on with."""
+"""Seconds after which a plan that was not carried out to its end is resumed."""
 
 
 class PlanQueue:
-    """Carries out what was handed over, one plan at a time, each to its end.
+    """Carries out the plans that were handed over, one at a time, each to its end.
 
-    A plan that is no longer valid is refused and waits no longer; one that a stop, a pause or a
-    failure cut short rests, and is gone on with after that. It holds up none behind it.
+    A plan that is no longer valid is refused and waits no longer. One that a stop, a pause or a
+    failure interrupted rests for a while and is then resumed; it does not hold up those behind it.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class PlanQueue:
         self._rests_until: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Carry out the plan that has waited longest and does not rest, unless another has the run.
+        """Carries out the longest waiting plan that does not rest, unless the run's lock is taken.
 
         Raises:
-            JanitorError: It could not be done, or not to its end; it is gone on with later.
+            JanitorError: It could not be carried out, or not to its end; it is resumed later.
         """
         for handed in self._waiting()[:1]:
             try:
@@ -102,7 +102,7 @@ class PlanQueue:
         self._rests_until[handed.digest] = monotonic() + REST
 
     def _valid(self, handed: Handover) -> Plan | None:
-        """The plan that was handed over; `None` where it was refused."""
+        """The plan that was handed over; `None` if it was refused."""
         here = PlanSite(self._registry, self._config().policies, self._time.now())
         name = f"plan {handed.digest[:12]}"
         try:

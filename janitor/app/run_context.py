@@ -1,4 +1,4 @@
-"""One run of this process: what it takes in first, what it works with, what it leaves counted."""
+"""One run of this process: the inputs it reads first, its context, and the metrics it leaves."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from janitor.rate_limit import Urgency
 from janitor.registry import Registry
 
 Work = Callable[[RunContext, threading.Event], Awaitable[Report]]
-"""What a run does, until its event asks it to stop."""
+"""The work of a run; its event asks it to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How one run is done, by whoever holds the run's lock.
+    """Carries out one run; the caller holds the run's lock.
 
-    A run that is only `copying` always opens the archive, and measures nothing that is due.
+    A run that is only `copying` always opens the archive, and does not measure what is overdue.
     """
 
     config: Config
@@ -41,10 +41,10 @@ class Run:
     copying: bool = False
 
     def carry_out(self, work: Work) -> Report:
-        """Take in the inbox and the sources, do the work, measure what it left, and log it.
+        """Drains the inbox, reads the sources, does the work, measures what is left, and logs it.
 
         Raises:
-            JanitorError: It could not be done, or not to its end.
+            JanitorError: The work could not be done, or not to its end.
         """
         with self.log.shown():
             self._take_in()
@@ -98,12 +98,13 @@ def run_context(
 ) -> Iterator[Run]:
     """A run of a command: it holds the run's lock, and SIGINT or SIGTERM asks it to stop.
 
-    `tell` hears what is waited for, for at most `wait`. What was counted is kept in the registry
-    at the end, however it ends: last, so that a report is shown even if that fails.
+    `tell` gets a message about what is waited for, for at most `wait`. The counters are stored in
+    the registry at the end, however the run ends: last, so that a report is shown even if that
+    fails.
 
     Raises:
-        LockedError: Another janitor held the run for longer than that.
-        StoreError: The counters cannot be kept.
+        LockedError: Another janitor held the run's lock for longer than that.
+        StoreError: The counters cannot be stored.
     """
     tell_holder = log.progress.waits(wait)
     with ExitStack() as held:

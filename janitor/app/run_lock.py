@@ -1,4 +1,4 @@
-"""The run's lock and, where claims have leases, the end of those that a dead janitor left."""
+"""The run's lock and, where claims have leases, the wait for those that a dead janitor left."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def run_lock(
     tell: Tell = tell_nobody,
     tell_holder: Tell = tell_nobody,
 ) -> Iterator[None]:
-    """Hold the run's lock, alone unless `shared`: then nobody else's claims stand either.
+    """Holds the run's lock; unless `shared`, exclusively and with nobody else's claims left.
 
-    Claims of a janitor that died outlive its lock on PostgreSQL, until their lease is over;
-    `tell` hears that they are waited for, `tell_holder` who holds the lock that is waited for.
+    On PostgreSQL, claims of a janitor that died outlive its lock until their lease ends. `tell`
+    gets a message if they are waited for, `tell_holder` the holder if the lock is waited for.
 
     Raises:
-        LockedError: `wait` was over before that.
+        LockedError: The lock was not free, or the leases had not ended, within `wait`.
     """
     deadline = time.monotonic() + wait.total_seconds()
     with registry.lock(wait, shared=shared, tell=tell_holder):
@@ -62,10 +62,10 @@ def _outlast(registry: Registry, left: timedelta, wait: timedelta, deadline: flo
 
 @contextmanager
 def shared_run_lock(registry: Registry, wait: timedelta, stop: threading.Event) -> Iterator[None]:
-    """Hold the run's lock beside other replicas; while one has it alone, `stop` is still heard.
+    """Holds the run's lock together with other replicas; the wait for it heeds `stop`.
 
     Raises:
-        LockedError: `wait` was over before that, or `stop` was set.
+        LockedError: The lock was not free within `wait`, or before `stop` was set.
     """
     deadline = time.monotonic() + wait.total_seconds()
     with ExitStack() as stack:

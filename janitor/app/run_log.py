@@ -1,4 +1,4 @@
-"""What a run tells of itself: metrics and a log line for each thread, a summary, its troubles."""
+"""What a run reports: metrics and a log line for each thread, a summary, and its troubles."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RunLog:
         self.progress = Progress()
 
     def shown(self) -> AbstractContextManager[object]:
-        """What surrounds the work and shows how far it is."""
+        """A context around the work that logs how far it is."""
         return logged(self.progress)
 
     def __call__(self, notice: RunNotice) -> None:
-        """Take one notice; never raises."""
+        """Counts and logs one notice; never raises."""
         event = notice.event
         if event.outcome is Outcome.KEPT:
             self.metrics.kept.labels(event.reason or "").inc()
@@ -49,7 +49,7 @@ class RunLog:
 
 
 LOGGED_EVERY = 30.0
-"""Seconds between two lines about how far a run is."""
+"""Seconds between two progress lines in the log."""
 progress_log = logging.getLogger("janitor.progress")
 
 
@@ -57,9 +57,9 @@ progress_log = logging.getLogger("janitor.progress")
 def logged(
     progress: Progress, wait: Callable[[threading.Event, float], bool] = threading.Event.wait
 ) -> Iterator[None]:
-    """Log a line every half minute while the body runs.
+    """Logs how far a run is, every half minute, while the body runs.
 
-    `wait` waits for an event, or for so many seconds; it says whether the event has come.
+    `wait` waits for an event, at most so many seconds, and returns whether it was set.
     """
     over = threading.Event()
 
@@ -102,7 +102,7 @@ def summarize(report: Report) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What stopped a run, or a part of it: a message, how grave it is, and what it concerns."""
+    """What stopped a run, or a part of it: a message, its log level, and what it concerns."""
 
     level: int
     message: str
@@ -110,7 +110,7 @@ class Trouble:
 
 
 def troubles(report: Report) -> Iterator[Trouble]:
-    """Everything that a person should know of a run, apart from what it did."""
+    """Everything that a person should know about a run, apart from what it did."""
     for stop in report.stops:
         yield Trouble(logging.ERROR, stop.message)
     for message in (*report.silences, *report.lists):
@@ -133,13 +133,13 @@ def troubles(report: Report) -> Iterator[Trouble]:
 
 
 def complain(report: Report) -> None:
-    """Log the troubles of a run."""
+    """Logs the troubles of a run."""
     for trouble in troubles(report):
         extra = {"run": report.run.id, **trouble.about}
         log.log(trouble.level, "%s", trouble.message, extra=extra)
 
 
 def paused_messages(done: Report) -> list[str]:
-    """What was paused, one sentence for each pause that stands or kept something."""
+    """One sentence for each pause that is in force, or that kept something and is over."""
     standing = [pause_message(pause) for pause in done.pauses]
     return standing + [pause_message(pause, is_over=True) for pause in done.past_pauses]

@@ -1,6 +1,6 @@
-"""What metrics say: history at the start, the registry at each look, a report at each end.
+"""Sets the metrics: past counts at start, gauges at each scrape or write, each run's report.
 
-Those of one-off runs go into a file, for the node exporter's textfile collector.
+The metrics of one-off runs go into a file, for the node exporter's textfile collector.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from janitor.sources import INBOX, is_source, memories
 from janitor.sources.discovery import place_of
 
 COUNTERS = "counters"
-"""Under which name the registry keeps what all processes have counted."""
+"""The name under which the registry stores what all processes have counted."""
 
 
 class KeptCounters:
-    """The counters of all processes, kept in the registry, so that none of them ever falls."""
+    """The counters of all processes, stored in the registry so that none of them ever decreases."""
 
     def __init__(self, metrics: Metrics, registry: Registry) -> None:
         self._metrics = metrics
@@ -38,10 +38,10 @@ class KeptCounters:
         metrics.carry(_read(registry.key_values.recall(COUNTERS)))
 
     def keep(self) -> None:
-        """Add what was counted since the last time to what the registry keeps, if anything was.
+        """Adds what was counted since the last call to the stored counters, if anything was.
 
         Raises:
-            StoreError: The registry cannot be written; the next call adds it all the same.
+            StoreError: The registry cannot be written; the next call adds it instead.
         """
         grown = self._metrics.grown()
         if grown == self._kept:
@@ -68,7 +68,7 @@ def _read(text: str | None) -> Totals:
 
 
 def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
-    """Set the gauges that the registry knows without a scan, as they are at this moment."""
+    """Sets the gauges that need no scan of the registry, as they are at this moment."""
     registry.check_in_place()
     metrics.load_threads(registry.threads.states())
     metrics.inbox_rows.set(registry.inbox.undrained())
@@ -89,7 +89,7 @@ def look(metrics: Metrics, registry: Registry, at: datetime) -> None:
 
 
 def _inputs(metrics: Metrics, registry: Registry) -> None:
-    """Which sources, lists and inbox were read to their end when they were last read."""
+    """Sets whether sources, lists and the inbox were read to their end the last time."""
     known = memories(registry)
     sources = {(name,): memory for name, memory in known.items() if is_source(name)}
     ended = {name: memory.ended_at for name, memory in sources.items()}
@@ -103,12 +103,12 @@ def _inputs(metrics: Metrics, registry: Registry) -> None:
 
 
 async def end(metrics: Metrics, report: Report, context: RunContext) -> None:
-    """Take in what a run left undone, and of a sweep what it reported; what is over goes."""
+    """Sets what a run left overdue, and counts a sweep or apply; clears what no longer applies."""
     at = context.clock()
     left = await asyncio.to_thread(overdue, context, at)
     ages = {(name,): (at - (since or at)).total_seconds() for name, since in left.items()}
     metrics.show(metrics.overdue, ages)
-    # Counted last: whoever sees that a run has ended finds what it left.
+    # Counted last: whoever sees that a run has ended also sees what it left.
     if report.run.command in SWEEPS:
         _reported(metrics, report)
     elif report.run.command.startswith(APPLY) and report.run.result is not None:
@@ -116,7 +116,7 @@ async def end(metrics: Metrics, report: Report, context: RunContext) -> None:
 
 
 def applied(metrics: Metrics, result: str) -> None:
-    """Count a reviewed plan by how it ended."""
+    """Counts an applied plan by how it ended."""
     metrics.applies.labels(result).inc()
 
 
@@ -140,11 +140,11 @@ def _reported(metrics: Metrics, report: Report) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a place that cannot be written, before anything is done.
+    """Refuses a path that cannot be written, before anything is done.
 
     Raises:
-        ConfigError: The directory does not exist or takes no file, or the file would take the
-            place of a device or a pipe.
+        ConfigError: The directory does not exist or cannot be written, or the path is a device, a
+            pipe or anything else that is not a file.
         StoreError: The disk is full, or something else ran out.
     """
     if path.exists() and not path.is_file():
@@ -161,7 +161,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_metrics(metrics: Metrics, registry: Registry, path: Path, at: datetime) -> None:
-    """Write everything that is known `at` the end of a run; totals go on from earlier runs.
+    """Writes all metrics as of `at`, the end of a run; totals continue from earlier runs.
 
     Raises:
         StoreError: The file cannot be written.

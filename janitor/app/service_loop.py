@@ -1,4 +1,4 @@
-"""The work of `serve`: sweeps, plans handed over, reloads, and what is asked over HTTP."""
+"""The work of `serve`: sweeps, plans handed over, reloads, and requests over HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RUN_WAIT = timedelta(seconds=30)
 
 
 class ServiceLoop:
-    """The configuration in force, and what is done by it."""
+    """The configuration in force, and the work done with it."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class ServiceLoop:
         return Schedule(schedule.cron, schedule.every, schedule.timezone, schedule.jitter)
 
     def sweep(self, stop: threading.Event) -> None:
-        """Do one sweep with the configuration in force, credentials read anew.
+        """Does one sweep with the configuration in force; credentials are read again.
 
         Raises:
-            JanitorError: It could not be done, or not to its end; the next one goes on.
+            JanitorError: It could not be done, or not to its end; the next one continues it.
         """
         try:
             with shared_run_lock(self._registry, RUN_WAIT, stop):
@@ -87,12 +87,12 @@ class ServiceLoop:
             self._counters.keep()
 
     def errand(self, stop: threading.Event) -> None:
-        """Take in what applications said, and carry out a plan that was handed over.
+        """Drains the inbox, and carries out a plan that was handed over.
 
-        Each only where something waits, and a plan only where nobody else has the run.
+        Each only if something is waiting, and a plan only if nobody else holds the run's lock.
 
         Raises:
-            JanitorError: It could not be done, or not to its end; it is gone on with later.
+            JanitorError: It could not be done, or not to its end; it is resumed later.
         """
         if self._registry.inbox.undrained():
             take_in(self._registry, self._time.now())
@@ -113,7 +113,7 @@ class ServiceLoop:
         return replace(await sweep(context, Orders(), stop), lists=lists)
 
     def reload(self) -> Schedule:
-        """Read the configuration again; one that is refused leaves the old one in force."""
+        """Reads the configuration again; if it is refused, the old one stays in force."""
         try:
             self._config, self._refused = self._reloaded(load(self._path)), None
         except ConfigError as error:
@@ -131,7 +131,7 @@ class ServiceLoop:
 
     def _reloaded(self, config: Config) -> Config:
         if config.screen != self._config.screen:
-            # Its policies would look for what the open registry stores otherwise.
+            # Its policies would look for metadata that the open registry stores in another form.
             raise ConfigError(
                 "`registry: {keys, hash, hash_key}` cannot change while running: restart to use "
                 "this file"
@@ -151,22 +151,22 @@ class ServiceLoop:
         return None if self._refused is None else f"the configuration: {told(self._refused)}"
 
     def aside(self) -> tuple[str, ...]:
-        """What is down and keeps nobody else from being served; why is for `doctor` to say."""
+        """What is down while the rest is still served; `doctor` says why."""
         try:
             found = troubles(self._registry)
         except JanitorError:
-            return ()  # whoever asks next is told that the registry is at fault
+            return ()  # the next check reports that the registry is at fault
         return tuple(f"{name} is down: run janitor doctor to see why" for name in found)
 
     def refresh(self) -> None:
-        """Fill the gauges for a scrape."""
+        """Sets the gauges for a scrape."""
         try:
             look(self._metrics, self._registry, self._time.now())
         except JanitorError:
             self._metrics.registry_up.set(0)
 
     def application(self, service: Service) -> ASGIApp:
-        """The HTTP face over this service."""
+        """The HTTP application of this service."""
         health = Health(service.health, self.ready, self.aside)
         metrics, access = self._metrics.app(self.refresh), self._access()
         return application(metrics, health, access, routes(self._operations(), self._threads()))

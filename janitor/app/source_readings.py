@@ -33,7 +33,7 @@ PATIENCE = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class SourceReading:
-    """How the reading of a source ended: one of the two."""
+    """How the reading of a source ended: either `done` or `error` is set."""
 
     source: str
     done: Synced | None = None
@@ -68,9 +68,10 @@ def read_sources(
     *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Read all sources before a sweep, one janitor at a time; a failure is remembered, not raised.
+    """Reads all sources before a sweep, one janitor at a time; a failure is remembered, not raised.
 
-    Whoever waited for another janitor goes by what that one found. `advance` is told of each page.
+    A janitor that waited for another one uses what that one read. `advance` gets the number of rows
+    of each page.
 
     Raises:
         StoppedError: `stop` was set.
@@ -91,7 +92,7 @@ def read_sources(
 
 
 def _list_names(config: Config) -> Iterator[str]:
-    """The lists that are walked before sweeps, as they are remembered."""
+    """The lists that are walked before sweeps, by the names under which they are remembered."""
     for name, project in config.projects.items():
         if project.discover:
             yield from (round_of(name, kind) for kind in project.kinds)
@@ -99,7 +100,7 @@ def _list_names(config: Config) -> Iterator[str]:
 
 @contextmanager
 def _sources_lock(registry: Registry, stopped: threading.Event) -> Iterator[None]:
-    """Hold the lock of reading sources, however long another janitor reads."""
+    """Holds the lock for reading sources, after waiting for as long as another janitor reads."""
     while True:
         lock = registry.syncing(PATIENCE)
         try:
@@ -129,14 +130,14 @@ def read_source(
             log.exception("source %s is down", source.name, extra={"source": source.name})
         return SourceReading(source.name, error=error)
     counts = {**asdict(done.done), "refused": done.refused, "vanished": done.vanished}
-    del counts["due_earlier"]  # of the updated ones
+    del counts["due_earlier"]  # already counted as updated
     for result, number in counts.items():
         metrics.source_rows.labels(source.name, result).inc(number)
     return SourceReading(source.name, done)
 
 
 def _log_source(ended: SourceReading) -> None:
-    """Log how a source was read; that it failed is told with the run that keeps its threads."""
+    """Logs how a source was read; a failure is reported by the run, which keeps its threads."""
     if (done := ended.done) is None:
         return
     log.info(

@@ -1,4 +1,4 @@
-"""A conversation of the janitor's own, made and deleted to see what becomes of its item."""
+"""Creates and deletes a conversation of janitor's own, to see what happens to its item."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND = "doctor --canary"
 
 @dataclass(frozen=True, slots=True)
 class CanaryRun:
-    """What a canary is tried with: the driver, and the registry that knows of it all the while."""
+    """What a canary needs: the driver, and the registry that tracks it all the while."""
 
     project: str
     driver: Planting
@@ -32,10 +32,10 @@ class CanaryRun:
 
 
 async def try_canary(canary_run: CanaryRun) -> list[Finding]:
-    """Make a conversation with one item, delete it without its item, and ask for the item.
+    """Creates a conversation with one item, deletes it without its item, and asks for the item.
 
-    It is registered before anything may go wrong with it, so that it is never orphaned. The caller
-    holds the run's lock.
+    It is registered as soon as it exists, so that it is not orphaned if a later step fails. The
+    caller holds the run's lock.
     """
     check, now = f"canary {canary_run.project}", canary_run.clock()
     try:
@@ -61,7 +61,7 @@ async def try_canary(canary_run: CanaryRun) -> list[Finding]:
 
 
 async def _clean_up(canary_run: CanaryRun, key: Key, check: str) -> list[Finding]:
-    """Try once more to delete what was made; say what it is called where that fails, too."""
+    """Tries once more to delete the conversation; reports its id if that fails, too."""
     try:
         _bury(canary_run, key, await canary_run.driver.delete(key.id))
     except GoneError:
@@ -73,7 +73,7 @@ async def _clean_up(canary_run: CanaryRun, key: Key, check: str) -> list[Finding
 
 
 def _bury(canary_run: CanaryRun, key: Key, response: str | None) -> None:
-    """Leave a tombstone, by a run of its own, like any other deletion."""
+    """Leaves a tombstone, in a run of its own, like any other deletion."""
     registry, now = canary_run.registry, canary_run.clock()
     digest = policies_digest(canary_run.policies)
     run = registry.runs.start(COMMAND, canary_run.policies.mode, digest, now)

@@ -53,9 +53,9 @@ BAD_REQUEST = 400
 async def look_at_project(
     name: str, host: str, drivers: Mapping[Kind, Driver], known: Mapping[Kind, Sequence[str]]
 ) -> Iterable[Finding]:
-    """Ask for threads that were alive (`known`, by kind), or for one that cannot be.
+    """Asks for threads that were alive (`known`, by kind), or for one that cannot exist.
 
-    Where the credential is refused or nothing answers, no further kind is asked about.
+    If the credential is refused or nothing answers, no further kind is asked about.
     """
     found: list[Finding] = []
     for kind, driver in sorted(drivers.items()):
@@ -112,7 +112,7 @@ def _all_gone(check: str, host: str, kind: Kind, number: int) -> Finding:
 
 
 def _shutdown(kind: Kind, host: str) -> Shutdown | None:
-    """The shutdown of a kind's API, where it is past and concerns this host."""
+    """The shutdown of a kind's API, if it has happened and concerns this host."""
     over = CATALOGUE[kind].shutdown
     is_over = over is not None and datetime.now(UTC) >= over.at and host.endswith(over.hosts)
     return over if is_over else None
@@ -131,7 +131,7 @@ def _strange(check: str, kind: Kind, host: str, error: DriverError, *, is_used: 
 
 
 def _none_of_it(name: str, host: str, found: list[Finding]) -> list[Finding]:
-    """Where not one kind answered as the API does, it is no such server."""
+    """Adds a finding if no kind answered like the API: then the server is another one."""
     strange = [one for one in found if "is not this API" in one.says]
     if found and len(strange) == len(found):
         todo = f"check projects.{name}.base_url, and any gateway in front of that host"
@@ -150,7 +150,7 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked by loop
 
 
 def secrets_of(config: Config) -> dict[str, Secret]:
-    """Every secret that the configuration names, by where it does."""
+    """Every secret that the configuration names, by the key that names it."""
     named = {"registry.password": config.registry.password}
     named["registry.hash_key"] = config.registry.hash_key
     named |= {f"projects.{one.name}.api_key": one.api_key for one in config.projects.values()}
@@ -161,7 +161,7 @@ def secrets_of(config: Config) -> dict[str, Secret]:
 
 
 def look_at_secrets(config: Config) -> Iterator[Finding]:
-    """Whether every secret can be read now, and by nobody who has no business with it."""
+    """Whether every secret can be read now, and secret files by their owner alone."""
     named, unread = secrets_of(config), 0
     for name, secret in named.items():
         try:
@@ -192,7 +192,7 @@ def _too_open(check: str, path: Path, mask: int, mode: str) -> Iterator[Finding]
     try:
         found = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return  # whoever needs it says so
+        return  # reported by the check that needs it
     if found & mask:
         does = "changed" if mask == WRITABLE else "read"
         says = f"{path} (mode {found:o}) can be {does} by others"
@@ -200,7 +200,7 @@ def _too_open(check: str, path: Path, mask: int, mode: str) -> Iterator[Finding]
 
 
 def room(check: str, place: Path) -> Iterator[Finding]:
-    """How much room a disk has left."""
+    """How much space a disk has left."""
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
@@ -237,7 +237,7 @@ def look_at_spools(config: Config, now: datetime) -> Iterator[Finding]:
 def _is_registry(config: Config, name: str) -> bool:
     """Whether a spool's registry is the one of this configuration, however it is spelled.
 
-    Of a server's, host and database count: applications have users and drivers of their own.
+    For a server, only host and database count: applications have users and drivers of their own.
     """
     if config.registry.path is not None:
         spelled = os.path.realpath(name.removeprefix("sqlite:///"))
@@ -247,12 +247,12 @@ def _is_registry(config: Config, name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """A registry's name without its password; the names of files have none."""
+    """A registry's name without its password; a file name has none."""
     return name if name.startswith("sqlite:///") else shown_address(name)
 
 
 def look_at_port(config: Config) -> Iterable[Finding]:
-    """Whether the service can listen where it is to, or does already."""
+    """Whether the service can listen at its address, or already does."""
     listen = config.service.listen
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
@@ -287,19 +287,19 @@ def _taken(listen: str, host: str, port: int) -> Finding:
 
 ID = "janitor_doctor"
 KIND, TRAIT = next(iter(CATALOGUE.items()))
-"""What the object says that is put into the archive for a moment; any kind serves."""
+"""The kind of the object that is put into the archive for a moment; any kind will do."""
 BODY = f'{{"id":"{ID}","object":"{TRAIT.noun}"}}'.encode()
 
 
 async def look_at_archive(
     config: Config, registry: Registry | None, now: datetime
 ) -> list[Finding]:
-    """Whether copies can be made, and how much room there is.
+    """Whether copies can be stored, and how much space there is.
 
-    An archive that nobody has begun yet is not begun by looking.
+    An archive that does not exist yet is not created by this check.
 
     Raises:
-        ArchiveError: It does not serve, with what to do.
+        ArchiveError: The archive cannot be used; the message says what to do.
     """
     root, url = config.archive.path, config.archive.url
     known = registry is not None and registry.copies.archive_url() == url
@@ -334,13 +334,13 @@ def _unbegun(config: Config) -> list[Finding]:
 
 
 LIMIT = 4
-SHOWN = 5  # rows of the inbox that are named
+SHOWN = 5  # rows of the inbox that are listed
 MUCH = 4096  # bytes of a lock file that are read
 SPARE = timedelta(hours=1)
 
 
 def open_finding(config: Config, registry: Registry) -> Iterator[Finding]:
-    """That the registry is open, whether it can be written, and how much room it has."""
+    """That the registry is open, whether it can be written, and how much space it has."""
     living = sum(n for (_, _, state), n in registry.threads.states().items() if state in LIVE)
     yield fine("database", f"{registry.name}: schema {REVISION}, {living} living threads")
     if (path := config.registry.path) is None:
@@ -365,7 +365,7 @@ def _lock(path: Path, registry: Registry) -> Iterator[Finding]:
 
 
 def _held_by(pid: object, host: object, registry: Registry, *, is_held: bool) -> str:
-    """Who has the run's lock, or died with it; of another machine's process nobody can tell."""
+    """Who holds the run's lock or died holding it; unknown for a process on another machine."""
     if host != socket.gethostname():
         who = f"process {pid} on {host}"
         return f"{who} holds the run, or held it when it died: the next run takes over"
@@ -379,7 +379,7 @@ def _held_by(pid: object, host: object, registry: Registry, *, is_held: bool) ->
 def look_at_work(
     config: Config, registry: Registry, now: datetime, due_by: datetime | None
 ) -> Iterator[Finding]:
-    """What waits, what stands still and what is left out; `due_by` is when a sweep was due."""
+    """What is waiting, overdue, failed or not served; `due_by` is when a sweep was due."""
     yield from attempt("inbox", lambda: _inbox(registry))
     yield from _sweeps(config, registry, now, due_by)
     yield from _approval(config, registry)
@@ -503,7 +503,7 @@ def look_at_clock(
 ) -> Iterator[Finding]:
     """Whether the clock agrees with the API's answers and with the time since boot.
 
-    `unset` names the keys that are missing, without which no API answers.
+    `unset` names the variables or files of missing API keys, without which no API answers.
     """
     if registry is not None:
         watch.compare(registry.key_values.recall(CLOCK))

@@ -1,4 +1,4 @@
-"""What is kept where, for how long, and how much of it: in sentences, without a single value."""
+"""What janitor keeps, where, for how long and how much: in sentences, without stored values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from janitor.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One kind of thing that is kept: where, what, how long, and how many, where that is known."""
+    """One kind of thing that is kept: where, what, how long, and how many, if that is known."""
 
     where: str
     what: str
@@ -24,7 +24,7 @@ class Kept:
 
 
 def what_is_kept(config: Config, registry: Registry | None) -> Iterator[Kept]:
-    """Everything that janitor keeps, by what is configured and by what the registry counts."""
+    """Everything that janitor keeps, by the configuration and the counts in the registry."""
     config = replace(config, screen=MetadataFilter(config.registry.keys, config.registry.hash))
     yield from _registry(config, registry)
     yield from _archive(config, registry)

@@ -1,4 +1,4 @@
-"""What a check found: how it is, and what to do."""
+"""What a check found: a verdict, and what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STORE = 3
 
 
 class Verdict(StrEnum):
-    """How it is: good, worth a look, or in the way of the work."""
+    """Good, worth a look, or something that stops work."""
 
     OK = "ok"
     WARN = "warn"
@@ -25,7 +25,7 @@ class Verdict(StrEnum):
 class Finding:
     """What one check found. `todo` is what to do about it; `code` the exit code that it asks for.
 
-    No text of a conversation, no secret and no metadata value ever stands in it.
+    It never contains conversation text, a secret or a metadata value.
     """
 
     check: str
@@ -41,17 +41,17 @@ def fine(check: str, says: str) -> Finding:
 
 
 def doubtful(check: str, says: str, todo: str) -> Finding:
-    """Worth a look; nothing is kept from its work by it."""
+    """Worth a look, but it stops no work."""
     return Finding(check, Verdict.WARN, says, todo)
 
 
 def wrong(check: str, says: str, todo: str | None = None, code: int = STORE) -> Finding:
-    """In the way of the work."""
+    """Something that stops work."""
     return Finding(check, Verdict.FAIL, says, todo, code)
 
 
 def attempt(check: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check finds; an error of its own is a finding, too, and what came before it stays."""
+    """The findings of a check; an error in it becomes a finding after those found before."""
     found: list[Finding] = []
     try:
         found.extend(ask())
@@ -63,7 +63,7 @@ def attempt(check: str, ask: Callable[[], Iterable[Finding]]) -> list[Finding]:
 async def attempt_later(
     check: str, ask: Awaitable[Iterable[Finding]], seconds: float = SECONDS
 ) -> list[Finding]:
-    """The same for what waits for others, which it does for so many seconds at most."""
+    """Awaits a check for at most `seconds`; a timeout or an error in it becomes the finding."""
     try:
         async with asyncio.timeout(seconds):
             return list(await ask)
@@ -74,7 +74,7 @@ async def attempt_later(
 
 
 def told(check: str, error: Exception) -> Finding:
-    """An error as a finding; those of the program say themselves what to do."""
+    """An error as a finding; the message of a JanitorError already says what to do."""
     if isinstance(error, JanitorError):
         return wrong(check, str(error), code=error.exit_code)
     name = type(error).__name__
@@ -83,5 +83,5 @@ def told(check: str, error: Exception) -> Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """The gravest code that any of them asks for; what is only doubtful asks for none."""
+    """The highest code that any finding asks for; a doubtful one asks for none."""
     return max((finding.code for finding in findings), default=0)

@@ -1,7 +1,7 @@
-"""Claims: which janitor works on which thread, so that several share one sweep.
+"""Claims: which janitor works on which thread, so that several can share one sweep.
 
-A row is claimed by an owner within a run until its lease is over. Settled or passed by, it has no
-owner and still names the run, which is done with it: what stays due is not claimed by it again.
+An owner claims a row for a run until its lease ends. Once settled or passed by, the row has no
+owner but still names the run, which is done with it: that run never claims it again, due or not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _PUT_OFF = _PASS_BY.values(claim_run=None)
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
-    """A row that was borrowed: as it was, the run that had it last, and whether it was ours."""
+    """A borrowed row: its entry, the run that claimed it last, and whether it was already ours."""
 
     entry: Entry
     run: str | None
@@ -64,13 +64,13 @@ class ClaimedRow:
 
 
 class Claims:
-    """Taking threads for oneself, keeping them, and giving them back."""
+    """Claims threads, renews the claims, and gives them back."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def claimant(self, run: str) -> Claimant:
-        """A new name for a janitor that works this run."""
+        """A claimant with a new owner id, for a janitor that works on this run."""
         return Claimant(run, uuid4().hex)
 
     def take(
@@ -82,25 +82,25 @@ class Claims:
         limit: int = PAGE,
         policy: str | None = None,
     ) -> list[Entry]:
-        """Claims the next page of what was up for review at `now`, the start of the run.
+        """Claims the next page of threads that were up for review at `now`, the start of the run.
 
-        What another janitor holds is left out until its lease is over, and so is what this run
-        is done with.
+        Threads that another janitor holds are skipped until its lease ends, and so are those
+        that this run is done with.
         """
         return self._take_page(by, due_statement(now, after, limit, policy))
 
     def take_missing(
         self, by: Claimant, now: datetime, *, after: Key | None = None, limit: int = PAGE
     ) -> list[Entry]:
-        """Claims the next page, by key, of missing threads that are to be asked for again."""
+        """Claims the next page, by key, of missing threads that are due for another look."""
         return self._take_page(by, _paged(missing_statement(now), after, limit))
 
     def take_intents(
         self, by: Claimant, *, after: Key | None = None, tried: bool = True, limit: int = PAGE
     ) -> list[Entry]:
-        """Claims the next page, by key, of what was being deleted when its janitor died.
+        """Claims the next page, by key, of threads whose janitor died while deleting them.
 
-        Unless `tried`, only what nobody has failed to settle since.
+        With `tried=False`, only those that nobody has tried and failed to settle since.
         """
         intents = intent_statement() if tried else intent_statement().where(THREAD.c.attempts == 0)
         return self._take_page(by, _paged(intents, after, limit))
@@ -108,7 +108,7 @@ class Claims:
     def take_keys(
         self, by: Claimant, keys: Iterable[Key], states: frozenset[State] = REVIEWED
     ) -> list[Entry]:
-        """Claims these threads whether they are due or not; those it could not get are left out."""
+        """Claims these threads, due or not; those that it cannot claim are left out."""
         with self._store.writing() as connection:
             rows = find_rows(connection, keys).values()
             now = self._store.database.now(connection)
@@ -116,10 +116,10 @@ class Claims:
             return self._hold(connection, by, free)
 
     def borrow(self, by: Claimant, keys: Iterable[Key]) -> dict[Key, ClaimedRow]:
-        """Claims these threads for a while, whatever this run has done with them.
+        """Claims these threads for a while, even if this run is done with them.
 
-        For what is removed together with a claimed thread. What another janitor holds, and what
-        is no longer there, is left out; `bring_back` ends it.
+        For threads that are removed together with a claimed one. Threads that another janitor
+        holds, and deleted ones, are left out; `bring_back` ends the loan.
         """
         with self._store.writing() as connection:
             rows, now = find_rows(connection, keys), self._store.database.now(connection)
@@ -135,7 +135,7 @@ class Claims:
             return loans
 
     def bring_back(self, by: Claimant, loans: Iterable[ClaimedRow]) -> None:
-        """Ends what was borrowed: each claim is as it was before, where it is still `by`'s."""
+        """Ends the loans: rows that `by` claimed only for this are free and name the old run."""
         back = [
             bound(loan.entry.thread.key) | {"by_owner": by.owner, "claim_run": loan.run}
             for loan in loans
@@ -160,7 +160,7 @@ class Claims:
         return entries
 
     def renew(self, by: Claimant) -> int:
-        """Lets this janitor's claims stand for one more lease; how many it still had."""
+        """Renews this janitor's claims for one more lease; returns how many it still held."""
         with self._store.writing() as connection:
             now = self._store.database.now(connection)
             held = (THREAD.c.claim_owner == by.owner, THREAD.c.claim_until > now)
@@ -171,30 +171,30 @@ class Claims:
             return connection.execute(renewed.values(claim_until=until)).rowcount
 
     def pass_by(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
-        """Gives these back unsettled: they stay as they are, and the run is done with them.
+        """Gives these back unsettled: nothing else changes, and the run is done with them.
 
-        Returns none of them: what is no longer `by`'s is simply left to its owner.
+        Always returns an empty set: a thread that `by` no longer holds is left to its owner.
         """
         with self._store.writing() as connection:
             connection.execute(_PASS_BY, [bound(key) | {"by_owner": by.owner} for key in keys])
         return frozenset()
 
     def put_off(self, by: Claimant, keys: Iterable[Key]) -> frozenset[Key]:
-        """Gives these back unsettled, to be claimed once more in this run; returns none of them."""
+        """Gives these back unsettled, to be claimed again in this run; returns an empty set."""
         with self._store.writing() as connection:
             connection.execute(_PUT_OFF, [bound(key) | {"by_owner": by.owner} for key in keys])
         return frozenset()
 
     def release(self, by: Claimant) -> int:
-        """Gives back everything that this janitor holds, for others of the run to take."""
+        """Gives back everything that this janitor holds, for others to claim in the same run."""
         mine = update(THREAD).where(text(CLAIMED), THREAD.c.claim_owner == by.owner)
         with self._store.writing() as connection:
             return connection.execute(mine.values(_FREE)).rowcount
 
     def release_abandoned(self) -> int:
-        """Frees what dead owners held; for whoever holds the run's lock alone.
+        """Frees the claims of dead owners; call it only while holding the run's lock exclusively.
 
-        Where claims have leases only those that are over are freed.
+        Where claims have leases, only expired ones are freed.
         """
         with self._store.writing() as connection:
             freed = update(THREAD).where(text(CLAIMED))
@@ -203,7 +203,7 @@ class Claims:
             return connection.execute(freed.values(_FREE)).rowcount
 
     def claimed_for(self) -> timedelta:
-        """How long a claim of somebody still stands; nothing where the run's lock says it all."""
+        """How long any claim is still valid; zero where claims have no leases."""
         latest = select(func.max(THREAD.c.claim_until)).where(text(CLAIMED))
         with self._store.reading() as connection:
             until = connection.scalar(latest) if self._store.database.has_leases else None
@@ -223,14 +223,14 @@ class Claims:
 
 
 def claimable(run: str, now: datetime) -> ColumnElement[bool]:
-    """The rows that nobody holds any more and that this run is not done with."""
+    """Matches rows that nobody holds any more and that this run is not done with."""
     ownerless = THREAD.c.claim_owner.is_(None)
     undone = or_(THREAD.c.claim_run.is_(None), THREAD.c.claim_run != run)
     return or_(and_(ownerless, undone), THREAD.c.claim_until <= now)
 
 
 def is_held(row: Values, by: Claimant, now: datetime) -> bool:
-    """Whether a row is still this janitor's."""
+    """Whether this janitor still holds a row."""
     return bool(row["claim_owner"] == by.owner and row["claim_until"] > now)
 
 

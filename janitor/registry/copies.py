@@ -1,4 +1,4 @@
-"""Copies: how many and where, those of deleted threads past their date, and that they are gone."""
+"""Copies: how many and where, and pruning those of deleted threads that are past their date."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from janitor.registry.tables import COUNT, PRUNABLE, THREAD
 from janitor.registry.threads import KEY
 
 WAITS = "prune_waits"
-"""A mark of the migration: copies were dated by versions that removed none of them."""
+"""Set by the migration: older versions dated these copies but never removed any."""
 
 _JUDGED = "prune_judged_at"
 _ORDER = (THREAD.c.archive_keep_until, *KEY)
@@ -41,14 +41,14 @@ FORGOTTEN: Values = dict.fromkeys(
 
 
 class PrunedCopy(NamedTuple):
-    """A copy that is no longer in the archive, and the line of the audit that says so."""
+    """A copy that is no longer in the archive, and the event that records this."""
 
     copy: KeptCopy
     line: Event
 
 
 class Copies:
-    """How many there are and where, what is kept no longer, and forgetting it once it is gone."""
+    """Counts and locates copies, finds those past their date, and forgets those that are gone."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -59,11 +59,11 @@ class Copies:
             return int(connection.scalar(select(func.sum(COUNT.c.copies))) or 0)
 
     def archive_url(self) -> str | None:
-        """Where copies were put so far; `None`: nowhere yet."""
+        """The URL of the archive that has been used so far; `None` if there is none yet."""
         return self._store.meta("archive_url")
 
     def set_archive_url(self, url: str) -> None:
-        """Records where copies are put."""
+        """Records the URL of the archive in use."""
         with self._store.writing_alone() as connection:
             set_meta(connection, "archive_url", url)
 
@@ -75,16 +75,16 @@ class Copies:
         limit: int = PAGE,
         policy: str | None = None,
     ) -> list[KeptCopy]:
-        """A page of the copies of deleted threads whose recorded date is over, the oldest first."""
+        """A page of the copies of deleted threads whose recorded date has passed, oldest first."""
         with self._store.reading() as connection:
             rows = rows_of(connection.execute(past_statement(now, after, limit, policy)))
             return [kept_copy_of(row) for row in rows]
 
     def intend_prune(self, run: str, copies: Sequence[KeptCopy]) -> frozenset[Key]:
-        """Commits that these copies are about to be removed by a run; durable when it returns.
+        """Commits that a run is about to remove these copies; durable when it returns.
 
-        Returns those that may be: the thread is still deleted, its row still names these objects,
-        and no other row names one of them.
+        Returns those that may be removed: the thread is still deleted, its row still names these
+        objects, and no other row names any of them.
         """
         with self._store.writing() as connection:
             rows = self._still(connection, copies)
@@ -97,9 +97,9 @@ class Copies:
     def settle_prune(
         self, gone: Sequence[PrunedCopy], kept: Sequence[KeptCopy] = ()
     ) -> frozenset[Key]:
-        """Forgets the copies that are gone, each with its event, and takes back what was intended.
+        """Forgets the copies in `gone`, records their events, and withdraws the intent for `kept`.
 
-        Returns those that were forgotten: what another janitor has settled is left as it is.
+        Returns those that were forgotten: what another janitor has settled stays as it is.
         """
         with self._store.writing() as connection:
             rows = self._still(connection, [*(one.copy for one in gone), *kept])
@@ -125,7 +125,7 @@ class Copies:
         }
 
     def prune_waits(self) -> bool:
-        """Whether copies were dated before any were removed, and no person has begun with it."""
+        """Whether an older version dated copies, and pruning waits for a person to start it."""
         return self._store.meta(WAITS) is not None
 
     def prune_judged_at(self) -> datetime | None:
@@ -134,7 +134,7 @@ class Copies:
         return None if stored is None else datetime.fromisoformat(stored)
 
     def note_prune(self, now: datetime, *, begun: bool = True) -> None:
-        """Remembers that they were counted at `now`; once `begun`, no person has to begin."""
+        """Records that they were counted at `now`; with `begun`, pruning waits for nobody."""
         with self._store.writing() as connection:
             set_meta(connection, _JUDGED, now.isoformat())
             if begun:
@@ -144,7 +144,7 @@ class Copies:
 def past_statement(
     now: datetime, after: KeptCopy | None, limit: int, policy: str | None
 ) -> Select[tuple[object, ...]]:
-    """A page of tombstones whose copy's date is over; `ix_thread_prunable` alone must serve it."""
+    """A page of tombstones whose copy is past its date; served by `ix_thread_prunable` alone."""
     past = (text(PRUNABLE), THREAD.c.archive_keep_until <= now)
     dead = (THREAD.c.state == State.DELETED, THREAD.c.copy_path.is_not(None))
     statement = select(THREAD).where(*past, *dead)
@@ -158,7 +158,7 @@ def past_statement(
 
 
 def _named_by_others(connection: Connection, copies: Collection[KeptCopy]) -> frozenset[Key]:
-    """The copies whose object another row references, too."""
+    """The copies that have an object which another row references too."""
     owners: dict[str, set[Key]] = defaultdict(set)
     for copy in copies:
         for path in copy.paths:

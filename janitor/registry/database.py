@@ -1,6 +1,6 @@
-"""What the parts of the registry share: one database engine, and explained transactions.
+"""What the parts of the registry share: one database engine, and transactions on it.
 
-Statements are the same on all engines; how one is opened, set, locked and explained is not.
+Statements are the same on all engines; opening, settings, locks and error messages are not.
 """
 
 from __future__ import annotations
@@ -42,21 +42,22 @@ WRITES = "janitor_writes"
 
 
 Tell = Callable[[str], None]
-"""Hears once who holds a lock that is waited for."""
+"""Called once with the holder of a lock that has to be waited for."""
 
 
 def tell_nobody(_holder: str) -> None:
-    """For whoever waits unseen."""
+    """Ignores the holder: for waiting without a message."""
 
 
 Lock = AbstractContextManager[object, None]
-"""A lock, held from entering to leaving; LockedError where it is not to be had in time."""
+"""A lock, held while entered; entering raises LockedError if it is not free in time."""
 
 
 class Database(Protocol):
-    """One engine. `name` is how messages call the database; it never holds a password.
+    """One engine. `name` is the database's name in messages; it never contains a password.
 
-    `has_leases` tells whether claims lapse by a clock; otherwise the run's lock outlives them.
+    `has_leases` tells whether claims expire by a clock; otherwise they last as long as the run's
+    lock.
     """
 
     name: str
@@ -70,56 +71,56 @@ class Database(Protocol):
         """Remember which database this is; from now on `check_in_place` compares with it."""
 
     def check_in_place(self) -> None:
-        """StoreError where the database that was pinned is no longer what its name means."""
+        """Raises StoreError if the name no longer leads to the database that was pinned."""
 
     def afresh(self) -> AbstractContextManager[Connection]:
         """A connection that sees what a new process would see."""
 
     def close(self) -> None:
-        """Gives files and connections back."""
+        """Releases files and connections."""
 
     def looking(self) -> AbstractContextManager[Connection | None]:
-        """A transaction in which nothing can be written; `None` where there is nothing to see."""
+        """A transaction in which nothing can be written; `None` if the database is still empty."""
 
     def now(self, connection: Connection, /) -> datetime:
         """The clock that leases are judged by."""
 
     def lease_end(self, now: datetime, /) -> datetime:
-        """Until when a claim of this moment stands."""
+        """When a claim made at `now` expires."""
 
     def alone(self, connection: Connection, /) -> None:
-        """Keeps other transactions that ask for this out until this one ends."""
+        """Keeps out other transactions that call this until this one ends."""
 
     def lock(self, wait: timedelta, *, shared: bool, tell: Tell = tell_nobody) -> Lock:
-        """The lock of a run; `shared` where several janitors may work one sweep together.
+        """The run's lock; `shared` if several janitors may work on one sweep together.
 
-        `tell` hears who holds it where that has to be waited for.
+        `tell` is called with the holder if the lock has to be waited for.
         """
 
     def opening(self, wait: timedelta, /) -> Lock:
         """The lock under which a sweep is opened, joined and closed; LockedError after `wait`."""
 
     def syncing(self, wait: timedelta, /, tell: Tell = tell_nobody) -> Lock:
-        """The lock under which sources are read; LockedError after `wait`. `tell` as of `lock`."""
+        """The lock under which sources are read; LockedError after `wait`. `tell` as for `lock`."""
 
     def walking(self, name: str, wait: timedelta, /) -> Lock:
         """The lock under which the list of that name is walked; LockedError after `wait`."""
 
     def working(self, run: str) -> Lock:
-        """A mark that a living janitor works this run; any number may set it."""
+        """A mark that a living janitor works on this run; any number of janitors may set it."""
 
     def workers(self, run: str) -> int:
         """How many such marks there are."""
 
     def bytes_of(self, column: Column[Any], /) -> ColumnElement[bytes]:
-        """What a column holds, as the bytes of its text, whatever somebody else put there."""
+        """A column's text as bytes, whatever an application has written there."""
 
     def scrub(self) -> None:
-        """Leaves no trace of what was overwritten, as far as that is for a client to do."""
+        """Removes the traces of overwritten data, as far as a client can."""
 
 
 def new_engine(url: Any, **options: Any) -> Engine:  # noqa: ANN401  handed through to SQLAlchemy
-    """An engine that shows no parameters and speaks JSON as the rest of the program does."""
+    """An engine that never shows parameters and encodes JSON like the rest of the program."""
     return create_engine(
         url,
         hide_parameters=True,
@@ -142,7 +143,7 @@ Change = tuple[Values | None, Values | None]
 
 
 def spelled(screen: MetadataFilter) -> str:
-    """A screen without its secret, of which it names the fingerprint."""
+    """A metadata filter as JSON, with the fingerprint of its secret instead of the secret."""
     keys = None if screen.keys is None else sorted(screen.keys)
     document = {"keys": keys, "hash": sorted(screen.hashed), "key": screen.fingerprint}
     return orjson.dumps(document).decode()
@@ -156,7 +157,7 @@ def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 
 def by_key() -> tuple[ColumnElement[bool], ...]:
-    """Which row each set of `bound` parameters of an executemany means."""
+    """Matches the row whose key is given as `bound` parameters, for an executemany."""
     return tuple(THREAD.c[name] == bindparam(f"b_{name}") for name in ("project", "kind", "id"))
 
 
@@ -174,8 +175,9 @@ WHAT_NOW = (
 class Store:
     """What the parts of a registry share: one database, and how it is read and written.
 
-    Safe to be used from several threads. `id` tells the database from all others; `untrusted` are
-    the projects whose reported times date nothing; `last_run` is the run opened last here.
+    Safe to use from several threads. `id` is unique to the registry; `untrusted` are the projects
+    whose reported times are not used to date activity; `last_run` is the run that this process
+    opened last.
     """
 
     id: str
@@ -189,12 +191,12 @@ class Store:
 
     @property
     def name(self) -> str:
-        """How messages call the database: its file or its address, without a password."""
+        """The database's name in messages: its file or its address, without a password."""
         return self.database.name
 
     @property
     def screen(self) -> MetadataFilter:
-        """What is stored of metadata; ConfigError where the registry was opened without that."""
+        """The metadata filter; ConfigError if the registry was opened without one."""
         if self._screen is None:
             raise ConfigError(
                 f"{self.database.name} stores hashed metadata (`registry.hash`): pass --config, "
@@ -207,7 +209,7 @@ class Store:
         self._screen = screen
 
     def fence_screen(self, connection: Connection) -> None:
-        """Keep metadata out where another janitor has changed since what is stored of it."""
+        """Raises ConfigError if another janitor has changed the metadata filter since."""
         document = orjson.loads(read_meta(connection, SCREEN) or "null")
         recorded = spelled(OPEN) if document is None else document["screen"]
         if recorded != spelled(self.screen):
@@ -217,20 +219,20 @@ class Store:
             )
 
     def asked(self, metadata: Metadata) -> Metadata:
-        """Pairs to look for, as they are stored; ConfigError where a key is not."""
+        """Pairs to look for, in the form they are stored; ConfigError if a key is not stored."""
         for key in metadata:
             if not self.screen.keeps(key):
                 raise ConfigError(f"metadata {key!r} is not stored: see `registry.keys`")
         return self.screen.metadata(metadata)
 
     def check_in_place(self, run: str | None = None) -> None:
-        """Whether what the address means now is still the registry that was opened.
+        """Checks that the address still leads to the registry that was opened.
 
-        It asks as a new process would. `run` is one that must be in it, by default the one that was
-        opened last here: where it is not, an older state has been restored.
+        It looks as a new process would. `run` must be in the registry (by default, the run opened
+        last by this process); if it is not, an older state has been restored.
 
         Raises:
-            StoreError: It is not, and what to do.
+            StoreError: It does not; the message says what to do.
         """
         database, last = self.database, run or self.last_run
         database.check_in_place()
@@ -245,7 +247,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads; the engine's failures are explained."""
+        """A transaction that only reads; engine failures become errors that say what to do."""
         database = self.database
         database.check_in_place()
         with database.explained(), database.engine.connect() as connection, connection.begin():
@@ -253,8 +255,8 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that writes; it is committed, durably, where the body ends well."""
-        # Threads take turns here: SQLite's own waiting polls, and a turn is short.
+        """A transaction that writes; it commits, durably, if the body raises nothing."""
+        # Threads take turns here: SQLite itself polls while it waits, and a turn is short.
         self.database.check_in_place()
         with self._turn, self.database.explained(), self.database.engine.connect() as plain:
             connection = plain.execution_options(**{WRITES: True})
@@ -263,13 +265,13 @@ class Store:
 
     @contextmanager
     def writing_alone(self) -> Iterator[Connection]:
-        """For what reads first whether something is there, and adds it where it is not."""
+        """A write that excludes others like it, for code that adds what it found to be missing."""
         with self.writing() as connection:
             self.database.alone(connection)
             yield connection
 
     def date(self, row: Values) -> None:
-        """Dates a row's last activity anew from all that is known of it."""
+        """Recomputes a row's last activity from everything known about it."""
         trusted = row["project"] not in self.untrusted
         row["last_active_at"] = last_activity(
             row["created_at"], sightings_of(row), trust_reported=trusted
@@ -288,13 +290,13 @@ def find_rows(
     *,
     locked: bool = True,
 ) -> dict[Key, Values]:
-    """The rows of these keys, `locked` from other writers until the transaction ends."""
-    # SQLite scans the table for `(a, b, c) IN (...)`; one column of a fixed prefix it seeks.
+    """The rows of these keys, by default `locked` until the transaction ends."""
+    # SQLite scans the table for `(a, b, c) IN (...)`, but seeks one column after a fixed prefix.
     groups: dict[tuple[str, Any], set[str]] = defaultdict(set)
     for key in keys:
         groups[key.project, key.kind].add(key.id)
     found: dict[Key, Values] = {}
-    # Two writers that take rows in the same order wait for each other, but not for ever.
+    # Writers that lock rows in the same order cannot deadlock.
     for (project, kind), ids in sorted(groups.items()):
         for chunk in batches(sorted(ids)):
             place = (THREAD.c.project == project, THREAD.c.kind == kind)
@@ -311,14 +313,14 @@ def read_meta(connection: Connection, name: str) -> str | None:
 
 
 def set_meta(connection: Connection, name: str, value: str | None) -> None:
-    """Writes a single fact about the registry itself; `None` forgets it."""
+    """Writes a single fact about the registry itself; `None` deletes it."""
     connection.execute(delete(META).where(META.c.key == name))
     if value is not None:
         connection.execute(insert(META), {"key": name, "value": value})
 
 
 def _has_run(connection: Connection, run: str) -> bool:
-    """Whether the registry has a run of that id."""
+    """Whether the registry has a run with that id."""
     return connection.scalar(select(RUN.c.number).where(RUN.c.id == run)) is not None
 
 
@@ -341,14 +343,14 @@ def _counted(row: Values) -> Counted:
 
 
 def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> None:
-    """Moves the count table by rows and copies; call it in the transaction that moves the rows."""
+    """Adds to the counts of rows and copies, in the transaction that changes the rows."""
     for (project, kind, state, policy), (n, copies) in sorted(deltas.items()):
         place = {"project": project, "kind": kind, "state": state, "policy": policy}
         connection.execute(_COUNT, {**place, "n": n, "copies": copies})
 
 
 def relabel(connection: Connection, changes: Iterable[Change]) -> None:
-    """Brings the index of labels after rows that changed."""
+    """Updates the labels of rows that changed."""
     gone: list[Values] = []
     new: list[Values] = []
     for before, after in changes:
@@ -366,7 +368,7 @@ def relabel(connection: Connection, changes: Iterable[Change]) -> None:
 
 
 def recount(connection: Connection, changes: Iterable[Change]) -> None:
-    """Moves the count table by rows that came, went or changed."""
+    """Updates the count table for rows that were added, removed or changed."""
     rows: Counter[Counted] = Counter()
     copies: Counter[Counted] = Counter()
     for before, after in changes:
@@ -378,7 +380,7 @@ def recount(connection: Connection, changes: Iterable[Change]) -> None:
 
 
 def counted(*clauses: ColumnElement[bool]) -> Select[Any]:
-    """Of rows that some clauses choose: how many there are in each place of the count table."""
+    """Counts the rows and copies that match, grouped as in the count table."""
     place = (THREAD.c.project, THREAD.c.kind, THREAD.c.state, THREAD.c.policy)
     return (
         select(*place, func.count(), func.count(THREAD.c.copy_path))
@@ -400,7 +402,7 @@ def changed(changes: Sequence[Change]) -> list[str]:
 
 
 def write(connection: Connection, names: Sequence[str], rows: Sequence[Values]) -> None:
-    """Writes the named columns of rows that are there, in one executemany."""
+    """Writes the named columns of existing rows, in one executemany."""
     if not rows or not names:
         return
     statement = update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})

@@ -17,7 +17,7 @@ ENDED_LONG_AGO = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
-    """A hold with who set it and when, and who released it and why, where somebody did."""
+    """A hold with who set it and when, and who released it and why, if anybody did."""
 
     hold: Hold
     added_at: datetime
@@ -27,7 +27,7 @@ class HoldRecord:
 
 
 class Holds:
-    """Setting and releasing holds; a row stays when its hold is over."""
+    """Sets and releases holds; a row stays after its hold has ended."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class Holds:
     def recent(self, now: datetime, *, grace: timedelta = ENDED_LONG_AGO) -> tuple[Hold, ...]:
         """Holds in force at `now` or ended less than `grace` ago, in the order they were added.
 
-        Ended ones are told too, since policies grant a grace after them.
+        Ended ones are included because policies grant a grace after them.
         """
         horizon = now - grace
         recent = [
@@ -52,13 +52,13 @@ class Holds:
             return [_record_of(row) for row in rows]
 
     def in_force(self, name: str, now: datetime) -> Hold | None:
-        """The hold of that name that is neither released nor over."""
+        """The hold of that name that is neither released nor expired, or `None`."""
         with self._store.reading() as connection:
             found = connection.execute(select(HOLD).where(*_in_force(name, now))).mappings().first()
             return None if found is None else _hold_of(found)
 
     def count_in_force(self, now: datetime) -> int:
-        """How many holds are neither released nor over."""
+        """How many holds are neither released nor expired."""
         with self._store.reading() as connection:
             count = select(func.count()).select_from(HOLD).where(*_in_force(None, now))
             return connection.execute(count).scalar_one()
@@ -66,7 +66,7 @@ class Holds:
     def add(self, hold: Hold, now: datetime, *, actor: str = "") -> Hold:
         """Adds a hold and returns it as it is stored.
 
-        ConfigError while one of that name is in force, or where its metadata is not stored.
+        ConfigError if one of that name is in force, or if its metadata keys are not stored.
         """
         hold = replace(hold, metadata=self._store.asked(hold.metadata))
         with self._store.writing_alone() as connection:
@@ -88,7 +88,7 @@ class Holds:
         return hold
 
     def release(self, name: str, now: datetime, *, reason: str, actor: str = "") -> None:
-        """Ends a hold; ConfigError where none of that name is in force."""
+        """Releases a hold; ConfigError if none of that name is in force."""
         held = update(HOLD).where(*_in_force(name, now))
         released = held.values(released_at=now, released_by=actor, release_reason=reason)
         with self._store.writing_alone() as connection:
@@ -97,7 +97,7 @@ class Holds:
 
 
 def _in_force(name: str | None, now: datetime) -> list[ColumnElement[bool]]:
-    """The rows of holds in force, of one name or of any."""
+    """Matches the holds in force, of one name or of any."""
     named = [] if name is None else [HOLD.c.name == name]
     unended = or_(HOLD.c.until.is_(None), HOLD.c.until > now)
     return [*named, HOLD.c.released_at.is_(None), unended]

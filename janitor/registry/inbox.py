@@ -1,8 +1,8 @@
-"""The table that applications append to, and taking its rows into the registry.
+"""The inbox: the table that applications append to, and draining it into the registry.
 
-An application may have written anything that the engine takes: a year 20000, JSON that no reader
-reads, text that is none. Rows come as bytes therefore, and one that cannot be read is refused and
-holds up no other.
+An application may have written anything that the engine accepts: the year 20000, broken JSON, bytes
+that are not text. Rows are therefore read as bytes; one that cannot be parsed is refused and does
+not hold up the others.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ LONGEST: Mapping[str, int] = {
     "keep_until": 40,
     "metadata": 1 << 19,
 }
-"""The columns, and how many bytes each may have; a reader is handed one more at most."""
+"""The columns, and how many bytes each may have; at most one byte more is read."""
 
 UNREADABLE = "unreadable"
-"""What stands for a `keep_until` that no text is made of: it keeps forever."""
+"""Replaces a `keep_until` that is too long or not text: the thread is kept forever."""
 
 RawRow = Mapping[str, bytes | None]
 Texts = Mapping[str, str | None]
@@ -60,13 +60,13 @@ Texts = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class DeletedByApplication:
-    """The application says that it deleted this container itself."""
+    """The application reports that it deleted this container itself."""
 
     key: Key
 
 
 def judge(row: RawRow) -> Registration | DeletedByApplication | str:
-    """What a row stands for, or why it cannot be believed; quotes no value."""
+    """What a row reports, or why it is refused; quotes no value."""
     try:
         read = _read(row)
         check(Registration(read.key) if isinstance(read, DeletedByApplication) else read)
@@ -130,7 +130,7 @@ def _metadata(text: str | None) -> Metadata | None:
     if text is None:
         return None
     try:
-        document = orjson.loads(text)  # the stricter reader of the two
+        document = orjson.loads(text)  # the stricter parser of the two
         json.loads(text, object_pairs_hook=once)
     except TwiceError as error:
         raise RefusedRegistration(f"metadata: {error}") from None
@@ -143,11 +143,11 @@ def _metadata(text: str | None) -> Metadata | None:
 
 KEPT_FOR = timedelta(days=30)
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
-"""No janitor drained anything before."""
+"""No row was drained before this date."""
 AHEAD = timedelta(days=1)
-"""As far as the clock of another janitor may be ahead."""
+"""How far the clock of another janitor may be ahead."""
 FAR = 2**62
-"""A number that no counting reaches: an application wrote it."""
+"""Counting never reaches this number: an application wrote it."""
 _HIGHEST = text(
     "SELECT coalesce(max(seq), 0) FROM "
     "(SELECT seq FROM sqlite_sequence WHERE name = 'janitor_inbox' "
@@ -161,19 +161,19 @@ _DRAINED = (
     .where(INBOX.c.seq == bindparam("b_seq"))
     .values(drained_at=bindparam("at_"), refused=bindparam("why"))
 )
-# What a screen keeps out of the registry must not stay in the inbox for its 30 days.
+# Metadata that the filter keeps out of the registry must not stay in the inbox for 30 days.
 _DRAINED_AND_EMPTIED = _DRAINED.values(metadata=None)
 
 
 class Inbox:
-    """What applications append, and its way into the registry."""
+    """Appends notices, and drains them into the registry."""
 
     def __init__(self, store: Store, registrations: Registrations) -> None:
         self._store = store
         self._registrations = registrations
 
     def append(self, notices: Iterable[InboxNotice]) -> int:
-        """Appends notices as they are; how many. They are judged when they are drained."""
+        """Appends notices, with filtered metadata, and returns how many; draining checks them."""
         appended = 0
         for batch in batches(notices):
             with self._store.writing() as connection:
@@ -191,19 +191,19 @@ class Inbox:
             return int(connection.scalar(waiting) or 0)
 
     def refused(self) -> int:
-        """How many notices of the last 30 days could not be believed."""
+        """How many notices of the last 30 days were refused."""
         with self._store.reading() as connection:
             found = select(func.count()).select_from(INBOX).where(text(REFUSED))
             return int(connection.scalar(found) or 0)
 
     def refused_rows(self, limit: int) -> list[int]:
-        """The numbers of the first of these."""
+        """The row numbers of the first refused notices."""
         with self._store.reading() as connection:
             found = select(INBOX.c.seq).where(text(REFUSED)).order_by(INBOX.c.seq).limit(limit)
             return list(connection.scalars(found))
 
     def doubted(self) -> dict[int, str]:
-        """Why which of the next 500 that wait will be refused, by their numbers; a mere look."""
+        """Which of the next 500 rows will be refused and why, by row number; changes nothing."""
         with self._store.reading() as connection:
             return _told(*self._judged_page(connection))
 
@@ -211,17 +211,17 @@ class Inbox:
         """Takes every waiting notice into the registry.
 
         A notice adds a thread, dates its activity, keeps it longer or adds metadata; it overwrites
-        nothing. That the application deleted one brings a known thread up for review, no more. A
-        notice that cannot be believed is kept with the reason. All are kept for 30 days, without
-        their metadata where the registry does not keep all of it in the clear. One that nobody
-        foresaw is refused as well, but where all that wait fail alike, the failure is raised: then
-        it is not for a notice to answer for it.
+        nothing. A notice that the application deleted a container only brings a known thread up
+        for review. A refused notice is kept with the reason. All notices are kept for 30 days,
+        without their metadata unless the registry stores all of it in the clear. A notice that
+        fails unexpectedly is refused too, but if several are waiting and all of them fail, the
+        error is raised: then no single notice is to blame.
         """
         drained_at, drained = INBOX.c.drained_at, Drained()
         strange = or_(drained_at < SINCE, drained_at > now + AHEAD)
         with self._store.writing() as connection:
             _leave_numbers(connection)
-            # A mark that an application wrote itself ('' or 0, say) drains nothing.
+            # A `drained_at` that an application wrote itself ('' or 0, say) does not count.
             connection.execute(update(INBOX).where(strange).values(drained_at=None))
             connection.execute(delete(INBOX).where(drained_at < now - KEPT_FOR))
         while (page := self._drain_page(now)).judged:
@@ -237,7 +237,7 @@ class Inbox:
             return self._drain_singly(now, error)
 
     def _drain_singly(self, now: datetime, error: Exception) -> Drained:
-        """Take what waits row by row, and refuse those that fail; raises `error` where all do."""
+        """Drains row by row and refuses rows that fail; raises `error` if all of several do."""
         waiting = select(INBOX.c.seq).where(text(UNDRAINED)).order_by(INBOX.c.seq).limit(BATCH)
         with self._store.reading() as connection:
             numbers = connection.scalars(waiting).all()
@@ -284,7 +284,7 @@ class Inbox:
     def _judged_page(
         self, connection: Connection, number: int | None = None
     ) -> tuple[Sequence[RowMapping], list[Verdict]]:
-        """The next rows that wait, or that one, as bytes; and what each stands for."""
+        """The next waiting rows, or only that one, as bytes, and the verdict on each."""
         raw = (
             func.substr(self._store.database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
             for name, longest in LONGEST.items()
@@ -307,7 +307,7 @@ class Inbox:
         self._registrations.merge_touches(connection, dated)
 
     def _bring_up(self, connection: Connection, keys: Sequence[Key], now: datetime) -> None:
-        """Has known threads looked at by the next sweep."""
+        """Brings known threads up for review by the next sweep."""
         rows = find_rows(connection, keys).values()
         later = [r for r in rows if r["review_at"] is None or r["review_at"] > now]
         living = [r for r in later if r["state"] in LIVE]
@@ -315,9 +315,10 @@ class Inbox:
 
 
 def _leave_numbers(connection: Connection) -> None:
-    """Number rows anew after which SQLite, which counts on from the highest ever, has none left.
+    """Renumbers rows whose numbers are so high that SQLite has no next one to assign.
 
-    Nobody could append any more: "database or disk is full".
+    SQLite counts on from the highest number ever used. Without this nobody could append any more:
+    "database or disk is full".
     """
     if connection.dialect.name != "sqlite" or connection.scalar(_HIGHEST) < FAR:
         return
@@ -337,7 +338,7 @@ def _is_touch(registration: Registration) -> bool:
 
 
 def _told(rows: Sequence[RowMapping], verdicts: Sequence[Verdict]) -> dict[int, str]:
-    """Why which rows are refused, by their numbers."""
+    """Which rows are refused and why, by row number."""
     pairs = zip(rows, verdicts, strict=True)
     return {row["seq"]: verdict for row, verdict in pairs if isinstance(verdict, str)}
 
@@ -370,7 +371,7 @@ def _row_of(notice: InboxNotice, screen: MetadataFilter) -> Values:
 
 
 def _let_in(values: Mapping[str, object], screen: MetadataFilter) -> Values:
-    # What is no text is refused when it is drained, as untrusted as it arrived.
+    # Values that are not text stay as they arrived: draining refuses them.
     texts = {key: value for key, value in values.items() if isinstance(value, str)}
     rest = {key: value for key, value in values.items() if key not in texts and screen.keeps(key)}
     return {**rest, **screen.metadata(texts)}

@@ -15,24 +15,25 @@ _ENSURE = text("INSERT INTO meta (key, value) VALUES (:key, '') ON CONFLICT (key
 
 
 class KeyValues:
-    """Keeps texts by name, each for the one who wrote it; no conversation and no secret."""
+    """Stores texts by name, each for its writer; never conversation text or a secret."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def recall(self, name: str) -> str | None:
-        """What was remembered under a name; `None`: nothing."""
+        """The text stored under a name, or `None`."""
         return self._store.meta(_PREFIX + name) or None
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a text under a name, in the place of what was there."""
+        """Stores a text under a name, replacing what was there."""
         with self._store.writing() as connection:
             set_meta(connection, _PREFIX + name, value)
 
     def alter(self, name: str, change: Callable[[str | None, datetime], str]) -> None:
-        """Change what is remembered under a name; whoever else does so waits.
+        """Changes the text stored under a name; concurrent callers wait.
 
-        `change` is given what is there and the time of the clock that all janitors share.
+        `change` gets the current text, or `None`, and the time by the clock that all janitors
+        share.
         """
         row = META.c.key == _PREFIX + name
         with self._store.writing() as connection:

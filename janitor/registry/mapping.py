@@ -1,4 +1,4 @@
-"""Between rows and nouns, and what may become of a row."""
+"""Converts between rows and records, and computes what a settlement does to a row."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REPORTED = tuple(
         "dated_before",
     )
 )
-"""All that a registration changes or is judged by; most change nothing, and no more is read."""
+"""The columns that a registration changes or depends on; most change nothing, so read no more."""
 
 
 def rows_of(found: CursorResult[Any]) -> Iterator[Values]:
@@ -55,7 +55,7 @@ def key_of(row: Values) -> Key:
 
 
 def sightings_of(row: Values) -> Sightings:
-    """Where a row's activity is known from."""
+    """The dates from which a row's activity is computed."""
     return Sightings(
         row["reported_at"],
         row["upstream_at"],
@@ -68,7 +68,7 @@ def sightings_of(row: Values) -> Sightings:
 
 
 def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
-    """A row as a noun; activity is judged anew, by whom is trusted now."""
+    """A row as an entry; its activity is recomputed by which projects are trusted now."""
     key, seen = key_of(row), sightings_of(row)
     return Entry(
         thread=_thread_of(row, key, seen, untrusted),
@@ -140,7 +140,7 @@ def _intent_of(row: Values, key: Key) -> Intent | None:
 
 
 def labels_of(row: Values | None) -> set[tuple[str, str]]:
-    """Every metadata pair that either side says of a thread."""
+    """Every metadata pair of a thread, whether reported or read from the server."""
     if row is None:
         return set()
     return {*(row["reported"] or {}).items(), *(row["upstream"] or {}).items()}
@@ -210,7 +210,7 @@ def _seen(row: Values, seen: Sightings | None) -> Values:
         "baseline_at": seen.baseline_at,
         "changed_at": seen.changed_at,
         "newest_item": seen.newest_item,
-        # Another thread's sake may have had it asked for since.
+        # It may have been seen alive since, for the sake of another thread.
         "alive_at": later(row["alive_at"], seen.alive_at),
     }
 
@@ -228,7 +228,7 @@ def _copied(row: Values, settlement: Settlement) -> Values:
 
 
 def copied_values(copy: Copy) -> Values:
-    """The columns that say which copy is the newest."""
+    """The columns that describe the newest copy."""
     return {
         "copy_path": copy.path,
         "copy_digest": copy.digest,
@@ -241,7 +241,7 @@ def copied_values(copy: Copy) -> Values:
 
 
 def spelled_terms(terms: Terms) -> Values:
-    """What a tombstone knows of its copy, as it is stored."""
+    """What a tombstone records about its copy, in the form it is stored."""
     alone = terms.reported_alone
     return {
         "policies": list(terms.policies),
@@ -251,7 +251,7 @@ def spelled_terms(terms: Terms) -> Values:
 
 
 def kept_copy_of(row: Values) -> KeptCopy:
-    """A tombstone as the copy that it keeps the handle of."""
+    """The copy that a tombstone still refers to."""
     spelled = row["archive_terms"] or {}
     alone = spelled.get("reported_alone")
     terms = Terms(
@@ -298,7 +298,7 @@ def _state(row: Values, settlement: Settlement) -> Values:
         changes["soft_deleted_at"] = None
     if state is State.DELETED:
         changes["deleted_at"] = at
-        # Where a person says that it is gone, no run of ours has deleted it.
+        # If a person declared it gone, no run of ours deleted it.
         vouched = last is not None and last.outcome is Outcome.MISSING
         intended = None if vouched else row["intent_run"]
         changes["deleted_run"] = intended or (last.run if last else None)

@@ -1,4 +1,4 @@
-"""Which revision a database is at, and bringing it to the one this program speaks."""
+"""Which revision a database is at, and migrating it to the one this program uses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def revision(connection: Connection, name: str) -> str | None:
 
 
 def _require_utf8(connection: Connection, name: str) -> None:
-    """Refuses a database that cannot store what is said in any language: a sweep would meet it."""
+    """Refuses a database that cannot store text in every language: a later sweep would fail."""
     if connection.dialect.name == "postgresql":
         asked = "SHOW server_encoding"
         wanted, todo = "UTF8", "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
@@ -55,7 +55,7 @@ def _require_utf8(connection: Connection, name: str) -> None:
 
 
 def _require_schema(connection: Connection, name: str) -> None:
-    """Refuses a session whose unqualified names lead nowhere: it would find no registry there."""
+    """Refuses a session without a current schema: it would find no registry."""
     asked = "SELECT current_schema(), current_setting('search_path'), current_user"
     schema, path, user = connection.execute(text(asked)).one()
     if schema is not None:
@@ -71,7 +71,7 @@ def _require_schema(connection: Connection, name: str) -> None:
 
 
 def _require_room(connection: Connection, name: str) -> None:
-    """Refuses to begin where this user may make no table, or none that outlives its session."""
+    """Refuses if this user cannot create tables, or only ones that end with the session."""
     asked = "SELECT current_schema(), current_user, has_schema_privilege(current_schema(), :right)"
     schema, user, may_create = connection.execute(text(asked), {"right": "CREATE"}).one()
     if schema.startswith("pg_"):
@@ -88,7 +88,7 @@ def _require_room(connection: Connection, name: str) -> None:
 
 
 def require_current(found: str | None, name: str) -> None:
-    """Refuses what a reader cannot read: nothing there, an older or a newer schema."""
+    """Refuses what a reader cannot use: no registry, or an older or newer schema."""
     if found is None:
         raise NoRegistryError(
             f"{name} contains no registry yet: fill it with `janitor import` or `janitor "
@@ -103,7 +103,7 @@ def require_current(found: str | None, name: str) -> None:
 
 
 def _refuse_newer(found: str, name: str) -> None:
-    # Revisions are counted up, so the text tells which is newer; nothing unknown is migrated.
+    # Revisions count up, so comparing texts tells which is newer. A newer one is never migrated.
     if found > REVISION:
         raise ConfigError(
             f"{name} is at schema {found}, newer than {REVISION}, the latest that this program "
@@ -131,7 +131,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 def migrations(connection: Connection) -> Config:
-    """The migrations, as alembic takes them, over a connection in whose transaction they run."""
+    """Alembic's configuration for the migrations, which run in the connection's transaction."""
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()

@@ -18,7 +18,7 @@ _META = "pauses"
 class Pause:
     """What is paused (`all`, `project:NAME` or `policy:NAME`), why, by whom, and until when.
 
-    `until=None` lasts until `resume`.
+    With `until=None` it lasts until `resume`.
     """
 
     scope: str
@@ -35,7 +35,7 @@ class Pause:
 
 
 class Pauses:
-    """Pauses live beside the rows that they protect, not in a configuration that may be broken."""
+    """Stores pauses with the rows they protect, not in a configuration that may be broken."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class Pauses:
         self._rewrite(lambda known: [*(p for p in known if p.scope != pause.scope), pause])
 
     def end(self, scope: str) -> bool:
-        """Ends the pause of that scope; false where there was none."""
+        """Ends the pause of that scope; false if there was none."""
         was = any(pause.scope == scope for pause in self._recorded())
         self._rewrite(lambda known: [pause for pause in known if pause.scope != scope])
         return was

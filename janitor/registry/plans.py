@@ -1,4 +1,4 @@
-"""Signing plans, and the plans handed over that wait to be carried out."""
+"""Signs plans, and keeps those handed over until they are carried out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = "plan_key"
 
 
 class PlanRow(Row, table=True):
-    """One plan that was handed over; its document is dropped once it is over.
+    """A plan that was handed over; its document is dropped once the plan is closed.
 
     `run` is the run that carried it out or refused it.
     """
@@ -45,7 +45,7 @@ PLAN = METADATA.tables["plan"]
 class Handover:
     """A plan that waits to be carried out: its digest, who handed it over, and when.
 
-    It is refused where it is older than `max_age` by the time that it is begun.
+    It is refused if it is older than `max_age` when its turn comes.
     """
 
     number: int
@@ -56,16 +56,16 @@ class Handover:
 
 
 class Plans:
-    """Plans are signed by the registry that they are made of.
+    """Signs plans, with the key of the registry they are made from, and queues them.
 
-    One handed over waits until a run has carried it out or refused it; no plan waits twice.
+    A plan handed over waits until a run has carried it out or refused it; no plan waits twice.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def signature(self, digest: str, made_at: datetime) -> str:
-        """HMAC-SHA256 by the registry's key over a plan's digest, its time and the registry's id.
+        """HMAC-SHA256 with the registry's key over a plan's digest, its time and the registry's id.
 
         Raises:
             ConfigError: The registry has lost its key.
@@ -83,7 +83,7 @@ class Plans:
     def hand_over(
         self, digest: str, document: str, *, actor: str, max_age: timedelta, now: datetime
     ) -> Handover:
-        """Lets a plan wait for a service; one that waits already is given as it is."""
+        """Queues a plan for the service; one that is already waiting is returned as it is."""
         row = {
             "digest": digest,
             "document": document,
@@ -98,21 +98,21 @@ class Plans:
             return _handover(connection.execute(same).mappings().one())
 
     def waiting(self) -> list[Handover]:
-        """The plans that wait, the first to come first."""
+        """The waiting plans, first come first."""
         waiting = select(PLAN).where(text(WAITING)).order_by(PLAN.c.number)
         columns = waiting.with_only_columns(*(c for c in PLAN.c if c.name != "document"))
         with self._store.reading() as connection:
             return [_handover(row) for row in connection.execute(columns).mappings()]
 
     def document(self, number: int) -> str | None:
-        """The document of a plan that waits; `None` once it is over."""
+        """The document of a waiting plan; `None` once the plan is closed."""
         waiting = select(PLAN.c.document).where(text(WAITING), PLAN.c.number == number)
         with self._store.reading() as connection:
             found: str | None = connection.scalar(waiting)
             return found
 
     def end(self, digest: str, run: str, now: datetime) -> bool:
-        """Records that a run is done with a plan, whoever began it; whether the plan waited."""
+        """Closes a plan that a run is done with, whoever started it; whether it was waiting."""
         waiting = update(PLAN).where(text(WAITING), PLAN.c.digest == digest)
         over = {"closed_at": now, "run": run, "document": None}
         with self._store.writing() as connection:

@@ -1,4 +1,4 @@
-"""Policies that may take effect, that wait for it, and under which the rows were decided."""
+"""Policies: those approved, those waiting, and those under which the rows were decided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEWEST = select(APPROVAL).order_by(APPROVAL.c.number.desc()).limit(1)
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Policies that may take effect: their digest and document, who said so, why and when."""
+    """Approved policies: their digest and document, and who approved them, why and when."""
 
     number: int
     digest: str
@@ -31,7 +31,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class PendingApproval:
-    """Policies that wait, by their digest, and the number of the approval that stands till then.
+    """The digest of policies that wait, and the number of the approval in force until then.
 
     `threads` counts, by policy, the threads that they would remove earlier.
     """
@@ -42,10 +42,10 @@ class PendingApproval:
 
 
 class StoredPolicies:
-    """What the registry knows of policies.
+    """What the registry records about policies.
 
     Approvals are only ever added, and the last one counts; at most one proposal waits. A pass that
-    decides every row anew notes how far it got.
+    decides every row again records how far it got.
     """
 
     def __init__(self, store: Store) -> None:
@@ -69,7 +69,7 @@ class StoredPolicies:
         reason: str,
         now: datetime,
     ) -> bool:
-        """The same, unless another approval came after the one `before`; whether it was done."""
+        """Like `approve`, unless an approval came after `before`; whether it was recorded."""
         row = {"document": document, "digest": digest, "actor": actor, "reason": reason, "at": now}
         with self._store.writing_alone() as connection:
             if connection.scalar(select(func.max(APPROVAL.c.number))) != before:
@@ -78,14 +78,14 @@ class StoredPolicies:
             return True
 
     def approval(self, number: int | None = None) -> Approval | None:
-        """The approval of a number, or the last one; `None` where there is none."""
+        """The approval with this number, or the last one; `None` if there is none."""
         asked = _NEWEST if number is None else _NEWEST.where(APPROVAL.c.number == number)
         with self._store.reading() as connection:
             row = connection.execute(asked).mappings().first()
             return None if row is None else Approval(**row)
 
     def set_proposal(self, proposal: PendingApproval | None) -> None:
-        """Records which policies wait, in the place of those before."""
+        """Records which policies wait, replacing any before; `None` means that none do."""
         with self._store.writing_alone() as connection:
             set_meta(connection, _META, None if proposal is None else _spell(proposal))
 
@@ -95,7 +95,7 @@ class StoredPolicies:
             return _proposal(connection)
 
     def unapproved(self) -> PendingApproval | None:
-        """The policies that still wait; `None` where none do or they were approved since."""
+        """The policies that still wait; `None` if none do or they were approved since."""
         with self._store.reading() as connection:
             proposal = _proposal(connection)
             newest = connection.execute(_NEWEST).mappings().first()
@@ -107,26 +107,26 @@ class StoredPolicies:
         return self._store.meta("policies_digest")
 
     def set_decided_digest(self, digest: str) -> None:
-        """Records that every row was decided under these policies; the pass is over."""
+        """Records that every row was decided under these policies, which ends the pass."""
         with self._store.writing_alone() as connection:
             set_meta(connection, "policies_digest", digest)
             set_meta(connection, "redecide_cursor", None)
 
     def redecide_cursor(self, digest: str) -> Key | None:
-        """Where a pass towards these policies stopped; `None`: begin at the first row."""
+        """Where a pass under these policies stopped; `None` to begin at the first row."""
         found = orjson.loads(self._store.meta("redecide_cursor") or "null")
         if found is None or found["digest"] != digest:
             return None
         return Key(found["project"], Kind(found["kind"]), found["id"])
 
     def set_redecide_cursor(self, digest: str, key: Key) -> None:
-        """Records how far a pass towards these policies got."""
+        """Records how far a pass under these policies got."""
         at = {"digest": digest, "project": key.project, "kind": key.kind, "id": key.id}
         with self._store.writing_alone() as connection:
             set_meta(connection, "redecide_cursor", orjson.dumps(at).decode())
 
     def silent_rules(self, digest: str) -> tuple[str, ...] | None:
-        """The rules that no thread certainly matched when last looked; `None` under others."""
+        """The rules that no thread was known to match; `None` if there is no record for these."""
         found = orjson.loads(self._store.meta("silent_rules") or "null")
         return None if found is None or found["digest"] != digest else tuple(found["rules"])
 

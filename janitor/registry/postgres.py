@@ -2,8 +2,8 @@
 
 Locks, marks and settings belong to a session. A pooler in transaction or statement mode gives each
 transaction another session, so locks stay behind in its pool and nobody ever frees them. In the
-texts, `{url}` stands for the setting that names the database, `{secret}` for all that tell who
-comes.
+messages, `{url}` stands for the setting that names the database, and `{secret}` for the settings
+that contain user and password.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _HOLDER = text(
 
 
 class AdvisoryLock:
-    """A lock held from entering to leaving, in a session of its own.
+    """A lock in a session of its own, held while entered.
 
     Entering waits up to `wait`, then raises LockedError naming a holder.
     """
@@ -95,7 +95,7 @@ class AdvisoryLock:
                 session.close()
                 raise
             except BaseException:
-                session.invalidate()  # the server may have granted it all the same
+                session.invalidate()  # the server may have granted it anyway
                 session.close()
                 raise
         self._session = session
@@ -103,7 +103,7 @@ class AdvisoryLock:
 
     def __exit__(self, *raised: object) -> None:
         if self._session is not None:
-            # The lock ends with its session, also where that was lost.
+            # The lock ends with its session, even if the session was lost.
             self._session.invalidate()
             self._session.close()
             self._session = None
@@ -127,13 +127,13 @@ class AdvisoryLock:
 
 
 ROUNDS = 40
-"""So often two sessions are compared: each may keep its own by chance where others are busy."""
+"""How often two sessions are compared: in a busy pool each may keep its own by chance."""
 NOT_ALLOWED = "08P01"  # a protocol violation: what a pooler answers to BEGIN in statement mode
 _PID = "SELECT pg_backend_pid()"
 
 
 class Sessions:
-    """Sets each session that an engine opens; StoreError where a pooler does not keep it."""
+    """Applies settings to each session of an engine; StoreError if a pooler swaps sessions."""
 
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self._name = name
@@ -143,7 +143,7 @@ class Sessions:
         self._is_kept = False
 
     def serve(self, engine: Engine) -> None:
-        """Open all sessions of this engine from now on."""
+        """Opens all sessions of this engine from now on."""
         event.listen(engine, "do_connect", self._connect)
 
     def _connect(
@@ -157,8 +157,8 @@ class Sessions:
         try:
             with _committing(session):
                 pid = session.execute(self._set, self._values).fetchone()[0]
-                # Whoever connects is told the session's number by what it connects to: a pooler
-                # makes one up.
+                # A client learns the backend's pid from what it connects to: a pooler makes one
+                # up.
                 if pid != session.info.backend_pid and not self._is_kept:
                     with closing(dialect.connect(*arguments, **named)) as other:
                         self._require_kept(session, other, pid)
@@ -169,7 +169,7 @@ class Sessions:
         return session
 
     def _require_kept(self, session: Any, other: Any, pid: int) -> None:  # noqa: ANN401  likewise
-        """StoreError where `other` is given our session, or we are given another one."""
+        """Raises StoreError if `other` is given our session, or we are given another one."""
         for _ in range(ROUNDS):
             theirs = self._begun(other)
             ours = session.execute(_PID).fetchone()[0]
@@ -178,7 +178,7 @@ class Sessions:
                 raise self._refusal("transaction")
 
     def _begun(self, other: Any) -> int:  # noqa: ANN401  likewise
-        """The session of a transaction that stays open."""
+        """Begins a transaction that stays open; returns the pid of its session."""
         from psycopg import Error  # noqa: PLC0415  an extra
 
         try:
@@ -199,7 +199,7 @@ class Sessions:
 
 @contextmanager
 def _committing(session: Any) -> Iterator[None]:  # noqa: ANN401  likewise
-    """Each statement by itself, so that what is set outlives it at the price of one round trip."""
+    """Commits each statement by itself, so that settings persist at the cost of one round trip."""
     session.autocommit = True
     yield
     session.autocommit = False
@@ -240,7 +240,7 @@ def _of_system(error: OSError) -> Meaning:
     return StoreError, f"cannot be reached: {cause(error, 'check that the server is running')}"
 
 
-# By SQLSTATE or, shorter, its class (PostgreSQL's documentation, appendix A).
+# By SQLSTATE or a prefix of it, such as its class (PostgreSQL's documentation, appendix A).
 _MEANS: dict[str, Meaning] = {
     "25006": (ConfigError, "is not writable: it is open read-only, or its server is read-only"),
     "25P03": (StoreError, "ended the transaction of a janitor that was delayed: run it again"),
@@ -290,8 +290,8 @@ _MEANS: dict[str, Meaning] = {
     "08": (StoreError, "lost the connection: try again"),
 }
 
-# A connection that was never made has no SQLSTATE, only the server's or the library's sentence,
-# here without what stands in quotation marks: names may say anything.
+# A connection that was never made has no SQLSTATE, only a message of the server or the library,
+# matched here without what is in quotation marks: names may contain anything.
 _SAYS: tuple[tuple[str, Meaning], ...] = (
     ("too many open files", _of_system(OSError(errno.EMFILE, ""))),
     (
@@ -328,14 +328,14 @@ _UNREACHABLE = (
 
 
 def explanation(error: DBAPIError | OSError, name: str, url: URL) -> JanitorError:
-    """The registry's failure as one that a person can act on; it quotes no statement or secret."""
+    """A database failure as an error that a person can act on; quotes no statement or secret."""
     found = meaning(error, "registry.url", "registry.url and registry.password", url)
     kind, message = found or _unknown(error, url)
     return kind(f"{name} {message}")
 
 
 def meaning(error: DBAPIError | OSError, setting: str, secret: str, url: URL) -> Meaning | None:
-    """What a failure means, where that is known; what to do names the settings."""
+    """What a failure means, `None` if unknown; what to do about it names the given settings."""
     if isinstance(error, OSError):
         return _of_system(error)
     code = getattr(error.orig, "sqlstate", None)
@@ -351,7 +351,7 @@ def meaning(error: DBAPIError | OSError, setting: str, secret: str, url: URL) ->
 
 
 def of_parameters(error: Exception, setting: str, url: URL) -> str | None:
-    """What is wrong with how a session was asked for that was never opened, if that is it."""
+    """What is wrong with the connection parameters, if that kept the session from opening."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return None
     if getattr(error.orig, "sqlstate", None) is not None:
@@ -384,7 +384,7 @@ def _unnamed(error: DBAPIError) -> Meaning | None:
 
 
 def _reason(error: DBAPIError) -> str:
-    """What the library or the server said, without the names in quotation marks."""
+    """The message of the library or the server, without the names in quotation marks."""
     spelled = re.sub(r'"[^"]*"', '""', str(error.orig)).lower()
     # The library names the server's address before the reason, the path of a socket included.
     return spelled.rpartition("fatal:" if "fatal:" in spelled else "failed:")[2]
@@ -405,7 +405,7 @@ _HOLDERS = text(
 
 
 class Postgresql:
-    """A database that several janitors share; its clock judges their leases."""
+    """A database that several janitors share; their leases follow its clock."""
 
     has_leases = True
 
@@ -440,24 +440,24 @@ class Postgresql:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turns the engine's failure into one that says what to do; no value leaks."""
+        """Turns an engine failure into an error that says what to do; no value leaks."""
         try:
             yield
         except (DBAPIError, OSError) as error:
             raise explanation(error, self.name, self._url) from None
 
     def pin(self) -> None:
-        """A server tells databases apart by their name alone: the registry's own id must do."""
+        """Nothing to pin: a server knows a database only by name, so the registry's id must do."""
 
     def check_in_place(self) -> None:
-        """The registry's own id tells it."""
+        """Nothing to check here: the store compares the registry's own id."""
 
     def afresh(self) -> AbstractContextManager[Connection]:
-        """A connection that remembers nothing, as none of them does."""
+        """Any connection: none of them caches data."""
         return self.engine.connect()
 
     def close(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         with self.explained():
             self.engine.dispose()
 
@@ -469,20 +469,20 @@ class Postgresql:
             yield connection
 
     def now(self, connection: Connection) -> datetime:
-        """The clock that leases are judged by: the server's, which all janitors share."""
+        """The clock that leases follow: the server's, which all janitors share."""
         now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return now
 
     def lease_end(self, now: datetime) -> datetime:
-        """Until when a claim of this moment stands."""
+        """When a claim made at `now` expires."""
         return now + self._lease
 
     def alone(self, connection: Connection) -> None:
-        """Keeps other transactions that ask for this out until this one ends."""
+        """Keeps out other transactions that call this until this one ends."""
         connection.execute(select(func.pg_advisory_xact_lock(WRITING)))
 
     def lock(self, wait: timedelta, *, shared: bool, tell: Tell = tell_nobody) -> AdvisoryLock:
-        """The lock of a run: sweeps share it, whatever else removes or restores has it alone."""
+        """The run's lock: sweeps share it; whatever else removes or restores holds it alone."""
         return AdvisoryLock(self, RUN, wait, shared=shared, tell=tell)
 
     def opening(self, wait: timedelta) -> AdvisoryLock:
@@ -499,7 +499,7 @@ class Postgresql:
         return AdvisoryLock(self, key, wait, what="the walk over a list")
 
     def working(self, run: str) -> AdvisoryLock:
-        """A mark that a living janitor works this run; it ends with its session."""
+        """A mark that a living janitor works on this run; it ends with its session."""
         return AdvisoryLock(self, _key_of(run), timedelta(0), shared=True)
 
     def workers(self, run: str) -> int:
@@ -510,11 +510,11 @@ class Postgresql:
             return int(connection.execute(_HOLDERS, place).scalar_one())
 
     def bytes_of(self, column: Column[Any]) -> ColumnElement[bytes]:
-        """A database in UTF-8 holds nothing else."""
+        """The column's text in UTF-8: the database contains nothing else."""
         return func.convert_to(cast(column, Text), "UTF8")
 
     def scrub(self) -> None:
-        """Left to the server, whose own vacuum drops rows that nobody sees any more."""
+        """Nothing to do: the server's own vacuum drops dead rows."""
 
 
 def _key_of(run: str) -> int:
@@ -524,14 +524,14 @@ def _key_of(run: str) -> int:
 def _require_driver(url: URL) -> None:
     if url.drivername != DRIVER:
         raise ConfigError(f"registry.url: write {DRIVER}://user@host/database")
-    if url.password:  # an empty one is none
+    if url.password:  # an empty one does not count
         raise ConfigError("registry.url must not contain a password: use registry.password")
     if not url.database:
         raise ConfigError(
             f"registry.url: the database name is missing: write {DRIVER}://user@host/database"
         )
     try:
-        # Their absence is said before anything is tried.
+        # Report missing packages before anything is tried.
         import psycopg  # noqa: F401, PLC0415
         import sqlalchemy_dlock  # noqa: F401, PLC0415
     except ImportError:
@@ -545,7 +545,7 @@ def _settings(wait: timedelta, idle: timedelta, *, read_only: bool) -> dict[str,
         "datestyle": "ISO",
         "synchronous_commit": "on",
         "lock_timeout": _milliseconds(wait),
-        # A janitor that was stopped in the midst of a transaction must not hold up the others.
+        # A janitor suspended in the middle of a transaction must not hold up the others.
         "idle_in_transaction_session_timeout": _milliseconds(idle),
         "default_transaction_read_only": "on" if read_only else "off",
     }

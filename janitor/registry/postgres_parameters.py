@@ -1,4 +1,4 @@
-"""How a session at PostgreSQL is asked for: what an address says, and variables in its stead."""
+"""PostgreSQL's connection parameters, from an address or from libpq's environment variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import URL
 from janitor.addresses import LIBPQ, Parameter, spoken, wrong_parameter, wrong_variable
 
 UNUSED = ("PGTZ", "PGDATESTYLE", "PGGEQO")
-"""Variables that libpq sends with each new session: ours sets the first two and needs no third."""
+"""Variables that libpq sends with each new session: we set the first two, and need no third."""
 
 _NO_ROLE = re.compile('role "(.*)" does not exist')
 _ROLES = re.compile(r"(?:role|session_authorization)\s*=\s*([^\s'\"]+)")
@@ -70,14 +70,14 @@ _COMPLAINTS: tuple[tuple[str, str, str], ...] = (
 
 
 def wrong_parameters(url: URL, known: Mapping[str, Parameter] = LIBPQ) -> str | None:
-    """What is wrong with the parameters of an address, without any value; `None`: nothing."""
+    """What is wrong with the parameters of an address, quoting no value; `None` if nothing is."""
     return wrong_parameter(_pairs(url), known)
 
 
 def wrong_variables(url: URL) -> str | None:
-    """The variable of libpq's that no session at this address can be opened with, if there is one.
+    """What is wrong with a libpq variable that would keep every session here from opening.
 
-    Those that cannot matter are taken out of the environment, as a bad value would.
+    Removes the `UNUSED` variables from the environment, because a bad value in them would as well.
     """
     for name in UNUSED:
         os.environ.pop(name, None)
@@ -85,7 +85,7 @@ def wrong_variables(url: URL) -> str | None:
 
 
 def given(url: URL) -> Set[str]:
-    """The parameters that an address says itself."""
+    """The parameters that an address itself contains."""
     parts = {
         "user": url.username,
         "password": url.password,
@@ -97,7 +97,7 @@ def given(url: URL) -> Set[str]:
 
 
 def complaint(text: str, url: URL, setting: str) -> str | None:
-    """Which parameter a sentence of libpq's or of the server's complains about, and what to do."""
+    """Which parameter a message of libpq or the server complains about, and what to do."""
     for sentence, key, todo in _COMPLAINTS:
         if re.search(sentence, text):
             return _blamed(key, todo, url, setting)
@@ -105,7 +105,7 @@ def complaint(text: str, url: URL, setting: str) -> str | None:
 
 
 def role_of_options(text: str, url: URL, setting: str) -> str | None:
-    """What to do about a role that is not there where the options name it, and not the user."""
+    """What to do about a missing role, if the options name it and it is not the user."""
     found = _NO_ROLE.search(text)
     own, users = url.query.get("options"), (url.username, os.environ.get("PGUSER"))
     options = own if isinstance(own, str) else os.environ.get("PGOPTIONS", "")
@@ -122,7 +122,7 @@ def _blamed(key: str, todo: str, url: URL, setting: str) -> str:
 
 
 def unusable_passfile(url: URL) -> str | None:
-    """Why libpq takes no password from a file, and what to do; `None` where it may have none."""
+    """Why libpq cannot use the password file, and what to do; `None` if it can or need not."""
     told = url.query.get("passfile") or os.environ.get("PGPASSFILE")
     path = Path(told if isinstance(told, str) else Path.home() / ".pgpass")
     variable = "" if "passfile" in url.query or not told else "PGPASSFILE: "
@@ -142,7 +142,7 @@ def unusable_passfile(url: URL) -> str | None:
 
 
 def variables_that_count(url: URL) -> str:
-    """The variables of libpq's that tell where a session is opened; empty where none does."""
+    """A hint naming the libpq variables that affect the connection; empty if none does."""
     named = [variable for _, variable in spoken(os.environ, given(url))]
     return f" ({', '.join(named)} in the environment: unset what is not meant)" if named else ""
 

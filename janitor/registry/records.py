@@ -13,17 +13,17 @@ from janitor.policy.copy_retention import Terms
 
 Note = Mapping[str, str | int]
 NAMED = 20
-"""How many odd rows of the inbox a drain names."""
+"""How many inbox rows with odd times a drain lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A thread as somebody reports it; `None` means that nothing was said.
+    """A thread as somebody reports it; `None` means not reported.
 
-    `metadata=None` was never read, `{}` was read and is empty. `source` names the table of the
-    application's own that it was read from, and `speaks_of` the metadata keys that it knows of
-    (`None`: all), so that others stay as they are. `remarks` tell of times that are not taken as
-    they were said: never set, or kept forever since they cannot be read.
+    `metadata=None` was never read; `{}` was read and is empty. `source` names the source that the
+    thread was read from, and `speaks_of` the metadata keys that the source covers (`None`: all);
+    other keys stay as they are. `remarks` describe times that are not used as reported: treated as
+    never set, or kept forever because they cannot be read.
     """
 
     key: Key
@@ -38,10 +38,10 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registration did, counted by what was handed in.
+    """What registrations did, counted per registration passed in.
 
-    `due_earlier` are the updated ones whose activity was known from a first sight alone, and is now
-    dated earlier: they fall due earlier.
+    `due_earlier` counts the updated threads whose activity was known only from a first look and is
+    now dated earlier: they fall due earlier.
     """
 
     added: int = 0
@@ -60,13 +60,13 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class InboxNotice:
-    """One line of the inbox, as untrusted as it arrives.
+    """One row of the inbox as it arrives: untrusted.
 
     `event` is `register`, `touch` or `deleted`.
 
-    It may add a thread, report activity, keep it longer and add metadata; it never overwrites, and
-    never shortens what is known or was seen. `deleted`, by the application, asks for a
-    look at a known thread and is itself never believed.
+    It may add a thread, report activity, keep the thread longer and add metadata; it never
+    overwrites anything and never moves a known time back. `deleted` by the application only asks
+    for a look at a known thread; it is never believed by itself.
     """
 
     project: str
@@ -82,10 +82,10 @@ class InboxNotice:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a drain came by; `reason` is why the first of the `refused` ones was.
+    """The result of a drain; `reason` is why the first of the `refused` rows was refused.
 
-    `fault` is an exception that a refused one met and nobody foresaw; its text is not to be told.
-    `odd_times` counts the rows with a time that is not taken as it was said, and `remarks` names
+    `fault` is an unexpected exception that a refused row caused; its text must not be shown.
+    `odd_times` counts the rows with a time that is not used as reported, and `remarks` describes
     the first of them.
     """
 
@@ -109,7 +109,7 @@ class Drained:
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """One of the janitors that work a run; what it writes is fenced by its claims."""
+    """One of the janitors that work on a run; its writes are fenced by its claims."""
 
     run: str
     owner: str
@@ -133,13 +133,13 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A thread with what the registry alone knows of it.
+    """A thread with what only the registry knows about it.
 
-    `attempts` counts those that failed in a row, `last_outcome` says whether the last one did so or
-    found somebody at work (`None`: neither), and `last_error` why.
-    `reported_before` is what the application said before, where its last word was not decided on.
-    `dated_before` is the activity that counted until an operator's report replaced a baseline by
-    an earlier one, where that was not decided on.
+    `attempts` counts consecutive failed attempts, `last_outcome` says whether the last one failed
+    or found the container busy (`None`: neither), and `last_error` why.
+    `reported_before` is the metadata reported earlier, until the newer report has been decided on.
+    `dated_before` is the activity that counted before an operator's report replaced a baseline by
+    an earlier date, until that has been decided on.
     """
 
     thread: Thread
@@ -169,7 +169,7 @@ class Cursor:
 
     @classmethod
     def of(cls, entry: Entry) -> Cursor:
-        """The place right after an entry that was due; ValueError where none is to be reviewed."""
+        """The place right after an entry; ValueError if the entry has no review time."""
         if entry.review_at is None:
             raise ValueError("an entry without a review time has no place among the due")
         return cls(entry.review_at, entry.thread.key)
@@ -177,7 +177,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the audit: what was decided about a thread and how it ended.
+    """One line of the audit trail: what was decided about a thread and how it ended.
 
     `name` says what happened (`archived`, `deleted`, `kept`, `revived`, `torn`, `failed`, ...).
     No event ever holds conversation text or a metadata value.
@@ -198,17 +198,17 @@ class Event:
 class Settlement:
     """Everything that one look at a thread changes, written in one transaction.
 
-    `None` leaves a fact as it is. `failure` counts an attempt (`is_busy`: somebody was at work);
-    `failure=None` clears the count unless `keep_failure`: what is still due is no success.
-    `tombstone` drops metadata, labels and sightings (the row then only says that and when it was
-    deleted). The claim (unless `keep_claim`) and the intent (unless `keep_intent`) end
-    with it, and its run is done with the thread unless it may `claim_again`. `missing` only notes
-    that the server did not know the id; the state changes when the sweep confirms it at its end.
-    `reported` is what was decided on: where it is still the application's last word, what it said
-    before is forgotten. `seen_review_at` is the review time that the looker read: where a
-    registration has set another one since, the sooner of both stands. `older_copies` are the paths
-    of older objects of the series that are still there, `archive_terms` what the tombstone has to
-    know of its copy.
+    `None` leaves a fact as it is. `failure` counts an attempt (`is_busy`: the container was busy);
+    `failure=None` clears the count unless `keep_failure`: a stage that is still due has not
+    succeeded. `tombstone` drops metadata, labels and sightings (the row then records only the
+    deletion and its time). The settlement ends the claim (unless `keep_claim`) and the intent
+    (unless `keep_intent`), and the run is done with the thread unless it may `claim_again`.
+    `missing` only notes that the server did not know the id; the state changes when the sweep
+    confirms it at its end. `reported` is the metadata that was decided on: if the application has
+    reported nothing newer, what it reported before is forgotten. `seen_review_at` is the review
+    time that the look was based on: if a registration has set another one since, the earlier one
+    counts. `older_copies` are the paths of older objects of the series that still exist,
+    `archive_terms` is what the tombstone must record about its copy.
     """
 
     key: Key
@@ -245,7 +245,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Witnessed:
-    """A thread that was seen alive, by its container alone and for the sake of another thread."""
+    """A thread whose container was seen alive, without its items, in a look made for another."""
 
     key: Key
     at: datetime
@@ -263,11 +263,12 @@ class RunResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run, open or closed. `counts` maps `policy/stage/outcome` to a number of threads.
+    """One run, open or closed.
 
-    `digest` covers the run, its events and `previous`, the digest of the run closed before it.
-    From `ready_at` on other janitors may join a sweep; `tripped` are the limits that it is over,
-    `stops` what was stopped in its midst, each as the sweep wrote it down.
+    `counts` maps `policy/stage/outcome` and `kept/reason` to a number of threads. `digest` covers
+    the run, its events and `previous`, the digest of the run closed before it. From `ready_at` on,
+    other janitors may join a sweep; `tripped` are the limits that it exceeds, `stops` what was
+    stopped during it, each as the sweep recorded it.
     """
 
     id: str

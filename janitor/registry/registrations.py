@@ -1,8 +1,8 @@
 """How threads enter the registry and leave it again: registration, import, export.
 
-An operator's word may replace a mere baseline, which is how unknown becomes known. What an
-application says of a thread that is registered already only adds. Each page of a file enters
-together with the place up to which the file was read, so that whoever is cut short goes on there.
+An operator's report may replace a baseline, which is how an unknown age becomes known. What an
+application reports about a registered thread only adds. Each page of a file is committed together
+with the place up to which the file was read, so that an interrupted import resumes there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from janitor.texts import misfit
 
 
 def fresh(registration: Registration) -> Values:
-    """The row of a thread that nobody registered before."""
+    """The row of a thread that was not registered before."""
     return {
         "project": registration.key.project,
         "kind": registration.key.kind,
@@ -62,11 +62,11 @@ def fresh(registration: Registration) -> Values:
 
 
 def merged(row: Values, registration: Registration, *, adds_only: bool) -> Values:
-    """A row after one more registration: times only move forward, nothing said clears nothing.
+    """A row after one more registration: times only move forward, and `None` clears nothing.
 
-    Once the server has said when a thread was created, a reported time changes nothing. What a
-    source names has not vanished from it. Where it `adds_only`, as an application does, what is
-    unknown stays unknown: a time that is known can only become later.
+    Once the server has said when a thread was created, a reported creation time changes nothing. A
+    thread that a source names has not vanished from it. With `adds_only`, as for an application, an
+    unknown creation time or activity stays unknown; a known one can only become later.
     """
     if row["state"] is State.DELETED:
         return row
@@ -89,7 +89,7 @@ def merged(row: Values, registration: Registration, *, adds_only: bool) -> Value
 
 
 def touched(row: Values, at: datetime | None) -> Values:
-    """What an application's word of activity changes: only what is later than it said before."""
+    """What an application's report of activity changes: nothing unless it is the latest."""
     known = later(row["reported_at"], row["touched_at"])
     return {} if at is None or later(known, at) == known else {"touched_at": at}
 
@@ -132,7 +132,7 @@ class RefusedRegistration(ConfigError):  # noqa: N818  the caller's own word for
 
 
 def check(registration: Registration) -> None:
-    """Whether a registration may enter; RefusedRegistration says why it may not."""
+    """Raises RefusedRegistration, with the reason, if a registration must not enter."""
     if not is_id(registration.key.id):
         raise RefusedRegistration(
             "the id must be 1 to 200 letters, digits, dots, colons, dashes or underscores"
@@ -147,24 +147,24 @@ def check(registration: Registration) -> None:
 
 
 def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
-    """Whether metadata is text of sane size; RefusedRegistration says why it is not."""
+    """Raises RefusedRegistration, with the reason, unless metadata is text of sane size."""
     if why := misfit(metadata):
         raise RefusedRegistration(f"{id}: {why}")
 
 
 class Registrations:
-    """Adding threads, reporting their activity, and what was said of them."""
+    """Adds threads, records their reported activity, and exports what was reported."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def add(self, registrations: Iterable[Registration], now: datetime) -> Registered:
-        """Adds threads and what was newly said of known ones; saying it again changes nothing.
+        """Adds threads and new facts about known ones; repeating it changes nothing.
 
-        This is an operator's word: it may replace a mere baseline by an earlier time. Otherwise
-        times never move backwards, `None` clears nothing and tombstones stay dead. What is new or
-        changed is up for review at `now`. Written in transactions of 500; RefusedRegistration
-        before anything of its batch is written.
+        This is an operator's report: it may replace a baseline by an earlier time. Otherwise times
+        never move backwards, `None` clears nothing and tombstones stay deleted. New and changed
+        threads are up for review at `now`. Writes in transactions of 500; RefusedRegistration is
+        raised before anything of its batch is written.
         """
         done = Registered()
         for batch in batches(registrations):
@@ -178,7 +178,7 @@ class Registrations:
         """What `add` would do, without doing it.
 
         Raises:
-            RefusedRegistration: One must not enter.
+            RefusedRegistration: A registration must not enter.
         """
         done = Registered()
         for batch in batches(registrations):
@@ -192,7 +192,7 @@ class Registrations:
         return done
 
     def touch(self, keys_at: Iterable[tuple[Key, datetime]]) -> int:
-        """An application's report of activity of known threads; how many rows changed."""
+        """Records what an application reports as activity of known threads; how many changed."""
         changed = 0
         for batch in batches(keys_at):
             with self._store.writing() as connection:
@@ -206,10 +206,10 @@ class Registrations:
         now: datetime,
         place: Callable[[Registered], str],
     ) -> Registered:
-        """Register a page of a file and, in the same transaction, remember where the next begins.
+        """Registers a page of a file and, in the same transaction, where the next page begins.
 
-        `place` is given what the page did, and says where. RefusedRegistration: one must not
-        enter; nothing of the page was written.
+        `place` gets what the page did and returns that place. RefusedRegistration if one must not
+        enter; nothing of the page is written then.
         """
         for registration in page:
             check(registration)
@@ -219,11 +219,11 @@ class Registrations:
         return done
 
     def place(self, file: str) -> str | None:
-        """Where a file that was cut short goes on; `None`: it begins."""
+        """Where to resume a file that was interrupted; `None` to begin at its start."""
         return self._store.meta(_PLACE + file)
 
     def forget_place(self, file: str) -> None:
-        """A file was read to its end; who gives it again begins anew."""
+        """Forgets the place in a file that was read to its end: importing it again starts over."""
         with self._store.writing() as connection:
             set_meta(connection, _PLACE + file, None)
 
@@ -234,10 +234,10 @@ class Registrations:
         kind: Kind | None = None,
         state: State | None = None,
     ) -> Iterator[Registration]:
-        """What was said of every thread that is not deleted, by key, streaming.
+        """What was reported about every thread that is not deleted, by key, streaming.
 
-        Only what somebody reported: what the server says of metadata and activity is left out,
-        since it is asked again anyway. A creation time is the best that is known.
+        The server's metadata and activity are left out, since it is asked again anyway. The
+        creation time is the best one known.
         """
         wanted = {"project": project, "kind": kind, "state": state}
         clauses = [THREAD.c[name] == value for name, value in wanted.items() if value is not None]
@@ -262,9 +262,9 @@ class Registrations:
         *,
         adds_only: bool = False,
     ) -> Registered:
-        """`add` of one checked batch, in a transaction of somebody's own.
+        """`add` for one checked batch, in the caller's transaction.
 
-        Where it `adds_only`, as an application does, it overwrites nothing.
+        With `adds_only`, as for an application, it overwrites nothing.
         """
         batch = [self._screened(registration) for registration in batch]
         known = find_rows(connection, (registration.key for registration in batch), REPORTED)
@@ -276,7 +276,7 @@ class Registrations:
     def _judged(
         self, known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
     ) -> tuple[dict[Key, Values], Registered]:
-        """The rows that a batch adds or changes, dated anew, and what it did to all."""
+        """The rows that a batch adds or changes, with activity recomputed, and the counts."""
         rows, done = _after(known, batch, adds_only=adds_only)
         changed = {key: row for key, row in rows.items() if row != known.get(key)}
         earlier = 0
@@ -310,7 +310,7 @@ class Registrations:
         recount(connection, ((None, row) for row in new))
 
     def merge_touches(self, connection: Connection, batch: Iterable[tuple[Key, datetime]]) -> int:
-        """`touch` of one batch, in a transaction of somebody's own."""
+        """`touch` for one batch, in the caller's transaction."""
         batch = list(batch)
         rows = find_rows(connection, (key for key, _ in batch))
         changed: dict[Key, Values] = {}
@@ -344,13 +344,13 @@ def _after(
 
 
 def _complete(row: Values, now: datetime) -> Values:
-    """A new row; what is not named is NULL."""
+    """A new row; columns that are not named are NULL."""
     rest = {"registered_at": now, "policy": None, "copy_is_current": False, "attempts": 0}
     return {name: row[name] for name in _NEW} | rest
 
 
 def _registration(row: Row[Any]) -> Registration:
-    # A touch alone dates nothing, and as an operator's word it would.
+    # A touch alone dates nothing, but as an operator's report it would.
     active_at = None if row.reported_at is None else later(row.reported_at, row.touched_at)
     key = Key(row.project, row.kind, row.id)
     return Registration(key, row.created_at, active_at, row.keep_until, row.reported)

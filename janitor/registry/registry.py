@@ -1,6 +1,6 @@
-"""The registry as one: opening it, and everything it can be asked.
+"""The registry as a whole: opening, locking and closing it, and its parts.
 
-Bringing a registry to the schema that this program speaks, when a person asks for it.
+Also migrating it to the schema that this program uses, when a person asks for it.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ LEASE = timedelta(seconds=30)
 
 
 class Registry:
-    """What has been registered, and everything the janitor knows and did.
+    """All registered threads, and everything that janitor knows and has done.
 
-    Opens, locks and closes; what can be asked and written is in its parts, each in the file that is
-    named as it is. Synchronous and thread-safe; no transaction is open between two calls, nor
+    Opens, locks and closes; queries and writes are in its parts, each in the file named after it.
+    Synchronous and thread-safe; no transaction is open between two calls, nor
     between two pages of an iterator. Failures of the database are StoreError (full, locked,
     damaged) or ConfigError (not a registry, not writable, of another version).
     """
 
     lease: timedelta | None
-    """How long a claim stands unless it is renewed; `None`: as long as the run's lock is held."""
+    """How long a claim is valid unless it is renewed; `None`: while the run's lock is held."""
 
     def __init__(self, store: Store, lease: timedelta | None) -> None:
         self.store = store
@@ -81,7 +81,7 @@ class Registry:
         self.claims = Claims(store)
         self.settlements = Settlements(store)
         self.copies = Copies(store)
-        # What persons ordered.
+        # What people ordered.
         self.policies = StoredPolicies(store)
         self.plans = Plans(store)
         self.holds = Holds(store)
@@ -105,14 +105,14 @@ class Registry:
     ) -> Registry:
         """Opens the registry at an address; migrates its tables unless `read_only`.
 
-        Where there is none it is made, unless `read_only` or not to `create`: then ConfigError.
+        A missing registry is created, unless `read_only` or `create=False`: then ConfigError.
 
         The address is `sqlite:///path`, whose file a reader leaves as it is, or
         `postgresql+psycopg://user@host/database`. `untrusted` names the projects whose reported
-        times date nothing (`None`: those recorded last), `screen` what is stored of metadata, by
-        which a writer brings over what is there (`None`: no metadata enters). A writer waits
-        `busy_timeout` for another's turn. On PostgreSQL claims stand for `lease` and are to be
-        renewed.
+        times are not used to date activity (`None`: those recorded last). `screen` is the metadata
+        filter, which a writer also applies to what is stored already (`None`: the one recorded
+        last; if that hashes, no metadata enters). A writer waits up to `busy_timeout` for another.
+        On PostgreSQL claims are valid for `lease` and must be renewed.
         """
         database = database_at(
             url, password, busy_timeout, lease, read_only=read_only, create=create
@@ -133,37 +133,37 @@ class Registry:
 
     @property
     def id(self) -> str:
-        """What tells this registry from all others."""
+        """An id that no other registry has."""
         return self.store.id
 
     @property
     def name(self) -> str:
-        """How messages call the database: its file or its address, without a password."""
+        """The database's name in messages: its file or its address, without a password."""
         return self.store.name
 
     @property
     def screen(self) -> MetadataFilter:
-        """What is stored of metadata; ConfigError where the registry was opened without that."""
+        """The metadata filter; ConfigError if the registry was opened without one."""
         return self.store.screen
 
     def check_in_place(self, run: str | None = None) -> None:
-        """Whether what the address means now is still the registry that was opened.
+        """Checks that the address still leads to the registry that was opened.
 
-        It asks as a new process would. `run` is one that must be in it, by default the one that was
-        opened last here: where it is not, an older state has been restored.
+        It looks as a new process would. `run` must be in the registry (by default, the run opened
+        last by this process); if it is not, an older state has been restored.
 
         Raises:
-            StoreError: It is not, and what to do.
+            StoreError: It does not; the message says what to do.
         """
         self.store.check_in_place(run)
 
     def lock(
         self, wait: timedelta = WAIT, *, shared: bool = False, tell: Tell = tell_nobody
     ) -> Lock:
-        """The lock of a run; LockedError after `wait` where another janitor holds it.
+        """The run's lock; LockedError if another janitor still holds it after `wait`.
 
-        Several janitors may hold it `shared`, to work one sweep together, where the engine lets
-        them: PostgreSQL does, SQLite never. `tell` hears who holds it where it is waited for.
+        Several janitors may hold it `shared`, to work on one sweep together, if the engine allows
+        it: PostgreSQL does, SQLite never. `tell` is called with the holder if it is waited for.
         """
         return self.store.database.lock(wait, shared=shared, tell=tell)
 
@@ -172,7 +172,7 @@ class Registry:
         return self.store.database.opening(wait)
 
     def syncing(self, wait: timedelta, tell: Tell = tell_nobody) -> Lock:
-        """The lock under which sources are read; LockedError after `wait`. `tell` as of `lock`."""
+        """The lock under which sources are read; LockedError after `wait`. `tell` as for `lock`."""
         return self.store.database.syncing(wait, tell)
 
     def walking(self, name: str, wait: timedelta) -> Lock:
@@ -180,15 +180,15 @@ class Registry:
         return self.store.database.walking(name, wait)
 
     def working(self, run: str) -> Lock:
-        """A mark that a living janitor works this run, from entering to leaving."""
+        """A mark, while entered, that a living janitor works on this run."""
         return self.store.database.working(run)
 
     def workers(self, run: str) -> int:
-        """How many janitors work this run; 0 where the run's lock is nobody else's."""
+        """How many janitors work on this run; always 0 if the run's lock cannot be shared."""
         return self.store.database.workers(run)
 
     def close(self) -> None:
-        """Gives files and connections back; the registry is not usable afterwards."""
+        """Releases files and connections; the registry is not usable afterwards."""
         self.store.database.close()
 
     def __enter__(self) -> Registry:
@@ -210,7 +210,7 @@ def _check(store: Store) -> None:
 
 
 def _migrate(store: Store, *, trust_as_recorded: bool, create: bool) -> None:
-    # Looked at without writing first: another program's database must stay as it is.
+    # Look without writing first: another program's database must stay as it is.
     with store.database.looking() as connection:
         found = None if connection is None else revision(connection, store.name)
     if found is None and not create:
@@ -230,7 +230,7 @@ def _migrate(store: Store, *, trust_as_recorded: bool, create: bool) -> None:
 
 
 def _date_anew(store: Store, before: frozenset[str]) -> None:
-    # The column of effective activity orders keep_last groups; whom we trust is in it.
+    # `last_active_at` orders keep_last groups, and depends on which projects are trusted.
     if store.untrusted == before:
         return
     for project in sorted(store.untrusted ^ before):
@@ -267,15 +267,15 @@ def database_at(
     read_only: bool,
     create: bool = True,
 ) -> Database:
-    """The engine that an address names; ConfigError where there is none.
+    """The database at an address; ConfigError if the address names no known engine.
 
-    A file is made where there is none, unless `read_only` or not to `create`.
+    A missing file is created, unless `read_only` or `create=False`.
     """
     if holds_nul(url):
         raise ConfigError(f"registry.url {NUL}")
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # its port is no number, for example
+    except (ArgumentError, ValueError):  # the port is not a number, for example
         raise ConfigError(
             "registry.url cannot be read: write sqlite:///janitor.db or "
             "postgresql+psycopg://user@host:5432/database"
@@ -284,7 +284,7 @@ def database_at(
         case "sqlite":
             return Sqlite(parsed, read_only=read_only, busy_timeout=wait, create=create)
         case "postgresql":
-            # Imported here: who keeps the registry in a file needs no driver of PostgreSQL.
+            # Imported here: a registry in a file needs no PostgreSQL driver.
             from janitor.registry.postgres import Postgresql  # noqa: PLC0415
 
             try:
@@ -301,7 +301,7 @@ def database_at(
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What was upgraded: the database's name, the schema it had (`None`: nothing), and has now."""
+    """What was upgraded: the database's name, the schema it had (`None`: none), and has now."""
 
     name: str
     found: str | None
@@ -309,19 +309,19 @@ class Upgrade:
 
 
 def upgrade(url: str, *, password: str | None = None, wait: timedelta = WAIT) -> Upgrade:
-    """Migrates the registry at an address while no run goes on; an empty database is filled.
+    """Migrates the registry at an address while no run is active, or creates it if empty.
 
     Raises:
-        ConfigError: It is another program's database, or of a newer schema; it stays as it is.
-        LockedError: `wait` was over before the run's lock was free.
-        StoreError: It is full, locked or damaged.
+        ConfigError: The database is another program's or has a newer schema; it stays as it is.
+        LockedError: The run's lock was not free within `wait`.
+        StoreError: The database is full, locked or damaged.
     """
     database = database_at(url, password, BUSY_TIMEOUT, LEASE, read_only=False)
     try:
-        _found(database)  # what is not ours gets not even a lock
+        _found(database)  # another program's database does not even get a lock
         with database.lock(wait, shared=False):
             found = _found(database)
-            # Opened by a program that knows no configuration, it trusts as it did before.
+            # Opened without a configuration, it trusts the same projects as before.
             Registry.open(url, password=password, untrusted=None, screen=None).close()
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""The audit: runs, their events, and the chain of digests over both."""
+"""The audit trail: runs, their events, and the chain of digests over both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Runs:
         self._store = store
 
     def start(self, command: str, mode: str, policies_digest: str, now: datetime) -> RunRecord:
-        """Opens a run under a new id; StoreError where this is another registry by now."""
+        """Opens a run under a new id; StoreError if the registry has been replaced meanwhile."""
         self._store.check_in_place()
         run = RunRecord(uuid4().hex, command, now, mode, policies_digest)
         row = {
@@ -48,7 +48,7 @@ class Runs:
         return run
 
     def current_sweep(self) -> RunRecord | None:
-        """The sweep that is open, whether its janitors live or died; `None` where none is."""
+        """The open sweep, whether its janitors are alive or dead; `None` if there is none."""
         opened = (RUN.c.closed_at.is_(None), RUN.c.command.in_(SWEEPS))
         newest = select(RUN).where(*opened).order_by(RUN.c.number.desc()).limit(1)
         with self._store.reading() as connection:
@@ -56,14 +56,14 @@ class Runs:
             return None if row is None else _record_of(row)
 
     def mark_ready(self, run: str, tripped: Sequence[Note], now: datetime) -> RunRecord:
-        """Lets other janitors join a sweep, from what was counted at its start."""
+        """Lets other janitors join a sweep; `tripped` are the limits exceeded at its start."""
         ready = {"ready_at": now, "tripped": [dict(one) for one in tripped]}
         with self._store.writing_alone() as connection:
             connection.execute(update(RUN).where(RUN.c.id == run).values(ready))
             return _record_of(_row(connection, run))
 
     def note_stop(self, run: str, stop: Note) -> None:
-        """Writes down that something was stopped, for all who work the run; a closed run stays."""
+        """Records a stop for all janitors that work on the run; a closed run is left alone."""
         with self._store.writing_alone() as connection:
             row = _row(connection, run)
             if row["closed_at"] is None:
@@ -73,7 +73,7 @@ class Runs:
     def close(self, run: str, result: RunResult, now: datetime) -> RunRecord:
         """Closes a run: counts its events and chains its digest to the run closed before.
 
-        A run that is closed already is returned as it is; StoreError for an unknown one.
+        A run that is already closed is returned as it is; StoreError for an unknown run.
         """
         with self._store.writing_alone() as connection:
             row = _row(connection, run)
@@ -111,7 +111,7 @@ class Runs:
         return counts | {f"kept/{reason}": n for reason, n in connection.execute(reasons)}
 
     def get(self, id: str) -> RunRecord | None:
-        """One run, `None` where there is none of that id."""
+        """The run with that id, or `None`."""
         with self._store.reading() as connection:
             row = connection.execute(select(RUN).where(RUN.c.id == id)).mappings().first()
             return None if row is None else _record_of(row)
@@ -123,7 +123,7 @@ class Runs:
             return connection.scalar(found) is not None
 
     def like(self, prefix: str, limit: int = 2) -> list[RunRecord]:
-        """The first runs, by id, whose id begins so; found along the index of ids."""
+        """The first runs, by id, whose id begins with `prefix`; uses the index of ids."""
         if not prefix or not set(prefix) <= set(hexdigits.lower()):
             return []
         like = select(RUN).where(RUN.c.id >= prefix, RUN.c.id < prefix + "g")
@@ -132,19 +132,19 @@ class Runs:
             return [_record_of(row) for row in rows]
 
     def newest(self, limit: int = 100) -> list[RunRecord]:
-        """The newest runs first, open ones too."""
+        """The most recent runs, newest first, including open ones."""
         with self._store.reading() as connection:
             rows = connection.execute(select(RUN).order_by(RUN.c.number.desc()).limit(limit))
             return [_record_of(row) for row in rows.mappings()]
 
     def unclosed(self) -> list[RunRecord]:
-        """Runs that are open, or whose janitor died, the oldest first."""
+        """Runs that are still open or whose janitor died, oldest first."""
         unclosed = select(RUN).where(RUN.c.closed_at.is_(None)).order_by(RUN.c.number)
         with self._store.reading() as connection:
             return [_record_of(row) for row in connection.execute(unclosed).mappings()]
 
     def last_completed(self, now: datetime) -> datetime | None:
-        """When the last sweep that went through everything was closed, not after `now`."""
+        """When the last complete sweep was closed, at or before `now`; `None` if there is none."""
         complete = (
             RUN.c.result.in_(COMPLETE),
             RUN.c.command.in_(SWEEPS),
@@ -173,7 +173,7 @@ class Runs:
             record_events(connection, events)
 
     def history(self, key: Key) -> list[Event]:
-        """Everything that ever happened to a thread, the oldest first."""
+        """Everything that ever happened to a thread, oldest first."""
         its_own = (EVENT.c.id == key.id, EVENT.c.project == key.project, EVENT.c.kind == key.kind)
         with self._store.reading() as connection:
             rows = connection.execute(select(EVENT).where(*its_own).order_by(EVENT.c.number))
@@ -186,9 +186,9 @@ class Runs:
             return {(policy, stage, outcome): n for policy, stage, outcome, n in rows}
 
     def first_broken(self) -> str | None:
-        """The id of the first closed run whose record does not fit its digest or the one before.
+        """The id of the first closed run whose record does not match its digest or the one before.
 
-        The last one to be closed is known by itself: it is missed where it is gone.
+        The run closed last is also recorded separately, so that its absence is noticed.
         """
         run, previous = "", None
         with self._store.reading() as connection:
@@ -204,7 +204,7 @@ class Runs:
 
 
 def record_events(connection: Connection, events: Sequence[Event]) -> None:
-    """Appends events, in the transaction of what they tell."""
+    """Appends events, in the transaction that makes the changes they record."""
     if events:
         connection.execute(insert(EVENT), [_line(event) for event in events])
 

@@ -1,7 +1,7 @@
 """Scans of API lists and application tables: what they contain, their progress, what is absent.
 
-A pass is a round of its own name. Each page is registered, noted as seen and left behind in one
-transaction, so that a pass that is cut short goes on where it stopped, after a crash too.
+Each scan has a name, its `round`. A page is registered, marked as seen and its cursor stored in one
+transaction, so that an interrupted scan resumes where it stopped, even after a crash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CURSOR = "cursor_"
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """What a page did; `again` counts those that the round had come by before."""
+    """What a page did; `again` counts registrations of threads that the scan had already seen."""
 
     registered: Registered
     again: int
@@ -33,7 +33,7 @@ class ScanPage:
 
 @dataclass(frozen=True, slots=True)
 class ScanScope:
-    """The threads that a round should come by: a source's, or a project's of one kind."""
+    """The threads that a scan should see: those of a source, or of a project and kind."""
 
     source: str | None = None
     project: str | None = None
@@ -41,14 +41,14 @@ class ScanScope:
 
     @property
     def clauses(self) -> list[ColumnElement[bool]]:
-        """The living rows among them."""
+        """Matches the live rows among them."""
         named = {"source": self.source, "project": self.project, "kind": self.kind}
         clauses = [THREAD.c[name] == value for name, value in named.items() if value is not None]
         return [*clauses, THREAD.c.state.in_(sorted(LIVE))]
 
 
 class Scans:
-    """Registering by passes."""
+    """Registers threads page by page, and tracks which threads a scan has seen."""
 
     def __init__(self, store: Store, registrations: Registrations) -> None:
         self._store = store
@@ -57,10 +57,10 @@ class Scans:
     def take(
         self, round: str, page: Sequence[Registration], now: datetime, *, cursor: str
     ) -> ScanPage:
-        """Register a page of a round; the round goes on behind `cursor`.
+        """Registers a page of a scan, which continues after `cursor`.
 
         Raises:
-            RefusedRegistration: One must not enter; nothing of the page was written.
+            RefusedRegistration: A registration must not enter; nothing of the page was written.
         """
         for registration in page:
             check(registration)
@@ -75,7 +75,7 @@ class Scans:
         return ScanPage(registered, len(page) - len(new))
 
     def mark_seen(self, round: str, source: str, ids: Sequence[str]) -> None:
-        """Note rows that cannot be registered as seen: what a source feeds did not vanish there."""
+        """Marks threads as seen whose source rows cannot be registered: they have not vanished."""
         fed = ScanScope(source)
         with self._store.writing_alone() as connection:
             for chunk in batches(ids):
@@ -99,13 +99,13 @@ class Scans:
         return found
 
     def cursor(self, round: str) -> str | None:
-        """Where a round that was cut short goes on; `None`: it begins."""
+        """Where to resume a scan that was interrupted; `None` to begin at its start."""
         return self._store.meta(CURSOR + round)
 
     def unseen(
         self, round: str, fed: ScanScope, before: datetime, after: Key | None = None
     ) -> list[Entry]:
-        """A page by key of living threads registered before a time that a round has not come by."""
+        """A page, by key, of live threads registered before a time that the scan has not seen."""
         with self._store.reading() as connection:
             statement = select(THREAD).where(*_lacking(round, fed, before))
             if after is not None:
@@ -114,7 +114,7 @@ class Scans:
             return [entry_of(row, self._store.untrusted) for row in rows]
 
     def vanishing(self, round: str, source: str, before: datetime) -> tuple[int, int]:
-        """How many `vanish` would mark, and how many the source feeds that did not vanish yet."""
+        """How many `vanish` would mark, and how many of the source have not vanished yet."""
         there, fed = THREAD.c.vanished_at.is_(None), ScanScope(source)
         with self._store.reading() as connection:
             counts = (
@@ -125,7 +125,7 @@ class Scans:
             return lacking, known
 
     def vanish(self, round: str, source: str, before: datetime, now: datetime) -> int:
-        """Mark what a source named once and a complete round did not, for review; how many."""
+        """Marks threads that a complete scan of their source lacked, for review; how many."""
         vanished = 0
         while page := self._vanish_page(round, source, before, now):
             vanished += page
@@ -143,7 +143,7 @@ class Scans:
         return len(rows)
 
     def end_round(self, round: str) -> None:
-        """Forget what a round came by and where it stood; the next one begins anew."""
+        """Forgets what a scan has seen and its cursor; the next one starts over."""
         with self._store.writing_alone() as connection:
             connection.execute(delete(SEEN).where(SEEN.c.round == round))
             set_meta(connection, CURSOR + round, None)

@@ -1,4 +1,4 @@
-"""What a sweep writes to rows: intents, results, the next review, and what is missing or over."""
+"""What a sweep writes to rows: intents, results, next reviews, missing and expired threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from janitor.registry.tables import THREAD
 from janitor.registry.threads import ProjectKind, noted_as_missing
 
 PLACED = frozenset({State.ACTIVE, State.ARCHIVED})
-"""The states of those that may have a place in a `keep_last` group."""
+"""The states in which a thread may have a place in a `keep_last` group."""
 
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
 
@@ -45,8 +45,8 @@ class Settlements:
     def intend(self, intents: Sequence[Intent], by: Claimant | None = None) -> frozenset[Key]:
         """Commits that these threads are about to be removed; durable when it returns.
 
-        Returns those whose claim `by` holds no longer: nothing of theirs is written. StoreError,
-        and nothing written at all, where one is no longer there to be removed.
+        Returns those whose claim `by` no longer holds: nothing is written for them. If one is no
+        longer in a state to be removed, raises StoreError and writes nothing at all.
         """
         with self._store.writing() as connection:
             rows = find_rows(connection, (intent.key for intent in intents))
@@ -67,9 +67,9 @@ class Settlements:
     def settle(
         self, settlements: Sequence[Settlement], by: Claimant | None = None
     ) -> frozenset[Key]:
-        """Writes what looks at threads changed: rows, labels, counts and events, all or nothing.
+        """Writes the results of looks at threads: rows, labels, counts and events, all or nothing.
 
-        Returns those whose claim `by` holds no longer: nothing of theirs is written.
+        Returns those whose claim `by` no longer holds: nothing is written for them.
         """
         with self._store.writing() as connection:
             rows = find_rows(connection, (settlement.key for settlement in settlements))
@@ -88,9 +88,10 @@ class Settlements:
             return lost
 
     def witness(self, seen: Sequence[Witnessed]) -> frozenset[Key]:
-        """Writes who was seen alive for the sake of others; whoever holds their claims keeps them.
+        """Records threads that were seen alive in looks made for others; their claims stay.
 
-        Such a look dates nothing and decides nothing. Returns none: no claim is asked for.
+        Such a look is no activity and decides nothing; it may only add an unknown creation time.
+        Always returns an empty set: no claim is needed.
         """
         with self._store.writing() as connection:
             rows = find_rows(connection, (one.key for one in seen))
@@ -109,10 +110,10 @@ class Settlements:
         return frozenset()
 
     def note(self, settlements: Sequence[Settlement]) -> frozenset[Key]:
-        """Writes what asking for the sake of others came by: not found, or no answer.
+        """Records looks made for other threads that were not found or gave no answer.
 
-        Only where the thread still may have a place in a group; whoever holds its claim keeps it.
-        Returns none: no claim is asked for.
+        Only if the thread may still have a place in a group; its claim stays as it is.
+        Always returns an empty set: no claim is needed.
         """
         with self._store.writing() as connection:
             rows = find_rows(connection, (settlement.key for settlement in settlements))
@@ -136,14 +137,14 @@ class Settlements:
     def _lost(
         self, connection: Connection, rows: Mapping[Key, Values], by: Claimant | None
     ) -> frozenset[Key]:
-        """The rows that are no longer `by`'s; judged once the rows are kept from other writers."""
+        """The rows that `by` no longer holds; call it once the rows are locked."""
         if by is None:
             return frozenset()
         now = self._store.database.now(connection)
         return frozenset(key for key, row in rows.items() if not is_held(row, by, now))
 
     def reschedule(self, changes: Sequence[Rescheduling]) -> int:
-        """Writes review time, policy and due time of each key where they differ; how many did."""
+        """Writes each key's review time, policy and due time if they differ; how many did."""
         names = ("review_at", "policy", "due_at")
         with self._store.writing() as connection:
             rows = find_rows(connection, (change[0] for change in changes))
@@ -157,7 +158,7 @@ class Settlements:
         return len(after)
 
     def forgive(self, entries: Sequence[Entry]) -> int:
-        """Takes back what one failed attempt at each of these counted, and how long it rests."""
+        """Takes back one failed attempt at each of these, with its backoff; how many it changed."""
         with self._store.writing() as connection:
             rows = find_rows(connection, (entry.thread.key for entry in entries))
             after: dict[Key, Values] = {}
@@ -181,10 +182,11 @@ class Settlements:
     def confirm_missing(
         self, run: str, *, believed: Collection[ProjectKind], doubted: Collection[ProjectKind] = ()
     ) -> int:
-        """Turns what a run noted as missing into that state, and forgets the doubted notes.
+        """Sets the state of threads that a run noted as missing, and drops the doubted notes.
 
-        A wrong key looks exactly like an empty account, so who calls says which are `believed`.
-        What is neither stays noted as it is. Returns how many threads are missing now.
+        A wrong key looks exactly like an empty account, so the caller says which projects and
+        kinds are `believed`. Notes that are in neither stay as they are. Returns how many threads
+        became missing.
         """
         noted = noted_as_missing(run)
         true, wrong = (*noted, _of(believed)), (*noted, _of(doubted))
@@ -199,9 +201,9 @@ class Settlements:
             return connection.execute(confirmed).rowcount
 
     def expire_tombstones(self, before: datetime) -> int:
-        """Drops tombstones of deletions before a time; how many.
+        """Drops tombstones of threads deleted before a time; returns how many.
 
-        One that names a copy stays as long as the copy does: nothing else knows where it is.
+        One that names a copy stays as long as the copy does: nothing else knows where the copy is.
         """
         old = (
             THREAD.c.deleted_at < before,

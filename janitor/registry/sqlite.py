@@ -1,7 +1,7 @@
 """SQLite: the file and its identity, the run lock, settings, and what failures mean.
 
-A process that has a database open goes on with its file when that is moved, deleted or replaced,
-while everybody else opens what lies there now: holds set from then on never reach it.
+A process that has a database open keeps using its file after that was moved, deleted or replaced,
+while everybody else opens the file that is there now: holds set from then on never reach it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _POLL = 0.05
 
 
 class RunLock:
-    """An exclusive `flock` on `<db>.lock`, held from entering to leaving.
+    """An exclusive `flock` on `<db>.lock`, held while entered.
 
     Entering waits up to `wait`, then raises LockedError naming the holder's pid and host. The file
-    stays: removing it would let two janitors lock two files of one name.
+    stays: removing it would let two janitors lock two different files of the same name.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RunLock:
         file = self._open()
         try:
             self._acquire(file)
-            with suppress(OSError):  # a full disk may not take the holder's name: the lock it has
+            with suppress(OSError):  # a full disk may refuse the name; the lock holds
                 os.ftruncate(file, 0)
                 os.pwrite(file, orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()}), 0)
         except BaseException:
@@ -123,7 +123,7 @@ class RunLock:
 
 
 def _holder(file: int) -> str:
-    """Whose name the file of a lock that is held has in it."""
+    """The holder that the file of a held lock names."""
     try:
         holder = orjson.loads(os.pread(file, 4096, 0))
         return f"process {holder['pid']} on {holder['host']}"
@@ -132,9 +132,9 @@ def _holder(file: int) -> str:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process of this machine holds the `RunLock` whose file this is.
+    """Whether a living process on this machine holds the `RunLock` of this file.
 
-    Raises OSError where it cannot be read.
+    Raises OSError if the file cannot be read.
     """
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -151,10 +151,10 @@ Identity = tuple[int, int]
 
 
 class FileIdentity:
-    """A file and what belongs to it (`-wal`, `-shm`), as they were when they were opened.
+    """The identity of a file and its companions (`-wal`, `-shm`) when they were opened.
 
-    Whoever asks keeps the file open all the while, so that its inode is not used again. Several
-    threads may ask at once.
+    The caller keeps the file open all the while, so that its inode is not reused. Several threads
+    may call it at once.
     """
 
     def __init__(self, path: Path, beside: tuple[str, ...] = ()) -> None:
@@ -167,12 +167,13 @@ class FileIdentity:
         self._asking = threading.Lock()
 
     def check(self) -> bool:
-        """Whether the file may have been cut: it is shorter than before.
+        """Whether the file may have been truncated: it is shorter than before.
 
         Raises:
-            StoreError: Another file lies in the place of one of them, or none, or an empty one.
+            StoreError: One of the files was replaced, is gone or cannot be examined, or the
+                database file is empty.
         """
-        # One at a time: a size that is compared late would look like a file that was cut.
+        # One at a time: a size that is compared late would look like a truncated file.
         with self._asking:
             size = 0
             for path, identity in self._known.items():
@@ -187,12 +188,12 @@ class FileIdentity:
             return size < was
 
     def stamp(self) -> tuple[int, int]:
-        """What changes whenever anybody writes to the file itself, past its log."""
+        """A value that changes whenever the file itself, not only its log, is written."""
         found = _look_at(self._path)
         return found.st_size, found.st_ctime_ns
 
     def is_shorter_than(self, size: int) -> bool:
-        """Whether the file lacks some of that many bytes; it then counts as cut from now on."""
+        """Whether the file is shorter than this; if so, the next `check` reports it again."""
         is_cut = _look_at(self._path).st_size < size
         if is_cut:
             self._size = size
@@ -200,7 +201,7 @@ class FileIdentity:
 
 
 def truncated(path: Path) -> StoreError:
-    """What a file means that has lost some of what it held."""
+    """The error for a file that has lost some of its content."""
     return StoreError(f"{path} is damaged: it was truncated while in use. {RESTORE}")
 
 
@@ -273,9 +274,9 @@ _UNKNOWN = (StoreError, "failed: {name}; nothing half-done was kept")
 
 
 class Sqlite:
-    """A file, and a lock file beside it: one process at a time does a run.
+    """A file with a lock file beside it: one process at a time does a run.
 
-    Whoever holds the run's lock knows that all other owners of claims are dead, so a lease lasts
+    Whoever holds the run's lock knows that all other owners of claims are dead, so a claim lasts
     until it is released.
     """
 
@@ -325,11 +326,11 @@ class Sqlite:
         if self._is_writer:
             with self.explained():
                 self._anchor = connection_to(self.path)
-                self._anchor.execute("PRAGMA schema_version").fetchall()  # and what lies beside
+                self._anchor.execute("PRAGMA schema_version").fetchall()  # opens -wal and -shm too
         self._place = FileIdentity(self.path, BESIDE if self._is_writer else ())
 
     def check_in_place(self) -> None:
-        """StoreError where the pinned files are no longer what lies there."""
+        """Raises StoreError if the files at this path are no longer the pinned ones."""
         if self._place is not None and self._place.check():
             with self.explained(), self.afresh() as connection:
                 pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -341,7 +342,7 @@ class Sqlite:
     def afresh(self) -> Iterator[Connection]:
         """A connection that sees what a new process would see.
 
-        What a kept connection has in its cache is that as long as nobody wrote to the file itself.
+        A kept connection sees the same as long as nobody has written to the file itself.
         """
         stamp = self._place.stamp() if self._place is not None else None
         engine = self.engine if stamp is not None and stamp == self._stamp else self._fresh
@@ -350,7 +351,7 @@ class Sqlite:
         self._stamp = stamp
 
     def close(self) -> None:
-        """Gives files and connections back."""
+        """Releases files and connections."""
         with self.explained():
             self.engine.dispose()
             if self._anchor is not None:
@@ -358,7 +359,7 @@ class Sqlite:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turns the engine's failure into one that says what to do; no value leaks."""
+        """Turns an engine failure into an error that says what to do; no value leaks."""
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
@@ -366,7 +367,7 @@ class Sqlite:
 
     @contextmanager
     def looking(self) -> Iterator[Connection | None]:
-        """A transaction in which nothing can be written; `None` where there is nothing to see."""
+        """A transaction in which nothing can be written; `None` if the database is still empty."""
         if not self.path.stat().st_size:
             if Path(f"{self.path}-wal").exists():
                 raise truncated(self.path)
@@ -378,15 +379,15 @@ class Sqlite:
         engine.dispose()
 
     def now(self, _connection: Connection) -> datetime:
-        """The clock that leases are judged by: this process's own."""
+        """The clock that leases follow: this process's own."""
         return datetime.now(UTC)
 
     def lease_end(self, _now: datetime) -> datetime:
-        """Until when a claim of this moment stands: as long as the run's lock is held."""
+        """Never, in effect: a claim is valid as long as the run's lock is held."""
         return FOREVER
 
     def alone(self, _connection: Connection) -> None:
-        """A writing transaction is alone here anyway."""
+        """Nothing to do: a writing transaction excludes all others anyway."""
 
     def lock(
         self,
@@ -395,31 +396,31 @@ class Sqlite:
         shared: bool,  # noqa: ARG002  nobody shares a file
         tell: Tell = tell_nobody,
     ) -> RunLock:
-        """The lock of a run."""
+        """The run's lock."""
         return RunLock(self.path.resolve(), wait, tell=tell)
 
     def opening(self, _wait: timedelta) -> Lock:
-        """Whoever holds the run's lock opens and closes runs."""
+        """No lock: only the holder of the run's lock opens and closes runs."""
         return nullcontext()
 
     def syncing(self, wait: timedelta, tell: Tell = tell_nobody) -> RunLock:
-        """A lock file of its own: whoever reads sources needs no run."""
+        """A lock file of its own: reading sources does not need the run's lock."""
         return RunLock(Path(f"{self.path.resolve()}.sync"), wait, "the reading of sources", tell)
 
     def walking(self, _name: str, wait: timedelta) -> RunLock:
-        """One lock file for all lists: whoever walks one needs no run."""
+        """One lock file for all lists: walking one does not need the run's lock."""
         return RunLock(Path(f"{self.path.resolve()}.walk"), wait, "the walk over a list")
 
     def working(self, _run: str) -> Lock:
-        """The run's lock says it all."""
+        """No mark: the run's lock is enough."""
         return nullcontext()
 
     def workers(self, _run: str) -> int:
-        """Nobody beside whoever holds the run's lock."""
+        """Always 0: nobody works on a run beside the holder of its lock."""
         return 0
 
     def bytes_of(self, column: Column[Any]) -> ColumnElement[bytes]:
-        """Any column may hold a BLOB, and text that is not UTF-8."""
+        """The column as bytes: any column may hold a BLOB, or text that is not UTF-8."""
         return cast(column, LargeBinary)
 
     def scrub(self) -> None:
@@ -429,11 +430,11 @@ class Sqlite:
 
 
 def _require_kind(path: Path) -> None:
-    """Refuse what no database can be, where something is there."""
+    """Refuses an existing path that cannot be a database."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return  # told where it is opened
+        return  # reported when it is opened
     is_file = stat.S_ISREG(mode)
     if not is_file or path.resolve().is_relative_to("/proc"):
         sort = "a file of the kernel" if is_file else sort_of(mode)
@@ -448,7 +449,7 @@ def _explanation(error: DBAPIError | sqlite3.Error, path: Path) -> JanitorError:
         return truncated(path)
     if code is None:
         return StoreError(f"{path}: the registry failed: {type(orig).__name__}")
-    if meaning is None and code == sqlite3.SQLITE_IOERR_SHMSIZE:  # so a disk without room says
+    if meaning is None and code == sqlite3.SQLITE_IOERR_SHMSIZE:  # what a full disk causes
         meaning = _FULL
     meaning = meaning or _MEANS.get(code & _PRIMARY)
     if meaning is None:
@@ -465,9 +466,9 @@ def _is_empty(path: Path) -> bool:
 
 
 def _obstacle(code: int, path: Path) -> Meaning | None:
-    """What stands in the way of the files, where SQLite only says that it cannot have them.
+    """What blocks access to the files, when SQLite reports only that it has none.
 
-    None of them is opened to see: closing it would free the locks that this process has on it.
+    None of them is opened to find out: closing it would free this process's locks on it.
     """
     if code not in _OF_FILES:
         return None
@@ -494,7 +495,7 @@ def writer(path: Path, busy_timeout: timedelta) -> Engine:
 
 
 def connection_to(path: Path) -> sqlite3.Connection:
-    """A connection to a file that is there; none is made where none is."""
+    """A connection to an existing file; a missing one is not created."""
     uri = f"{path.absolute().as_uri()}?mode=rw"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
@@ -502,8 +503,8 @@ def connection_to(path: Path) -> sqlite3.Connection:
 def reader(path: Path) -> Engine:
     """An engine that leaves every file as it is, beside a living writer or after a dead one.
 
-    Opening a WAL database creates its -wal and -shm even when `mode=ro`. Where there is no -wal
-    nobody writes, so the file is read as immutable; that is judged anew for every transaction.
+    Opening a WAL database creates its -wal and -shm even with `mode=ro`. If there is no -wal,
+    nobody is writing, so the file is read as immutable; each transaction decides this again.
     """
 
     def connect() -> sqlite3.Connection:
@@ -533,13 +534,13 @@ def _settings(busy_timeout: timedelta) -> Any:  # noqa: ANN401  SQLAlchemy's lis
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and writes later fails at once beside another writer.
+    # A transaction that reads first and writes later fails at once if there is another writer.
     writes = connection.get_execution_options().get(WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def prepare_file(path: Path) -> None:
-    """Makes sure that the file can be written, and creates it for its owner alone."""
+    """Checks that the file can be written; a missing one is created for its owner alone."""
     directory = path.parent
     if not directory.is_dir():
         raise ConfigError(f"{path}: the directory {directory} does not exist: create it first")

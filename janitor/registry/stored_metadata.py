@@ -1,4 +1,4 @@
-"""What the registry stores of metadata, and rewriting stored metadata when that changes."""
+"""The registry's metadata filter, and rewriting stored metadata when it changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDES = ("reported", "upstream", "reported_before")
 
 
 class StoredMetadata:
-    """Changes the metadata filter; refuses what blinds a protection, rewrites what is stored."""
+    """Changes the metadata filter: refuses one that ends a protection, rewrites what is stored."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class StoredMetadata:
             self._store.screen = wanted
 
     def take(self, wanted: MetadataFilter | None) -> None:
-        """Apply the filter, for a writer; a pass that a crash cut short is done again."""
+        """Apply the filter, for a writer; a pass that a crash interrupted is repeated."""
         recorded, over = self._recorded_screen()
         if wanted is None:
             self._screen_as_recorded(recorded)
@@ -72,7 +72,7 @@ class StoredMetadata:
         self._store.screen = None if document["hash"] else MetadataFilter(keys)
 
     def _require_sight(self, wanted: MetadataFilter, recorded: str) -> None:
-        """Refuses where something protects by a value that could then no longer be told."""
+        """Refuses if something protects by a value that could then no longer be matched."""
         document = orjson.loads(recorded)
         with self._store.reading() as connection:
             lost = {
@@ -94,7 +94,7 @@ class StoredMetadata:
             _require_approved(connection, wanted)
 
     def _screen_page(self, after: Key | None) -> Key | None:
-        """Screen the next page of rows; the last key of it, `None` where there was none."""
+        """Filters the next page of rows; returns its last key, `None` if there was none."""
         known = or_(*(THREAD.c[side].is_not(None) for side in SIDES))
         page = select(THREAD).where(known)
         if after is not None:
@@ -114,7 +114,7 @@ class StoredMetadata:
         return None if metadata is None else self._store.screen.metadata(metadata)
 
     def _screen_rest(self) -> None:
-        """Screen holds and approvals, and drop what drained rows of the inbox said."""
+        """Filters holds and approvals, and drops the metadata of drained inbox rows."""
         with self._store.writing_alone() as connection:
             for row in connection.execute(select(HOLD.c.number, HOLD.c.labels)).all():
                 labels = self._let_in(row.labels)
@@ -131,7 +131,7 @@ class StoredMetadata:
 
 
 def _hashed_keys(connection: Connection, keys: Collection[str]) -> str:
-    """Those of the keys of which hashes are stored, told by name."""
+    """The names of those keys that have stored hashes, separated by commas."""
     hashed = (LABEL.c.key.in_(sorted(keys)), LABEL.c.value.like("hmac:%"))
     found = connection.scalars(select(LABEL.c.key).where(*hashed).distinct())
     return ", ".join(sorted(found))
@@ -165,7 +165,7 @@ def _require_approved(connection: Connection, wanted: MetadataFilter) -> None:
 
 
 def _screened_document(wanted: MetadataFilter, text: str) -> Values | None:
-    """An approval's policies by values as they are stored; `None` where nothing changes."""
+    """An approval's policies with values as they are stored; `None` if nothing changes."""
     try:
         before = codec.load(text)
     except ValueError:

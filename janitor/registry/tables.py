@@ -22,7 +22,7 @@ NAMING = {
 
 
 def partial(name: str, *columns: str, where: str) -> Index:
-    """An index over the rows that a condition holds for, on both engines."""
+    """An index over the rows that satisfy a condition, on both engines."""
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -36,7 +36,7 @@ def by_value(enum: type[StrEnum]) -> Enum:
     )
 
 
-# Pages follow the order of keys, and ties are broken by it: the same order on both engines.
+# Pages follow the order of keys, which also breaks ties: it must be the same on both engines.
 NAME = String().with_variant(String(collation="C"), "postgresql")
 
 
@@ -45,7 +45,7 @@ def json() -> Any:  # noqa: ANN401  what a field holds is said by its annotation
     return Field(default=None, sa_type=JSON(none_as_null=True))
 
 
-# Conditions of partial indexes. SQLite uses one only where the statement repeats its words.
+# Conditions of partial indexes. SQLite uses one only if the statement repeats it word for word.
 REVIEWABLE = "review_at IS NOT NULL AND state IN ('active', 'archived', 'soft_deleted')"
 RANKED = "last_active_at IS NOT NULL AND state IN ('active', 'archived')"
 UNSETTLED = "state IN ('deleting', 'missing')"
@@ -61,20 +61,20 @@ FED = "source IS NOT NULL"
 
 
 class Row(SQLModel):
-    """What all tables of the registry share: their metadata, apart from any application's."""
+    """The base of all tables of the registry, with table metadata of their own."""
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
 
 class ThreadRow(Row, table=True):
-    """One registered container; times are UTC to the microsecond, NULL is unknown.
+    """One registered container; times are UTC to the microsecond, NULL means unknown.
 
-    A claim belongs to `claim_owner`, one of the janitors that work `claim_run`, until
+    A claim belongs to `claim_owner`, one of the janitors that work on `claim_run`, until
     `claim_until`. Without an owner the row is free, and `claim_run` is done with it.
 
-    `copy_older` are the paths of older objects of its series that may still be there,
-    `archive_terms` what a tombstone still has to know of its copy, and `prune_run` the run that is
-    removing it. The last of `attempts` in a row ended as `last_outcome` says, `failed` or `busy`.
+    `copy_older` are the paths of older objects of its series that may still exist, `archive_terms`
+    is what a tombstone must record about its copy, and `prune_run` the run that is removing it.
+    `last_outcome` tells how the last of `attempts` in a row ended: `failed` or `busy`.
     """
 
     __tablename__ = "thread"
@@ -151,7 +151,7 @@ class ThreadRow(Row, table=True):
 
 
 class LabelRow(Row, table=True):
-    """One metadata pair that either side says of a thread, for look-ups by value."""
+    """One metadata pair of a thread, reported or from the server, for look-ups by value."""
 
     __tablename__ = "label"
     __table_args__ = (
@@ -167,7 +167,7 @@ class LabelRow(Row, table=True):
 
 
 class SeenRow(Row, table=True):
-    """One key that a pass over a list or a foreign table has come by; gone when the pass ends."""
+    """One thread that a scan of a list or a source has seen; deleted when the scan ends."""
 
     __tablename__ = "seen"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -179,7 +179,7 @@ class SeenRow(Row, table=True):
 
 
 class CountRow(Row, table=True):
-    """How many rows are in a state under a governing policy (`''`: none), and have copies."""
+    """How many rows are in a state under a governing policy (`''`: none), and how many copies."""
 
     __tablename__ = "count"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -204,7 +204,7 @@ class TotalRow(Row, table=True):
 
 
 class HoldRow(Row, table=True):
-    """A legal hold and, once over, the record of it."""
+    """A legal hold and, once it has ended, the record of it."""
 
     __tablename__ = "hold"
 
@@ -222,9 +222,9 @@ class HoldRow(Row, table=True):
 
 
 class RunRow(Row, table=True):
-    """One run; `link` is its place in the chain of digests, given when it closes.
+    """One run; `link` is its place in the chain of digests, set when it closes.
 
-    From `ready_at` on others may join: what is over a limit (`tripped`) was counted by then.
+    From `ready_at` on, other janitors may join: the exceeded limits (`tripped`) are known by then.
     """
 
     __tablename__ = "run"
@@ -247,7 +247,7 @@ class RunRow(Row, table=True):
 
 
 class EventRow(Row, table=True):
-    """One line of the audit; only ever appended."""
+    """One line of the audit trail; only ever appended."""
 
     __tablename__ = "event"
     __table_args__ = (
@@ -270,7 +270,7 @@ class EventRow(Row, table=True):
 
 
 class ApprovalRow(Row, table=True):
-    """Policies that a person let take effect; the last one counts."""
+    """Policies that were approved; the last one counts."""
 
     __tablename__ = "approval"
 
@@ -294,7 +294,7 @@ class MetaRow(Row, table=True):
 class InboxRow(Row, table=True):
     """What applications append; its columns are a promise to them and never change meaning.
 
-    Where `v`, `at` or `event` are left out PostgreSQL has them: version 1, now, `register`.
+    If `v`, `at` or `event` are left out, PostgreSQL fills in version 1, now or `register`.
     """
 
     __tablename__ = "janitor_inbox"

@@ -1,4 +1,4 @@
-"""Questions about threads, most by an index, in pages, with no transaction open between pages."""
+"""Queries on threads, most by an index, in pages, with no transaction open between pages."""
 
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ ORDERED_PAGE = 5000  # no index serves these orders: each page is a scan
 MISSING_EVENT = "missing"
 ANSWERABLE = LIVE - {State.DELETING}
 ProjectKind = tuple[str, Kind]
-"""The threads of one project and kind: what one canary speaks for."""
+"""The threads of one project and kind, for which one canary can vouch."""
 _LABEL_KEY = (LABEL.c.project, LABEL.c.kind, LABEL.c.id)
 
 
 def _past(columns: Sequence[Column[Any]], values: Sequence[object]) -> ColumnElement[bool]:
-    # A tuple lends its members no type: without it a time in another zone would be misread.
+    # A tuple gives its members no type; without one a time in another zone would be misread.
     return tuple_(*columns) > tuple_(
         *(literal(value, column.type) for column, value in zip(columns, values, strict=True))
     )
 
 
 def beyond(key: Key) -> ColumnElement[bool]:
-    """The rows after a key, in the order of keys."""
+    """Matches the rows after a key, in the order of keys."""
     return _past(KEY, (key.project, key.kind, key.id))
 
 
 def due_statement(
     now: datetime, after: Cursor | None, limit: int, policy: str | None
 ) -> Select[tuple[object, ...]]:
-    """A page of what is up for review; `ix_thread_review` alone must serve it."""
+    """A page of threads up for review; `ix_thread_review` alone must serve it."""
     order = (THREAD.c.review_at, *KEY)
     statement = select(THREAD).where(text(REVIEWABLE), THREAD.c.review_at <= now)
     if after is not None:
@@ -72,18 +72,18 @@ def due_statement(
 
 
 def missing_statement(now: datetime) -> Select[tuple[object, ...]]:
-    """What is missing and to be asked for once more."""
+    """Missing threads that are due for another look."""
     missing = (THREAD.c.state == State.MISSING, THREAD.c.review_at <= now)
     return select(THREAD).where(text(UNSETTLED), *missing)
 
 
 def intent_statement() -> Select[tuple[object, ...]]:
-    """What is being deleted."""
+    """Threads that are being deleted."""
     return select(THREAD).where(text(UNSETTLED), THREAD.c.state == State.DELETING)
 
 
 def noted_as_missing(run: str) -> tuple[ColumnElement[bool], ...]:
-    """The living rows that a run noted as missing."""
+    """Matches the live rows that a run noted as missing."""
     noted = select(EVENT.c.project, EVENT.c.kind, EVENT.c.id).where(
         EVENT.c.run == run, EVENT.c.name == MISSING_EVENT
     )
@@ -115,7 +115,7 @@ def rank_statement(
 
 @dataclass(frozen=True, slots=True)
 class ThreadOrder:
-    """By what threads are listed: one of `model.SORTABLE`, ties by key, the unknown last."""
+    """The field to list threads by: one of `model.SORTABLE`; ties by key, unknown values last."""
 
     field: str
     descending: bool = False
@@ -124,7 +124,7 @@ class ThreadOrder:
 def order_statement(
     statement: Select[tuple[object, ...]], order: ThreadOrder, after: tuple[object, Key] | None
 ) -> Select[tuple[object, ...]]:
-    """A page of what has a value in the field, from the row that `after` tells of."""
+    """A page of rows that have a value in the field, after the value and key in `after`."""
     column = THREAD.c[order.field]
     statement = statement.where(column.is_not(None))
     if after is not None:
@@ -136,7 +136,7 @@ def order_statement(
 
 
 class ThreadQueries:
-    """Threads by key, by what is due and by what was said of them; those not found; counts."""
+    """Finds threads by key, due time and metadata, and those that are missing; counts them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -147,12 +147,12 @@ class ThreadQueries:
             return [entry_of(row, self._store.untrusted) for row in rows]
 
     def get(self, key: Key) -> Entry | None:
-        """What is known of a thread, tombstones included; `None` where it was never registered."""
+        """The entry of a thread, even a tombstone; `None` if the registry does not have it."""
         found = self._entries(select(THREAD).where(*(c == v for c, v in _parts(key))))
         return found[0] if found else None
 
     def find(self, id: str) -> list[Entry]:
-        """Every entry of that id, in any project and of any kind."""
+        """Every entry with that id, in any project and of any kind."""
         with self._store.reading() as connection:
             places = connection.execute(select(COUNT.c.project, COUNT.c.kind).distinct()).all()
         found = (self.get(Key(project, kind, id)) for project, kind in sorted(places))
@@ -166,9 +166,9 @@ class ThreadQueries:
         limit: int = PAGE,
         policy: str | None = None,
     ) -> list[Entry]:
-        """A page of what is up for review at `now`, the longest waiting first.
+        """A page of threads up for review at `now`, the longest waiting first.
 
-        Only states from which something may still be done; `Cursor.of` the last entry of a page
+        Only in states in which something can still be done; `Cursor.of` the last entry of a page
         leads to the next one.
         """
         return self._entries(due_statement(now, after, limit, policy))
@@ -187,11 +187,11 @@ class ThreadQueries:
         unread: bool = False,
         order: ThreadOrder | None = None,
     ) -> Iterator[Entry]:
-        """Every entry that all given clauses hold for, by key or in another order, streaming.
+        """Every entry that matches all given clauses, by key or in another order, streaming.
 
-        `metadata` pairs hold where the application or the server says so. What is unknown is
-        neither at or before a time nor above a number. `unread` are those not deleted of whose
-        metadata nobody has said anything; no index serves it.
+        A `metadata` pair matches if the application reported it or the server has it. An unknown
+        value is neither at or before a time nor above a number. `unread` selects threads that are
+        not deleted and whose metadata is unknown on both sides; no index serves it.
         """
         places = ((THREAD.c.state, state), (THREAD.c.project, project), (THREAD.c.kind, kind))
         clauses: list[ColumnElement[bool] | TextClause]
@@ -239,7 +239,7 @@ class ThreadQueries:
     def _labelled(
         self, statement: Select[tuple[object, ...]], metadata: Mapping[str, str]
     ) -> Iterator[Entry]:
-        # The index of labels is walked, never the table: a person's threads are few among many.
+        # Walk the index of labels, never the table: a person's threads are few among many.
         last: Key | None = None
         while keys := self._holders(metadata, last):
             for key in keys:
@@ -247,14 +247,14 @@ class ThreadQueries:
             last = keys[-1]
 
     def count_labelled(self, metadata: Mapping[str, str]) -> int:
-        """How many threads carry all of these pairs on either side, told by the index alone."""
+        """How many threads have all of these pairs, on either side; reads only the label index."""
         asked = _carrying(self._store.asked(metadata))
         carrying = select(func.count()).select_from(LABEL).where(*asked)
         with self._store.reading() as connection:
             return connection.execute(carrying).scalar_one()
 
     def values_of_keys(self) -> Mapping[str, tuple[int, int]]:
-        """Of each metadata key how many pairs of threads carry it, and how many values it has."""
+        """For each metadata key, how many pairs are stored and how many values are distinct."""
         values = func.count(LABEL.c.value.distinct())
         counted = select(LABEL.c.key, func.count(), values).group_by(LABEL.c.key)
         with self._store.reading() as connection:
@@ -272,11 +272,11 @@ class ThreadQueries:
     def group(
         self, per: str | None = None, value: str | None = None, *, page_size: int = PAGE
     ) -> Iterator[Entry]:
-        """The active and archived threads of a keep_last group, last activity first, then id.
+        """The active and archived threads of a keep_last group, last activity first, then by id.
 
-        `per` is a metadata key and `value` what either side says of it; no `per`: all threads.
-        Unknown activity takes no place and is left out. Streams, so stop after enough; the first
-        page has `page_size` rows.
+        `per` is a metadata key and `value` its value on either side; without `per`, all threads.
+        Threads of unknown activity take no place and are left out. It streams, so stop when you
+        have enough; the first page has `page_size` rows.
         """
         if per is not None and value is not None:
             value = self._store.asked({per: value})[per]
@@ -287,20 +287,20 @@ class ThreadQueries:
             after, page_size = (at, entry.thread.key), PAGE
 
     def _valued(self, statement: Select[tuple[object, ...]], field: str) -> list[tuple[Any, Entry]]:
-        """The entries of a page, each with what its row has in a column."""
+        """The entries of a page, each with its row's value in a column."""
         with self._store.reading() as connection:
             rows = rows_of(connection.execute(statement))
             return [(row[field], entry_of(row, self._store.untrusted)) for row in rows]
 
     def reviewable(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
-        """A page of all live entries by key, for a pass that decides every one anew."""
+        """A page, by key, of all live entries, for a pass that decides every one again."""
         statement = select(THREAD).where(THREAD.c.state.in_(sorted(LIVE)))
         if after is not None:
             statement = statement.where(beyond(after))
         return self._entries(statement.order_by(*KEY).limit(limit))
 
     def open_intents(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
-        """A page by key of what is being deleted: what a dead janitor left, at a run's start."""
+        """A page, by key, of threads being deleted: at a run's start, those a dead janitor left."""
         deleting = THREAD.c.state == State.DELETING
         statement = select(THREAD).where(text(UNSETTLED), deleting)
         if after is not None:
@@ -310,10 +310,10 @@ class ThreadQueries:
     def canaries(
         self, pair: ProjectKind, limit: int, *, seen_by: datetime | None = None
     ) -> list[Entry]:
-        """Living threads that nothing speaks against, those last seen alive first.
+        """Live threads that are not suspected to be missing, most recently seen alive first.
 
-        Those that nobody has ever looked at come last; with `seen_by` only those that were first
-        seen by then. Scans the pair: for the rare case.
+        Those that were never looked at come last; with `seen_by`, only those that were first seen
+        by then. Scans all threads of the project and kind: for rare cases.
         """
         project, kind = pair
         alike = (THREAD.c.project == project, THREAD.c.kind == kind)
@@ -326,9 +326,9 @@ class ThreadQueries:
     def unknown_upstream(
         self, project: str | None = None, kind: Kind | None = None, *, everything: bool = False
     ) -> Iterator[Entry]:
-        """Every thread that the server did not know when it was asked last, by key, streaming.
+        """Every thread that the server did not know at the last look, by key, streaming.
 
-        With `everything` every thread that is not deleted, whether it was ever asked for or not.
+        With `everything`, every thread that is not deleted, whether it was ever looked at or not.
         """
         statement = select(THREAD).where(THREAD.c.state != State.DELETED)
         if not everything:
@@ -340,11 +340,11 @@ class ThreadQueries:
         return self._by_key(statement)
 
     def due_missing(self, now: datetime) -> Iterator[Entry]:
-        """Every missing thread that is to be asked for once more, by key, streaming."""
+        """Every missing thread that is due for another look, by key, streaming."""
         return self._by_key(missing_statement(now))
 
     def noted_missing(self, run: str) -> Mapping[ProjectKind, int]:
-        """How many living threads of each project and kind a run noted as missing."""
+        """How many live threads of each project and kind a run noted as missing."""
         pair = (THREAD.c.project, THREAD.c.kind)
         noted = select(*pair, func.count()).where(*noted_as_missing(run))
         noted = noted.group_by(*pair).order_by(*pair)
@@ -352,7 +352,7 @@ class ThreadQueries:
             return {(project, kind): n for project, kind, n in connection.execute(noted)}
 
     def states_of(self, project: str, kind: Kind, ids: Iterable[str]) -> dict[str, State]:
-        """The state of each of these that is registered, tombstones too; a mere look."""
+        """The state of each of these that is registered, tombstones included; changes nothing."""
         place = (THREAD.c.project == project, THREAD.c.kind == kind)
         found: dict[str, State] = {}
         with self._store.reading() as connection:
@@ -362,7 +362,7 @@ class ThreadQueries:
         return found
 
     def states(self) -> Mapping[tuple[str, Kind, State], int]:
-        """Rows of each project, kind and state."""
+        """How many rows each project, kind and state has."""
         place = (COUNT.c.project, COUNT.c.kind, COUNT.c.state)
         n = func.sum(COUNT.c.n)
         with self._store.reading() as connection:
@@ -370,7 +370,7 @@ class ThreadQueries:
             return {(project, kind, state): int(count) for project, kind, state, count in rows}
 
     def population(self) -> Mapping[str, int]:
-        """Live rows of each governing policy; rows that no policy governs are left out."""
+        """How many live rows each policy governs; rows that no policy governs are left out."""
         n = func.sum(COUNT.c.n)
         governed = select(COUNT.c.policy, n).where(
             COUNT.c.state.in_(sorted(LIVE)), COUNT.c.policy != ""
@@ -380,7 +380,7 @@ class ThreadQueries:
             return {policy: int(count) for policy, count in rows}
 
     def unread(self) -> frozenset[tuple[str, Kind]]:
-        """Each project and kind with a living thread whose metadata nobody has read; a scan."""
+        """Each project and kind with a live thread whose metadata is unread; scans the table."""
         sides = (THREAD.c.reported.is_(None), THREAD.c.upstream.is_(None))
         pairs = select(THREAD.c.project, THREAD.c.kind).distinct()
         living = pairs.where(*sides, THREAD.c.state.in_(sorted(LIVE)))
@@ -389,7 +389,7 @@ class ThreadQueries:
 
 
 def _carrying(metadata: Mapping[str, str]) -> Iterator[ColumnElement[bool]]:
-    """The labels of the first pair whose threads carry all the others, too."""
+    """Matches the labels of the first pair whose threads also have all the others."""
     (name, value), *others = metadata.items()
     yield from (LABEL.c.key == name, LABEL.c.value == value)
     for other in others:
