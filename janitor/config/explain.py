@@ -1,4 +1,4 @@
-"""What a configuration means, in sentences with the sums done."""
+"""Explains what a configuration means, in sentences with the durations added up."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def warnings(
     """What looks like a mistake.
 
     `overlaps` counts, for (a policy that does not delete, one that does), the threads that both
-    match and the second would delete; without it what the policies say decides. `places` says
-    where a policy's keys stand in the file.
+    match and the second would delete; without it the policies alone decide. `places` says where a
+    policy's keys are in the file.
     """
     if not policies.rules:
         yield "there are no policies: no thread is touched"
@@ -318,7 +318,7 @@ def _impossible(rule: Policy, name: str, selector: Selector, places: Places) -> 
 
 
 def _above_ceiling(rule: Policy, lifetime: Lifetime, places: Places) -> Iterator[str]:
-    """What a policy says that stands above the ceiling."""
+    """What a policy says that overrides the ceiling."""
     endless = {"keep": rule.keep_forever, "delete": rule.forbids_deletion}
     for key in (key for key, is_endless in endless.items() if is_endless and lifetime.max):
         word = "`keep: forever`" if key == "keep" else "`delete: never`"
@@ -349,7 +349,7 @@ def _unprotected(
 def _deleted_by_others(
     policies: Policies, overlaps: Mapping[tuple[str, str], int] | None, budget: ComparisonBudget
 ) -> Iterator[tuple[Policy, Policy, str]]:
-    """Pairs of a policy that does not delete and one that deletes threads of it, and which."""
+    """Pairs of a policy that does not delete and one that deletes its threads, and which ones."""
     silent = [one for one in policies.rules if _seems_to_protect(one)]
     deleting = [one for one in policies.rules if one.deletes and not one.default]
     for one, other in product(silent, deleting):

@@ -1,7 +1,8 @@
-"""The values that fields take: durations, rates, addresses, secrets; how each is refused.
+"""The values that fields accept (durations, rates, addresses, secrets), and how each is refused.
 
-A number without a unit is refused, and so is a month (28 to 31 days, and `M` is also a minute):
-what is deleted by a misread unit does not come back. 300 a second and 300 an hour are far apart.
+A number without a unit is refused, and so is a month (28 to 31 days, and `M` could mean minutes):
+what is deleted because of a misread unit cannot be restored. In a rate, 300 a second and 300 an
+hour are far apart.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _MONTHS = re.compile(r"[0-9]+(?:M|mo|mon|months?)|P[0-9YWD]*[0-9]+M.*")
 
 
 def parse_duration(value: object) -> timedelta:
-    """The duration that a text spells; units go from long to short, each at most once.
+    """The duration that a text means; units go from long to short, each at most once.
 
     Raises ValueError, saying what to write, for anything else: a bare number, a month, zero, a
     negative or fractional amount, more than a thousand years.
@@ -66,7 +67,7 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """The shortest spelling in days and below, which `parse_duration` reads back.
+    """The shortest spelling in days and smaller units, which `parse_duration` reads back.
 
     Microseconds, which no configuration can spell, are dropped.
     """
@@ -122,7 +123,7 @@ _SPELLED = re.compile(RATE_PATTERN)
 
 
 def parse_rate(value: object) -> Rate:
-    """Calls a minute, or the word. Raises ValueError, saying what to write, for anything else."""
+    """Calls a minute, `auto` or `unlimited`; for anything else, ValueError says what to write."""
     if value == "auto" or value == "unlimited":  # noqa: PLR1714 - keeps the words' own types
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -157,11 +158,11 @@ BRANCHES = frozenset({"<mapping>", "<list>", "<value>"})
 
 
 class NotTextError(ValueError):
-    """A value that would be right, were it in quotes."""
+    """A value that would be right if it were in quotes."""
 
 
 def branch(value: object) -> str:
-    """Which shape of a union a value has, so that its refusals speak of that shape alone."""
+    """Which shape of a union a value has, so that its refusals are about that shape only."""
     match value:
         case dict() | BaseModel():
             return "<mapping>"
@@ -246,7 +247,7 @@ def _variable(value: str) -> str:
 
 
 def without_nul(value: str) -> str:
-    """The text, which may name a file; else ValueError."""
+    """The text; ValueError if it contains a NUL character, which no file name can."""
     if "\0" in value:
         raise ValueError("contains a NUL character; remove it")
     return value
@@ -264,7 +265,7 @@ class SecretForm(Form):
 
     @property
     def has_one_keeper(self) -> bool:
-        """Whether it is clear where the secret is."""
+        """Whether exactly one of the three is given."""
         return sum(where is not None for where in (self.env, self.file, self.credential)) == 1
 
 
@@ -308,25 +309,25 @@ def web_address(value: str) -> SplitResult:
 
 def holds_secret(query: str) -> bool:
     """Whether a parameter of a database's address holds a secret; a `passfile` only names one."""
-    names = (name for name, value in parse_qsl(query) if value)  # an empty one is none
+    names = (name for name, value in parse_qsl(query) if value)  # an empty value is no secret
     return any(SECRET_PARAMETER.search(name) for name in names)
 
 
 def database_address(value: str) -> str:
-    """The address of a database, which can hold no NUL, not even as `%00`; else ValueError."""
+    """The address of a database; ValueError if it contains a NUL, even as `%00`."""
     if holds_nul(value):
         raise ValueError(NUL)
     return value
 
 
 def refuse_wrong_parameters(query: str, known: Mapping[str, Parameter] = LIBPQ) -> None:
-    """ValueError where a database's address has a parameter that its engine does not take."""
+    """Raise ValueError if a database's address has a parameter that its engine does not accept."""
     if wrong := wrong_parameter(parse_qsl(query, keep_blank_values=True), known):
         raise ValueError(wrong)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name is this machine's own, without asking any resolver."""
+    """Whether a host is this machine's loopback, without asking any resolver."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Policy fixtures: threads as a file describes them, what is expected, and the comparison."""
+"""Policy fixtures: threads described in a file, what is expected of them, and the comparison."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _time(value: object) -> datetime:
 
 
 def _reported(value: object) -> datetime | None:
-    """A time as a registration takes it: one that was never set is unknown."""
+    """A time as a registration reads it: one that was never set is unknown."""
     return None if value is None else known(_time(value))
 
 
@@ -59,7 +59,7 @@ MetadataForm = dict[MetadataKey, MetadataText]
 
 
 class ThreadForm(Form):
-    """A thread; what is absent is unknown."""
+    """A thread; a missing value means unknown."""
 
     id: Annotated[str, Field(min_length=1)] = "t"
     kind: KindField
@@ -82,13 +82,13 @@ class ThreadForm(Form):
 
 
 class HoldForm(Form):
-    """A hold on whatever carries all of this metadata."""
+    """A hold on all threads that have all of this metadata."""
 
     metadata: Annotated[MetadataForm, Field(min_length=1)]
 
 
 class ExpectForm(Form):
-    """What a decision must say; what is not named is not checked."""
+    """What a decision must be; fields that are not given are not checked."""
 
     stage: Literal["archive", "soft_delete", "trim", "delete", "none"] = "none"
     policy: str | None = None
@@ -230,7 +230,7 @@ def _copy(form: ThreadForm, now: datetime) -> Copy:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where a decision is not what was expected; times are ISO 8601, `null` stands for none."""
+    """Where a decision is not what was expected; times are in ISO 8601, `null` means none."""
 
     id: str
     field: str

@@ -99,13 +99,13 @@ class SqlForm(Form):
 
     @property
     def backend(self) -> str | None:
-        """The engine, where the address is no secret."""
+        """The engine; `None` if the address is a secret."""
         return backend_of(self.url) if isinstance(self.url, str) else None
 
     @field_validator("query", mode="after")
     @classmethod
     def _only_reads(cls, query: str, info: ValidationInfo) -> str:
-        url = info.data.get("url")  # absent where it is refused itself
+        url = info.data.get("url")  # absent if it was refused itself
         return only_read(query, backend_of(url) if isinstance(url, str) else None)
 
     @model_validator(mode="after")
@@ -247,7 +247,7 @@ class ServiceForm(Form):
 
 PER = "metadata."
 
-MOST = 2**53 - 1  # the largest whole number that every reader of JSON keeps as it is
+MOST = 2**53 - 1  # the largest whole number that every JSON parser keeps exactly
 Positive = Annotated[int, Field(ge=1, le=MOST)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 KindField = Annotated[Kind, Field(strict=False)]
@@ -323,7 +323,7 @@ class SelectorForm(Form):
 
     @property
     def tests(self) -> dict[str, TestField]:
-        """What is asked of metadata, by key."""
+        """The tests of metadata, by key."""
         return self.metadata if self.user is None else {USER: self.user, **self.metadata}
 
 
@@ -471,7 +471,7 @@ def _database_url(value: str) -> str:
         password, _ = parts.password, parts.port
     except ValueError:
         raise ValueError(f"not an address: write {POSTGRESQL}://user@host:5432/database") from None
-    if password or holds_secret(parts.query):  # an empty one is none
+    if password or holds_secret(parts.query):  # an empty password is none
         raise ValueError("secrets do not belong in an address: use `password`")
     if not parts.path.strip("/"):
         raise ValueError(f"the database name is missing: write {POSTGRESQL}://user@host/database")

@@ -1,7 +1,8 @@
-"""What people look for in a policy and the language does not have, and the key that comes nearest.
+"""Keys that people try in a policy and that do not exist, and the nearest one that does.
 
-It has no conditions on size or age, names no single thread and knows no order of policies: which
-policies apply to a thread depends on its metadata alone, not on the day or on the order of lines.
+Policies have no conditions on size or age, name no single thread and have no order: which policies
+apply to a thread depends only on its kind, project and metadata, not on the day or on the order of
+lines.
 """
 
 from __future__ import annotations
@@ -139,9 +140,9 @@ REMOVALS = frozenset({"soft_delete", "delete", "trim"})
 
 
 def nearest(path: DocumentPath, known: Iterable[str]) -> str | None:
-    """What to write instead of an unknown key of a policy; `None` where nothing comes near.
+    """What to write instead of an unknown key of a policy; `None` if nothing is near.
 
-    `known` are the keys that may stand at that place.
+    `known` are the keys that are allowed at that path.
     """
     key = str(path[-1])
     match path[:-1]:

@@ -24,10 +24,10 @@ UNKNOWN = frozenset({"extra_forbidden", "invalid_key"})
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to change, at a path; `at_key` where the key and not its value is wrong.
+    """One thing to change, at a path; `at_key` if the key and not its value is wrong.
 
-    `wants_text` marks a scalar that only misses its quotes: whoever knows what was written
-    says so.
+    `wants_text` marks a scalar that must be text: if what was written is known, the message says
+    to put it in quotes.
     """
 
     path: DocumentPath
@@ -37,7 +37,7 @@ class Problem:
 
 
 def refusal(problem: Problem, document: Document | None = None) -> Refusal:
-    """A problem as it is shown, with its place where the document is known."""
+    """A problem as it is shown, with its place if the document is known."""
     if document is None:
         return Refusal(problem.message, None, spell(problem.path))
     message, written = problem.message, document.texts.get(problem.path)
@@ -51,8 +51,8 @@ def refusal(problem: Problem, document: Document | None = None) -> Refusal:
 def refusals_of(document: Document, problems: Iterable[Problem]) -> list[Refusal]:
     """Everything wrong with a document.
 
-    A scalar that YAML misreads and that its field refuses as well is refused once: as text that
-    misses its quotes where text must stand, else as misread.
+    A scalar that YAML misreads and that its field refuses as well is refused once: as text without
+    quotes if it must be text, else as misread.
     """
     listed = list(problems)
     quotes = {document.place(one.path) for one in listed if one.wants_text}
@@ -100,14 +100,14 @@ def _wants_text(detail: Detail) -> bool:
 
 
 def unknown_key(path: DocumentPath, known: Iterable[str]) -> Problem:
-    """A key that nothing reads, with what may have been meant."""
+    """The problem of an unknown key, with what may have been meant."""
     keys = frozenset(known)
     instead = nearest(path, keys) or meant(path[-1], keys)
     return Problem(path, f"unknown key `{path[-1]}`; {instead}", at_key=True)
 
 
 def meant(written: object, known: Iterable[str]) -> str:
-    """The nearest of the known words, or all of them."""
+    """What to write instead: the nearest of the known words, or one of all; or to remove it."""
     words = sorted(known)
     if near := nearest_word(written, words):
         return f"did you mean `{near}`?"
@@ -117,7 +117,7 @@ def meant(written: object, known: Iterable[str]) -> str:
 
 
 def nearest_word(written: object, known: Iterable[str]) -> str | None:
-    """The known word that comes nearest; `None` where none is near."""
+    """The known word that is nearest; `None` if none is near."""
     return next(iter(get_close_matches(str(written), sorted(known), n=1)), None)
 
 
@@ -128,7 +128,7 @@ def keys_at(schema: Schema, path: DocumentPath) -> frozenset[str]:
 
 
 def schemas_at(schema: Schema, path: DocumentPath) -> list[Schema]:
-    """Every part of a JSON schema that speaks of a path; `*` stands for any key or index."""
+    """Every part of a JSON schema that describes a path; `*` means any key or index."""
     here = _flat(schema, [schema])
     for part in path:
         here = _flat(schema, [child for one in here for child in _child(one, part)])

@@ -1,4 +1,4 @@
-"""Reading files that somebody names: a pipe would keep the program waiting, a device never end."""
+"""Reads regular files only: a pipe could keep the program waiting, and a device may never end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NO_DATA = "it is a kernel file without data; name a file on a disk"
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
-    """The first bytes of a regular file, all of them without `most`.
+    """The first `most` bytes of a regular file; by default, all of them.
 
-    Raises OSError where it cannot be read or is anything else; `causes.cause` has its words.
+    Raises OSError if it cannot be read or is anything else; `causes.cause` explains the error.
     """
-    require_regular(path)  # opening some devices does something already
+    require_regular(path)  # merely opening some devices has an effect
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _require_regular(os.fstat(descriptor).st_mode)
@@ -27,13 +27,13 @@ def read_regular(path: Path, most: int = -1) -> bytes:
             found: bytes | None = file.read(most)
     finally:
         os.close(descriptor)
-    if found is None:  # one that would keep us waiting
+    if found is None:  # reading it would block
         raise UnsuitedError(NO_DATA)
     return found
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what is there and is no regular file; OSError where nothing is, as `stat` has it."""
+    """Refuse anything but a regular file; if nothing is there, raise OSError as `stat` does."""
     _require_regular(os.stat(path).st_mode)  # noqa: PTH116  not every caller has a Path
 
 
@@ -46,7 +46,7 @@ def _require_regular(mode: int) -> None:
 
 @contextmanager
 def data_alone(descriptor: int) -> Iterator[None]:
-    """Tell the kernel's own files from a disk that fails: both refuse with the same error."""
+    """Tell the kernel's own files from a disk that fails: both raise the same error."""
     try:
         yield
     except UnsuitedError:

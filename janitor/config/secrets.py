@@ -15,7 +15,7 @@ LARGEST = 1 << 16
 
 
 class Keeper(StrEnum):
-    """Who keeps a secret: the environment, a file, systemd's credentials, or nobody (none)."""
+    """What keeps a secret: the environment, a file, systemd's credentials, or nothing (none)."""
 
     ENV = "env"
     FILE = "file"
@@ -34,9 +34,10 @@ class Secret:
     name: str = ""
 
     def reveal(self) -> str:
-        """The secret as it is now, without the line's end; empty for `Keeper.NONE`.
+        """The current secret, without surrounding whitespace; empty for `Keeper.NONE`.
 
-        Raises ConfigError naming the variable or file that is missing, unreadable or empty.
+        Raises ConfigError naming the variable or file that is missing, unreadable, empty or not
+        text.
         """
         match self.keeper:
             case Keeper.NONE:
@@ -50,7 +51,7 @@ class Secret:
 
     @property
     def reference(self) -> str:
-        """Where the secret is kept, in one spelling: links and `..` of a file are resolved."""
+        """Where the secret is kept, in a unique spelling: links and `..` in a path are resolved."""
         if self.keeper is Keeper.FILE:
             return f"{self.keeper}:{Path(self.name).resolve()}"
         return str(self)

@@ -1,4 +1,4 @@
-"""What an accepted configuration file says, as frozen values."""
+"""An accepted configuration file as frozen values."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Azure:
 
 @dataclass(frozen=True, slots=True)
 class RateSettings:
-    """Calls a minute for each verb; or `auto`: found by trying; or `unlimited`."""
+    """Calls a minute for each verb, `auto` (found by trying) or `unlimited`."""
 
     delete: Rate = "auto"
     read: Rate = "auto"
@@ -70,7 +70,7 @@ class RateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One credential at one endpoint, and the kinds that are cared for there."""
+    """One credential at one endpoint, and the kinds that janitor manages there."""
 
     name: str
     api_key: Secret
@@ -92,9 +92,9 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySettings:
-    """Where the registry is: `url` with an absolute path, and that path (`None`: a server's).
+    """Where the registry is: `url` with an absolute path, and that path (`None` for a server).
 
-    Of metadata it keeps `keys` (`None`: all), and of those in `hash` an HMAC under `hash_key`.
+    It stores the metadata `keys` (`None`: all); for those in `hash`, an HMAC under `hash_key`.
     """
 
     url: str
@@ -105,10 +105,10 @@ class RegistrySettings:
     hash_key: Secret = NO_SECRET
 
     def screen(self) -> MetadataFilter:
-        """What the registry keeps of metadata, with its secret read anew.
+        """What the registry stores of metadata, with its secret read again.
 
         Raises:
-            ConfigError: The secret cannot be read, or could be guessed.
+            ConfigError: The secret cannot be read, or is so short that it could be guessed.
         """
         secret = self.hash_key.reveal()
         if self.hash and len(secret) < SECRET_LENGTH:
@@ -123,8 +123,8 @@ class RegistrySettings:
 class ArchiveSettings:
     """Where the archive is: `url` with an absolute path, and that path.
 
-    `keep_for` is what policies fall back on; `None` means that the file does not say, and each
-    rule in `Config.policies` carries its own resolved value.
+    `keep_for` is the default for policies; `None` means that the file does not set it. Each rule
+    in `Config.policies` has its own resolved value.
     """
 
     url: str
@@ -165,10 +165,10 @@ class ServiceSettings:
 class SqlSettings:
     """A query over the application's database.
 
-    `url` is an address without a password, or where the whole address is kept; a relative file
-    is taken from `directory`. `watermark` is the column that tells what is newer (`None`: all is
-    read each time), `overlap` how far before the newest row each reading begins, and `timeout`
-    how long one statement may take.
+    `url` is an address without a password, or where the whole address is kept; a relative file is
+    resolved from `directory`. `watermark` is the column that shows what is newer (`None`:
+    everything is read each time), `overlap` how far before the newest row each reading begins,
+    and `timeout` how long one statement may take.
     """
 
     url: Secret | str
@@ -180,15 +180,15 @@ class SqlSettings:
 
     @property
     def backend(self) -> str | None:
-        """The engine, where the address is no secret."""
+        """The engine; `None` if the address is a secret."""
         return backend_of(self.url) if isinstance(self.url, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table of the application's own that feeds a project.
+    """A query on the application's own database that registers threads, for `project` by default.
 
-    What is found gone from it is kept (`expire_after` is `None`), or expires that much later.
+    A vanished thread is kept if `expire_after` is `None`, or expires that much later.
     """
 
     name: str
@@ -202,7 +202,7 @@ class Config:
     """An accepted configuration. `directory` is what relative paths were resolved against.
 
     `policies` compare with metadata as `screen` lets it into the registry. `places` says where each
-    policy's keys stand, by its name and the key.
+    policy's keys are in the file, by policy name and key.
     """
 
     registry: RegistrySettings
@@ -220,7 +220,7 @@ class Config:
 
 
 def build(form: FileForm, directory: Path, path: Path | None) -> Config:
-    """The configuration that a form spells; relative paths are taken from `directory`."""
+    """The configuration in a form; relative paths are resolved from `directory`."""
     archive = directory / form.archive.url.removeprefix("file://")
     projects = {name: _project(name, one, directory) for name, one in form.projects.items()}
     return Config(
@@ -238,7 +238,7 @@ def build(form: FileForm, directory: Path, path: Path | None) -> Config:
 
 
 def registry_settings(form: RegistryForm, directory: Path) -> RegistrySettings:
-    """Where the registry is; a relative path is taken from `directory`."""
+    """Where the registry is; a relative path is resolved from `directory`."""
     url, path = form.url, None
     if form.url.startswith("sqlite:///"):
         path = directory / file_of(form.url)

@@ -1,8 +1,8 @@
-"""What a source's query does, as its text shows: it reads, it leaves out rows, it asks for news.
+"""What the text of a source's query shows: if it only reads, skips rows, or asks for newer ones.
 
 The read-only session is what keeps a query from changing anything; these checks come earlier and
 explain better. A query is parsed in the dialect of its address. One that sqlglot cannot parse is
-judged by its words alone, so that no legal query is refused because a parser does not know it.
+judged by its words alone, so that no valid query is refused because a parser does not know it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DIALECTS = {
     "mssql": "tsql",
     "oracle": "oracle",
 }
-# Tried one after another where a secret holds the address, or the engine is none of these.
+# All are tried if the address is a secret, or if the engine is none of the above.
 GUESSES = ("postgres", "mysql", "sqlite", "tsql")
 
 READS = {"SELECT", "WITH", "VALUES", "TABLE"}
@@ -41,24 +41,24 @@ BEFORE_A_NAME = {
 ROWS = {"FIRST", "NEXT"}  # FETCH FIRST 5 ROWS ONLY
 ONE = {"1", "ROW", "ROWS"}  # FETCH FIRST ROW ONLY
 WATERMARK = "watermark"
-# Signs that make another operator of a `>` or `<` beside them, such as `->`, `@>` or `<=>`.
+# Characters that turn a `>` or `<` next to them into another operator, such as `->`, `@>` or `<=>`.
 JOINED_BEFORE = tuple("-<>=!@&|#~?*%^+/")
 JOINED_BEHIND = tuple("-<>=@&|")
 
 
 def backend_of(url: str) -> str:
-    """The engine that an address names: `postgresql` of `postgresql+psycopg://...`."""
+    """The engine that an address names: `postgresql` for `postgresql+psycopg://...`."""
     return url.partition(":")[0].partition("+")[0].lower()
 
 
 def only_read(query: str, backend: str | None) -> str:
-    """The query without what ends it.
+    """The query without the semicolons at its end.
 
-    `backend` is the engine as an address names it, or `None` where it is not known: then no dialect
-    that takes the query may see a change in it.
+    `backend` is the engine as an address names it, or `None` if it is not known: then no dialect
+    that can parse the query may see a change in it.
 
     Raises:
-        ValueError: It is not one statement that only reads; says why.
+        ValueError: It is not one statement that only reads; the message says why.
     """
     readings = _readings(query, backend)
     if not readings:
@@ -71,16 +71,16 @@ def only_read(query: str, backend: str | None) -> str:
 
 
 def shortened_by(query: str, backend: str | None) -> str | None:
-    """The word by which a query leaves out rows that its conditions ask for, or `None`."""
+    """The word by which a query leaves out rows that meet its conditions, or `None`."""
     words = (reading.shortened_by() for reading in _readings(query, backend))
     return next((word for word in words if word is not None), None)
 
 
 def require_all_rows(query: str, backend: str | None) -> None:
-    """Refuse a query that leaves out rows, where a row that it does not name expires.
+    """Refuse a query that leaves out rows, for a source whose vanished threads expire.
 
     Raises:
-        ValueError: It leaves out rows; says by which word.
+        ValueError: It leaves out rows; the message says by which word.
     """
     if (word := shortened_by(query, backend)) is not None:
         raise ValueError(
@@ -90,18 +90,18 @@ def require_all_rows(query: str, backend: str | None) -> None:
 
 
 def uses_watermark(query: str, backend: str | None) -> bool:
-    """Whether `:watermark` stands in the query, outside of quotes and comments."""
+    """Whether `:watermark` occurs in the query, outside of quotes and comments."""
     return any(reading.watermarks() for reading in _readings(query, backend))
 
 
 def is_newer_alone(query: str, backend: str | None) -> bool:
-    """Whether all that a query does with the watermark is to ask for what is newer."""
+    """Whether a query uses the watermark only to ask for what is newer."""
     readings = _readings(query, backend)[:1]
     return all(None not in reading.comparisons() for reading in readings)
 
 
 def compared_by(query: str, backend: str | None, operator: str) -> str:
-    """The query with another operator in place of each that compares with the watermark."""
+    """The query with `operator` in place of each operator that compares with the watermark."""
     readings = _readings(query, backend)[:1]
     spans = [span for one in readings for span in one.comparisons() if span is not None]
     return operator.join(_around(query, spans))
@@ -121,10 +121,10 @@ def _around(query: str, spans: list[slice]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _ParsedQuery:
-    """A query as one dialect takes it.
+    """A query as one dialect reads it.
 
-    `words` are its words and signs in capitals, and empty where something is quoted; `places` is
-    where each stands. `statements` is `None` where sqlglot cannot parse it.
+    `words` are its words and signs in capitals, empty for what is quoted; `places` is where each
+    one is. `statements` is `None` if sqlglot cannot parse the query.
     """
 
     dialect: str
@@ -135,7 +135,7 @@ class _ParsedQuery:
 
     @property
     def end(self) -> int:
-        """Where the query ends, without the semicolons behind it."""
+        """Where the query ends, without the semicolons after it."""
         number = self._length()
         return len(self.query) if number == len(self.words) else self.places[number].start
 
@@ -146,7 +146,10 @@ class _ParsedQuery:
         return number
 
     def require_one_read(self, *, is_known: bool) -> None:
-        """Raise ValueError unless this is one statement that only reads; `is_known`: the engine."""
+        """Raise ValueError unless this is one statement that only reads.
+
+        `is_known` says whether the engine is known.
+        """
         first = next((word for word in self.words if word != "("), None)
         if first not in READS or ";" in self.words[: self._length()]:
             raise ValueError("the query must be one SELECT (or WITH ... SELECT)")
@@ -159,7 +162,7 @@ class _ParsedQuery:
             raise ValueError(f"{changes.format(word)}, or quote it if it is a name")
 
     def has_executable_comment(self) -> bool:
-        """Whether MySQL would run what others take for a comment."""
+        """Whether MySQL would run what other engines treat as a comment."""
         starts = [0, *(place.stop for place in self.places)]
         ends = [*(place.start for place in self.places), len(self.query)]
         between = (self.query[start:end] for start, end in zip(starts, ends, strict=True))
@@ -169,7 +172,7 @@ class _ParsedQuery:
         return pairwise(self.words)
 
     def _change(self) -> str | None:
-        """The word of what changes something within the query, or `None`."""
+        """The word for the part of the query that changes something, or `None`."""
         from sqlglot import exp
 
         changes = (exp.DML, exp.DDL, exp.Command, exp.Into)
@@ -181,7 +184,7 @@ class _ParsedQuery:
         return "INTO" if "INTO" in into else None
 
     def _change_by_words(self, *, is_known: bool) -> str | None:
-        """A word that may begin a statement, where no parser says whether it does."""
+        """A word that may begin a statement, if no parser says whether it does."""
         before_a_name = BEFORE_A_NAME
         if self.statements is not None:
             if self.dialect != "tsql":
@@ -208,10 +211,10 @@ class _ParsedQuery:
             return "SAMPLE" if "SAMPLE" in self.words else "TABLESAMPLE"
         for node in (*statement.find_all(exp.Limit, exp.Fetch), *statement.find_all(exp.Offset)):
             if isinstance(node.find_ancestor(exp.AggFunc, exp.Query), exp.AggFunc):
-                continue  # it leaves out values of an aggregate, no rows
+                continue  # it leaves out values of an aggregate, not rows
             query = node.parent
             is_nested = query is not None and id(query) not in outer
-            # Within brackets one row is a value, such as the time of a chat's last message.
+            # In a subquery, one row is a value, such as the time of a chat's last message.
             if query is not None and is_nested and _is_one_row(query.args.get("limit")):
                 continue
             name = node.key.upper()
@@ -245,7 +248,7 @@ class _ParsedQuery:
         return None
 
     def watermarks(self) -> list[slice]:
-        """Where `:watermark` stands as a parameter."""
+        """Where `:watermark` is used as a parameter."""
         return [
             slice(self.places[number].start, self.places[number + 1].stop)
             for number in self._watermarks()
@@ -262,7 +265,7 @@ class _ParsedQuery:
                 yield number
 
     def comparisons(self) -> list[slice | None]:
-        """For each watermark where the operator stands that asks for what is newer, or `None`."""
+        """For each watermark, where the operator that asks for what is newer is, or `None`."""
         return [self._comparison(number) for number in self._watermarks()]
 
     def _comparison(self, colon: int) -> slice | None:
@@ -285,9 +288,9 @@ class _ParsedQuery:
 
 @lru_cache(maxsize=64)
 def _readings(query: str, backend: str | None) -> tuple[_ParsedQuery, ...]:
-    """How the engine takes a query, or each engine that may be meant; those that parse it, if any.
+    """How the engine reads a query, or each engine that may be meant; those that parse it, if any.
 
-    None: in no dialect does the query come to an end.
+    Empty if a quote or comment in the query is unclosed in every dialect.
     """
     own = DIALECTS.get(backend or "")
     read = [_reading(query, name) for name in ((own,) if own else GUESSES)]
@@ -299,7 +302,7 @@ def _reading(query: str, name: str) -> _ParsedQuery | None:
     from sqlglot.dialects.dialect import Dialect
     from sqlglot.errors import SqlglotError
 
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it takes as a command
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it treats as a command
     dialect = Dialect.get_or_raise(name)
     try:
         tokens = dialect.tokenize(query)
@@ -320,12 +323,12 @@ def _reading(query: str, name: str) -> _ParsedQuery | None:
 
 
 def _whole_number(query: str, word: str, place: slice) -> str:
-    """A word; of a number such as `1_000`, which sqlglot takes for two words, more than `1`."""
+    """A word; the `1` of a number such as `1_000`, which sqlglot splits in two, becomes `1_`."""
     return f"{word}_" if word.isdecimal() and query.startswith("_", place.stop) else word
 
 
 def _outer_queries(statement: Expr) -> Iterator[Expr]:
-    """The queries whose rows are those of the whole: itself, within brackets, arms of a UNION."""
+    """The queries whose rows the statement returns: itself, one in brackets, arms of a UNION."""
     from sqlglot import exp
 
     queries = [statement]

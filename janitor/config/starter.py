@@ -9,7 +9,7 @@ from janitor.kinds import Kind
 
 @dataclass(frozen=True, slots=True)
 class DataLocation:
-    """Where a configuration keeps its registry and its archive, as its keys spell them."""
+    """Where a configuration keeps its registry and its archive, as written in its keys."""
 
     registry: str
     archive: str
@@ -22,9 +22,9 @@ SYSTEM = DataLocation("sqlite:////var/lib/janitor/janitor.db", "file:///var/lib/
 
 
 def data_location(config: Path, *, system: bool = False) -> DataLocation:
-    """Where a new configuration at `config` is to keep its data.
+    """Where a new configuration at `config` should keep its data.
 
-    A registry that is next to it already stays in use. Otherwise `var` is next to the directory
+    A registry that is already next to it stays in use. Otherwise `var` is next to the directory
     `config`, or next to the file if its directory has another name.
     """
     if system:
@@ -158,7 +158,7 @@ _SOURCES = re.compile(r"^sources: \{\}.*\n(?:#.*\n)*", re.MULTILINE)
 
 
 def starter(location: DataLocation = VAR_ABOVE, sources: str | None = None) -> str:
-    """The starter configuration; a stanza of sources takes the place of its empty `sources`."""
+    """The starter configuration; a given stanza of sources replaces its empty `sources`."""
     text = _TEMPLATE.replace("<registry>", location.registry)
     text = text.replace("<archive>", location.archive)
     return text if sources is None else _SOURCES.sub(lambda _: sources, text, count=1)

@@ -1,4 +1,4 @@
-"""What policies do together that none of them says: in words, with what to write instead."""
+"""What policies do in combination that none of them says alone, and what to write instead."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DONE = {
 
 
 def place_of(places: Places, policy: Policy, key: str) -> str:
-    """Where a policy has a key, or its name, to stand before a sentence; empty without a file."""
+    """Where a policy's key or its name is, to put before a sentence; empty without a file."""
     place = places.get((policy.name, key)) or places.get((policy.name, "name"))
     return f"{place} " if place else ""
 
@@ -63,7 +63,7 @@ def surprises(policies: Policies, places: Places = NOWHERE) -> Iterator[str]:
 
 
 class _Advice:
-    """What to write, so that all of it may be followed, one piece after another or together.
+    """Advice on what to write, which can be followed piece by piece or all together.
 
     `current` is what the policies are once the advice so far is followed.
     """
@@ -94,7 +94,7 @@ class _Advice:
         return True
 
     def _delays(self, one: Policy, other: Policy, changed: Policy) -> bool:
-        """Whether `one` still delays `other` once a policy was changed; true if that is unknown."""
+        """Whether `one` still delays `other` with a policy changed; true if that is unknown."""
         policies = _with(self.given, changed)
         budget = ComparisonBudget(policies)
         return bool(delays_of(one, other, policies, budget)) or budget.is_spent
@@ -108,7 +108,7 @@ class _Advice:
 
 
 def _with(policies: Policies, changed: Policy) -> Policies:
-    """The policies, of which one was changed."""
+    """The policies with one of them changed."""
     rules = (changed if rule.name == changed.name else rule for rule in policies.rules)
     return replace(policies, rules=tuple(rules))
 
@@ -231,7 +231,7 @@ def _dated(policy: Policy) -> str:
 
 
 def _spelled(selector: Selector) -> dict[str, Any]:
-    """A selector as a file spells it."""
+    """A selector as it is written in a file."""
     spelled: dict[str, Any] = {}
     if selector.kinds is not None:
         spelled["kind"] = _one_or_list(selector.kinds)

@@ -17,7 +17,7 @@ UNBUILT_SCHEMES: Mapping[str, tuple[str, ...]] = {
 
 
 def unbuilt_scheme(path: str, url: str) -> str | None:
-    """The scheme of an address, where it is documented at that path but not built yet."""
+    """The scheme of an address if it is documented for that path but not built yet; else `None`."""
     scheme = url.partition("://")[0]
     return scheme if scheme in UNBUILT_SCHEMES.get(path, ()) else None
 
@@ -29,7 +29,7 @@ def unbuilt_paths(value: object) -> Iterator[DocumentPath]:
 
 
 def without(value: object, paths: frozenset[DocumentPath], at: DocumentPath = ()) -> object:
-    """A copy of a document from which the named paths are left out."""
+    """A copy of a document without the given paths."""
     match value:
         case dict():
             return {

@@ -40,7 +40,7 @@ TIMES_COMPARED = 100
 
 
 def schedule_problems(schedule: ScheduleForm) -> Iterator[Problem]:
-    """What is wrong with when to sweep."""
+    """What is wrong with the schedule."""
     if (schedule.cron is None) is (schedule.every is None):
         yield Problem(("schedule",), "write exactly one of cron and every")
         return
@@ -60,7 +60,7 @@ def _shortest_gap(cron: str) -> timedelta:
 
 
 def service_problems(service: ServiceForm) -> Iterator[Problem]:
-    """What is wrong with where to listen and for whom."""
+    """What is wrong with the address to listen on and the tokens."""
     host = service.listen.rpartition(":")[0].strip("[]")
     if not is_loopback(host) and not service.tokens:
         message = "an open listener needs `tokens`: add them, or listen on 127.0.0.1"
@@ -76,10 +76,10 @@ def service_problems(service: ServiceForm) -> Iterator[Problem]:
 
 @dataclass(frozen=True, slots=True)
 class DraftConfig:
-    """The parts of a document whose shape is right; a part that is not is left out.
+    """The parts of a document that have a valid shape; the others are left out.
 
-    `damaged` holds policies without those of their keys that are wrong. `project_names` holds
-    every project that the document names, whatever its shape.
+    `damaged` holds policies without their invalid keys. `project_names` holds every project in
+    the document, whatever its shape.
     """
 
     sections: dict[str, Any] = field(default_factory=dict)
@@ -88,12 +88,12 @@ class DraftConfig:
     project_names: frozenset[str] = frozenset()
 
     def form(self) -> FileForm:
-        """The whole document, of which nothing is wrong: its parts are not judged a second time."""
+        """The whole document, if nothing in it is wrong: its parts are not validated again."""
         return FileForm.model_construct(**self.sections, policies=[*self.policies.values()])
 
 
 def draft(document: object) -> tuple[DraftConfig, list[Problem]]:
-    """The sound parts of a document, and what is wrong with the shape of the others."""
+    """The valid parts of a document, and what is wrong with the shape of the others."""
     if not isinstance(document, dict):
         return DraftConfig(), [
             Problem((), "the file must be a mapping that starts with version: 1")
@@ -160,7 +160,7 @@ _PARTS: dict[str, TypeAdapter[Any]] = {
 
 
 def registry_problems(draft: DraftConfig) -> Iterator[Problem]:
-    """What is wrong between `registry` and the policies, which must match by what is stored."""
+    """What is wrong with `registry`, and with policies that match by what it does not store."""
     registry: RegistryForm | None = draft.sections.get("registry")
     if registry is None:
         return
@@ -223,7 +223,7 @@ def _not_stored(key: str) -> str:
 
 
 def problems_together(draft: DraftConfig) -> Iterator[Problem]:
-    """What is wrong between the sound parts of a document."""
+    """What is wrong between the valid parts of a document."""
     for name, project in draft.sections.get("projects", {}).items():
         yield from _project(project, ("projects", name))
     lifetime: LifetimeForm | None = draft.sections.get("lifetime")
@@ -356,7 +356,7 @@ Placed = tuple[DocumentPath, SelectorForm]
 
 
 def _ways(policy: PolicyForm) -> Iterator[tuple[Placed, ...]]:
-    """Each way to be meant by `match` or by `except`: selectors that must all hold."""
+    """Each way for a thread to meet `match` or `except`: selectors that must all hold."""
     for name, form in (("match", policy.match), ("except", policy.except_)):
         match form:
             case None:
@@ -390,7 +390,7 @@ def _selector(selector: SelectorForm, draft: DraftConfig, at: DocumentPath) -> I
 
 
 def _absences(policy: PolicyForm) -> Iterator[DocumentPath]:
-    """Where a way to match asks for nothing but the absence of keys: the first of these."""
+    """For each way to match that asks only for the absence of keys, the path of the first one."""
     for way in _ways(policy):
         tests = [
             ((*path, *_place_of(one, key)), test)

@@ -1,8 +1,8 @@
-"""YAML read strictly: bounded, plain values, and where each one stands.
+"""Reads YAML strictly: of bounded size, plain values only, with the place of each.
 
 PyYAML keeps the last of two equal keys, reads `no` as false, `012` as 10 and `1:30` as 90. These
 are refused, with what to write instead. A few hundred bytes of aliases can expand to gigabytes:
-the parser's events tell that size before anything is composed.
+the parser's events show that size before anything is composed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come; `nodes` counts it and what it holds so far."""
+    """A collection that has not ended yet; `nodes` counts it and what it holds so far."""
 
     anchor: str | None
     height: int = 1
@@ -84,10 +84,10 @@ class _Bound:
 
 
 def bounded(text: str, file: str) -> None:
-    """Return if a text stays within the bounds.
+    """Check that a text stays within the bounds.
 
     Raises ConfigError for more than 50,000 nodes with aliases expanded, a nesting deeper than 64
-    or an alias inside of itself, and yaml.YAMLError where it is no YAML.
+    or an alias inside of itself, and yaml.YAMLError if it is not YAML.
     """
     bound = _Bound(file)
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -104,10 +104,10 @@ SAFE_SCALAR = re.compile(r"true|false|null|~||-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's values and where they stand.
+    """A file's values and their places.
 
-    `texts` holds what was written for every plain scalar that YAML does not read as text.
-    `refusals` are what YAML itself would have passed over.
+    `texts` holds what was written for every plain scalar that YAML does not read as text, except
+    for possible secrets. `refusals` are problems that YAML itself would accept.
     """
 
     file: str
@@ -118,7 +118,7 @@ class Document:
     refusals: tuple[Refusal, ...] = ()
 
     def place(self, path: DocumentPath, *, at_key: bool = False) -> Place | None:
-        """Where a path stands, or the nearest thing around it that stands in the file."""
+        """Where a path is in the file, or else the nearest thing around it that is there."""
         if at_key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
@@ -135,14 +135,14 @@ def spell(path: DocumentPath) -> str:
 def read_document(path: Path) -> Document:
     """Read a YAML file.
 
-    Raises ConfigError where it cannot be read at all: missing, a directory, too large, not
-    UTF-8, or not YAML. What can be read but must not be believed is in `refusals`.
+    Raises ConfigError if it cannot be read at all: missing, a directory, too large, not UTF-8, or
+    not YAML. What can be read but must not be trusted is in `refusals`.
     """
     return parse_document(_bytes(path), str(path))
 
 
 def parse_document(content: bytes, file: str) -> Document:
-    """What `read_document` makes of a file's bytes."""
+    """Parse a file's bytes, as `read_document` does."""
     text = _decoded(content, file)
     try:
         bounded(text, file)
@@ -159,10 +159,10 @@ class _Mark(Protocol):
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader, from which single nodes are taken."""
+    """The safe loader, used for single nodes."""
 
     def merged(self, node: yaml.MappingNode) -> None:
-        """Replace `<<` by the entries that it brings; a second call finds nothing to do."""
+        """Replace `<<` with the entries that it merges in; a second call does nothing."""
         self.flatten_mapping(node)
 
     def scalar(self, node: yaml.ScalarNode) -> object:
@@ -231,7 +231,7 @@ class _Composer:
         if node.tag == TEXT_TAG:
             return text
         if _is_secrets(path):
-            return None  # refused by its shape; what stands there is quoted in no refusal
+            return None  # its shape is refused; no refusal quotes what is written here
         if _may_be_secret(path):
             return text  # likewise
         self._found.texts[path] = text
@@ -252,7 +252,7 @@ class _Composer:
 
 
 def _is_secrets(path: DocumentPath) -> bool:
-    """Whether only a secret, put here by mistake, would be a scalar."""
+    """Whether a scalar here can only be a secret, put here by mistake."""
     if path[-1:] == ("api_key",):
         return True
     token = path[3:]
@@ -260,7 +260,7 @@ def _is_secrets(path: DocumentPath) -> bool:
 
 
 def _may_be_secret(path: DocumentPath) -> bool:
-    """Whether text that stands here may be a secret, put here by mistake."""
+    """Whether text here may be a secret, put here by mistake."""
     is_registrys = path in {("registry", "password"), ("registry", "hash_key")}
     is_address = path[-1:] in {("url",), ("base_url",), ("endpoint",)}
     is_pair = path[2:3] in {("headers",), ("query",)} and CREDENTIAL_NAME.search(str(path[-1]))

@@ -1,7 +1,7 @@
-"""What the HTTP API takes and answers, as pydantic models; its OpenAPI document is made of them.
+"""The requests and responses of the HTTP API as pydantic models, which its OpenAPI document uses.
 
-Whether an id, a kind, a time or metadata is a good one is judged for files and HTTP in
-`sources.registration`; the inbox judges again. Here such values are only typed and described.
+Whether an id, a kind, a time or metadata is valid is checked in `sources.registration`, for files
+and HTTP alike; the inbox checks again. Here such values are only typed and described.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class AskedWrongError(Exception):
 
     @property
     def answer(self) -> ErrorAnswer:
-        """What the client is told."""
+        """The body of the response."""
         if self.taken is None:
             return ErrorAnswer(error=str(self))
         return RefusedAnswer(error=str(self), **dict(self.taken))
 
 
 def _must_be(what: str, described: object) -> WrapValidator:
-    """Refuses a value in these words; clients read that it is of the type `described`."""
+    """Refuses a value in these words; the OpenAPI document shows the type `described`."""
 
     def check(value: object, judge: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
         try:
@@ -108,10 +108,10 @@ B = TypeVar("B", bound=BaseModel)
 
 
 def parsed(model: type[B], body: bytes) -> B:
-    """What a body says.
+    """Parse a body.
 
     Raises:
-        AskedWrongError: It is no JSON object, or not as the model wants it.
+        AskedWrongError: It is not a JSON object, or does not fit the model.
     """
     try:
         return model.model_validate(_object(body))
@@ -133,7 +133,7 @@ def _object(body: bytes) -> object:
 
 
 def _message(error: ValidationError) -> str:
-    """The first thing that is wrong, in words of our own: pydantic's show the value."""
+    """The first thing that is wrong, in our own words, because pydantic's show the value."""
     first = error.errors(include_url=False, include_input=False)[0]
     if first["type"] == "missing":
         return f"{first['loc'][-1]} is missing"
@@ -154,7 +154,7 @@ class ResumeBody(Body):
 
     @property
     def scope(self) -> str:
-        """How the registry names it."""
+        """The pause's name in the registry."""
         if self.project is not None:
             return f"project:{self.project}"
         return "all" if self.policy is None else f"policy:{self.policy}"

@@ -1,7 +1,7 @@
-"""The HTTP endpoints: metrics, health, and what a token may ask for.
+"""The HTTP endpoints: metrics, health, and the calls that need a token.
 
-One JSON object in, one out, each call by a token of a scope. Whatever a client got wrong is
-answered 4xx with one sentence; only a registry that does not answer is a 503.
+Each call takes one JSON object, returns one, and needs a token of its scope. A client's mistake is
+answered with a 4xx and one sentence; if the registry does not answer, the call returns a 503.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ from janitor.service.bodies import (
 from janitor.sources import registration
 
 BEARER = "janitor.bearer"
-"""Under which name a request's scope holds the token that it was let through by."""
+"""The key in a request's scope for the token that let it through."""
 HEALTH = "/healthz"
 OPEN_PATHS = frozenset({HEALTH, "/metrics", "/readyz"})
 READY_TURNS = 2
-"""So many look at the registry at once for /readyz: connections are left for the sweep."""
+"""How many /readyz requests use the registry at once, to leave connections for the sweep."""
 MAX_BODY = 64 * 1024
 LARGE_BODY = {"/api/threads": 1024 * 1024}
-"""Where more than `MAX_BODY` may be sent: a batch."""
+"""Limits of the paths that accept more than `MAX_BODY` bytes: a batch."""
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
@@ -75,7 +75,7 @@ class TokenScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A named token; its value is revealed anew for each comparison, so that it can be rotated."""
+    """A named token; its value is read again for each comparison, so that it can be rotated."""
 
     name: str
     scope: TokenScope
@@ -86,8 +86,8 @@ class Token:
 class Access:
     """Which hosts a request may name, and which tokens it may carry.
 
-    `hosts` without ports. Addresses and localhost may always be named: a page of another site
-    reaches us through a name of its own (DNS rebinding), and only so.
+    `hosts` have no ports. Addresses and localhost are always allowed: a page of another site can
+    reach us only through a host name of its own (DNS rebinding).
     """
 
     hosts: frozenset[str] = frozenset()
@@ -101,7 +101,7 @@ class Access:
         return name == "localhost" or is_address(name) or name in map(str.lower, self.hosts)
 
     def bearer(self, headers: Iterable[bytes]) -> Token | None:
-        """The token of the Authorization headers, compared in constant time; blocks."""
+        """The token in the Authorization headers, compared in constant time; blocks."""
         scheme, _, given = b",".join(headers).strip().partition(b" ")
         if scheme.lower() != b"bearer":
             return None
@@ -119,10 +119,10 @@ def _equal(token: Token, given: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Asked on each request: `None` where all is well, else a sentence that says what is not.
+    """Checks for each request: `None` if all is well, else a sentence that says what is wrong.
 
-    `alive` waits for nothing and nobody, `ready` may. `aside` tells, of a service that is ready,
-    what is down and concerns nobody else.
+    `alive` never blocks, `ready` may. For a service that is ready, `aside` lists what is down
+    without affecting the rest.
     """
 
     alive: Callable[[], str | None]
@@ -142,7 +142,7 @@ def is_address(name: str) -> bool:
 def application(
     metrics: ASGIApp, health: Health, access: Access, more: Sequence[BaseRoute] = ()
 ) -> Starlette:
-    """The whole HTTP face as one ASGI application; `more` are routes that ask for a token."""
+    """The whole HTTP interface as one ASGI application; `more` are routes that need a token."""
     routes = [
         Route(HEALTH, _answering_at_once(health.alive)),
         Route("/readyz", _answering(health.ready, health.aside)),
@@ -155,13 +155,13 @@ def application(
 
 
 class Exposition:
-    """An ASGI application as a route's endpoint, which a bare function cannot be."""
+    """Makes an ASGI application a route's endpoint, which a bare function cannot be."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Hand the request on."""
+        """Pass the request on."""
         await self._app(scope, receive, send)
 
 
@@ -194,9 +194,9 @@ def _verdict(wrong: str | None, aside: Callable[[], Sequence[str]] = tuple) -> R
 
 
 class AccessGate:
-    """Refuses foreign Host headers, large bodies, and whatever has no token where one is needed.
+    """Refuses unknown Host headers, large bodies, and requests that lack a token and need one.
 
-    It judges the path that is routed, never a URL put together from what the client said.
+    It checks the path that is routed, never a URL built from what the client sent.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -227,7 +227,7 @@ class AccessGate:
 
 
 def _body(path: str, headers: Headers) -> Response | None:
-    """A body must say its length, and be short."""
+    """The refusal of a body that does not state its length or is too long; else `None`."""
     most = LARGE_BODY.get(path, MAX_BODY)
     if "transfer-encoding" in headers:
         return PlainTextResponse("Content-Length is required", status_code=411)
@@ -242,12 +242,12 @@ def _not_allowed() -> Response:
 
 
 TURNS = 8
-"""So many calls of a route wait for the registry at once: threads are left for /healthz."""
+"""How many calls of a route wait for the registry at once, to leave threads for other requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[B]):
-    """What is asked: the body, by whom, and what the path names."""
+    """A request: its body, its token, and what the path names."""
 
     body: B
     token: Token
@@ -256,9 +256,9 @@ class ApiRequest(Generic[B]):
 
 @dataclass(frozen=True, slots=True)
 class ApiOperation:
-    """A call that a token of this scope may make, with all that a client has to know of it.
+    """A call that a token of this scope may make, with all that a client needs to know about it.
 
-    `call` blocks. `finds` says that it looks for what a body names, and may not find it.
+    `call` blocks. `finds` means that it looks up what a body names, and may not find it.
     """
 
     path: str
@@ -282,7 +282,7 @@ class ApiOperation:
             try:
                 require(self.scope, token)
                 body = await request.body()
-                async with turns:  # what a body takes once it is parsed is bounded by the turns
+                async with turns:  # which bounds the memory for parsed bodies
                     taken = await run_in_threadpool(self._carry_out, body, token, request)
                     return _answered(self.status, taken)
             except AskedWrongError as error:
@@ -300,7 +300,7 @@ class ApiOperation:
 
 
 def require(scope: TokenScope, token: Token) -> None:
-    """Raises AskedWrongError for a token of another scope."""
+    """Raise AskedWrongError for a token of another scope."""
     if token.scope is not scope:
         raise AskedWrongError(f"this needs a token of the scope {scope}", 403)
 
@@ -316,7 +316,7 @@ def _failed(status: int, message: str) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """What an operator may do to the registry, and the names that the configuration knows."""
+    """What an operator may do to the registry, and the names in the configuration."""
 
     pause: Callable[[Pause], None]
     resume: Callable[[str], bool]
@@ -325,7 +325,7 @@ class Operations:
     now: Callable[[], datetime]
 
     def api(self) -> list[ApiOperation]:
-        """What a token of the scope `operate` opens."""
+        """The calls for a token of the scope `operate`."""
         return [
             ApiOperation(
                 "/api/pause",
@@ -381,7 +381,7 @@ class Threads:
     now: Callable[[], datetime]
 
     def api(self) -> list[ApiOperation]:
-        """What a token of the scope `register` opens."""
+        """The calls for a token of the scope `register`."""
         return [
             ApiOperation(
                 "/api/threads",
@@ -436,11 +436,12 @@ class Threads:
 def notice_of(
     thread: ToldThread, projects: tuple[str, ...], now: datetime
 ) -> tuple[InboxNotice, tuple[str, ...]]:
-    """The notice that one thread of a request stands for, and remarks on times never set.
+    """The notice for one thread of a request, and remarks on times that were never set.
 
     Raises:
-        ValueError: A value is missing, malformed, no time, or not configured; says which.
-        RefusedRegistration: The registry would not take it.
+        ValueError: A value is missing, malformed, not a time, or not configured; the message says
+            which.
+        RefusedRegistration: The registry would not accept it.
     """
     if isinstance(thread, MalformedThreadError):
         raise thread

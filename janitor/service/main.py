@@ -1,4 +1,4 @@
-"""The main thread of the service: signals, watchdog, systemd, changed files, the end."""
+"""The main thread of the service: signals, watchdog, systemd, changed files, shutdown."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ log = logging.getLogger("janitor")
 
 
 class Notify:
-    """Sends readiness, reloads, the end, and the watchdog's sign of life.
+    """Notifies systemd of readiness, reloads and shutdown, and keeps its watchdog alive.
 
     Without NOTIFY_SOCKET nothing is sent, and the systemd library is not even imported.
 
     Raises:
-        ConfigError: systemd waits for a word that nothing here can send.
+        ConfigError: systemd waits for a notification, but its library is not installed.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Notify:
             )
 
     def ready(self) -> None:
-        """The service does its work (also after a reload)."""
+        """The service is working (also after a reload)."""
         self._send("READY=1")
 
     def reloading(self) -> None:
@@ -55,7 +55,7 @@ class Notify:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
-        """The end has begun."""
+        """The shutdown has begun."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
@@ -70,7 +70,7 @@ class Notify:
         try:
             daemon.sd_notify(state)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
         except (OSError, ValueError) as error:
-            if not self._failed:  # a sign of life follows every second: one complaint will do
+            if not self._failed:  # another is sent every second: warn only once
                 log.warning("could not notify systemd of %s: %s", state.partition("=")[0], error)
             self._failed = True
 
@@ -79,11 +79,11 @@ LOOK_MILLISECONDS = 2000
 
 
 class Watcher:
-    """Calls `changed` whenever a file says something else than before, while the body runs.
+    """Calls `changed` whenever the content of a file changes, while the body runs.
 
-    The registry may live in the same directory and is written all the time, so a change there
-    means nothing as long as the file's own bytes are the same. They are looked at every two
-    seconds, too: a link may lead to another directory, and network disks tell of no changes.
+    The registry may be in the same directory and is written all the time, so a change there
+    means nothing as long as the file's own bytes are the same. They are also compared every two
+    seconds: a link may lead to another directory, and network disks report no changes.
     """
 
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
@@ -108,7 +108,7 @@ class Watcher:
                 self._changed()
 
     def _bytes(self) -> bytes | None:
-        """What the file says; `None` while it is not there."""
+        """The content of the file; `None` while it cannot be read."""
         try:
             return read_regular(self._path)
         except OSError:
@@ -137,8 +137,8 @@ Word = Literal["reload", "stop"]
 class Job:
     """What the service does: a sweep, and reading its configuration again.
 
-    `sweep` gets an event that asks it to end early. `reload` gives the schedule to go on with.
-    `errand` looks every other second whether there is something to do between sweeps.
+    `sweep` gets an event that tells it to end early. `reload` returns the schedule to continue
+    with. `errand` checks every two seconds whether there is something to do between sweeps.
     """
 
     sweep: Callable[[threading.Event], None]
@@ -150,7 +150,7 @@ class Service:
     """Runs sweeps by a schedule until it is told to stop.
 
     Raises:
-        ConfigError: systemd waits to be told, and its library is not installed.
+        ConfigError: systemd waits for a notification, but its library is not installed.
     """
 
     def __init__(self, job: Job, schedule: Schedule, stop_timeout: timedelta) -> None:
@@ -159,19 +159,19 @@ class Service:
         self._stop_timeout = stop_timeout.total_seconds()
         self._words: SimpleQueue[Word] = SimpleQueue()
         self._stopping = threading.Event()
-        self._turn = threading.Lock()  # sweeps and errands do not run side by side
+        self._turn = threading.Lock()  # sweeps and errands never run at the same time
         self._beat_at = time.monotonic()
         self._notify = Notify()
-        self._trouble: str | None = None  # of errands, which come every other second
+        self._trouble: str | None = None  # so that errands do not log it every two seconds
         errand = self._errand if job.errand is not None else None
         self._scheduler: BackgroundScheduler = scheduler(schedule, self._sweep, _skipped, errand)
 
     def ask(self, word: Word) -> None:
-        """Ask for a reload or for the end; from any thread, or from a signal handler."""
+        """Ask for a reload or a shutdown, from any thread or from a signal handler."""
         self._words.put(word)
 
     def health(self) -> str | None:
-        """What is wrong with the main loop, or `None` while it lives."""
+        """What is wrong with the main loop, or `None` while it is running."""
         age = time.monotonic() - self._beat_at
         return f"the main loop has not moved for {age:.0f} s" if age > STALE_AFTER else None
 
@@ -187,7 +187,7 @@ class Service:
         self._end()
 
     def _next_word(self) -> Word | None:
-        """Wait a beat for a word, tell the watchdog, and obey a reload."""
+        """Wait a beat for a word, notify the watchdog, and carry out a reload."""
         try:
             word = self._words.get(timeout=BEAT)
         except Empty:
@@ -243,7 +243,7 @@ class Service:
         self.ask("stop")
 
     def _end(self) -> None:
-        """Begin nothing new; the calls in flight have `stop_timeout` to finish and settle."""
+        """Start nothing new; the calls in flight have `stop_timeout` to finish and settle."""
         self._notify.stopping()
         self._scheduler.pause()
         deadline = time.monotonic() + self._stop_timeout
@@ -252,7 +252,7 @@ class Service:
             if time.monotonic() >= deadline:
                 log.warning("calls in flight did not finish in time; the next run recovers them")
                 _leave(0)
-        self._turn.release()  # whoever waited for it finds that it is to stop
+        self._turn.release()  # whatever waited for it sees that it must stop
         self._scheduler.shutdown(wait=False)
         log.info("stopped")
 
@@ -262,5 +262,5 @@ def _skipped() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once; safe at any moment, since intents are committed before their calls."""
+    """Exit at once; safe at any moment, because intents are committed before their calls."""
     os._exit(code)

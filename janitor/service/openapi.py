@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the HTTP API, made of its operations and their models."""
+"""The OpenAPI 3.1 document of the HTTP API, generated from its operations and their models."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PATH = "/api/openapi.json"
 REFERENCE = "#/components/schemas/{model}"
 Schema = dict[str, Any]
 References = dict[Any, Schema]
-"""Where the schema of a model stands, by the model."""
+"""A reference to the schema of each model, by model."""
 
 NO_TEXT = ("404", "405", "411", "413", "421")
-"""Answers of the gate, which are one line of text."""
+"""Status codes that are answered with one line of text instead of JSON."""
 
 
 def routes(operations: Operations, threads: Threads) -> list[Route]:
-    """The whole API; the document that tells of it is given for a token of any scope."""
+    """The whole API, and the document that describes it, for a token of any scope."""
     api = [*operations.api(), *threads.api()]
     described = orjson.dumps(document(api))
 
@@ -63,7 +63,7 @@ def document(api: Sequence[ApiOperation]) -> Schema:
 
 
 def _schemas(api: Sequence[ApiOperation]) -> tuple[Schema, References]:
-    """The schemas of all models by name, and where that of each model stands."""
+    """The schemas of all models by name, and a reference to that of each model."""
     modes: dict[tuple[type[BaseModel], JsonSchemaMode], None]
     modes = {(ErrorAnswer, "serialization"): None}
     for one in api:
@@ -84,7 +84,7 @@ def _operation(one: ApiOperation, references: References) -> Schema:
         },
     }
     if one.finds:
-        # The path is right and what the body names is not there, which is said in JSON.
+        # If the path is right but what the body names does not exist, the answer is JSON.
         either = _line() | _json(references[ErrorAnswer])
         described["responses"]["404"] = {"description": "Not there", "content": either}
     return described
@@ -105,7 +105,7 @@ def _refusals(references: References, wrong: Sequence[type[ErrorAnswer]]) -> Sch
 
 
 def _place(one: ApiOperation) -> Schema:
-    """The parameters of a path, where it has any."""
+    """The parameters of a path, if it has any."""
     if one.names is None:
         return {}
     inline = one.names.model_json_schema(ref_template=REFERENCE)

@@ -1,4 +1,4 @@
-"""When to sweep: cron text as cron means it, or an interval, on APScheduler."""
+"""When to sweep: by cron text, with cron's meaning, or at an interval, on APScheduler."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ERRAND = "errand"
 ERRANDS_EVERY = 2.0
 """Seconds."""
 
-# More than clocks are ever put forward: from so long before, cron times lost in such a gap are
-# found again at its end.
+# Longer than clocks are ever put forward: a search that begins this much earlier finds cron times
+# that were lost in such a gap, at its end.
 GAP = timedelta(hours=3)
 
 
@@ -44,10 +44,10 @@ class Schedule:
 class Trigger(BaseTrigger):
     """The fire times of a schedule, in UTC; a function of the schedule, the start and a seed.
 
-    Cron times are found in local time and only then turned into UTC, so that a night in which
-    the clocks change has each of them once. `every` begins at once: a service that is restarted
-    more often than it sweeps would never sweep otherwise. Of times that have passed unnoticed
-    (a machine that slept) none is given: APScheduler runs the one that it waited for.
+    Cron times are computed in local time and then converted to UTC, so that each occurs once in a
+    night when the clocks change. `every` begins at once: otherwise a service that is restarted
+    more often than it sweeps would never sweep. Times that were missed (while the machine slept)
+    are skipped: APScheduler runs the one that it was waiting for.
     """
 
     __slots__ = ("_began_at", "_schedule", "_seed")
@@ -83,7 +83,7 @@ class Trigger(BaseTrigger):
                 yield at
 
     def _delay(self, at: datetime) -> timedelta:
-        """The same for the same time, however often it is asked for."""
+        """The delay of a time, which is the same however often it is asked for."""
         share = random.Random(f"{self._seed} {at.timestamp()}").random()  # noqa: S311
         return share * self._schedule.jitter
 
@@ -94,10 +94,10 @@ def scheduler(
     skipped: Callable[[], None],
     errand: Callable[[], None] | None = None,
 ) -> BackgroundScheduler:
-    """A scheduler, not started, that runs `job`, and `errand` in short intervals, in threads.
+    """A scheduler, not started, that runs `job`, and `errand` at short intervals, in threads.
 
-    A late run is run once (no grace, coalesced), and never beside itself: `skipped` is told
-    where a run falls due while the one before still lasts.
+    A late run happens once (however late, coalesced), and never overlaps another: `skipped` is
+    called if a run of `job` falls due while the one before is still going on.
     """
     made = BackgroundScheduler(timezone=UTC)
     made.add_listener(

@@ -1,4 +1,4 @@
-"""uvicorn in a thread: signals stay with the main thread, and no peer holds anything up."""
+"""uvicorn in a thread: signals stay with the main thread, and no peer can hold up the service."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Phase(StrEnum):
     """What a connection waits for."""
 
     REQUEST = "request"
-    """Its peer is silent, or has sent a part of a request's headers."""
+    """Its peer is silent, or has sent only a part of a request's headers."""
     BODY = "body"
-    """The headers are here, the body is not."""
+    """The headers have arrived, but not the whole body."""
     WORK = "work"
-    """The request is complete and the service is at work: nobody but we is to blame."""
+    """The request is complete and the service is working on it: any delay is ours."""
     ANSWER = "answer"
-    """Its peer does not read what it is answered."""
+    """Its peer has not read all of the response."""
 
 
 class Cause(StrEnum):
-    """Why a connection or a request is refused, as it is told after a number."""
+    """Why a connection or a request is refused, in words that follow a number in the log."""
 
     ROOM = "closed to make room for newer connections"
     LATE = "closed because no complete request arrived in time"
@@ -55,9 +55,9 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many connections there may be, how many requests in progress, and seconds.
+    """How many connections and requests in progress there may be, and time limits in seconds.
 
-    `request` and `body` are for what a peer sends, `answer` for what it reads.
+    `request` and `body` limit how long a peer takes to send, `answer` how long it takes to read.
     """
 
     connections: int = 200
@@ -77,11 +77,11 @@ class Bounds:
 
     @property
     def accepted_at_once(self) -> int:
-        """How many asyncio accepts before it looks at any: they come on top of the bound."""
+        """How many asyncio accepts before it handles any: they come on top of the bound."""
         return max(4, self.connections // 4)
 
     def seconds(self, phase: Phase) -> float | None:
-        """How long a phase may last, `None` where the peer has no part in it."""
+        """How long a phase may last, `None` if the peer has no part in it."""
         limits = {
             Phase.REQUEST: self.request,
             Phase.BODY: self.body,
@@ -92,23 +92,23 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class RequestProgress:
-    """What a connection waits for, and since when on a clock that only goes forward."""
+    """What a connection waits for, and since when, on a monotonic clock."""
 
     phase: Phase
     since: float
 
     def is_overdue(self, now: float, bounds: Bounds) -> bool:
-        """Whether its peer has had its time."""
+        """Whether its peer has used up its time."""
         limit = bounds.seconds(self.phase)
         return limit is not None and now - self.since >= limit
 
 
 def surplus(connections: Mapping[K, RequestProgress], bounds: Bounds) -> list[K]:
-    """Which connections end so that no more than the bound remain.
+    """Which connections to close so that no more than the bound remain.
 
-    Those that wait for their peers, the longest wait first. None ends whose request is in
-    progress: beyond their own bound such are refused, and close before others can come, so they
-    are not counted here.
+    Those that wait for their peers, the longest wait first. None with a request in progress is
+    closed: requests beyond their own bound are refused, and their connections close before others
+    can arrive, so they are not counted here.
     """
     waiting = [key for key, one in connections.items() if one.phase is not Phase.WORK]
     waiting.sort(key=lambda key: connections[key].since)
@@ -117,7 +117,7 @@ def surplus(connections: Mapping[K, RequestProgress], bounds: Bounds) -> list[K]
 
 
 class Refusals:
-    """Counts what is refused, and tells of it once in `every` seconds at most."""
+    """Counts what is refused, and reports it at most once in `every` seconds."""
 
     def __init__(self, every: float = 60.0) -> None:
         self._every = every
@@ -129,7 +129,7 @@ class Refusals:
         self._counts[cause] += 1
 
     def message(self, now: float, *, last: bool = False) -> str | None:
-        """What was refused since the message before; `last` does not wait for its time."""
+        """What was refused since the last message, if one is due; `last` does not wait for that."""
         told_lately = self._told_at is not None and now - self._told_at < self._every
         if not self._counts or (told_lately and not last):
             return None
@@ -145,24 +145,24 @@ STOP_SECONDS = 5.0
 FINISH_SECONDS = 1.0
 """How long requests in progress may take once the service stops."""
 QUEUE = 1024
-"""So many wait in the kernel, where they take none of our descriptors."""
+"""How many connections wait in the kernel, where they use none of our descriptors."""
 MOST_UNWANTED = 16 * 1024 * 1024
-"""So many bytes of a body that is refused are read and dropped."""
+"""How many bytes of a refused body are read and dropped at most."""
 OUT_OF_DESCRIPTORS = "socket.accept() out of system resource"  # asyncio's words
 
 
 class ConnectionLimiter(ServerState):
-    """All connections of a listener; ends those that are too many or keep us waiting."""
+    """All connections of a listener; closes those that are too many or keep us waiting."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
         self.bounds = bounds
         self.refusals = Refusals()
-        self.open: dict[BoundedProtocol, None] = {}  # in the order in which they came
+        self.open: dict[BoundedProtocol, None] = {}  # in the order of their arrival
         self._makes_room = False
 
     def add(self, connection: BoundedProtocol) -> None:
-        """Take in a new connection; room is made once for all that came together."""
+        """Add a new connection; room is made once for all that arrive together."""
         self.open[connection] = None
         if len(self.open) > self.bounds.connections and not self._makes_room:
             self._makes_room = True
@@ -176,14 +176,14 @@ class ConnectionLimiter(ServerState):
             connection.abort()
 
     def look(self, now: float) -> None:
-        """End whatever is overdue, and log what was refused."""
+        """Close whatever is overdue, and log what was refused."""
         for connection in list(self.open):
             if connection.progress(now).is_overdue(now, self.bounds):
                 connection.end()
         self.tell(now)
 
     def tell(self, now: float, *, last: bool = False) -> None:
-        """Log what was refused, where it is time to."""
+        """Log what was refused, if a message is due."""
         if (message := self.refusals.message(now, last=last)) is not None:
             log.warning("%s", message)
 
@@ -193,7 +193,7 @@ class ConnectionLimiter(ServerState):
 
 
 class BoundedProtocol(H11Protocol):
-    """An HTTP connection that says what it waits for, and can be ended in any phase."""
+    """An HTTP connection that knows what it waits for, and can be closed in any phase."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(config, server_state, app_state, _loop)
         self._limiter = server_state
         self._answers = 0
-        self._has_begun = True  # a new connection is waited for as if a request had begun
+        self._has_begun = True  # a new connection is timed as if a request had begun
         self._step: tuple[Phase, int, bool] | None = None
         self._since = 0.0
 
@@ -230,7 +230,7 @@ class BoundedProtocol(H11Protocol):
         self.progress(self.loop.time())
 
     def progress(self, now: float) -> RequestProgress:
-        """What it waits for and since when; each request has its time, unread answers share one."""
+        """What it waits for, and since when; unread responses share one time, requests do not."""
         phase = self._phase()
         step = (phase, self._answers, self._has_begun)
         if phase is Phase.ANSWER:
@@ -249,7 +249,7 @@ class BoundedProtocol(H11Protocol):
         return Phase.REQUEST
 
     def end(self) -> None:
-        """End it because its peer is late; one that has sent a part of a request is told so."""
+        """Close it because its peer is late; a peer that sent a part of a request is told so."""
         phase = self._phase()
         if phase is Phase.ANSWER:
             self._limiter.refusals.count(Cause.UNREAD)
@@ -263,7 +263,7 @@ class BoundedProtocol(H11Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Close it at once, whatever has not been sent."""
+        """Close it at once, even if something has not been sent yet."""
         self._limiter.open.pop(self, None)
         self.transport.abort()
 
@@ -276,7 +276,7 @@ class BoundedProtocol(H11Protocol):
         self._refuse(400, msg)
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer in the application's stead where it has not begun to, and close."""
+        """Answer instead of the application, if it has not begun to, and close."""
         if self.cycle is not None:
             self.cycle.disconnected = True
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -289,7 +289,7 @@ class BoundedProtocol(H11Protocol):
 
 
 class _Listener(uvicorn.Server):
-    """uvicorn that looks at its connections ten times a second and ends without a word."""
+    """uvicorn that checks its connections ten times a second and shuts down within a bound."""
 
     def __init__(self, config: uvicorn.Config, limiter: ConnectionLimiter) -> None:
         super().__init__(config)
@@ -313,7 +313,7 @@ class _Listener(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what is in progress; whoever waits for a peer ends at once."""
+        """Finish what is in progress; close at once whatever waits for a peer."""
         for server in self.servers:
             server.close()
         for listener in sockets or []:
@@ -326,12 +326,12 @@ class _Listener(uvicorn.Server):
             await asyncio.wait(tasks, timeout=FINISH_SECONDS)
         for connection in list(self._limiter.open):
             connection.abort()
-        await asyncio.sleep(0)  # they learn that they are lost before their requests are cancelled
+        await asyncio.sleep(0)  # connections see that they are lost before requests are cancelled
         self._limiter.tell(loop.time(), last=True)
 
 
 class _Door:
-    """Lets as many requests in as can be worked on; /healthz always, which costs nothing."""
+    """Admits as many requests as can be worked on, and always /healthz, which costs nothing."""
 
     def __init__(self, app: ASGIApp, limiter: ConnectionLimiter) -> None:
         self._app = app
@@ -347,7 +347,7 @@ class _Door:
 
     def _is_full(self) -> bool:
         most = self._limiter.bounds.requests
-        # Tasks are quickly counted; among them are those that wait for their peers.
+        # Tasks are quick to count, but include those that wait for their peers.
         return len(self._limiter.tasks) > most and (
             self._limiter.requests(asyncio.get_running_loop().time()) > most
         )
@@ -360,9 +360,10 @@ class _Door:
 
 
 class _Body:
-    """A request's body, of which the rest is read before its answer ends.
+    """A request's body, the rest of which is read before its response ends.
 
-    Who is refused before all is sent would else see a reset connection and not the answer.
+    Otherwise a client that is refused before it has sent everything would see a reset connection
+    instead of the response.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -371,13 +372,13 @@ class _Body:
         self._is_whole = False
 
     async def receive(self) -> Message:
-        """Hand on what the client sends."""
+        """Pass on what the client sends."""
         message = await self._receive()
         self._is_whole = not message.get("more_body", False)
         return message
 
     async def send(self, message: Message) -> None:
-        """Hand on the answer; its end follows the end of the body."""
+        """Pass on the response; its end waits for the end of the body."""
         is_end = message["type"] == "http.response.body" and not message.get("more_body", False)
         if is_end and not self._is_whole:
             await self._send({**message, "more_body": True})
@@ -394,10 +395,11 @@ class _Body:
 class Server:
     """Serves an application at `host:port` while the body runs; port 0 takes any free one.
 
-    The bounds are those that fit the process's limit of descriptors, unless others are given.
+    By default, the bounds fit the process's limit of descriptors.
 
     Raises:
         ConfigError: The address is taken or is not this machine's.
+        StoreError: Listening needs a resource that ran out.
     """
 
     def __init__(self, app: ASGIApp, listen: str, bounds: Bounds | None = None) -> None:
@@ -456,7 +458,7 @@ def _listening(host: str, port: int, listen: str) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port))
-        # Listening at once: a second service is refused here, and no early scrape either.
+        # Listen at once: a second service is refused here, and an early scrape is not refused.
         made.listen()
     except OSError as error:
         made.close()

@@ -1,7 +1,7 @@
-"""Discovery: what a project's lists name is registered, and when a list is due again.
+"""Discovery: registers the containers in a project's lists, and decides when a scan is due.
 
-A pass goes by pages. Each is registered and left behind in one transaction, so that a pass that
-is cut short goes on where it stopped. Nothing is ever removed or marked for not being listed.
+A scan goes page by page. Each page is registered and the cursor moved in one transaction, so an
+interrupted scan resumes where it stopped. No thread is ever removed or marked for not being listed.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from janitor.sources.watermark import failed, recovered
 from janitor.texts import counted
 
 AGAIN_AFTER = timedelta(hours=20)
-"""A daily sweep does not come after exactly a day: its schedule jitters."""
+"""Less than a day, because the schedule's jitter shifts a daily sweep."""
 
 
 class Passes:
-    """The passes over one list, remembered in the registry under the name of their round.
+    """The scans of one list, stored in the registry under the name of their round.
 
-    `begun_at` is when the pass under way began. `access` is the fingerprint of endpoint and
-    credential: a pass that was cut short under another one begins anew.
+    `begun_at` is when the current scan began. `access` is the fingerprint of endpoint and
+    credential: a scan that was interrupted under another one starts over.
     """
 
     def __init__(self, registry: Registry, round: str, access: str) -> None:
@@ -45,7 +45,7 @@ class Passes:
         self.begun_at: datetime | None = None
 
     def begin(self, now: datetime) -> str | None:
-        """Where the pass that was cut short goes on; `None`: a new one begins now."""
+        """The cursor of the interrupted scan; `None` after starting a new one."""
         after = self._registry.scans.cursor(self._round)
         document = json.loads(self._registry.key_values.recall(f"{self._round}:begun") or "{}")
         if after is None or document.get("access") != self._access:
@@ -55,19 +55,19 @@ class Passes:
         return after
 
     def anew(self, now: datetime) -> None:
-        """Begin a new pass."""
+        """Start a new scan."""
         self._registry.scans.end_round(self._round)
         text = json.dumps({"at": now.isoformat(), "access": self._access})
         self._registry.key_values.remember(f"{self._round}:begun", text)
         self.begun_at = now
 
     def end(self, now: datetime) -> None:
-        """Forget what the pass came by; the next one begins anew."""
+        """Forget what the scan has seen, and remember when it ended; the next one starts over."""
         self._registry.scans.end_round(self._round)
         self._registry.key_values.remember(f"{self._round}:ended", now.isoformat())
 
     def is_due(self, now: datetime) -> bool:
-        """Whether a pass is to go on, or the last one ended so long ago that another may begin."""
+        """Whether a scan is unfinished, or none has ended within `AGAIN_AFTER`."""
         if self._registry.scans.cursor(self._round) is not None:
             return True
         ended = self._registry.key_values.recall(f"{self._round}:ended")
@@ -75,7 +75,7 @@ class Passes:
 
 
 MOST_PAGES = 100_000
-"""Ten million containers; a list that goes on behind that never ends."""
+"""Ten million containers; a list that is longer than that counts as endless."""
 RESTARTS = 3
 PATIENCE = timedelta(seconds=1)
 
@@ -83,12 +83,12 @@ Clock = Callable[[], datetime]
 
 
 def round_of(project: str, kind: Kind) -> str:
-    """The name of the passes over a project's list of one kind."""
+    """The name of the scans of a project's list of one kind."""
     return f"discover:{project}:{kind}"
 
 
 def place_of(round: str) -> tuple[str, str] | None:
-    """The project and kind whose passes are called so; `None` where it is another name."""
+    """The project and kind in a name that `round_of` made; `None` for any other name."""
     match round.split(":"):
         case ["discover", project, kind]:
             return project, kind
@@ -98,9 +98,9 @@ def place_of(round: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class ApiList:
-    """What is walked: a project's containers of one kind, by the driver that lists them.
+    """The list of a project's containers of one kind, with the driver that reads it.
 
-    `access` is the fingerprint of endpoint and credential: under another one a pass begins anew.
+    `access` is the fingerprint of endpoint and credential: when it changes, a scan starts over.
     """
 
     project: str
@@ -110,7 +110,7 @@ class ApiList:
 
     @property
     def round(self) -> str:
-        """The name of its passes."""
+        """The name of its scans."""
         return round_of(self.project, self.kind)
 
     def key(self, id: str) -> Key:
@@ -118,17 +118,17 @@ class ApiList:
         return Key(self.project, self.kind, id)
 
     def explained(self, error: Exception) -> JanitorError:
-        """A failure of its list as one that can be told."""
+        """A failure to read the list as a `JanitorError`; an unforeseen one is a `FaultError`."""
         return error if isinstance(error, JanitorError) else FaultError(self.round, error)
 
 
 @dataclass(slots=True)
 class ListResult:
-    """How a pass went: what was listed and registered by this call, and what was not listed.
+    """The result of a scan: what this call listed and registered, and what the list lacks.
 
-    `absent` counts the living threads registered before the pass that the whole list lacks, known
-    only where it was walked to its end (`is_whole`). `is_listed` is false where the server has no
-    such list. `failure` says why the pass ended before the list did.
+    `absent` counts the live threads registered before the scan that the list lacks; it is known
+    only if the list was read to its end (`is_whole`). `is_listed` is false if the server has no
+    such list. `failure` is why the scan ended before the list did.
     """
 
     place: ApiList
@@ -150,10 +150,10 @@ async def discover(
     stop: threading.Event | None = None,
     tell: Callable[[Key], None] = lambda _: None,
 ) -> ListResult:
-    """Walk one list to its end, register what it names, and `tell` each thread that it lacks.
+    """Read one list to its end, register its containers, and `tell` each thread that it lacks.
 
-    What was registered stays, however the pass ends. Cut short, the next call goes on behind the
-    last page; a list that cannot be believed is begun anew.
+    Whatever was registered stays, however the scan ends. After an interruption, the next call
+    resumes after the last page; a list that cannot be trusted is read from the beginning.
 
     Raises:
         StoreError: The registry failed.
@@ -161,7 +161,7 @@ async def discover(
     """
     found, passes = ListResult(place), Passes(registry, place.round, place.access)
     try:
-        with registry.walking(place.round, PATIENCE):  # two on one pass would see it loop
+        with registry.walking(place.round, PATIENCE):  # two walks of one scan would seem to loop
             await _Walk(registry, found, passes, clock, stop).walk()
             await asyncio.to_thread(_compare, registry, found, passes.begun_at, tell)
             passes.end(clock())
@@ -179,7 +179,7 @@ async def discover(
 
 
 def _remember(registry: Registry, found: ListResult) -> None:
-    """Record how the walk ended; while another janitor walks the list, the record is its own."""
+    """Record how the scan ended, unless another janitor is reading the list and will record it."""
     if found.failure is None:
         recovered(registry, found.place.round)
     elif not isinstance(found.failure, LockedError):
@@ -203,13 +203,13 @@ class _Walk:
         self._clock = clock
 
     async def walk(self) -> None:
-        """Take every page in, from where the last pass stopped or from the beginning."""
+        """Register every page, from where the last scan stopped or from the beginning."""
         after = self._passes.begin(self._clock())
         self._found.is_resumed = after is not None
         for _ in range(RESTARTS):
             try:
                 return await self._pages(after)
-            except LostPlaceError:  # what the list was to go on behind is gone by now
+            except LostPlaceError:  # the container at the cursor is gone by now
                 self._passes.anew(self._clock())
                 after = None
         raise self._broken("its place was lost repeatedly")
@@ -254,7 +254,7 @@ def _heed(stop: threading.Event | None) -> None:
 def _compare(
     registry: Registry, found: ListResult, begun_at: datetime | None, tell: Callable[[Key], None]
 ) -> None:
-    """Tell what is known here and absent upstream: reported, never removed."""
+    """Report the threads that the list lacks; none is removed."""
     place, after = found.place, None
     fed = ScanScope(project=place.project, kind=place.kind)
     while begun_at and (page := registry.scans.unseen(place.round, fed, begun_at, after)):
@@ -268,11 +268,10 @@ def _compare(
 async def preview(
     registry: Registry, place: ApiList, *, stop: threading.Event | None = None
 ) -> ListResult:
-    """Walk one list and count what `discover` would add and what it would miss; writes nothing.
+    """Read one list and count what `discover` would add and what is absent; writes nothing.
 
-    Memory stays the same however long the list is: ids are not held, so a list that names a
-    container twice is found out only where its cursors come again, and what is absent is told
-    as a number, not by name.
+    Memory does not grow with the list, because ids are not kept. So a list that names a container
+    twice is noticed only if a cursor recurs, and absent threads are counted, not named.
 
     Raises:
         StoppedError: `stop` was set.
@@ -295,7 +294,7 @@ async def preview(
 async def _preview_pages(
     registry: Registry, found: ListResult, stop: threading.Event | None
 ) -> int:
-    """Count all pages; how many living threads of the registry they name."""
+    """Count all pages; returns how many live threads of the registry they name."""
     place, after, known = found.place, None, 0
     loops = Cycle()
     while True:
@@ -322,7 +321,7 @@ def _living(registry: Registry, place: ApiList) -> int:
 
 
 class Cycle:
-    """Finds out in constant memory that a sequence repeats itself (Brent's algorithm)."""
+    """Detects in constant memory that a sequence repeats itself (Brent's algorithm)."""
 
     def __init__(self) -> None:
         self._marked: str | None = None

@@ -1,4 +1,4 @@
-"""Registrations as lines of JSONL or CSV that an import reads as they were."""
+"""Writes registrations as JSONL or CSV that an import reads back unchanged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "keep_until"
 
 
 def written(registrations: Iterable[Registration], form: str) -> Iterator[str]:
-    """Lines in `jsonl` or `csv`, each with its end, one for each registration as they come.
+    """The registrations in order, one line of `jsonl` or `csv` each, with its line ending.
 
-    What was never said is left out, of a CSV's line left empty; metadata is one JSON object, and
-    metadata that was read and is empty is `{}`.
+    A CSV begins with a header. An unknown value is left out of JSONL and is empty in a CSV.
+    Metadata is one JSON object; metadata that was read and is empty is `{}`.
     """
     return _csv(registrations) if form == "csv" else _jsonl(registrations)
 

@@ -1,7 +1,7 @@
-"""Registrations from JSONL and CSV: bounded lines, rows, and every refused line named.
+"""Reads registrations from JSONL and CSV: bounded lines, rows, and a reason for each refused line.
 
-A place in a file proves itself: it holds the digest of everything before it, so that whoever goes
-on from it later can tell whether the file is still the same up to there.
+A position in a file holds the digest of everything before it, so that a later import that resumes
+there can tell whether the file is still the same up to there.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 
-LONGEST = 1 << 20  # characters of a line; what is longer is no thread
-ENDLESS = 1 << 28  # characters: whatever sends a longer line sends no lines
+LONGEST = 1 << 20  # characters in a line; a longer one is refused
+ENDLESS = 1 << 28  # characters in a line; after a longer one the whole input is refused
 TOO_LONG = f"longer than {LONGEST:,} characters"
 BLOCK = 1 << 20
 BOM = "\ufeff"
@@ -37,7 +37,7 @@ BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class FilePosition:
-    """So many bytes and lines into a file, and the digest of those bytes."""
+    """A number of bytes and lines into a file, and the digest of those bytes."""
 
     offset: int = 0
     line: int = 0
@@ -46,7 +46,10 @@ class FilePosition:
 
 @dataclass(frozen=True, slots=True)
 class FileLine:
-    """A line with its end; `None` for the text of one that is too long. Lines count from 1."""
+    """A line and the position after it; lines count from 1.
+
+    `text` includes the line ending, and is `None` if the line is too long.
+    """
 
     number: int
     text: str | None
@@ -54,13 +57,13 @@ class FileLine:
 
 
 def lines(stream: TextIO, place: FilePosition) -> Iterator[FileLine]:
-    """The lines of a UTF-8 stream that stands at a place, without a byte order mark.
+    """The lines of a UTF-8 stream that is at `place`, without a byte order mark.
 
-    Bytes that are not UTF-8 are expected as lone surrogates (`errors="surrogateescape"`), and line
-    ends as they are (`newline=""`).
+    Open the stream with `errors="surrogateescape"`, so that bytes that are not UTF-8 arrive as
+    lone surrogates, and with `newline=""`, so that line endings stay as they are.
 
     Raises:
-        UnsuitedError: A line does not end.
+        UnsuitedError: A line is longer than `ENDLESS`.
     """
     offset, number, digest = place.offset, place.line, place.digest.copy()
     while text := stream.readline(LONGEST):
@@ -80,7 +83,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _parts(stream: TextIO, text: str, number: int) -> Iterator[str]:
-    """What belongs to a line that was cut, its beginning included."""
+    """All parts of a line that is longer than `LONGEST`, including the first."""
     size = len(text)
     yield text
     while not text.endswith(("\r", "\n")) and (text := stream.readline(LONGEST)):
@@ -91,7 +94,7 @@ def _parts(stream: TextIO, text: str, number: int) -> Iterator[str]:
 
 
 def place_in(binary: BinaryIO, offset: int, line: int) -> FilePosition | None:
-    """The place behind so many bytes, read now; `None` where the file is shorter."""
+    """The position after `offset` bytes, read now; `None` if the file is shorter."""
     digest, left = hashlib.sha256(), offset
     binary.seek(0)
     while left and (block := binary.read(min(left, BLOCK))):
@@ -105,7 +108,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """What stands on the lines `first` to `last`: named values, or why there are none."""
+    """The row on lines `first` to `last`: its named values, or why it has none."""
 
     first: int
     last: int
@@ -114,7 +117,7 @@ class FileRow:
 
 
 def json_rows(lines: Iterator[FileLine]) -> Iterator[FileRow]:
-    """The objects of JSONL; blank lines are left out."""
+    """The rows of JSONL; blank lines are skipped."""
     for line in lines:
         if line.text is None or line.text.strip():
             yield FileRow(line.number, line.number, _json_row(line.text), line.end)
@@ -132,7 +135,7 @@ def _json_row(text: str | None) -> dict[str, Any] | str:
 
 
 def object_of(text: str, what: str = "") -> dict[str, Any]:
-    """A JSON object; ValueError where it is none, or says a thing twice."""
+    """Parse a JSON object; ValueError, beginning with `what`, if it is none or repeats a key."""
     try:
         document = json.loads(text, object_pairs_hook=once)
     except TwiceError as error:
@@ -145,10 +148,10 @@ def object_of(text: str, what: str = "") -> dict[str, Any]:
 
 
 class CsvRows:
-    """The rows of a CSV by number of line; a row may take several lines, in quotes.
+    """The rows of a CSV with their line numbers; a quoted row may span several lines.
 
-    Where such a row turns out not to be CSV, only its first line is refused, and reading goes on
-    at its second: a quote that nobody closed costs its own line and no other.
+    If such a row is not valid CSV, only its first line is refused, and reading resumes at its
+    second: an unclosed quote costs its own line and no other.
     """
 
     def __init__(self, lines: Iterator[FileLine]) -> None:
@@ -162,7 +165,7 @@ class CsvRows:
         return self
 
     def __next__(self) -> str:
-        """The next line, for the parser of CSV."""
+        """The next line, for the CSV parser."""
         line = self._again.popleft() if self._again else next(self._lines)
         self._taken.append(line)
         self._length += len(line.text or "")
@@ -171,13 +174,13 @@ class CsvRows:
         return line.text
 
     def columns(self) -> list[str]:
-        """The names in the first row; none where it is no CSV."""
+        """The names in the first row; empty if that is not valid CSV."""
         for _, values in self._rows():
             return [] if isinstance(values, str) else values
         return []
 
     def rows(self, columns: Sequence[str]) -> Iterator[FileRow]:
-        """The rows after it, by the names of their columns; blank ones are left out."""
+        """The rows after the header, by column name; blank ones are skipped."""
         for lines, values in self._rows():
             named = values if isinstance(values, str) else _named(columns, values)
             yield FileRow(lines[0].number, lines[-1].number, named, lines[-1].end)
@@ -216,10 +219,10 @@ SHOWN = 64
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line that was not taken, and why; lines count from 1.
+    """A refused line, and why; lines count from 1.
 
-    A row of a CSV that takes several goes on to `last_line`. `id` is what the line named, where
-    that could be read.
+    A CSV row that spans several lines ends on `last_line`. `id` is the id in the line, if it
+    could be read.
     """
 
     line: int
@@ -232,19 +235,22 @@ Said = Registration | Rejected
 
 
 def read(stream: TextIO, form: str, projects: Iterable[str], name: str) -> Iterator[Said]:
-    """Registrations from a stream in `jsonl` or `csv`, in order, with what was refused.
+    """Registrations and refused lines from a stream in `jsonl` or `csv`, in order.
 
-    `name` is the file's. Bytes that are not UTF-8 are expected as lone surrogates
-    (`errors="surrogateescape"`): their line is refused.
+    `name` is the file's. Open the stream with `errors="surrogateescape"`, so that bytes that are
+    not UTF-8 arrive as lone surrogates: their line is refused.
 
     Raises:
-        ConfigError: A CSV without an `id` column, or with one that is unknown or named twice.
+        ConfigError: A CSV has no `id` column, or a column that is unknown or named twice.
     """
     return (row for row, _ in placed(File(stream, form, name), projects))
 
 
 class File:
-    """The rows of a stream in `jsonl` or `csv`, from a place on; a CSV's `columns` from there."""
+    """The rows of a stream in `jsonl` or `csv`, from a position on.
+
+    `columns` names the columns of a CSV whose header is before that position.
+    """
 
     def __init__(
         self,
@@ -267,7 +273,7 @@ class File:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Says of a file that it cannot be read: ConfigError, StoreError where something ran out."""
+    """Turn an OSError of a file into a ConfigError, or a StoreError if a resource ran out."""
     try:
         yield
     except OSError as error:
@@ -279,7 +285,8 @@ def placed(file: File, projects: Iterable[str]) -> Iterator[tuple[Said, FilePosi
     """Each row's registration, or why it was refused, with the position after it.
 
     Raises:
-        ConfigError: The file cannot be read any more.
+        ConfigError: The file can no longer be read.
+        StoreError: Reading it needs a resource that ran out.
     """
     known = tuple(projects)
     with readable(file.name):
@@ -321,7 +328,7 @@ SHORTER_LIVES = frozenset(
 
 
 def substitute(name: str) -> str:
-    """What comes nearest to an unknown field, to be added to its name; mostly nothing."""
+    """What to use instead of an unknown field, to append to its name; empty for most fields."""
     if name not in SHORTER_LIVES:
         return ""
     return (
@@ -337,14 +344,14 @@ def _is_known(name: str) -> bool:
 def registration(
     row: Mapping[str, Any], projects: tuple[str, ...], *, strict: bool = False
 ) -> Registration:
-    """One thread from named values.
+    """One registration from named values.
 
-    A `keep_until` that cannot be read keeps forever; `strict` refuses it, where whoever says it
-    is there to hear so.
+    A `keep_until` that cannot be read keeps the thread forever; `strict` refuses it instead, for
+    callers that can tell the sender.
 
     Raises:
-        ValueError: A value is missing, malformed or of an unknown name; says which.
-        RefusedRegistration: The registry would not take it.
+        ValueError: A value is missing or malformed, or its name is unknown; the message says which.
+        RefusedRegistration: The registry would not accept it.
     """
     for name in row:
         if not _is_known(name):
@@ -395,7 +402,7 @@ def _quoted(named: object) -> str:
 
 
 def _metadata(row: Mapping[str, Any]) -> Metadata | None:
-    """The metadata as reported; `None` where nothing was said of it at all."""
+    """The metadata as reported, perhaps empty; `None` if the row reports none at all."""
     named = {n.removeprefix(PREFIX): v for n, v in row.items() if n.startswith(PREFIX)}
     whole = _whole(row.get("metadata"))
     found = {**(whole or {}), **{n: v for n, v in named.items() if v not in (None, "")}}

@@ -1,9 +1,8 @@
-"""The import of a file: how it begins, page by page, its refusals, and where it stopped.
+"""Imports a file page by page, writes the rejects, and remembers where an import stopped.
 
-A page's rejects are on the disk before the page is in the registry, and the place behind it is
-remembered in the page's own transaction. An import that goes on from there loses nothing. A reject
-is a line number, a reason and an id, never the line's own text: that may hold what the application
-knows of a person.
+A page's rejects are on disk before the page is in the registry, and the position after the page is
+stored in the page's own transaction. An import that resumes there loses nothing. A reject is a line
+number, a reason and an id, never the text of the line, which may hold personal data.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ VERSION = 1
 class ImportTally:
     """What became of the rows read so far.
 
-    `due_earlier` of them made a thread fall due earlier than its first sight did, and `odd_times`
-    name a time that is not taken as it was said.
+    `due_earlier` of them made a thread due earlier than the date on which it was first seen did,
+    and `odd_times` of them have a time that is not used as written.
     """
 
     read: int = 0
@@ -51,7 +50,7 @@ class ImportTally:
     odd_times: int = 0
 
     def seeing(self, read: int, refused: int, odd_times: int) -> ImportTally:
-        """With so many more rows."""
+        """The tally with this many more rows."""
         return replace(
             self,
             read=self.read + read,
@@ -60,7 +59,7 @@ class ImportTally:
         )
 
     def counting(self, done: Registered) -> ImportTally:
-        """With what the registry did of them."""
+        """The tally with what the registry did with them."""
         return replace(
             self,
             added=self.added + done.added,
@@ -72,10 +71,10 @@ class ImportTally:
 
 @dataclass(frozen=True, slots=True)
 class ImportMark:
-    """The place behind the last page that entered, and what was done up to there.
+    """The position after the last page in the registry, and what was done up to there.
 
-    `digest` is of the file up to there. `how` stands for what reading depends on beside the file.
-    The first `size` bytes of the file `rejects` name what was refused before.
+    `digest` covers the file up to there. `how` is a digest of what else reading depends on: format
+    and projects. The first `size` bytes of the file `rejects` hold what was refused up to there.
     """
 
     offset: int
@@ -90,7 +89,7 @@ class ImportMark:
 
     @classmethod
     def of(cls, text: str | None) -> ImportMark | None:
-        """What `text` wrote; `None` where nothing is, or another version wrote it."""
+        """Read what `text` wrote; `None` if there is nothing, or another version wrote it."""
         document = json.loads(text or "{}")
         if document.pop("v", None) != VERSION:
             return None
@@ -100,11 +99,11 @@ class ImportMark:
         )
 
     def text(self) -> str:
-        """All of it as text, for the registry to remember."""
+        """The mark as text, for the registry to store."""
         return json.dumps({"v": VERSION, **asdict(self)})
 
     def place(self, binary: BinaryIO, how: str, rejects: Path | None) -> FilePosition | str:
-        """The place in the file as it is now, or why reading has to begin anew."""
+        """The position in the file as it is now, or why the import must start over."""
         if how != self.how:
             return "its format or its projects differ"
         if self.tally.refused and not self._has_kept(rejects):
@@ -125,9 +124,9 @@ OPENED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Rejects:
-    """The refused lines of one import, in a file of a name or in one that nobody sees.
+    """The refused lines of one import, in a named or a temporary file.
 
-    `size` is how many bytes of it are on the disk for good.
+    `size` is how many of its bytes are durably on disk.
     """
 
     def __init__(self, file: BinaryIO, path: Path | None, size: int) -> None:
@@ -138,11 +137,11 @@ class Rejects:
 
     @classmethod
     def open(cls, path: Path | None, size: int = 0) -> Rejects:
-        """Begin in the place of an earlier import's file, or go on behind its first `size` bytes.
+        """Replace an earlier import's file, or continue it after its first `size` bytes.
 
         Raises:
-            ConfigError: It cannot be written, or something else than rejects stands there.
-            StoreError: The disk is full, or something else ran out.
+            ConfigError: The file cannot be written, or contains something other than rejects.
+            StoreError: The disk is full, or another resource ran out.
         """
         if path is None:
             return cls(_nameless(), None, 0)
@@ -177,13 +176,13 @@ class Rejects:
         self.size += len(data)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """All of them in order, read again."""
+        """All refused lines in order, read from the file."""
         self._file.seek(0)
         yield from map(json.loads, self._file)
 
     def close(self) -> None:
-        """Give the file back; one without a name is gone."""
-        with suppress(OSError):  # `add` told what could not be written
+        """Close the file; a temporary one is deleted."""
+        with suppress(OSError):  # `add` reported what could not be written
             self._file.close()
 
 
@@ -200,7 +199,7 @@ def _spelled(one: Rejected) -> dict[str, Any]:
 
 
 def _require_rejects(path: Path) -> None:
-    """Nothing but an earlier import's rejects is written over."""
+    """Refuse to overwrite anything but an earlier import's rejects, with a ConfigError."""
     if path.is_symlink():
         raise ConfigError(
             f"{path}: is a link, and rejects are never written through one; name the file itself"
@@ -223,12 +222,12 @@ def _looks_like_rejects(path: Path) -> bool:
 
 PAGE = 1000
 NAMED = 20
-"""How many odd lines an import names."""
+"""How many remarks an import lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A line that was taken, but not with every time as it says."""
+    """A line that was imported, but not with every time as written."""
 
     line: int
     id: str
@@ -236,11 +235,11 @@ class Remark:
 
 
 class Import:
-    """One import of one file; without a registry it only judges the lines.
+    """One import of one file; without a registry it only checks the lines.
 
-    `name` is what its place is remembered under; `None`: it is not, as of a pipe. `resumed` is
-    where it goes on, `anew` why it does not; `size` is the file's, where it is known. `remarks`
-    names the first lines with a time that is not taken as it was said.
+    Its position is stored under `name`; `None` means that it is not stored, as for a pipe.
+    `resumed` is where it continues, `anew` why it does not; `size` is the file's, if known.
+    `remarks` lists the first lines with a time that is not used as written.
     """
 
     def __init__(
@@ -269,15 +268,15 @@ class Import:
 
     @property
     def is_resumable(self) -> bool:
-        """Whether the same command would go on where this one stops."""
+        """Whether the same command would resume where this one stops."""
         return self._registry is not None and self._name is not None
 
     def pages(self, projects: tuple[str, ...], now: datetime) -> Iterator[int]:
-        """Take the rest of the file in, page by page; how many bytes of it are done after each.
+        """Import the rest of the file page by page; yields the bytes done after each page.
 
         Raises:
-            ConfigError: The file cannot be read any more.
-            StoreError: The registry or the file of rejects failed; all pages before stand.
+            ConfigError: The file can no longer be read.
+            StoreError: The registry or the file of rejects failed; earlier pages stay imported.
         """
         rows = placed(self._file, projects)
         while page := list(islice(rows, PAGE)):
@@ -330,16 +329,16 @@ class Import:
 
 INSTEAD = "name a file or a pipe"
 PIPE_MILLISECONDS = 10_000
-"""So long a pipe may have nobody who writes to it, and a file of the kernel no data."""
+"""How long to wait for a writer on a pipe, or for data in a kernel file."""
 
 BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be imported; `path=None` is standard input, and `form` may be `auto`.
+    """What to import; `path=None` is standard input, and `form` may be `auto`.
 
-    `name` is what messages call it. With `restart` an import that was cut short begins anew.
+    Messages call the input `name`. With `restart` an interrupted import starts over.
     """
 
     path: Path | None
@@ -352,12 +351,12 @@ class Order:
 
 @contextmanager
 def opened(order: Order, registry: Registry | None) -> Iterator[Import]:
-    """An import that stands where it is to begin; without a registry it only judges the lines.
+    """An import, at the position where it begins; without a registry it only checks the lines.
 
     Raises:
-        ConfigError: The file cannot be read, is empty or a CSV without the right columns, or what
-            stands at the place of the rejects is something else.
-        StoreError: Something ran out that it takes to read it.
+        ConfigError: The file cannot be read, is empty or a CSV without the right columns, or the
+            path of the rejects leads to something else.
+        StoreError: Reading it needs a resource that ran out.
     """
     with readable(order.name):
         binary = _binary(order)
@@ -382,7 +381,7 @@ def _binary(order: Order) -> io.BufferedReader:
 
 
 def _opened(path: Path) -> int:
-    """A descriptor of a file, or of a pipe that somebody writes to; it never waits for that."""
+    """The descriptor of a file, or of a pipe that has a writer; opening it never blocks."""
     mode = path.stat().st_mode
     if stat.S_ISSOCK(mode):
         raise unsuited(mode, INSTEAD)
@@ -400,7 +399,7 @@ def _opened(path: Path) -> int:
 
 
 def _require_lines(descriptor: int) -> None:
-    """Refuse what cannot hold lines: a directory, or a device that is no terminal."""
+    """Refuse what cannot hold lines: a directory, or a device except a terminal or /dev/null."""
     found = os.fstat(descriptor)
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -411,7 +410,7 @@ def _require_lines(descriptor: int) -> None:
 
 
 def _await_writer(path: Path, descriptor: int) -> None:
-    """Wait for what a pipe holds as long as somebody has it open to write, else a while."""
+    """Wait a while for data in a pipe; if there is none, refuse a pipe that has no writer."""
     if any(os.path.sameopenfile(descriptor, one) for one in (1, 2)):
         raise UnsuitedError("this command prints to it; name another")
     waiting = select.poll()
@@ -420,13 +419,13 @@ def _await_writer(path: Path, descriptor: int) -> None:
         return
     with suppress(PermissionError):
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-    # A pipe tells that it was hung up once there was a writer: now there was one, us.
+    # A pipe reports a hang-up only after it has had a writer: now it has had one, us.
     if any(event & select.POLLHUP for _, event in waiting.poll(0)):
         raise UnsuitedError("nothing writes to this pipe; start its writer, or name a file")
 
 
 def _await_data(descriptor: int) -> None:
-    """Wait a while for what a file of the kernel holds; then it ends where it would wait."""
+    """Wait a while for data in a kernel file; from then on it ends instead of blocking."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_size:
         return
@@ -440,7 +439,7 @@ def _await_data(descriptor: int) -> None:
 def _begun(
     order: Order, registry: Registry | None, text: io.TextIOWrapper[io.BufferedReader]
 ) -> Import:
-    binary = text.buffer  # read past the text only as long as nothing was read of that
+    binary = text.buffer  # bypasses the text, of which nothing may have been read yet
     form = _form(order, binary) if order.form == "auto" else order.form
     how, name = _digest(form, *sorted(order.projects)), _name(order, binary)
     mark, place, anew = None, FilePosition(), None
@@ -463,7 +462,7 @@ def _begun(
 
 
 def _form(order: Order, binary: io.BufferedReader) -> str:
-    """Judge by the name, else by the first character after a byte order mark and blanks."""
+    """Detect by the name, else by the first character after a byte order mark and blanks."""
     first = binary.peek(1).lstrip(BLANK)[:1]
     if not first and not binary.peek(1):
         raise ConfigError(f"{order.name}: is empty; nothing was imported")
@@ -472,7 +471,7 @@ def _form(order: Order, binary: io.BufferedReader) -> str:
 
 
 def _name(order: Order, binary: io.BufferedReader) -> str | None:
-    """What the place in the file is remembered under; a pipe has none."""
+    """The name under which the position in the file is stored; `None` for a pipe."""
     if order.path is None or not binary.seekable():
         return None
     return _digest(str(order.path.resolve()))

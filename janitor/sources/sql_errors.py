@@ -1,4 +1,4 @@
-"""What the failures of an application's database mean, without a value or a password of its."""
+"""Explains failures of the application's database without showing its values or its password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CANCELED = "57014"
 WRITES = "25006"
 UNORDERED = "42883"  # no operator compares a column of that type with such a value
 OF_QUERIES = ("0A", "21", "22", "38", "39", "42", "54", "P0")
-"""Classes of SQLSTATE of what a query does, or of what it meets in a row."""
+"""SQLSTATE classes of failures of a query, or of a value that it reads."""
 OF_QUERIES_OF_FILES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH)
 MYSQL_TOO_LONG = (1969, 3024)
 INTERRUPTED = "interrupted"
@@ -35,7 +35,7 @@ FIXED = {
     "LIKE or GLOB pattern too complex",
     "user-defined function raised exception",
 }
-"""What SQLite says of a value without a part of it."""
+"""SQLite's messages about a value that quote no part of it."""
 NEEDS_ROOM = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
 SQLITE_MEANS = {
     sqlite3.SQLITE_BUSY: "stayed locked by another process for too long: try again",
@@ -48,13 +48,13 @@ SQLITE_MEANS = {
 def explanation(
     error: Exception, name: str, sql: SqlSettings, url: URL, *, is_over: bool, is_of_row: bool
 ) -> AccessError | ConfigError | StoppedError:
-    """The failure of a source as one that a person can act on.
+    """The failure of a source as an error that a person can act on.
 
-    `is_over` says that the time of its query was, `is_of_row` that a value of a row is at fault.
+    `is_over` means that its query ran out of time, `is_of_row` that a value in a row is at fault.
     """
     code = _code(error)
     if code == INTERRUPTED and not is_over:
-        # A signal's handler raised where SQLite asked for the time, which nobody else is told.
+        # A signal handler raised inside SQLite's progress handler, and SQLite reports only this.
         return StoppedError(f"source {name}: stopped while it was read")
     if code in MYSQL_TOO_LONG or (is_over and code in (CANCELED, INTERRUPTED)):
         return AccessError(
@@ -71,7 +71,7 @@ def explanation(
 
 
 def unasked(error: Exception) -> str:
-    """Why a query could not be asked for rows that hide below its watermark."""
+    """Why the rows below the watermark could not be queried."""
     return (
         f"the query fails there ({_said_of_value(error)}): it must work on each row of the table, "
         "and as a part of another query"
@@ -79,7 +79,7 @@ def unasked(error: Exception) -> str:
 
 
 def is_of_query(error: Exception) -> bool:
-    """Whether a query fails, or a value that it meets, and not the way to its database."""
+    """Whether a query or a value that it reads is at fault, not the connection."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
         return _sqlite_code(error) & 0xFF in OF_QUERIES_OF_FILES
     return (
@@ -108,7 +108,7 @@ def _meaning(
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, without the server's address, which stands before it."""
+    """Why there is no connection, without the server's address in front of the reason."""
     text = str(getattr(error, "orig", error)).lower()
     return text.rpartition("fatal:" if "fatal:" in text else "failed:")[2]
 
@@ -126,7 +126,7 @@ def _unreadable(error: Exception, setting: str, url: URL, sql: SqlSettings) -> s
 
 
 def _unmet(error: DBAPIError | OSError, setting: str) -> str:
-    """What is said where nothing is known: the system's own words, as others quote the address."""
+    """The message for an unknown failure: in the system's words, as others quote the address."""
     if _has_state(error):
         return f"cannot be read: {_kind(error)}; see the server's log"
     reason = _reason(error)
@@ -142,7 +142,7 @@ def _unreadable_file(error: Exception, path: Path, setting: str, sql: SqlSetting
     directory = str(path.parent) if is_shown else f"the directory of {file}"
     if isinstance(error, FileNotFoundError):
         return f"cannot be read: {file} does not exist; correct {setting}"
-    # A log beside it (-wal) is read through a file that whoever comes first makes there.
+    # Its log (-wal) is read through another file (-shm), which the first reader creates.
     lacking = lack(path.parent) or outgrown(path, Path(f"{path}-shm"))
     if code in NEEDS_ROOM and lacking is not None:
         return f"cannot be read: {directory}: {cause(lacking, 'check it')}"
@@ -158,8 +158,8 @@ def _unreadable_file(error: Exception, path: Path, setting: str, sql: SqlSetting
 def most_telling(errors: Sequence[Exception]) -> Exception:
     """Of the failures with watermarks of several types, one that is not about a type, if any is.
 
-    The first ones may be about the watermark as well as about a value; the last is of a type that
-    the column takes.
+    The first ones may be about the watermark as well as about a value; the last one had a
+    watermark of a type that the column accepts.
     """
     others = (one for one in errors if not isinstance(one, DataError) and _code(one) != UNORDERED)
     of_values = (one for one in reversed(errors) if isinstance(one, DataError))
@@ -173,30 +173,30 @@ def _code(error: Exception) -> object:
 
 
 def _has_state(error: Exception) -> bool:
-    """Whether a server said what failed, with a SQLSTATE: it was reached then."""
+    """Whether a server reported the failure with a SQLSTATE, so that it was reached."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) is not None
 
 
 def _sqlite_code(error: Exception) -> int:
-    """SQLite's code of a failure, the extended one; 0 where it is another's."""
+    """SQLite's extended code of a failure; 0 if the failure is not SQLite's."""
     return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) or 0
 
 
 def _kind(error: Exception) -> str:
-    """The type of a failure and, of MySQL's, its number."""
+    """The type of a failure and, for MySQL, its number."""
     code = _code(error)
     number = f" {code}" if isinstance(code, int) else ""
     return f"{type(getattr(error, 'orig', error)).__name__}{number}"
 
 
 def _said_of_value(error: Exception) -> str:
-    """What is wrong with a value, in words that tell nothing of it."""
+    """What is wrong with a value, in words that reveal nothing of it."""
     told = str(getattr(error, "orig", ""))
     return told if told in FIXED else _kind(error)
 
 
 def _said(error: Exception, password: str | None) -> str:
-    """The first line of what a database or a driver said, where it tells no value of a row."""
+    """The first line of a database's or driver's message, if it can reveal no value of a row."""
     if isinstance(error, DBAPIError) and not isinstance(error, OperationalError | ProgrammingError):
         return type(error.orig).__name__
     told = str(error.orig) if isinstance(error, DBAPIError) else str(error)

@@ -1,9 +1,9 @@
-"""The application's database, only read, and what its rows say of threads.
+"""Reads the application's database, without changing it, and turns its rows into registrations.
 
-Every session is read-only by all means that its engine has: nothing is committed, statements and
-locks have a limit, and rows come through a cursor of the server's, so that memory stays flat.
-Drivers fail with the whole page over one value. Here text that is none stays bytes, and a time that
-no calendar holds stays text; whoever takes in a row judges them there.
+Every session is read-only by every means that its engine has: nothing is committed, statements and
+locks have a time limit, and rows come through a server-side cursor, so that memory stays flat.
+Drivers fail a whole page over one value. Here, text that cannot be decoded stays bytes, and a time
+outside of the calendar stays text; they are judged when their row is registered.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ from janitor.times import parse
 ORDERED = {
     *("timestamptz", "timestamp", "date", "int2", "int4", "int8", "float4", "float8", "numeric")
 }
-ANY_TEXT = "S"  # a category of PostgreSQL's types, extensions' among them
+ANY_TEXT = "S"  # a category of PostgreSQL's types, including those of extensions
 WITHOUT_CODEC = {"EUC_TW", "MULE_INTERNAL"}
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
-    """The text of a database that takes any bytes for it."""
+    """Text from a database that accepts any bytes as text; bytes if it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -77,15 +77,15 @@ def text_or_bytes(data: bytes) -> str | bytes:
 
 
 def ascii_or_bytes(data: bytes) -> str | bytes:
-    """What a driver could not read, as it came."""
+    """A value that a driver could not parse: as text if it is ASCII, else as bytes."""
     return data.decode() if data.isascii() else data
 
 
 def encoding_of(connection: Connection) -> str:
     """The encoding in which PostgreSQL is asked for text.
 
-    It is the database's own, as the server fails with the query over a character that it cannot
-    convert. Text of a database that has none, `SQL_ASCII`, is taken for UTF-8 row by row.
+    It is the database's own, because the server fails the whole query over a character that it
+    cannot convert. Text from a database without one (`SQL_ASCII`) is read as UTF-8 row by row.
     """
     import psycopg  # noqa: PLC0415  an extra
 
@@ -99,7 +99,7 @@ def encoding_of(connection: Connection) -> str:
 
 
 def read_each_value(connection: Connection) -> None:
-    """Have PostgreSQL's driver never fail with a page over one value, whatever its type."""
+    """Keep PostgreSQL's driver from failing a whole page over one value, whatever its type."""
     import psycopg  # noqa: PLC0415  an extra
     from psycopg import abc, adapt, pq  # noqa: PLC0415
 
@@ -130,7 +130,7 @@ def read_each_value(connection: Connection) -> None:
 
 
 def unfit_type(connection: Connection, result: CursorResult[Any], column: str) -> str | None:
-    """The name of a column's type in PostgreSQL, where it is none of times, numbers or text."""
+    """The name of a column's type in PostgreSQL if it holds no times, numbers or text."""
     oids = {one[0]: one[1] for one in result.cursor.description or ()}
     asked = "SELECT typname, typcategory, format_type(oid, NULL) FROM pg_type WHERE oid = :oid"
     row = connection.execute(text(asked), {"oid": oids.get(column)}).first()
@@ -145,10 +145,10 @@ NO_TEXT = "bytes, or text that is not UTF-8; write text"
 
 
 def check_columns(columns: Sequence[str], watermark: str | None) -> None:
-    """Whether the columns of a query are what a registration is made of.
+    """Check that a registration can be made of the columns of a query.
 
     Raises:
-        ConfigError: One is unknown or named twice, `id` is missing, or the watermark is.
+        ConfigError: A column is unknown or named twice, or `id` or the watermark is missing.
     """
     if watermark is not None and watermark not in columns:
         given = ", ".join(f"`{name}`" for name in columns)
@@ -171,10 +171,10 @@ def check_columns(columns: Sequence[str], watermark: str | None) -> None:
 
 
 def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) -> Registration:
-    """What a row says of a thread, of `project` where the row names none.
+    """The registration in a row, for `project` if the row names none.
 
     Raises:
-        ValueError, RefusedRegistration: It cannot be registered; says why.
+        ValueError, RefusedRegistration: It cannot be registered; the message says why.
     """
     names = [n for n in row if n in (*COLUMNS, "metadata") or n.startswith(PREFIX)]
     values = {name: _value(name, row[name]) for name in names}
@@ -184,13 +184,13 @@ def reported(row: Mapping[str, Any], project: str, projects: tuple[str, ...]) ->
 
 
 def id_of(id: object) -> str | None:
-    """The id that a refused row names, even in bytes; `None` where it is none."""
+    """The id in a refused row, even if it is bytes; `None` if it is not a valid id."""
     spelled = bytes(id).decode("ascii", "replace") if isinstance(id, BYTES) else str(id)
     return spelled if id is not None and is_id(spelled) else None
 
 
 def _keys(names: Collection[str]) -> frozenset[str] | None:
-    """The metadata keys that columns stand for; `None` where one holds all of it."""
+    """The metadata keys that the columns hold; `None` if one column holds all metadata."""
     if "metadata" in names:
         return None
     named = (name for name in names if name == "user" or name.startswith(PREFIX))
@@ -210,12 +210,12 @@ def _value(name: str, value: object) -> object:
         return text_of(name, value)
     text = text_of(name, value)
     if name != "id" and text and not is_id(text):
-        raise ValueError(f"{name} is not the name of one")  # another message would show it
+        raise ValueError(f"{name} is not the name of one")  # other messages would show it
     return text
 
 
 def _whole(value: object) -> object:
-    """A column of JSON: the texts and plain values of its object; what is null is not said."""
+    """A column of JSON: the values of its object as text; nulls are left out."""
     if isinstance(value, str) and value:
         try:
             value = json.loads(value, object_pairs_hook=once)
@@ -230,7 +230,7 @@ def _whole(value: object) -> object:
 
 
 def text_of(name: str, value: object) -> str:
-    """A metadata value as text: numbers, truth values, ids and times in their plain form.
+    """A metadata value as text: numbers, booleans, ids and times in their plain form.
 
     Raises:
         ValueError: It is a list, an object or bytes.
@@ -256,7 +256,7 @@ Values = Mapping[str, Any]
 
 PAGE = 500
 CONNECT_SECONDS = 10
-STEPS = 10_000  # of SQLite's machine, between two looks at the clock
+STEPS = 10_000  # of SQLite's virtual machine, between two checks of the clock
 DRIVERS = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -264,7 +264,7 @@ DRIVERS = {
     "mariadb": "mariadb+pymysql",
 }
 ASYNCHRONOUS = {"asyncpg", "aiopg", "aiomysql", "asyncmy"}
-LEAST = -(2**63)  # that a column of whole numbers holds
+LEAST = -(2**63)  # that a column of integers can hold
 FAILURES = (SQLAlchemyError, ValueError, ArithmeticError, OSError)
 BEGINNING = {
     "sqlite": (-1,),
@@ -275,12 +275,12 @@ ELSEWHERE = (datetime(1970, 1, 1), -1, "")  # noqa: DTZ001 - as columns without 
 
 @dataclass(frozen=True, slots=True)
 class TableReading:
-    """Rows as they come, in pages; `clock` is the database's from before the first.
+    """Rows as they arrive, in pages; `clock` is the database's time before the first.
 
-    `begins` is the watermark that they stand behind. `strays` gives, once all pages were read, the
-    rows that do not stand behind it and were not read before; given `None`, those that were never.
-    `gives` tells whether the query gives any row behind a watermark, and takes it for so where that
-    cannot be asked; nothing can be asked after that.
+    The rows come after the watermark `begins`. Once all pages are read, `strays` yields the rows
+    that do not come after it and that no earlier reading saw; with `None`, no reading saw any.
+    `gives` says whether the query returns any row after a watermark, and true if that cannot be
+    queried. Call it last: nothing can be queried after it.
     """
 
     clock: datetime
@@ -292,7 +292,7 @@ class TableReading:
 
 
 class Foreign:
-    """One database of the application's.
+    """One of the application's databases.
 
     Raises:
         ConfigError: Its address cannot be read, or its driver is not installed.
@@ -308,41 +308,42 @@ class Foreign:
 
     @property
     def fingerprint(self) -> str:
-        """Which database this is, without its password: the same for the same one."""
+        """A hash that identifies the database, computed without its password."""
         shown = self._url._replace(password=None).render_as_string(hide_password=False)
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
     @property
     def backend(self) -> str:
-        """The engine, by SQLAlchemy's name."""
+        """SQLAlchemy's name of the engine."""
         return self._url.get_backend_name()
 
     @property
     def beginning(self) -> tuple[object, ...]:
-        """Values that stand before all of a column's: one of them is of its type."""
+        """Values that sort before all values of a column: one of them has its type."""
         return BEGINNING.get(self._engine.dialect.name, ELSEWHERE)
 
     @property
     def mixes(self) -> bool:
-        """Whether a column may hold numbers beside text."""
+        """Whether one column may hold both numbers and text."""
         return self._engine.dialect.name == "sqlite"
 
     @property
     def sees_all(self) -> bool:
-        """Whether a reading from the beginning finds the rows without a watermark, too."""
+        """Whether a reading from the beginning also finds the rows without a watermark."""
         sql, dialect = self._sql, self._engine.dialect.name
         return sql.watermark is None or unbound(sql.query, dialect) is not None
 
     @contextmanager
     def read(self, tries: Callable[[datetime], Sequence[object]]) -> Iterator[TableReading]:
-        """The rows of the query, behind the first of the watermarks that fits the column's type.
+        """The rows of the query after the first of the watermarks that fits the column's type.
 
-        `tries` is given the database's clock. Each is tried in a transaction of its own.
+        `tries` returns the watermarks, given the database's clock. Each is tried in a transaction
+        of its own.
 
         Raises:
             AccessError: The database cannot be reached, refuses, or takes too long.
             ConfigError: The query is wrong.
-            StoppedError: A signal came while SQLite was read.
+            StoppedError: A signal arrived while SQLite was being read.
         """
         self._require_read()
         wrong: list[Exception] = []
@@ -365,7 +366,7 @@ class Foreign:
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """A connection in which nothing can be written, to see what there is.
+        """A connection that cannot write anything, for inspecting the database.
 
         Raises:
             AccessError, ConfigError: As `read` does.
@@ -393,7 +394,7 @@ class Foreign:
         return _clock(connection), connection
 
     def _watch(self, connection: Connection) -> None:
-        """End what takes SQLite too long; servers are told by a setting."""
+        """Interrupt SQLite when it takes too long; servers get the limit as a setting."""
         self._ends_at = time.monotonic() + self._sql.timeout.total_seconds()
         raw = connection.connection.driver_connection
         if isinstance(raw, sqlite3.Connection):
@@ -408,7 +409,7 @@ class Foreign:
         streaming = connection.execution_options(stream_results=True, yield_per=PAGE)
         values = {} if self._sql.watermark is None else {"watermark": value}
         result = streaming.execute(text(self._bound(self._sql.query)), values)
-        stack.callback(result.close)  # whoever stops early leaves a cursor at the server
+        stack.callback(result.close)  # a reader that stops early leaves a cursor at the server
         self._require_fitting(connection, result)
         pages = result.partitions(PAGE)
         first = next(pages, ())
@@ -440,7 +441,7 @@ class Foreign:
         columns: Sequence[str],
         where: Unread | None,
     ) -> Iterator[Sequence[Values]]:
-        """The rows below the beginning that were not read; ConfigError where it cannot be asked."""
+        """The rows below the beginning that were not read; ConfigError if they can't be queried."""
         sql, dialect = self._sql, connection.dialect.name
         bare = unbound(sql.query, dialect)
         query, value = (bare, below(begins, dialect)) if bare else (sql.query, lowest(begins))
@@ -473,7 +474,7 @@ class Foreign:
         )
 
     def _is_sound(self) -> bool:
-        """Whether the engine takes the query as long as it reads no row."""
+        """Whether the engine accepts the query when it reads no rows."""
         asked = self._bound(self._sql.query, "NULL")
         try:
             with ExitStack() as stack:
@@ -486,8 +487,8 @@ class Foreign:
     def _require_read(self) -> None:
         """Raise ConfigError unless the query is one statement that only reads.
 
-        The configuration was checked so, but maybe without knowing the engine. A second statement
-        could end the read-only transaction, and then do anything.
+        The configuration was checked for this, but perhaps without knowing the engine. A second
+        statement could end the read-only transaction, and then do anything.
         """
         try:
             only_read(self._sql.query, self.backend)
@@ -495,9 +496,9 @@ class Foreign:
             raise ConfigError(f"source {self._name}: {error}") from None
 
     def require_all_rows(self) -> None:
-        """Raise ConfigError where the query leaves out rows that its conditions ask for.
+        """Raise ConfigError if the query leaves out rows that meet its conditions.
 
-        The configuration was checked so, but maybe without knowing the engine.
+        The configuration was checked for this, but perhaps without knowing the engine.
         """
         try:
             require_all_rows(self._sql.query, self.backend)
@@ -505,7 +506,7 @@ class Foreign:
             raise ConfigError(f"source {self._name}: {error}") from None
 
     def _require_fitting(self, connection: Connection, result: CursorResult[Any]) -> None:
-        """Raise ConfigError where PostgreSQL's type of the watermark's column holds no times."""
+        """Raise ConfigError if the watermark column has a PostgreSQL type that cannot be one."""
         column = self._sql.watermark
         if column is None or connection.dialect.name != "postgresql":
             return
@@ -517,7 +518,7 @@ class Foreign:
             )
 
     def _require_comparable(self, connection: Connection) -> None:
-        """As `_require_fitting`, where the column's type takes no watermark of ours."""
+        """Do `_require_fitting` for a column whose type accepts none of our watermarks."""
         try:
             result = connection.execute(text(self._bound(self._sql.query, "NULL")))
             self._require_fitting(connection, result)
@@ -526,16 +527,16 @@ class Foreign:
             return  # the query fails by itself, which is told
 
     def _bound(self, query: str, value: str = ":watermark") -> str:
-        """The query with no parameter but the watermark, whatever else a colon stands before."""
+        """The query with the watermark as its only parameter; other colons are escaped."""
         parts = around_watermarks(query, self.backend)
         return value.join(part.replace(":", "\\:") for part in parts)
 
 
 def address(sql: SqlSettings) -> URL:
-    """Where the database is, with the drivers that a janitor has for what applications write.
+    """The database's address, with janitor's driver in place of the application's.
 
     Raises:
-        ConfigError: It cannot be read; its text is not shown, it may hold a password.
+        ConfigError: It cannot be read; its text is not shown, as it may hold a password.
     """
     text = sql.url if isinstance(sql.url, str) else sql.url.reveal()
     where = "its address" if isinstance(sql.url, str) else f"what {sql.url} holds"
@@ -604,14 +605,14 @@ def _opened(url: URL) -> sqlite3.Connection:
 def _arguments(url: URL) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql":
         return {}
-    # A pooler in between may serve each transaction by another session: nothing is prepared.
+    # A pooler may serve each transaction from another session, so no statements are prepared.
     defaults = {"connect_timeout": CONNECT_SECONDS, "application_name": "janitor sync"}
     ours = {k: v for k, v in defaults.items() if k not in url.query}
     return {"prepare_threshold": None, "client_encoding": "UTF8", **ours}
 
 
 def _settings(connection: Connection, timeout: timedelta) -> tuple[str, ...]:
-    """What makes a transaction read-only and bounds it, by engine."""
+    """The statements that make a transaction read-only and limit its time, by engine."""
     milliseconds = int(timeout.total_seconds() * 1000)
     match connection.dialect.name:
         case "postgresql":
@@ -649,6 +650,6 @@ def _clock(connection: Connection) -> datetime:
             stored = connection.scalar(select(func.current_timestamp()))
     if not isinstance(stored, datetime):
         return datetime.now(UTC)
-    # Of a clock that names no zone it is only known that ours is to be believed beside it.
+    # A clock that names no zone is read as UTC, but is not believed if it is ahead of ours.
     aware = stored if stored.tzinfo else min(stored.replace(tzinfo=UTC), datetime.now(UTC))
     return aware.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Proposes the source that reads a table of the application's own, as YAML."""
+"""Proposes a source for a table of the application's database, as YAML."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ NOT_OF_A_NAME = re.compile(r"[^a-z0-9_-]+")
 
 
 def source_name(table: str) -> str:
-    """What a source over a table is called: the table's own name, as a configuration takes it."""
+    """The name of a source for a table: the table's name, as a configuration accepts it."""
     name = NOT_OF_A_NAME.sub("-", table.rpartition(".")[2].lower())
     return name.strip("-_") or "chats"
 
 
 def query(proposal: SourceProposal, table: str, quote: Quote) -> str:
-    """The SELECT, of several lines; `quote` spells a name as the database wants it."""
+    """The SELECT, in several lines; `quote` writes a name as the database needs it."""
     named = [_read(one, to, proposal, quote) for to, one in proposal.read]
     if proposal.literal_kind is not None:
         named.insert(1, f"'{proposal.literal_kind}' AS kind")
@@ -59,12 +59,12 @@ def _clauses(proposal: SourceProposal, quote: Quote) -> Iterator[str]:
     if proposal.watermark is not None:
         column = quote(proposal.watermark.name)
         newer = f"{column} > :watermark"
-        # A row that never changed may have no time of it: it is read each time, and not lost.
+        # A row that never changed may have no time here: it is read each time, and not missed.
         yield f"({newer} OR {column} IS NULL)" if proposal.watermark.nullable else newer
 
 
 def _instead(proposal: SourceProposal, quote: Quote) -> Iterator[str]:
-    """What could be read instead, as the query or the configuration would have it."""
+    """What could be read instead, as it would be written in the query or the configuration."""
     for to, one in proposal.others:
         other = f"watermark: {one.name}" if to is None else f"{quote(one.name)} AS {quote(to)}"
         yield f"or: {other}"
@@ -78,7 +78,7 @@ def _read(column: Column, to: str, proposal: SourceProposal, quote: Quote) -> st
 
 
 def stanza(proposal: SourceProposal, table: str, url: Secret | str, quote: Quote) -> str:
-    """`sources:` with one source, commented; a secret address by where it is kept."""
+    """`sources:` with one source and comments; for a secret address, where it is kept."""
     address = json.dumps(url) if isinstance(url, str) else f"{{{url.keeper}: {url.name}}}"
     comments = (*proposal.notes, *_instead(proposal, quote))
     notes = "".join(f"      # {comment}\n" for comment in comments)
@@ -100,7 +100,7 @@ def stanza(proposal: SourceProposal, table: str, url: Secret | str, quote: Quote
 
 
 def is_plain(table: str) -> bool:
-    """Whether a table's name, with or without its schema, can stand in a proposal."""
+    """Whether a table's name, with or without its schema, can be used in a proposal."""
     schema, dot, name = table.rpartition(".")
     return all(PLAIN.fullmatch(part) for part in ([schema, name] if dot else [name]))
 
@@ -116,8 +116,8 @@ VARIABLE = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 class Looked:
     """What was found: the source's name, its YAML, the guess, and rows as they would register.
 
-    A row that would be refused is the sentence that says why. `doubts` say what the proposal would
-    do wrong to the rows that it was tried on, `tried` how many these are.
+    A row that would be refused is a sentence that says why. `doubts` are what the proposal would
+    get wrong in the rows that it was tried on, and `tried` is the number of these.
     """
 
     source: str
@@ -130,10 +130,10 @@ class Looked:
 
 
 def settings_of(text: str, directory: Path) -> SqlSettings:
-    """Where `--source` leads: `env:NAME`, or an address without a password.
+    """The database that `--source` names: `env:NAME`, or an address without a password.
 
     Raises:
-        ConfigError: It holds a password, which others would see, or is no address.
+        ConfigError: It holds a password, which others would see, or is not an address.
     """
     if found := VARIABLE.fullmatch(text):
         return _sql(Secret(Keeper.ENV, found[1]), directory)
@@ -153,9 +153,9 @@ def settings_of(text: str, directory: Path) -> SqlSettings:
             "as APP_DATABASE_URL, and write --source env:APP_DATABASE_URL"
         )
     if url.get_backend_name() == "sqlite":
-        # The configuration takes a relative file from its own directory, not from this one.
+        # The configuration resolves a relative file from its own directory, not from this one.
         url = url.set(database=str((directory / (url.database or "")).resolve()))
-    bare = url._replace(password=None)  # an empty one is none
+    bare = url._replace(password=None)  # an empty password is none
     return _sql(bare.render_as_string(hide_password=False), directory)
 
 
@@ -164,7 +164,7 @@ def _sql(url: Secret | str, directory: Path) -> SqlSettings:
 
 
 def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) -> Looked:
-    """Propose a source over a table, and the first rows that it would register.
+    """Propose a source for a table, with the first rows that it would register.
 
     Raises:
         ConfigError: There is no such table, or nothing in it seems to be an id.
@@ -193,14 +193,14 @@ def look(sql: SqlSettings, table: str, projects: tuple[str, ...] = ("main",)) ->
 
 
 def _left_out(there: int, tried: int, watermark: str | None) -> Iterator[str]:
-    """That the query passes over rows: a time without a beginning stands before all others."""
+    """A warning if the query skips rows, as with -infinity, which sorts before every other time."""
     if there > tried:
         told = f"the query skips {there - tried} of the first {counted(there, 'row')}"
         yield f"{told}: what their `{watermark}` holds, such as -infinity, sorts before every time"
 
 
 def _there(connection: Connection, table: str, id: str) -> int:
-    """How many rows with an id there are, as far as a page reaches."""
+    """How many rows with an id there are, up to one page."""
     schema, _, name = table.rpartition(".")
     named: ColumnClause[Any] = column(id)
     rows = select(named).select_from(table_of(name, schema=schema or None))
@@ -209,7 +209,7 @@ def _there(connection: Connection, table: str, id: str) -> int:
 
 
 def _doubts(rows: Sequence[Registration | str]) -> Iterator[str]:
-    """What is refused of these rows, and which times are not taken as they were said."""
+    """Which of these rows are refused, and which have a time that is not used as written."""
     tried = f"of the first {counted(len(rows), 'row')}"
     numbered = ((number, row) for number, row in enumerate(rows, 1) if isinstance(row, str))
     refused = {number: row.removeprefix(REFUSED) for number, row in numbered}
@@ -274,7 +274,7 @@ def _sort(type: TypeEngine[Any]) -> Sort:
 def _samples(
     connection: Connection, table: str, names: Sequence[str], *, null: bool = True
 ) -> dict[str, list[object]]:
-    """Values of some columns in the first rows; `null` ones among them or not."""
+    """Values of some columns in the first rows; without `null`, in the first rows without nulls."""
     schema, _, name = table.rpartition(".")
     if not names:
         return {}

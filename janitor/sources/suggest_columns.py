@@ -1,6 +1,7 @@
 """What a table's columns seem to be: a guess from names and samples, for a person to correct.
 
-Only columns of well-known names are ever proposed, so that no text of a conversation gets in.
+Apart from the id, which may be found by its values, only columns with well-known names are ever
+proposed, so that no text of a conversation gets in.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PREFIXES = ", ".join(f"{one}..." for trait in CATALOGUE.values() for one in trai
 
 
 def _named(bare: str, verbs: str, ends: str) -> tuple[str, ...]:
-    """Column names, the likeliest first: verbs with an end behind or before them, `bare` ones."""
+    """Column names, likeliest first: verbs with an ending, verbs with a prefix, `bare` ones."""
     behind = [f"{verb}_{end}" for verb in verbs.split() for end in ends.split()]
     before = [f"{end}_{verb}" for verb in verbs.split() for end in FIRST]
     return tuple(dict.fromkeys([*behind, *before, *bare.split()]))
@@ -73,9 +74,9 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, and some of its values where it may be looked into.
+    """A column, and some of its values if they may be read.
 
-    `samples` leave out null values, `nulls` counts them.
+    `samples` leaves out nulls, `nulls` counts them.
     """
 
     name: str
@@ -86,23 +87,23 @@ class Column:
 
     @property
     def spelled(self) -> str:
-        """The name as tables of names have it: `userId`, `UserID` and `userid` are `user_id`."""
+        """The name in its well-known spelling: `userId`, `UserID` and `userid` are `user_id`."""
         return _SPELLED.get(_squeezed(self.name), self.name.lower())
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The samples as text, without the blanks that a column of fixed width ends in."""
+        """The samples as text, without the padding of a fixed-width column."""
         return tuple(str(value).strip(" ") for value in self.samples)
 
     @property
     def is_padded(self) -> bool:
-        """Whether blanks surround its values, as `char(40)` has it."""
+        """Whether its values are padded with blanks, as in a `char(40)` column."""
         found = [value for value in self.samples if isinstance(value, str)]
         return any(value != value.strip(" ") for value in found)
 
 
 def may_be_looked_into(name: str, sort: Sort) -> bool:
-    """Whether a column's values may be read for the guess: not where they may be text."""
+    """Whether a column's values may be read for the guess: not if they may be conversation text."""
     if PLAIN.fullmatch(name) is None or sort is Sort.OTHER:
         return False
     spelled = Column(name, sort).spelled
@@ -123,14 +124,14 @@ USUAL = "it has the more usual name"
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing that columns are compared by: the lower `of` wins, and `why` says it of both."""
+    """A criterion to compare columns by: the lower `of` wins, and `why` explains that for two."""
 
     of: Callable[[Column], int]
     why: Callable[[Column, Column], str]
 
 
 def fewer_nulls(taken: Column, other: Column) -> str:
-    """That one column lacks fewer values than the other."""
+    """Say that one column has fewer nulls than the other."""
     return f"it has fewer NULLs ({taken.nulls} against {other.nulls})"
 
 
@@ -139,7 +140,7 @@ NEVER_SET = Measure(lambda one: 0 if one.samples else one.nulls, fewer_nulls)
 
 
 def usual(names: Sequence[str]) -> Measure:
-    """By the place of the name in a list of the likeliest first."""
+    """Compares by the position of the name in a list that starts with the likeliest."""
     return Measure(
         lambda one: names.index(one.spelled) if one.spelled in names else len(names),
         lambda *_: USUAL,
@@ -148,9 +149,9 @@ def usual(names: Sequence[str]) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The column that is taken to be `role`, the others that could be, and how it was chosen.
+    """The column chosen for `role`, the others that could be it, and the criteria of the choice.
 
-    `to` is how the query names it; `None` for the watermark, which keeps its own name.
+    `to` is its name in the query; `None` for the watermark, which keeps its own name.
     """
 
     role: str
@@ -176,17 +177,17 @@ class Choice:
 def choose(
     role: str, to: str | None, able: Sequence[Column], by: tuple[Measure, ...]
 ) -> Choice | None:
-    """The best of the columns that could be it; the first in the table where all is alike."""
+    """The best of the `able` columns, the first in the table on a tie; `None` if there are none."""
     ranked = sorted(able, key=lambda one: [measure.of(one) for measure in by])
     return Choice(role, to, ranked[0], tuple(ranked[1:]), by) if ranked else None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceProposal:
-    """Which column stands for what, and the sentences that say why and what is missing.
+    """Which column is used for what, and sentences that say why and what is missing.
 
-    `kind` is a column, `literal_kind` one word for all rows; neither where the ids name it.
-    `others` are columns that could be read instead, as what (`None`: as the watermark).
+    `kind` is a column, `literal_kind` one kind for all rows; neither is set if the ids name it.
+    `others` are columns that could be read instead, and as what (`None`: as the watermark).
     """
 
     id: Column
@@ -315,9 +316,9 @@ def _mostly_named(column: Column) -> bool:
 
 
 def _literal(id: Column) -> tuple[Kind | None, str | None]:
-    """The kind to write into the query where the ids do not all name one.
+    """The kind to write into the query if not all of the ids name theirs, and a note about it.
 
-    What their prefixes say goes before the column's name.
+    The prefixes of the ids count for more than the column's name.
     """
     kinds, kind = _kinds(id) - {None}, IDS.get(id.spelled)
     if _all_named(id):
@@ -337,12 +338,12 @@ def _times(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
 
 
 def _time(to: str, columns: Sequence[Column], names: Sequence[str]) -> Choice | None:
-    """The column of such a name whose values are times: the one that lacks the fewest."""
+    """The column with one of these names and times as values: the one with the fewest nulls."""
     return choose(to, to, _times(columns, names), (NULLS, usual(names)))
 
 
 def _is_time(column: Column) -> bool:
-    """Whether it holds times; single odd values, such as `-infinity`, concern their rows alone."""
+    """Whether most values are times; an odd one, such as `-infinity`, only affects its own row."""
     if not column.samples:
         return column.sort is Sort.TIME
     times = [value for value in column.samples if mark_of(value) is not None]
@@ -350,10 +351,10 @@ def _is_time(column: Column) -> bool:
 
 
 def _watermark(columns: Sequence[Column]) -> Choice | None:
-    """The column that tells what changed: one spelling, which the database puts in order.
+    """The column that shows what changed: with times in one format, which the database can order.
 
-    A row whose watermark is null is read each time; one whose column tells less is not read again.
-    So the name counts for more than a few nulls.
+    A row whose watermark is null is read each time, but a change that the column does not show is
+    not read. So the name counts for more than a few nulls.
     """
     by = (NEVER_SET, usual(CHANGED))
     found = choose("the watermark", None, _times(columns, CHANGED), by)
@@ -365,7 +366,7 @@ def _watermark(columns: Sequence[Column]) -> Choice | None:
 def _missing(
     created: Choice | None, active: Choice | None, changed: Choice | None
 ) -> Iterator[str]:
-    """What no column tells, and what follows from that."""
+    """What no column shows, and what follows from that."""
     if created is None:
         yield "no column tells when a row was created: janitor asks the server"
     if active is None:

@@ -1,4 +1,4 @@
-"""One reading of a source: rows come in by pages, and only a whole one moves its watermark."""
+"""One reading of a source, page by page; only a complete reading moves its watermark."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ MIXED = f"{MORE_THAN_ONE} Until then a reading begins before the lowest and may 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a reading goes by: the projects, the clock, limits, and who watches.
+    """What a reading needs: the projects, the clock, limits, and callbacks.
 
-    `advance` is told of each page's rows; `is_stopped` asks the reading to end early. Without
-    `changing` nothing is written, and only said what would be. `believes` takes even a mass of
-    vanished rows for true.
+    `advance` gets the number of rows of each page; `is_stopped` tells the reading to end early.
+    Without `changing` nothing is written, only reported what would be. `believes` accepts even a
+    large number of vanished threads.
     """
 
     projects: tuple[str, ...]
@@ -103,11 +103,11 @@ class Context:
 
 @dataclass(slots=True)
 class Synced:
-    """What a reading did, in rows; `refusals` names the first that could not be registered.
+    """What a reading did, in rows; `refusals` lists the first that could not be registered.
 
-    `odd_times` counts the rows with a time that is not taken as it was said; `remarks` names the
-    first. `drift` says that the watermark's column does not put its rows in order, if so;
-    `unordered` counts those that hold no such time, and `unordered_ids` names the first.
+    `odd_times` counts the rows with a time that is not used as written; `remarks` lists the first.
+    `drift` is the warning if the watermark column does not put its rows in order; `unordered`
+    counts the rows without a time that can be ordered, and `unordered_ids` lists the first.
     """
 
     source: str
@@ -127,18 +127,18 @@ class Synced:
 
 
 def sync(registry: Registry, source: Source, context: Context) -> Synced:
-    """Read what is new in a source, or all of it where what vanished is to be found.
+    """Read what is new in a source, or all of it to find what vanished.
 
-    The caller holds `registry.syncing` where it changes anything. A failure is remembered: what
-    the source feeds is kept until a later reading ends well.
+    A caller that changes anything holds `registry.syncing`. A failure is remembered: the threads of
+    the source are kept until a later reading succeeds.
 
     Raises:
         AccessError: Its database cannot be reached, refuses, or takes too long.
         ConfigError: Its secret, its query or its columns are wrong.
-        LimitError: So much has vanished at once that nothing is believed.
-        FaultError: Something that nobody foresaw.
+        LimitError: So many threads vanished at once that none of it is believed.
+        FaultError: Anything unforeseen.
         StoppedError: It was asked to stop.
-        StoreError: The registry failed, which is no fault of the source's.
+        StoreError: The registry failed, which is not the source's fault.
     """
     begun = time.monotonic()
     try:
@@ -162,7 +162,7 @@ def _named(name: str, error: Exception) -> JanitorError:
 
 
 class _Pass:
-    """A source on its way through one reading."""
+    """One reading of a source."""
 
     def __init__(self, registry: Registry, source: Source, context: Context) -> None:
         self._registry = registry
@@ -173,8 +173,8 @@ class _Pass:
         self._newest = Newest(source.sql.watermark or "")
         self._done = Synced(source.name)
         self._round = f"source:{source.name}"
-        self._refused_ids: list[str] = []  # of the page at hand
-        self._unasked: str | None = None  # why rows may be there that were not looked for
+        self._refused_ids: list[str] = []  # of the current page
+        self._unasked: str | None = None  # why there may be rows that were not looked for
 
     def run(self) -> Synced:
         known = self._known()
@@ -198,7 +198,7 @@ class _Pass:
         return self._done
 
     def _trouble(self) -> str | None:
-        """Why a reading that was to see the whole table counts as failed; `None`: it saw it."""
+        """Why a reading of the whole table counts as failed; `None` if it saw the whole table."""
         if self._unasked is None or not self._done.is_full:
             return None
         return f"source {self._source.name}: {UNASKED.format(why=self._unasked)}"
@@ -250,13 +250,13 @@ class _Pass:
         return None if is_blind else mark
 
     def _leads_back(self, reading: TableReading) -> bool:
-        """Whether rows stand behind where the next reading would begin, as the newest one must."""
+        """Whether the query finds rows after the next beginning, as it must find the newest row."""
         overlap = self._source.sql.overlap
         mark = moved(None, self._newest.seen, reading.clock, overlap)
         return mark is None or reading.gives(start_of(mark, reading.clock, overlap))
 
     def _take_strays(self, behind: Watermark | None, reading: TableReading) -> str | None:
-        """Take in what stands below the beginning and was not read; returns why that failed."""
+        """Take in the rows below the beginning that were not read; returns why that failed."""
         if self._source.sql.watermark is None:
             return None
         overlap = self._source.sql.overlap
@@ -271,7 +271,7 @@ class _Pass:
     def _told(
         self, *, has_drifted: bool, is_mixed: bool, is_blind: bool, is_whole: bool
     ) -> str | None:
-        """What is said of a watermark's column that does not put all of its rows in order."""
+        """The warning about a watermark column that does not put all of its rows in order."""
         column, done = f"`{self._source.sql.watermark}`", self._done
         is_odd = not is_newer_alone(self._source.sql.query, self._foreign.backend)
         told = [f"{column} {BLIND}"] if is_blind else []
@@ -292,7 +292,7 @@ class _Pass:
         return ". ".join(told) or None
 
     def _tries(self, behind: Watermark | None, clock: datetime) -> Sequence[object]:
-        """Watermarks to read behind: that of a mark, then the beginning in any type."""
+        """Watermarks to read after: the known one's, then the beginning in each type."""
         if self._source.sql.watermark is None:
             return (None,)
         start = () if behind is None else (self._start(behind, clock),)
@@ -309,9 +309,9 @@ class _Pass:
         return is_first or any(recent(seen, early))
 
     def _count_anew(self) -> None:
-        """Begin to count again, so that each row counts once; what was written stays counted."""
+        """Restart the counts, so that each row counts once; what was written stays counted."""
         before = self._done.done if self._context.changing else Registered()
-        done = replace(before, unchanged=-before.added - before.updated)  # they come once more
+        done = replace(before, unchanged=-before.added - before.updated)  # they come again
         self._done = Synced(self._source.name, done=done, is_full=self._done.is_full)
         self._newest = Newest(self._source.sql.watermark or "")
 
@@ -353,7 +353,7 @@ class _Pass:
                 yield replace(registration, source=self._source.name)
 
     def _see(self, id: object, number: int, value: object) -> None:
-        """Take in a row's watermark, and name the row where that is no time."""
+        """Record a row's watermark, and list the row if that cannot be ordered."""
         self._newest.see(value)
         if is_unordered(value):
             self._done.unordered += 1
@@ -387,12 +387,12 @@ class _Pass:
         return replace(mark, shapes=shapes, has_unordered=bool(self._done.unordered))
 
     def _settle_vanished(self) -> None:
-        """Mark what the whole table no longer holds, unless that is too much to be believed.
+        """Mark the threads whose rows are gone from the table, unless they are too many to believe.
 
-        Nothing is marked where rows may be there that were not looked for, or cannot be.
+        None is marked if there may be rows that were not, or cannot be, looked for.
 
         Raises:
-            LimitError: It is too much.
+            LimitError: There are too many.
         """
         registry, name = self._registry, self._source.name
         if self._unasked is not None or not self._foreign.sees_all:

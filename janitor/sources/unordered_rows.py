@@ -1,4 +1,4 @@
-"""Asks an engine for the rows below a reading's beginning that no reading saw."""
+"""Queries the rows below a reading's beginning that no reading has seen."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from janitor.sources.watermark import Unread
 
 UNLIKE = {"sqlite": " IS NOT ", "postgresql": " IS DISTINCT FROM "}
 LOWEST, HIGHEST = "-infinity", "infinity"
-NOBODYS = "none"  # a text that stands in no column of times
+NOBODYS = "none"  # a text that is in no column of times
 
 
 def unbound(query: str, dialect: str) -> str | None:
-    """The query without its condition: of every row, those without a watermark among them.
+    """The query with a condition that every row meets, including rows without a watermark.
 
-    `None` where the condition is none that is known, or the engine has no word for it.
+    `None` if the query's own condition is not a known one, or the engine has no operator for this.
     """
     other = UNLIKE.get(dialect)
     if other is None or not is_newer_alone(query, dialect):
@@ -41,9 +41,9 @@ def unbound(query: str, dialect: str) -> str | None:
 
 
 def below(begins: object, dialect: str) -> object:
-    """What an unbound query is given in place of a watermark: of its type, and no row's value."""
+    """The value for an unbound query in place of a watermark: of its type, but no unread row's."""
     if begins == LOWEST:
-        return HIGHEST  # which stands above the beginning, and was read
+        return HIGHEST  # which is above the beginning, so its rows were read
     return NOBODYS if dialect == "sqlite" or begins == "" else begins
 
 
@@ -67,8 +67,8 @@ def asking(
     *,
     mixes: bool,
 ) -> Select[Any]:
-    """The rows of a query that stand not above `begins` and were not read; `None`: none were."""
-    # A query may end in a remark, which ends with its line.
+    """The rows not above `begins`, or without a value, that were not read; `where=None`: all."""
+    # A query may end in a comment, which ends with its line.
     rows = text(f"{query}\n").columns(*(column(one) for one in columns)).subquery("reading")
     value, top = rows.c[watermark], literal(begins, NullType())
     if where is None:
@@ -85,7 +85,7 @@ def asking(
     elif isinstance(begins, int):
         hidden = and_(value <= top, _numbers(value, where))
     else:
-        hidden = false()  # a type of times is put in order whatever it holds
+        hidden = false()  # the database orders every value of a time type
     return select(rows).where(or_(value.is_(None), hidden))
 
 

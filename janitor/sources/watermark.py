@@ -1,13 +1,13 @@
 """How far a source was read, and where the next reading begins.
 
-A row may be committed long after it was dated, several may bear one date, and clocks differ. So
-each reading begins `overlap` before what is remembered, which is the newest date seen, but never
-a later one than the clock of the database that was read.
+A row may be committed long after its timestamp, several may share one, and clocks differ. So each
+reading begins `overlap` before the remembered time, which is the newest one seen, but never later
+than the clock of the database that was read.
 
-A column may change how it spells its times, and the database does not put two spellings in order.
-So a reading begins before each spelling that was seen of late. Below that beginning the only rows
-left alone are those of a shape that was read before, and of a time that was: all others are read,
-whatever they hold.
+A column may change the format of its times, and the database does not order times across formats.
+So a reading begins early enough in each format that was seen recently. Below that beginning, only
+rows whose shape and time were both read before are skipped: all others are read, whatever they
+hold.
 """
 
 from __future__ import annotations
@@ -45,18 +45,17 @@ TEXT = re.compile(
     r" ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?"
 )
 ZERO = timedelta()
-FIRST = datetime(1, 1, 3, tzinfo=UTC)  # earlier ones leave no room to count back from
-SPREAD = timedelta(hours=26)  # so far apart the clocks of two zones are, at the most
+FIRST = datetime(1, 1, 3, tzinfo=UTC)  # earlier ones leave no room to subtract from
+SPREAD = timedelta(hours=26)  # the most that the clocks of two zones differ
 SHAPES = 100
-"""So many shapes are remembered; rows of more are read each time."""
+"""How many shapes are remembered at most; rows of any others are read each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a column spells its times; `separator` and `offset`, in minutes, are a text's.
+    """The format of a column's times; `separator` and `offset`, in minutes, apply to text.
 
-    `unit`, in seconds, is what the column cannot tell apart; one at least, so that rounding down
-    loses nothing.
+    `unit` is the column's resolution in seconds, at least one, so that rounding down loses nothing.
     """
 
     form: Form
@@ -66,11 +65,11 @@ class Layout:
 
     @property
     def family(self) -> str:
-        """What the database puts in order; by name, as SQLite has numbers before text."""
+        """What the database orders together; the names sort as in SQLite, numbers before text."""
         return "number" if self.form in UNITS else self.form
 
     def before(self, at: datetime) -> Any:  # noqa: ANN401 - of the column's type
-        """A value of the column that is less than every spelling of a time from `at` on."""
+        """A value in this format that is less than that of any time from `at` on."""
         early = max(at, FIRST) - timedelta(seconds=self.unit)
         match self.form:
             case "aware":
@@ -85,7 +84,7 @@ class Layout:
                 return math.floor((early - EPOCH).total_seconds()) * UNITS[unit]
 
     def _text(self, at: datetime) -> str:
-        # Text is compared from the left: fractions and zones of later rows only add to it.
+        # Text is compared from the left: fractions and zones of later rows only make it greater.
         local = at.replace(tzinfo=None) + timedelta(minutes=self.offset)
         if not self.separator:
             return local.date().isoformat()
@@ -95,9 +94,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """A time, as a table's column has it; `beside` are other layouts that it had of late.
+    """A time in a column's layout; `beside` are other layouts that the column had recently.
 
-    `shapes` are those of all text that was read, `has_unordered` says that rows had no time.
+    `shapes` are those of all text that was read; `has_unordered` means that some rows had no time
+    that can be ordered.
     """
 
     at: datetime
@@ -112,14 +112,14 @@ class Watermark:
         return (self.layout, *self.beside)
 
     def spelled(self) -> dict[str, Any]:
-        """The mark as JSON."""
+        """The watermark as JSON."""
         beside = [asdict(one) for one in self.beside]
         others = {"shapes": list(self.shapes), "has_unordered": self.has_unordered}
         return {"at": self.at.isoformat(), **asdict(self.layout), "beside": beside, **others}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Watermark:
-        """A mark from its JSON."""
+        """A watermark from its JSON."""
         layout = Layout(values["form"], values["separator"], values["offset"], values["unit"])
         beside = tuple(Layout(**one) for one in values.get("beside", ()))
         at, shapes = datetime.fromisoformat(values["at"]), tuple(values.get("shapes", ()))
@@ -127,7 +127,7 @@ class Watermark:
 
 
 def mark_of(value: object) -> Watermark | None:
-    """The time that a column's value spells; `None` where it spells none."""
+    """The time that a column's value means; `None` if it is not a time."""
     match value:
         case datetime():
             return Watermark(parse(value), Layout("aware" if value.tzinfo else "naive"))
@@ -161,23 +161,23 @@ def _of_text(value: str) -> Watermark | None:
 
 
 def _minutes(zone: str) -> int:
-    """How many minutes a zone that was read is ahead of UTC."""
+    """How many minutes a parsed zone is ahead of UTC."""
     digits = zone[1:].replace(":", "")
     ahead = int(digits[:2] or 0) * 60 + int(digits[2:] or 0)
     return -ahead if zone.startswith("-") else ahead
 
 
 def since(known: Watermark, clock: datetime, overlap: timedelta) -> datetime:
-    """From which time on the next reading must see every row; `clock` is the database's own.
+    """The time from which the next reading must see every row; `clock` is the database's own.
 
-    A clock that was set back since takes the remembered time with it.
+    If that clock has been set back, the remembered time goes back with it.
     """
     at = min(known.at, clock)
     return at - overlap if at - FIRST > overlap else FIRST
 
 
 def start_of(known: Watermark, clock: datetime, overlap: timedelta) -> Any:  # noqa: ANN401 - of the column's type
-    """The value behind which the next reading begins."""
+    """The value after which the next reading begins."""
     early = since(known, clock, overlap)
     first = min(known.layouts, key=lambda one: (one.family, one.before(early)))
     return first.before(early)
@@ -186,10 +186,10 @@ def start_of(known: Watermark, clock: datetime, overlap: timedelta) -> Any:  # n
 def moved(
     known: Watermark | None, seen: Mapping[Layout, datetime], clock: datetime, overlap: timedelta
 ) -> Watermark | None:
-    """What is remembered once everything was read: `clock` is the database's at the beginning.
+    """The watermark to store after a reading; `clock` is the database's at the beginning.
 
-    `seen` holds the newest time of each layout. Where the clock was set back, what was remembered
-    by the old one goes back as well.
+    `seen` holds the newest time of each layout. If the clock was set back, the time that was
+    remembered by the old clock goes back as well.
     """
     newest = dict(seen)
     if known is not None:
@@ -204,7 +204,7 @@ def moved(
 
 
 def recent(newest: Mapping[Layout, datetime], early: datetime) -> Iterator[Layout]:
-    """The layouts of which a row may stand beside those of that time or later."""
+    """The layouts that may have a row from `early` or later, given their zones and resolution."""
     for layout, at in newest.items():
         apart = timedelta(seconds=layout.unit) + (2 * SPREAD if layout.form == "text" else ZERO)
         if early - at < apart:
@@ -212,7 +212,7 @@ def recent(newest: Mapping[Layout, datetime], early: datetime) -> Iterator[Layou
 
 
 def shape_of(value: str) -> str | None:
-    """The pattern of a text of a time, `_` for each digit, its zone as it is; else `None`."""
+    """The pattern of a time in text: `_` for each digit, the zone as it is; `None` for no time."""
     if (found := TEXT.fullmatch(value)) is None:
         return None
     end = found.start("zone") if found["zone"] else len(value)
@@ -228,11 +228,11 @@ def _layout_of(shape: str) -> Layout:
 
 
 class Unread(NamedTuple):
-    """Below a reading's beginning, what was not read before.
+    """The values below a reading's beginning that were not read before.
 
-    Of numbers those below `least`, those above `most`, and those within `gaps`, above the first and
-    up to the second number; of text whatever has none of the `shapes`, or is greater than what
-    stands beside its shape.
+    Numbers: those below `least`, above `most`, or in one of `gaps`, which is above its first and up
+    to its second number. Text: whatever has none of the `shapes`, or is greater than the text
+    paired with its shape.
     """
 
     least: int
@@ -242,7 +242,7 @@ class Unread(NamedTuple):
 
 
 def unread(known: Watermark, clock: datetime, overlap: timedelta) -> Unread:
-    """What the next reading does not see, and none before it saw."""
+    """What the next reading will not see and no earlier one saw."""
     early = since(known, clock, overlap)
     gaps = ((Layout(unit).before(early), LAST_SECOND * UNITS[unit]) for unit in UNITS)
     shapes = ((one, _layout_of(one).before(early)) for one in known.shapes)
@@ -251,7 +251,7 @@ def unread(known: Watermark, clock: datetime, overlap: timedelta) -> Unread:
 
 
 def is_unordered(value: object) -> bool:
-    """Whether a column's value is none of the times that are put in order, nor one never set."""
+    """Whether a column's value is neither a time that can be ordered nor one that was never set."""
     if value is None:
         return True
     if mark_of(value) is not None:
@@ -261,9 +261,9 @@ def is_unordered(value: object) -> bool:
 
 
 class Newest:
-    """The newest time of each layout that a reading came by; values that are none are passed over.
+    """The newest time of each layout that a reading saw; values that are not times are skipped.
 
-    A time that was never set says nothing of the layout, either.
+    A time that was never set is skipped, too: it says nothing about the layout.
     """
 
     def __init__(self, column: str) -> None:
@@ -273,7 +273,7 @@ class Newest:
         self._column = column
 
     def see(self, value: object) -> None:
-        """Take in one row's."""
+        """Record the value of one row."""
         if value is None or was_never_set(value):
             return
         mark = mark_of(value)
@@ -286,11 +286,11 @@ class Newest:
             self.seen[mark.layout] = mark.at
 
     def all_shapes(self, known: Collection[str]) -> tuple[str, ...]:
-        """The shapes that came by, and those known before; as many as can be remembered."""
+        """The shapes seen and those known before, at most `SHAPES` of them."""
         return (*known, *sorted(self.shapes.difference(known)))[:SHAPES]
 
     def require_times(self) -> None:
-        """Raises ConfigError where there were values and not one of them was a time."""
+        """Raise ConfigError if there were values but none of them was a time."""
         if not self.seen and self.has_others:
             raise ConfigError(
                 f"`{self._column}` contains no times but perhaps a sequence, where an overlap "
@@ -300,7 +300,7 @@ class Newest:
 
 
 def was_never_set(value: object) -> bool:
-    """Whether a column's value is a time that nobody meant, such as `-infinity` or the year 1."""
+    """Whether a column's value is a placeholder, not a real time: `-infinity` or the year 1."""
     try:
         return not is_set(parse(value))
     except ValueError:
@@ -308,17 +308,17 @@ def was_never_set(value: object) -> bool:
 
 
 MEMORY = "sources"
-"""Under which name the registry keeps it, so that all replicas know of a source that fails."""
+"""The registry's key for what is remembered, so that all replicas know of a failing source."""
 INBOX = "the inbox"
-"""Under which name the inbox is remembered; no source can be called so."""
+"""The name under which the inbox is remembered; no source can have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputMemory:
-    """One source, as its last readings left it; of a list or the inbox, only how they ended.
+    """What is remembered of a source's readings; for a list or the inbox, only how they ended.
 
     `mark` belongs to `identity`: the query, its watermark and the database. `full_at` is when all
-    of it was last read, `trouble` why the last reading failed, and `readings` counts them all.
+    rows were last read, `trouble` why the last reading failed, and `readings` counts all readings.
     """
 
     identity: str = ""
@@ -331,11 +331,11 @@ class InputMemory:
 
     @property
     def is_down(self) -> bool:
-        """Whether what it feeds must not be removed: its table may know better."""
+        """Whether its threads must be kept, because its table may hold newer facts."""
         return self.trouble is not None or self.ended_at is None
 
     def failed(self, at: datetime, trouble: str) -> InputMemory:
-        """After a reading that did not come to its end: what was remembered stays."""
+        """The memory after a reading that did not finish; what was remembered stays."""
         return replace(self, failed_at=at, trouble=trouble, readings=self.readings + 1)
 
     def ended(
@@ -347,7 +347,7 @@ class InputMemory:
         *,
         trouble: str | None = None,
     ) -> InputMemory:
-        """After a reading that came to its end, if with a `trouble` that has the source down."""
+        """The memory after a reading that finished; a `trouble` still marks the source as down."""
         if trouble is not None:
             known = self.failed(at, trouble)
             return replace(known, identity=identity, mark=mark, full_at=full_at)
@@ -355,19 +355,19 @@ class InputMemory:
 
 
 def is_source(name: str) -> bool:
-    """Whether what is remembered under a name is a source."""
+    """Whether a remembered name is that of a source."""
     return name != INBOX and ":" not in name
 
 
 def memories(registry: Registry) -> dict[str, InputMemory]:
-    """What is remembered, by source, list (`Place.round`) and `INBOX`."""
+    """What is remembered, by source, list (`ApiList.round`) and `INBOX`."""
     return _read(registry.key_values.recall(MEMORY))
 
 
 def remember(
     registry: Registry, source: str, change: Callable[[InputMemory, datetime], InputMemory]
 ) -> InputMemory:
-    """Change what is remembered of one input; `change` is given that and the shared clock."""
+    """Change what is remembered of one input; `change` gets that and the shared clock's time."""
     changed: list[InputMemory] = []
 
     def altered(before: str | None, now: datetime) -> str:
@@ -391,7 +391,7 @@ def recovered(registry: Registry, name: str) -> None:
 
 
 def forget_others(registry: Registry, configured: Iterable[str]) -> None:
-    """Forget the sources and lists that are no longer configured; they feed nobody any more."""
+    """Forget the sources and lists that are no longer configured; they register nothing more."""
     named = {*configured, INBOX}
     if set(memories(registry)) - named:
         registry.key_values.alter(
@@ -401,7 +401,7 @@ def forget_others(registry: Registry, configured: Iterable[str]) -> None:
 
 
 def troubles(registry: Registry) -> dict[str, str]:
-    """Which inputs are down, by a name for people, each with why."""
+    """Why each input that is down is down, by a readable name."""
     return {
         f"source {name}" if is_source(name) else name: memory.trouble or "was never read"
         for name, memory in memories(registry).items()
@@ -412,7 +412,7 @@ def troubles(registry: Registry) -> dict[str, str]:
 def down(registry: Registry, configured: Iterable[str]) -> dict[str, str]:
     """The configured sources whose threads must be kept, each with the reason and what to do.
 
-    `INBOX` is among them while it cannot be read: it may have a word about any thread.
+    `INBOX` is among them while it cannot be read: it may hold facts about any thread.
     """
     known = memories(registry)
     found = {name: known.get(name, InputMemory()) for name in configured}
