@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; say whose package lies in its place where it cannot be imported."""
+    """Run the command line. If it cannot be imported, explain why, where that is known."""
     try:
         from janitor.cli import main as command  # noqa: PLC0415 - only here can it be explained
 

@@ -1,7 +1,7 @@
-"""What an address may be: its host, a database's parameters, and the variables that replace them.
+"""Checks addresses: host names, a database's parameters, and the variables that replace them.
 
-What libpq takes: https://www.postgresql.org/docs/current/libpq-connect.html and libpq-envars.html.
-A value is never told, since it may be a piece of a password.
+For libpq see https://www.postgresql.org/docs/current/libpq-connect.html and libpq-envars.html.
+Messages never quote a value, since it may be part of a password.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z][a-z_]{0,30}")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: what it `takes`, in words, and whether a value `fits`."""
+    """One parameter: `takes` describes its values in words, `fits` tests a value."""
 
     takes: str = ""
     fits: Callable[[str], bool] = lambda _: True
@@ -96,7 +96,7 @@ LIBPQ: Mapping[str, Parameter] = {
         "any", "read-write", "read-only", "primary", "standby", "prefer-standby"
     ),
 }
-"""All that a session of ours may be opened with; `replication` is another sort of session."""
+"""The parameters our sessions may be opened with; `replication` opens another kind of session."""
 
 _SILENT = re.compile(
     r"connect_timeout|client_encoding|.*application_name|keepalives.*|tcp_.*|sslpassword|"
@@ -106,7 +106,7 @@ VARIABLES: Mapping[str, str] = {
     **{k: f"PG{k.replace('_', '').upper()}" for k in LIBPQ if not _SILENT.fullmatch(k)},
     "dbname": "PGDATABASE",
 }
-"""The variable that libpq reads where an address leaves a parameter out that we do not set."""
+"""The variable that libpq reads for each parameter that the address omits and we do not set."""
 
 SQLITE: Mapping[str, Parameter] = {
     "timeout": Parameter("a number of seconds", lambda v: v.replace(".", "", 1).isdecimal()),
@@ -115,19 +115,19 @@ SQLITE: Mapping[str, Parameter] = {
     "cache": _one_of("shared", "private"),
     **dict.fromkeys(("isolation_level", "detect_types", "cached_statements"), _ANY),
 }
-"""What an application may say of its own file; whoever only reads it needs none of that."""
+"""The parameters that an application may set for its own file; to read it, none is needed."""
 
 
 NUL = "contains a NUL character (%00): remove it"
 
 
 def holds_nul(address: str) -> bool:
-    """Whether a database's address contains a NUL; a library would end a name or a value there."""
+    """Whether a database's address contains a NUL, where a library would cut a name or value."""
     return "\0" in address or "%00" in address
 
 
 def file_of(address: str) -> str:
-    """The file that an address of SQLite's names, relative or absolute, with `%20` as a blank."""
+    """The file that an SQLite address names, relative or absolute; `%20` becomes a blank."""
     return unquote(address.partition(":///")[2])
 
 
@@ -137,7 +137,7 @@ def address_of(file: object) -> str:
 
 
 def is_host(name: str) -> bool:
-    """Whether a resolver can be asked for a name at all; an IP address is one, too."""
+    """Whether a name can be passed to a resolver at all; an IP address can, too."""
     try:
         return bool(ip_address(name))
     except ValueError:
@@ -150,7 +150,7 @@ def is_host(name: str) -> bool:
 
 
 def wrong_parameter(pairs: Pairs, known: Mapping[str, Parameter] = LIBPQ) -> str | None:
-    """What is wrong with the parameters of an address, and what to write; `None`: nothing."""
+    """What is wrong with the parameters of an address, and what to write; `None` if nothing is."""
     listed = list(pairs)
     if any("@" in part for pair in listed for part in pair):
         known_only = [pair for pair in listed if pair[0] in known]
@@ -176,9 +176,9 @@ def _unknown(key: str, known: Mapping[str, Parameter]) -> str:
 
 
 def wrong_variable(environ: Mapping[str, str], given: Collection[str]) -> str | None:
-    """The variable whose value keeps every session from being opened, and what to write.
+    """The variable whose value prevents every session from being opened, and what to write.
 
-    `given` are the parameters that an address says itself; those variables do not count.
+    `given` are the parameters that the address sets itself; their variables do not count.
     """
     for key, variable in spoken(environ, given):
         if not LIBPQ[key].fits(environ[variable]):
@@ -187,7 +187,7 @@ def wrong_variable(environ: Mapping[str, str], given: Collection[str]) -> str | 
 
 
 def spoken(environ: Mapping[str, str], given: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The parameters that variables decide, each with its variable."""
+    """The parameters that are set by variables, each with its variable."""
     for key, variable in VARIABLES.items():
         if key not in given and variable in environ:
             yield key, variable

@@ -1,4 +1,4 @@
-"""What a refusal of the operating system means, whatever was being done: the cause and the cure."""
+"""What an error of the operating system means, whatever was being done: its cause and its fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 SPARE = 8
-"""As many more descriptors a library may want at once."""
+"""How many more descriptors a library may need at once."""
 
 ROOM = 1 << 18
 """Bytes: a disk with less left is full for a database."""
@@ -41,19 +41,19 @@ _SORTS = {
 
 
 class UnsuitedError(OSError):
-    """What a name leads to is no file of the kind that is asked for; `strerror` says all."""
+    """A path leads to a file of the wrong type; `strerror` is the whole message."""
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.EINVAL, text)
 
 
 def sort_of(mode: int) -> str:
-    """What a file is by its mode: `a pipe`, or `a regular file`."""
+    """The type of a file by its mode, such as `a pipe` or `a regular file`."""
     return _SORTS.get(stat.S_IFMT(mode), "a regular file")
 
 
 def unsuited(mode: int, instead: str = "name a regular file") -> UnsuitedError:
-    """That a name leads to something of another sort, and what to do instead."""
+    """The error for a path that leads to a file of the wrong type; says what to do `instead`."""
     return UnsuitedError(f"it is {sort_of(mode)}; {instead}")
 
 
@@ -66,12 +66,12 @@ def cause(error: OSError, otherwise: str = "") -> str:
 
 
 def is_scarce(error: OSError) -> bool:
-    """Whether something ran out, or fails, that no other name or right makes good."""
+    """Whether a resource ran out or fails, so that no other path or permission would help."""
     return error.errno in _CURES and error.errno != errno.EROFS
 
 
 def scarcity(error: BaseException | None) -> OSError | None:
-    """What ran out, where that led to an exception; libraries tell it as something else."""
+    """The shortage behind an exception, if any; libraries report it as something else."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -84,7 +84,7 @@ def scarcity(error: BaseException | None) -> OSError | None:
 
 
 def shortage(number: int = SPARE) -> OSError | None:
-    """Why so many more files cannot be opened; libraries tell it as something else."""
+    """Why `number` more files cannot be opened, if so; libraries report it as something else."""
     opened: list[int] = []
     try:
         for _ in range(number):
@@ -98,7 +98,7 @@ def shortage(number: int = SPARE) -> OSError | None:
 
 
 def lack(directory: Path) -> OSError | None:
-    """Why nothing can be written below a directory, whoever asks: it is full, or read-only."""
+    """Why nobody can write below a directory, if so: it is full or read-only."""
     try:
         found = os.statvfs(directory)
     except OSError as error:
@@ -106,14 +106,14 @@ def lack(directory: Path) -> OSError | None:
     if found.f_flag & os.ST_RDONLY:
         return OSError(errno.EROFS, "")
     if not found.f_blocks:
-        return None  # it knows no bounds
+        return None  # it has no fixed size
     free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
     is_full = free * found.f_frsize < ROOM or (found.f_files and not found.f_favail)
     return OSError(errno.ENOSPC, "") if is_full else None
 
 
 def outgrown(*files: Path) -> OSError | None:
-    """Why one of these files cannot grow, where this process may write no larger ones."""
+    """Why one of these files cannot grow, if so: it is at this process's limit on file size."""
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     is_met = most != resource.RLIM_INFINITY and max(map(_size, files), default=0) + ROOM >= most
     return OSError(errno.EFBIG, "") if is_met else None
@@ -129,7 +129,7 @@ def _size(file: Path) -> int:
 def temporary(error: OSError) -> str:
     """Why a temporary file cannot be made or written, and what to do about it.
 
-    `tempfile` tells any cause as a directory that is not there, and looks past TMPDIR.
+    `tempfile` reports every cause as a missing directory, and skips a TMPDIR that does not work.
     """
     place = Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  as it does
     if tempfile.tempdir is None:

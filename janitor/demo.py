@@ -1,7 +1,7 @@
-"""A small world to show the job on: containers of every kind and age, and policies for them.
+"""The data of the demo: containers of every kind and age, and policies for them.
 
-Everything here is data: the emulator is filled, a configuration and an import file are written.
-The command line does the rest with the commands that a person would type.
+This module only fills the emulator, and writes a configuration and an import file. The command
+line does the rest with the commands that a person would type.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ policies:
 
 @dataclass(slots=True)
 class Scene:
-    """The demo's world: the emulator, and what an application would report of it."""
+    """The demo's data: the emulator, and what an application would report about it."""
 
     emulator: Emulator
     now: datetime
@@ -95,7 +95,7 @@ def _support(scene: Scene) -> None:
 
 
 def _kept(scene: Scene) -> None:
-    """One for each reason to keep a thread."""
+    """One thread for each reason to keep it."""
     _conversation(scene, 400, {"department": "legal"}, items=3)
     for age in (12, 15, 18):
         metadata = {"conversation_type": "assistant", "user_id": "u1"}
@@ -111,7 +111,7 @@ def _kept(scene: Scene) -> None:
 
 
 def _others(scene: Scene) -> None:
-    """The other kinds, old and young; the API dates their activity itself."""
+    """The other kinds, old and new; the API itself reports their activity."""
     for age in (20, 100, OLDEST):
         at = scene.now - age * DAY
         made = (

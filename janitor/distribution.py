@@ -23,7 +23,7 @@ SHOWN = 3
 
 
 def install(extra: str) -> str:
-    """What to type for an extra that is missing: no release is on the index yet."""
+    """The command that installs a missing extra: no release is on the index yet."""
     return f"in a checkout of janitor, run: pip install '.[{extra}]'"
 
 
@@ -31,8 +31,8 @@ def install(extra: str) -> str:
 class Rival:
     """Something else on `sys.path` that is called `janitor`: a distribution or a bare directory.
 
-    `place` is where its package lies, if it has one. `shared` are the modules that it and this
-    program both installed: whichever came last has overwritten the other's.
+    `place` is where its package is, if it has one. `shared` are the modules that both it and this
+    program installed: the later one has overwritten the other's.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Rival:
 
 
 def rivals(path: Sequence[str] | None = None) -> list[Rival]:
-    """Whatever on `sys.path` (or `path`) installs a package or a command `janitor` beside this."""
+    """Everything else on `sys.path` (or `path`) that installs a package or command `janitor`."""
     places = sys.path if path is None else path
     claims = _claims(places)
     ours = _own_files(claims)
@@ -53,7 +53,7 @@ def rivals(path: Sequence[str] | None = None) -> list[Rival]:
 
 
 def lost_files(path: Sequence[str] | None = None) -> list[str]:
-    """Files of this program that were installed and are gone, perhaps with a rival."""
+    """Installed files of this program that are missing now, perhaps removed along with a rival."""
     ours = _own_files(_claims(sys.path if path is None else path))
     gone = (file for file in ours if not os.path.lexists(file))
     return sorted(file for file in gone if not file.endswith(".pyc"))
@@ -86,7 +86,7 @@ def some(files: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A distribution that installs files, by absolute path, and where its `janitor` lies."""
+    """A distribution, the files that it installs (absolute paths), and where its `janitor` is."""
 
     name: str
     version: str
@@ -102,7 +102,7 @@ def _claims(places: Sequence[str]) -> list[_Claim]:
 
 
 def _claim(one: Distribution) -> _Claim | None:
-    """What a distribution claims; `None` where its own records cannot be read."""
+    """What a distribution installs; `None` if its own records cannot be read."""
     try:
         name = re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower()
         listed = [PurePath(file) for file in one.files or ()]

@@ -7,16 +7,16 @@ JanitorError
 │   └── ArchiveError     fix the archive's store: policies that archive pause
 ├── LimitError       a person must look                       (exit 4)
 ├── LockedError      wait for the other janitor               (exit 5)
-│   └── ClaimLostError   another janitor took a thread over: leave it to that one
+│   └── ClaimLostError   another janitor took a thread over: leave the thread to it
 ├── StoppedError     start again when you like: it was asked to stop (exit 143 or 130)
-├── FaultError       report it: one input met what nobody foresaw (exit 1)
+├── FaultError       report it: one input caused an unexpected exception (exit 1)
 └── DriverError      one thread's call went wrong             (exit 1)
     ├── GoneError        the server does not know the id
-    ├── BusyError        somebody works on it: later
-    ├── TransientError   the same call may succeed: later
+    ├── BusyError        it is in use: try again later
+    ├── TransientError   the same call may succeed later
     └── RefusedError     the answer cannot be believed, or the call was refused
         ├── UnsupportedError the server does not have this call: choose another policy for it
-        ├── IncompleteError  a list that cannot be read to its end: mend the server
+        ├── IncompleteError  a list that cannot be read to its end: fix the server
         ├── TooLargeError    an answer that would take too much memory
         └── BareGoneError    a 404 about the container that is not in the API's form
 """
@@ -41,29 +41,29 @@ _SECRET = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred", re.IGNORECASE)
 def shown_address(url: str) -> str:
     """An address as every message shows it, without its user, password and secret parameters.
 
-    Nothing left of the last `@` is shown, as a password may hold another one; and nothing from the
-    first parameter on whose name speaks of a secret, as its value may hold an `&`.
+    Nothing before the last `@` is shown, since a password may contain another one. Nothing after
+    the first parameter name that suggests a secret is shown, since its value may contain an `&`.
     """
     scheme = found[0] if (found := _SCHEME.match(url)) else ""
     rest = url.removeprefix(scheme)
     for parameter in _PARAMETER.finditer(rest):
         if _SECRET.search(unquote(parameter[1])):
             shown, hidden = rest[: parameter.end()], rest[parameter.end() :]
-            # A password that holds a `?` looks like a parameter, too.
+            # A password that contains a `?` looks like a parameter, too.
             return f"{scheme}***" if "@" in hidden else f"{scheme}{shown.rpartition('@')[2]}***"
     return scheme + rest.rpartition("@")[2]
 
 
 def has_stray_at(url: str) -> bool:
-    """Whether a database's address has an `@` behind the one that ends its password.
+    """Whether a database's address has another `@` after the one that ends its password.
 
-    Drivers end the password at its first `@`, and what is left of it becomes the host.
+    Drivers end the password at its first `@`, and take the rest of it for the host.
     """
     return _STRAY.match(url) is not None
 
 
 MOST_FRAMES = 40
-"""How many frames of an exception are shown, the innermost; a recursion has thousands."""
+"""How many of an exception's innermost frames are shown; a recursion has thousands."""
 MOST_CAUSES = 10
 
 
@@ -75,9 +75,9 @@ class JanitorError(Exception):
 
 @contextmanager
 def light_failures() -> Iterator[None]:
-    """Let failures keep nothing alive: the frames of a traceback hold the answers that were read.
+    """Clear the frames of a failure's traceback, since they keep the answers read in memory.
 
-    It may be long before whoever settles a failure is done with it.
+    It may take long until the failure has been settled.
     """
     try:
         yield
@@ -125,7 +125,7 @@ class ConfigError(JanitorError):
 
 
 class NoRegistryError(ConfigError):
-    """There is no registry yet where the configuration says that it is."""
+    """There is no registry yet at the place that the configuration names."""
 
 
 class AccessError(JanitorError):
@@ -135,13 +135,13 @@ class AccessError(JanitorError):
 
 
 class StoreError(JanitorError):
-    """The registry or the archive does not answer, is full, or must not be written."""
+    """The registry or the archive does not answer, is full, or is not writable."""
 
     exit_code = 3
 
 
 class ArchiveError(StoreError):
-    """The archive does not answer, is full or cannot be written: what archives must pause."""
+    """The archive does not answer, is full or not writable: policies that archive must pause."""
 
 
 class LimitError(JanitorError):
@@ -161,15 +161,15 @@ class ClaimLostError(LockedError):
 
 
 class StoppedError(JanitorError):
-    """A wait was cut short since the process was asked to stop; whatever waited stays as it is."""
+    """A wait was cut short because the process was asked to stop; what waited stays as it is."""
 
     exit_code = 143
 
 
 class FaultError(JanitorError):
-    """One input met an exception that nobody foresaw: its `__cause__`, whose text is not told.
+    """One input caused an unexpected exception: its `__cause__`, whose text is not shown.
 
-    The text of a library's exception may quote a row, so `where` is named with type and line only.
+    A library's exception may quote a row, so the message names only `where`, its type and line.
     """
 
     def __init__(self, where: str, cause: Exception) -> None:
@@ -188,7 +188,7 @@ def _spot(error: BaseException) -> str:
 
 
 def frames(error: BaseException) -> str:
-    """An exception and what led to it by types and frames: no message, no source, no locals."""
+    """An exception and its causes as types and frames: no messages, no source, no locals."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain and len(chain) < MOST_CAUSES:
@@ -236,16 +236,16 @@ class RefusedError(DriverError):
 
 
 class UnsupportedError(RefusedError):
-    """The server does not have a changing call, so that nothing was changed by it."""
+    """The server does not offer a changing call, so the call changed nothing."""
 
 
 class IncompleteError(RefusedError):
-    """A list of the server's ends early or never, so that nothing may be copied or removed."""
+    """A server's list ends early or never, so nothing may be copied or removed."""
 
 
 class TooLargeError(RefusedError):
-    """An answer that would take more memory than it may; nothing of it was believed."""
+    """An answer would take more memory than it may; none of it was believed."""
 
 
 class BareGoneError(RefusedError):
-    """The container was asked for and answered 404 in a form of its own: it may be a gateway's."""
+    """A 404 for the container that is not in the API's form: it may be a gateway's."""

@@ -1,4 +1,4 @@
-"""The kinds of container, and what the API says of each: the only place that knows.
+"""The kinds of container and what the API offers for each, all in this one place.
 
 To add a kind, add a member of `Kind` and its entry here, and write `drivers/<kind>.py` and
 `emulator/<kind>.py`. Source: the vendor's API description and SDK 3.57.
@@ -32,7 +32,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BodyCall:
-    """A POST that concerns a container which its bodies name, and its path does not.
+    """A POST about a container that its bodies name, but its path does not.
 
     `path` is below the base URL; `request` and `reply` are the fields that hold the container, or
     its id.
@@ -45,7 +45,7 @@ class BodyCall:
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Since when the hosts whose names end in one of `hosts` no longer serve an API."""
+    """When the hosts whose names end in one of `hosts` stop serving an API."""
 
     api: str
     at: datetime
@@ -57,12 +57,12 @@ class Trait:
     """What the API offers for a kind.
 
     `noun` is the `object` of a container, and `beta` the `OpenAI-Beta` header that its calls need.
-    `prefixes` are the id prefixes that name the kind without doubt. `volatile` are top-level
-    fields that change without activity: they take no part in the canonical digest.
+    `prefixes` are the id prefixes that identify the kind. `volatile` are top-level fields that
+    change without activity: the canonical digest leaves them out.
     `item_delete_returns_container` says that the reply to an item's deletion is the container: it
-    has no word about the item, whose absence a listing must prove. `created_by` creates a
-    container and `used_by` writes to one, both beside the kind's own paths. `column_names` are
-    those that usually hold its ids in an application's tables, the likeliest first.
+    says nothing about the item, so a listing must prove that it is gone. `created_by` creates a
+    container and `used_by` writes to one, both outside the kind's own paths. `column_names` are
+    the columns that usually hold its ids in an application's tables, the likeliest first.
     """
 
     path: str
@@ -83,7 +83,7 @@ class Trait:
     shutdown: Shutdown | None = None
 
 
-# Where nothing else tells two columns of ids apart, the kind that comes first is proposed.
+# If nothing else tells two columns of ids apart, the kind that comes first here is proposed.
 CATALOGUE: Mapping[Kind, Trait] = MappingProxyType(
     {
         Kind.CONVERSATION: Trait(
@@ -154,11 +154,11 @@ CATALOGUE: Mapping[Kind, Trait] = MappingProxyType(
 
 
 def kind_of(id: str) -> Kind | None:
-    """The kind that an id's prefix names, or `None` where no prefix or more than one fits."""
+    """The kind that an id's prefix identifies, or `None` if no prefix or more than one fits."""
     found = [kind for kind, trait in CATALOGUE.items() if id.startswith(trait.prefixes or ("\0",))]
     return found[0] if len(found) == 1 else None
 
 
 def is_id(id: str) -> bool:
-    """Whether an id may enter: `[A-Za-z0-9._:-]{1,200}`, and neither `.` nor `..`."""
+    """Whether an id is accepted: `[A-Za-z0-9._:-]{1,200}`, and not dots alone (`.`, `..`)."""
     return ID.fullmatch(id) is not None and id.strip(".") != ""

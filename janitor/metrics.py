@@ -33,7 +33,7 @@ from janitor.model import Kind, Outcome, Stage, State
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 Totals = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
-"""What counters and histograms stand at: by a sample's name and its labels."""
+"""The values of counters and histograms, by a sample's name and labels."""
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SWEEP_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 7200, 21600)
@@ -45,7 +45,7 @@ def check_environment() -> None:
     """Refuse to count into files that several processes share.
 
     Raises:
-        ConfigError: The environment asks for that; names the variable.
+        ConfigError: The environment asks for such files; names the variable.
     """
     for variable in SHARED:
         if variable in os.environ:
@@ -56,9 +56,9 @@ def check_environment() -> None:
 
 
 class Metrics:
-    """The metrics of one process, which begin where earlier ones ended once `carry` is told.
+    """The metrics of one process; after `carry` they continue where earlier processes ended.
 
-    Raises `ConfigError` where the environment wants them in files that several processes share.
+    Raises `ConfigError` if the environment wants them in files that several processes share.
     """
 
     def __init__(self) -> None:
@@ -299,16 +299,16 @@ class Metrics:
         self._carried = totals
 
     def grown(self) -> Totals:
-        """What this process has added to the counters, without what it carries.
+        """What this process has added to the counters, without the carried totals.
 
-        Actions are left out: the registry's own totals keep them, crashes included.
+        Actions are left out: the registry keeps their totals itself, even through crashes.
         """
         families = (one for one in self._own.collect() if one.type in COUNTED)
         counted = (one for one in families if one.name != "janitor_actions")
         return {_place(sample): sample.value for one in counted for sample in _lasting(one)}
 
     def families(self) -> Iterator[Metric]:
-        """Every metric with its samples, what is carried included."""
+        """Every metric with its samples, including the carried totals."""
         for family in self._own.collect():
             shown = Metric(family.name, family.documentation, family.type, family.unit)
             own = {_place(sample): sample.value for sample in _lasting(family)}
@@ -320,7 +320,7 @@ class Metrics:
             yield shown
 
     def app(self, refresh: Callable[[], None]) -> ASGIApp:
-        """An ASGI application that exposes all metrics; `refresh` fills the gauges before."""
+        """An ASGI application that exposes all metrics; it calls `refresh` to fill the gauges."""
         expose: ASGIApp = make_asgi_app(self.collectors)
         turn, begun = asyncio.Lock(), 0
 
@@ -340,7 +340,7 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Write all metrics for the node exporter's textfile collector, atomically.
 
-        Another user reads them, and nobody else writes them, whatever the umask.
+        Every user may read the file and only its owner may write it, whatever the umask.
 
         Raises:
             OSError: The file cannot be written.
@@ -358,7 +358,7 @@ class Metrics:
 
 
 class _Joined(Collector):
-    """What a registry of collectors asks, with the carried totals joined in."""
+    """The collector that exposes all metrics, with the carried totals added."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -368,7 +368,7 @@ class _Joined(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric as it stands."""
+        """Every metric with its current values."""
         return self._metrics.families()
 
 

@@ -1,4 +1,4 @@
-"""The nouns: frozen values that every room uses. No I/O, no clock.
+"""The nouns: frozen values that every package uses. No I/O, no clock.
 
 `docs/glossary.md` explains each noun of the program in one sentence.
 """
@@ -40,7 +40,7 @@ class NotFound(StrEnum):
 
 
 NOTICE_VERSION = 1
-"""Of a notice's form, in the spool, the inbox and over HTTP."""
+"""The version of a notice's format, in the spool, the inbox and over HTTP."""
 
 
 class NoticeEvent(StrEnum):
@@ -52,7 +52,7 @@ class NoticeEvent(StrEnum):
 
 
 class Stage(StrEnum):
-    """What may be done with a thread, in the order in which it is done."""
+    """What may be done to a thread, in the order in which it is done."""
 
     ARCHIVE = "archive"
     SOFT_DELETE = "soft_delete"
@@ -135,10 +135,9 @@ class Thread:
 
     `None` in `created_at`, `last_active_at`, `items`, `reported` and `upstream` means unknown;
     an empty map means read and empty. `copy` is the newest proven archive object and
-    `copy_is_current` whether it still equals what is upstream, as far as anybody has looked. Until
-    `grace_until` a thread is kept that its own metadata took from the protection of `grace_by`.
-    `source` names the application's own table that feeds it, from which it was found gone at
-    `vanished_at`.
+    `copy_is_current` whether it equals what is upstream, as far as is known. The thread is kept
+    until `grace_until` if an edit of its metadata ended the protection by `grace_by`. `source` is
+    the source that registered it; `vanished_at` is when its row was found to be gone there.
     """
 
     key: Key
@@ -191,12 +190,12 @@ class Decision:
     """What to do with a thread now, and why.
 
     `stages` is all that one sweep would carry out, in order; `stage` the first of them. `due_at`
-    is when the next stage falls due (`None`: never), `policy` the one whose time won, `age_base`
-    the moment its clock started. `review_at` is when to look again (`None`: only when policies or
-    facts change). `keep_for` is how long the archive keeps the copy (`None`: forever), `copied_by`
-    names the policies that ask for one. `veto` says who keeps the container where `reason` is
-    `other_project`. `beside` is the policy of the other side where two sets of policies decided
-    together, by different ones.
+    is when the next stage falls due (`None`: never), `policy` the one whose time decided,
+    `age_base` the time from which its age counts. `review_at` is when to look again (`None`: only
+    when policies or facts change). `keep_for` is how long the archive keeps the copy (`None`:
+    forever), `copied_by` names the policies that ask for one. `veto` says who keeps the container
+    if `reason` is `other_project`. If two sets of policies decided together, by different
+    policies, `beside` is the policy from the other set.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -214,12 +213,12 @@ class Decision:
 
     @property
     def policies(self) -> tuple[str | None, ...]:
-        """Every policy by which this was decided: a pause of any one of them covers the thread."""
+        """Every policy that decided this: a pause of any of them covers the thread."""
         return self.policy, self.beside
 
     @property
     def why(self) -> str | None:
-        """The reason as events and reports show it, with the other project where one objects."""
+        """The reason as events and reports show it, with the other project if one objects."""
         return self.reason if self.veto is None else str(self.veto)
 
     @property
@@ -230,9 +229,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the server says of a container, without its text.
+    """What the server says about a container, without its text.
 
-    `created_at` is `None` where the server never set it, `last_active_at` also where the API
+    `created_at` is `None` if the server never set it, `last_active_at` also if the API
     reports none (conversations). `newest_item` is `None` for an empty container. `metadata` is
     empty for kinds that have none.
     """
@@ -246,10 +245,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What the container alone says: that it is there, since when, and its metadata.
+    """What reading the container alone tells: that it exists, since when, and its metadata.
 
-    `created_at` is `None` where it says a time that means "never set". `metadata` is empty for
-    kinds that have none.
+    `created_at` is `None` if the server's time means "never set". `metadata` is empty for kinds
+    that have none.
     """
 
     created_at: datetime | None
@@ -261,7 +260,7 @@ class Record:
     """One object of an export, minified as the API sent it.
 
     The first record of an export is the container itself (`is_item` false); items follow, oldest
-    first; what else belongs to the container (runs) comes after them with `is_item` false.
+    first; other parts of the container (runs) come after them with `is_item` false.
     """
 
     id: str

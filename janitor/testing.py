@@ -23,7 +23,7 @@ __all__ = ["Clock", "Emulated", "Emulator", "Fault", "How", "emulator", "janitor
 class Emulated:
     """A running emulator: `base_url` and `api_key` are what a client needs to reach it.
 
-    `server` fills it, locks and breaks things, and knows what was asked and deleted.
+    `server` adds and locks containers, injects faults, and records what was asked and deleted.
     """
 
     server: Emulator

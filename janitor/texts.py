@@ -1,7 +1,7 @@
-"""What text may enter, whoever says it: a row, a line, a call over HTTP, a server's answer. Pure.
+"""Which text is accepted, from a row, a line, a call over HTTP or a server's answer alike. Pure.
 
-One judgement serves all of them and both engines, so that nothing that was believed turns out to
-be what a database cannot store, amid the rows of everybody else.
+One rule serves all of them and both database engines. So no text that was accepted turns out, in
+the middle of a batch of other rows, to be one that the database cannot store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VALUE_LENGTH = 512
 PAIR_BYTES = 2200
 """PostgreSQL indexes a pair together with its thread's key, in 2,704 bytes at most."""
 
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and halves of characters: no engine stores them
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: no engine stores them
 
 
 class TwiceError(ValueError):
@@ -24,7 +24,7 @@ class TwiceError(ValueError):
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs of a JSON object, for `json.loads`; TwiceError where a key stands twice."""
+    """The pairs of a JSON object, for `json.loads`; raises TwiceError if a key appears twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise TwiceError("a key appears twice in one object; write each once")
@@ -37,7 +37,7 @@ def is_text(value: str) -> bool:
 
 
 def misfit(metadata: Mapping[str, object]) -> str | None:
-    """Why metadata must not enter, which quotes no value; `None` where it may."""
+    """Why metadata is refused, without quoting a value; `None` if it is accepted."""
     if len(metadata) > PAIRS:
         return f"more than {PAIRS} metadata pairs"
     for name, value in metadata.items():
@@ -55,12 +55,12 @@ def _fits(value: object, length: int) -> bool:
 
 
 def percent(share: float) -> str:
-    """A share of a hundred as a person writes it: `2.5 %`, and `4,800 %`, not `4.8e+03 %`."""
+    """A percentage as a person writes it: `2.5 %`, and `4,800 %`, not `4.8e+03 %`."""
     return f"{share:,.0f} %" if share >= 100 else f"{share:.3g} %"  # noqa: PLR2004  as it says
 
 
 def counted(number: int, one: str, more: str | None = None) -> str:
-    """A number with its noun, and its verb where there is one: `1 thread`, `3 threads are`."""
+    """A number with its noun, and its verb if there is one: `1 thread`, `3 threads are`."""
     return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 

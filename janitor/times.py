@@ -1,8 +1,8 @@
-"""How a time enters, whoever says it and however it is spelled. Pure.
+"""How times are read, wherever they come from and however they are written. Pure.
 
 One parser, one floor and one ceiling serve imports, the inbox, HTTP, sources and the answers of
-servers. What lies outside the two was never set: databases and languages fill a time that nobody
-set with the year 1, the epoch or infinity, and such a time must not read as old.
+servers. A time outside the two counts as never set: databases and languages fill a time that
+nobody set with the year 1, the epoch or infinity, and such a time must not be taken for old.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FLOOR = datetime(1973, 1, 1, tzinfo=UTC)
 CEILING = datetime.max.replace(tzinfo=UTC)
 LOWEST = datetime.min.replace(tzinfo=UTC)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""How `keep_until` says that it never ends."""
+"""The value of `keep_until` that means forever."""
 
 FIRST_SECOND = int((FLOOR - EPOCH).total_seconds())
 SMALLEST = 100_000_000  # of seconds: a smaller number is a year, a date, a sequence or a mistake
 LAST_SECOND = 253_402_300_799  # the end of the year 9999
-FIRST_FINE_SECOND = 315_532_800  # 1980: what finer units would read as earlier is the year 10000
+FIRST_FINE_SECOND = 315_532_800  # 1980: an earlier time in a finer unit is past 9999 in seconds
 Unit = Literal["seconds", "milliseconds", "microseconds"]
 UNITS: Mapping[Unit, int] = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000}
 
@@ -40,14 +40,14 @@ _LAST_YEAR = 9999
 
 
 def parse(value: object) -> datetime:
-    """A time in UTC: what lies beyond the calendar's ends is `LOWEST` or `CEILING`.
+    """Read a time as UTC; one beyond the calendar's ends becomes `LOWEST` or `CEILING`.
 
-    Read are ISO 8601 with a `T` or a blank and any spelling of the offset (UTC where there is
-    none), dates, epoch seconds, milliseconds and microseconds, `infinity`, and a database's own
-    values.
+    Accepts ISO 8601 with a `T` or a blank and any spelling of the offset (UTC if there is none),
+    dates, epoch seconds, milliseconds and microseconds, `infinity`, and the values that database
+    drivers return.
 
     Raises:
-        ValueError: It is no time.
+        ValueError: It is not a time.
     """
     match value:
         case datetime():
@@ -63,25 +63,25 @@ def parse(value: object) -> datetime:
 
 
 def is_set(at: datetime) -> bool:
-    """Whether a time that was read is one that somebody meant."""
+    """Whether a time that was read was really set, and is no filler."""
     return FLOOR <= at < CEILING
 
 
 def known(at: datetime) -> datetime | None:
-    """A time that was read; `None` where it was never set."""
+    """A time that was read; `None` if it was never set."""
     return at if is_set(at) else None
 
 
 def until(at: datetime) -> datetime | None:
-    """The end of a protection: forever above the ceiling, `None` where it was never set."""
+    """The end of a protection: `FOREVER` at most, `None` if it was never set."""
     return min(at, FOREVER) if at >= FLOOR else None
 
 
 def of_second(seconds: int) -> datetime | None:
-    """A server's time in whole Unix seconds; `None` where it was never set.
+    """A server's time in whole Unix seconds; `None` if it was never set.
 
     Raises:
-        ValueError: It lies beyond the year 9999.
+        ValueError: It is beyond the year 9999.
     """
     if seconds > LAST_SECOND:
         raise ValueError(f"{seconds} is beyond the year 9999")
@@ -89,11 +89,11 @@ def of_second(seconds: int) -> datetime | None:
 
 
 def unit_of(number: float | Decimal) -> Unit | None:
-    """What a number since the epoch counts; `None` beyond the year 9999 in each unit.
+    """The unit of a number since the epoch; `None` if it means a time beyond the year 9999.
 
-    A number that fits as seconds is seconds: the later of two readings never makes old. One that
-    lies just beyond the year 9999 says "never", as the greatest time of many languages does, and
-    is not the 1970s in a finer unit.
+    A number that can be seconds is read as seconds: the later of two readings never makes a thread
+    look old. A number of seconds just beyond the year 9999 means "never", as the greatest time of
+    many languages does; it is not read as the 1970s in a finer unit.
     """
     for unit, scale in UNITS.items():
         if number <= LAST_SECOND * scale:
@@ -152,17 +152,17 @@ def _in_utc(local: datetime, offset: timedelta) -> datetime:
 
 
 class Heard(NamedTuple):
-    """What a word about a time comes to, and the remark where that is not what it says."""
+    """A reported time as it was understood, and a remark if that is not what was written."""
 
     at: datetime | None = None
     remark: str | None = None
 
 
 def heard(name: str, value: object) -> Heard:
-    """When something happened, as somebody says; an absent or empty value says nothing.
+    """When something happened, as reported; an absent or empty value means unknown.
 
     Raises:
-        ValueError: It is no time; names the field, never the value.
+        ValueError: It is not a time; names the field, never the value.
     """
     if value is None or value == "":
         return Heard()
@@ -179,7 +179,7 @@ def heard(name: str, value: object) -> Heard:
 
 
 def heard_until(name: str, value: object) -> Heard:
-    """Until when to keep something, as somebody says; what cannot be read keeps forever."""
+    """Until when to keep something, as reported; an unreadable value means forever."""
     if value is None or value == "":
         return Heard()
     if value == "forever":

@@ -1,7 +1,7 @@
 """The archive: a durable, proven copy of a thread before anything of it is removed.
 
-A series of objects per thread, named by id and content; each is created once, never changed, and
-removed only when a newer one of its series was proven. An object lies at
+Each thread has a series of objects, named by id and content. An object is created once, never
+changed, and removed only when a newer one of its series has been proven. Its path is
 `project/kind/yyyy/mm/<id>.<first 12 of the digest>.jsonl.zst`.
 """
 
@@ -70,7 +70,7 @@ def object_path(directory: str, key: Key, digest: str) -> str:
 
 
 def parse_path(path: str) -> tuple[Key, str] | None:
-    """Whose object a path names, and the first 12 of its digest; `None` for any other path."""
+    """The thread whose object a path names, and the first 12 of its digest, or `None`."""
     match = _PATH.fullmatch(path)
     if match is None:
         return None
@@ -120,7 +120,7 @@ class MeasuredBlocks:
 
 
 class ObjectDraft:
-    """An object being written; after `discard` only what was published is left.
+    """An object being written; after `discard` only what was published remains.
 
     Nothing is written to disk before the first `add`, so an export that fails at once costs
     nothing.
@@ -139,7 +139,7 @@ class ObjectDraft:
     def finish(self, records: Sequence[Record]) -> Copy:
         """Write the last records, publish, read back and prove.
 
-        Raises `RefusedError`, `ArchiveError` or, where the data read back is not what was written,
+        Raises `RefusedError`, `ArchiveError` or, if the data read back is not what was written,
         `ArchiveDamagedError`.
         """
         staged, writer = self._opened()
@@ -156,7 +156,7 @@ class ObjectDraft:
         return copy
 
     def discard(self) -> None:
-        """Drop the temporary; never raises."""
+        """Drop the temporary file; never raises."""
         if self._open is not None:
             self._disk.discard(self._open[0])
             self._open = None
@@ -168,7 +168,7 @@ class ObjectDraft:
         return self._open
 
     def _publish(self, staged: Staged, path: str, digest: str) -> None:
-        """Give the object its place, unless an equal one is there already."""
+        """Move the object to its place, unless an equal one is there already."""
         if self._disk.publish(staged, path):
             return
         try:
@@ -181,21 +181,21 @@ class ObjectDraft:
         self._disk.settle(path)
 
 
-# Records wait until so many bytes are worth a thread; a small thread is written in one go.
+# Records are collected until so many bytes justify a worker thread; a small export takes one.
 BATCH = 1 << 20
 
 
 class Older(NamedTuple):
-    """How many older objects of a thread were removed, and the paths of those that stay."""
+    """How many older objects of a thread were removed, and the paths of those that are left."""
 
     removed: int
     left: tuple[str, ...]
 
 
 class Archive:
-    """Objects on the local file system; other stores belong here, too.
+    """Objects on the local file system; other stores would be added here.
 
-    An `ArchiveError` concerns all threads, an `ArchiveDamagedError` only the thread of its object.
+    An `ArchiveError` affects all threads, an `ArchiveDamagedError` only the thread of its object.
     """
 
     def __init__(self, disk: Disk) -> None:
@@ -205,10 +205,10 @@ class Archive:
     def open(cls, url: str, *, create: bool = True, known: bool = False) -> Archive:
         """The archive at an absolute `file://` URL.
 
-        With `create` the directory is made where it is absent (mode 0700) and the temporaries of
-        dead writers are removed; without, nothing is changed, and nothing may be put. A `known`
-        archive was written before: it must still be there, and is never begun anew. Raises
-        `ConfigError` for another URL and `ArchiveError` where the directory does not serve.
+        With `create` the directory is created if it does not exist (mode 0700), and temporary files
+        of dead writers are removed. Without it nothing is changed, and nothing can be put. A
+        `known` archive was written before: it must still exist, and is never started anew. Raises
+        `ConfigError` for any other URL and `ArchiveError` if the directory cannot be used.
         """
         disk = Disk(_root(url), writable=create, known=known)
         if create:
@@ -225,10 +225,10 @@ class Archive:
     ) -> Copy:
         """Copy an export into the archive: durable, read back and proven when this returns.
 
-        Memory stays constant, whatever the size. An equal object that is already there is success
-        and is what is returned; a damaged one is replaced. Whatever `records` raises is raised
-        here, and then nothing was archived. Raises `RefusedError` where the export cannot be
-        believed, `ArchiveError`, `ArchiveDamagedError`.
+        Memory stays constant, whatever the size. If an equal object is already there, that one is
+        proven and returned; a damaged one is replaced. Whatever `records` raises is raised here,
+        and then nothing was archived. Raises `RefusedError` if the export cannot be believed,
+        `ArchiveError`, `ArchiveDamagedError`.
         """
         draft = ObjectDraft(self._disk, key, created_at, now)
         batch: list[Record] = []
@@ -238,7 +238,7 @@ class Archive:
                 async for record in records:
                     batch.append(record)
                     waiting += len(record.body)
-                    del record  # it may be large, and the next one is waited for
+                    del record  # it may be large, and waiting for the next one takes time
                     if waiting >= BATCH:
                         await run_in_thread(draft.add, batch)
                         batch, waiting = [], 0
@@ -247,7 +247,7 @@ class Archive:
             draft.discard()
 
     async def prove(self, copy: Copy) -> None:
-        """Read an object again and check that it is, byte for byte, the one that was proven.
+        """Read an object again and check that it is byte for byte the one that was proven.
 
         Raises `ArchiveDamagedError` or `ArchiveError`.
         """
@@ -262,9 +262,9 @@ class Archive:
     async def holds_all_of(
         self, copy: Copy, newest_item: str | None, records: AsyncIterator[Record]
     ) -> bool:
-        """Whether a proven object holds all of an export, unchanged, and more items besides.
+        """Whether a proven object holds all of an export, unchanged, and more items as well.
 
-        Container, items and other records of the export must be in the object with the same
+        The export's container, items and other records must be in the object with the same
         content. The export must end with `newest_item` (`None`: it has no items); it is not read if
         the object lacks that item. Raises what the export raises, `ArchiveDamagedError` if the
         object is not the one that was proven, and `ArchiveError`.
@@ -290,7 +290,7 @@ class Archive:
         return is_whole and export.count < copy.items
 
     def _contents(self, path: str, kind: Kind) -> tuple[frozenset[str], frozenset[bytes]]:
-        """The ids of an object's items, and a digest of the content of each record."""
+        """The ids of an object's items, and a digest of each record's content."""
         items: set[str] = set()
         lines: set[bytes] = set()
         seen = Fingerprint(CATALOGUE[kind].volatile, lambda line: lines.add(sha256(line).digest()))
@@ -313,15 +313,15 @@ class Archive:
             raise self._disk.damaged(path, f"the object is damaged: {error}") from error
 
     async def remove(self, path: str) -> bool:
-        """Remove one object, durably; false where there is none. Raises `ArchiveError`."""
+        """Remove one object, durably; false if there is none. Raises `ArchiveError`."""
         _named(path)
         return await run_in_thread(self._disk.remove, path)
 
     def stands(self, key: Key, paths: Sequence[str]) -> bool:
-        """Whether any of a thread's objects at these paths is there. Blocks.
+        """Whether any of a thread's objects exists at these paths. Blocks.
 
-        Raises `ArchiveDamagedError` where a path is not that of one of the thread's objects, where
-        no file stands there, or where its directory is gone; and `ArchiveError`.
+        Raises `ArchiveDamagedError` if a path is not that of one of the thread's objects, if
+        something other than a file is there, or if its directory is gone; and `ArchiveError`.
         """
         for path in paths:
             self._must_be_of(key, path)
@@ -331,14 +331,14 @@ class Archive:
     async def prune(self, key: Key, paths: Sequence[str]) -> None:
         """Remove a thread's objects at these paths, in this order, durably, and check it.
 
-        Raises what `stands` does.
+        Raises what `stands` does, except that a missing directory is no error.
         """
         for path in paths:
             self._must_be_of(key, path)
             await run_in_thread(self._disk.remove, path)
 
     def container(self, key: Key, path: str) -> Record:
-        """The container as it is in a thread's object, which is read to its end. Blocks.
+        """The container as stored in a thread's object, which is read to its end. Blocks.
 
         Raises `ArchiveDamagedError` or `ArchiveError`.
         """
@@ -360,11 +360,11 @@ class Archive:
     async def remove_older(self, key: Key, keep: Copy) -> Older:
         """Remove the other objects of a thread's series, after `keep` was proven.
 
-        An older object goes only if `keep` holds all of its items: a removal that was cut short, or
-        the application, may have deleted items since. Damaged objects stay, and those of other
-        threads. Looks in the directory of `keep` and in the one used while the creation time was
-        unknown. Lists both: call it only if an older copy is known. Raises `ArchiveDamagedError` or
-        `ArchiveError`; then nothing was removed.
+        An older object is removed only if `keep` holds all of its items: an interrupted removal, or
+        the application, may have deleted items since. Damaged objects and those of other threads
+        are left. Looks in the directory of `keep` and in the one used while the creation time was
+        unknown, and lists both: call it only if an older copy is known. Raises
+        `ArchiveDamagedError` before anything is removed, or `ArchiveError`.
         """
         return await run_in_thread(self._remove_older, key, keep)
 
@@ -386,14 +386,14 @@ class Archive:
         return Older(removed, tuple(left))
 
     def _is_within(self, path: str, key: Key, kept: set[str]) -> bool:
-        """Whether an object is this thread's and has only items that are kept elsewhere."""
+        """Whether an object is this thread's and has only items that are in `kept`."""
         try:
             return self._items(path, key) <= kept
         except ArchiveDamagedError:
             return False
 
     def _items(self, path: str, key: Key) -> set[str]:
-        """The ids of an object's items; `ArchiveDamagedError` if it is another thread's."""
+        """The ids of an object's items; raises `ArchiveDamagedError` if it is another thread's."""
         ids: set[str] = set()
         for part in self.read(path):
             if isinstance(part, Header) and part.key.id != key.id:

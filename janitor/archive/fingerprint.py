@@ -1,11 +1,11 @@
 """The canonical digest: equal for two exports with the same content, however it is written.
 
-It is a sha256 over one line each for the id, the container, every item and every other record:
-a mark, the record's id and its JSON with sorted keys. Items count in full. The container and the
-other records count without the fields that the catalogue names volatile and without the marks that
-janitor itself wrote into their metadata. The others (runs) take part because the archive promises
-them too: a run that appeared since is content that a deletion would lose. The project takes no
-part, so that an export can be compared without knowing where it was archived.
+It is a sha256 over one line each for the container, every item and every other record: a mark, the
+record's id and its JSON with sorted keys. Items count in full. The container and the other records
+count without the fields that the catalogue calls volatile, and without the marks that janitor
+itself wrote into their metadata. The others (runs) are included because the archive promises them
+too: a run that appeared since is content that a deletion would lose. The project is left out, so
+that an export can be compared without knowing where it was archived.
 
 Numbers are compared as doubles, integers exactly.
 """
@@ -27,8 +27,9 @@ from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 from janitor.policy.matching import RESERVED
 
-# orjson reads integers beyond 64 bits as doubles; what merely looks like one is only read slower.
-# Ids are full of digits: folding them first costs a fifth of searching every record.
+# orjson reads integers beyond 64 bits as doubles. Anything that merely looks like one is read
+# correctly, only slower. Ids are full of digits: folding all digits to 0 and looking for a long run
+# first costs a fifth of searching every record.
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG = b"0" * 19
 _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
@@ -37,8 +38,8 @@ _LONG_NUMBER = re.compile(rb"[:,\[\n\r\t ]-?[0-9]{19}")
 class Fingerprint:
     """Digest, number of items and newest item of an export, taken record by record.
 
-    `volatile` are the fields of the container and of non-items that do not count. `see` is given
-    each record's line: records with the same content have the same line.
+    `volatile` are the fields of the container and of non-items that do not count. `see` gets each
+    record's line: records with the same content have the same line.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Fingerprint:
         return self._hash.hexdigest()
 
     def add(self, record: Record) -> Mapping[str, Any]:
-        """Take in the next record and return its parsed body.
+        """Add the next record and return its parsed body.
 
         Raises `RefusedError` if the record is not a JSON object, or the order is not container,
         items, others.
@@ -70,7 +71,7 @@ class Fingerprint:
         return self.take(record, body)
 
     def take(self, record: Record, body: object) -> Mapping[str, Any]:
-        """Like `add`, for a record whose body was parsed already."""
+        """Like `add`, for a record whose body is already parsed."""
         if not isinstance(body, dict):
             raise self._refused(record, "is not an object")
         mark = self._next_mark(record)
@@ -115,7 +116,7 @@ class Fingerprint:
 async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint:
     """The fingerprint of an export, without writing it anywhere.
 
-    Raises what the export raises, and `RefusedError` where it is empty or cannot be believed.
+    Raises what the export raises, and `RefusedError` if it is empty or cannot be believed.
     """
     export = Fingerprint(CATALOGUE[kind].volatile)
     async with closed_at_end(records):
@@ -127,12 +128,12 @@ async def fingerprint(kind: Kind, records: AsyncIterator[Record]) -> Fingerprint
 
 
 def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is anything
-    """Parse JSON, lone surrogates and long integers included. Raises `ValueError`."""
+    """Parse JSON, including lone surrogates and long integers. Raises `ValueError`."""
     if _LONG not in body.translate(_DIGITS) or _LONG_NUMBER.search(body) is None:
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError:
-            pass  # the standard library reads lone surrogates, which models do emit
+            pass  # the standard library accepts lone surrogates, which models do emit
     try:
         return json.loads(body, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:

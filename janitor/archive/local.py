@@ -1,9 +1,9 @@
 """Durable files under one directory, written off the event loop.
 
-Every path is walked from the root by open directories, and no link is ever followed, so that
+Every path is opened directory by directory from the root, and no link is ever followed, so that
 nothing planted inside the archive can lead a write or a read elsewhere. A file becomes visible
-complete and fsynced or not at all; every directory on its way is fsynced once per process, the ones
-that stood before too, since a crash may have left them unwritten.
+complete and fsynced or not at all. Every directory on its path is fsynced once per process, even
+those that existed before, since a crash may have left them unwritten.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class ArchiveDamagedError(JanitorError):
-    """An object is gone, is not what was proven, or another stands in its place.
+    """An object is gone, is not what was proven, or another one is in its place.
 
-    Deliberately no `ArchiveError`, which concerns every thread: the store answers, so the other
-    threads go on; this one is kept.
+    Deliberately not an `ArchiveError`, which affects every thread: the store answers, so work on
+    the other threads goes on; this one is kept.
     """
 
     def __init__(self, path: str, what: str) -> None:
@@ -46,7 +46,8 @@ class ArchiveDamagedError(JanitorError):
 async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `work` in a thread and return its result.
 
-    A cancellation is raised only when the thread has finished, so that no file is closed under it.
+    A cancellation is raised only after the thread has finished, so that no file is closed while it
+    is in use.
     """
     future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **kwargs))
     cancelled: asyncio.CancelledError | None = None
@@ -56,14 +57,14 @@ async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        future.exception()  # looked at, so that the loop does not complain of it
+        future.exception()  # retrieved, so that the loop does not complain about it
         raise cancelled
     return future.result()
 
 
 @asynccontextmanager
 async def closed_at_end(records: AsyncIterator[T]) -> AsyncIterator[None]:
-    """Close a generator at once if it is left before its end: it may hold much memory."""
+    """Close a generator at once if it is left before its end: it may hold a lot of memory."""
     try:
         yield
     finally:
@@ -90,7 +91,7 @@ class Staged:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append. Raises `ArchiveError`, for a full disk with the space needed and available."""
+        """Append. Raises `ArchiveError`, which names needed and free space if the disk is full."""
         self.size += len(data)
         rest = memoryview(data)
         with self._disk.answering(f"writing {self.size:,} bytes"):
@@ -101,8 +102,8 @@ class Staged:
 class Disk:
     """The file system below one root.
 
-    Raises `ArchiveError` where the root does not answer and `ArchiveDamagedError` where one file is
-    gone or is no file.
+    Raises `ArchiveError` if the root does not answer, and `ArchiveDamagedError` if one file is gone
+    or is not a regular file.
     """
 
     def __init__(self, root: Path, *, writable: bool, known: bool = False) -> None:
@@ -161,7 +162,7 @@ class Disk:
 
     @contextmanager
     def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
-        """An open directory below the root; `create` makes it, durably."""
+        """An open directory below the root; with `create` it is made, durably, if missing."""
         with self.answering("opening it"):
             current = self._open_root()
         try:
@@ -211,7 +212,7 @@ class Disk:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_nlink:
                     return Staged(self, name, descriptor)
-                os.close(descriptor)  # tidied up between being made and being locked
+                os.close(descriptor)  # `tidy` removed it before it was locked
 
     def publish(self, staged: Staged, path: str, *, replace: bool = False) -> bool:
         """Move a staged file to its place, durably; false if a file is there already."""
@@ -241,14 +242,14 @@ class Disk:
     def discard(self, staged: Staged) -> None:
         """Close a staged file and remove its temporary name; what was published stays.
 
-        Never raises: what remains is removed at the next start.
+        Never raises: anything left is removed at the next start.
         """
         with suppress(OSError, ArchiveError), self.directory(STAGING) as directory:
             os.unlink(staged.name, dir_fd=directory)
         os.close(staged.descriptor)
 
     def settle(self, path: str) -> None:
-        """Make a file durable that an earlier writer left, perhaps one that crashed."""
+        """Make durable a file that an earlier writer left, perhaps one that crashed."""
         descriptor = self._open(path)
         try:
             with (
@@ -296,10 +297,10 @@ class Disk:
                 return []
 
     def stands(self, path: str) -> bool:
-        """Whether a file is there.
+        """Whether a file exists.
 
         Raises `ArchiveDamagedError` if something else has its name, or if its directory is missing:
-        then this may be another archive than the one it was put into.
+        then this may not be the archive that it was put into.
         """
         parent, _, name = path.rpartition("/")
         with self.answering(f"looking for {path}"):
@@ -339,7 +340,7 @@ class Disk:
         return True
 
     def tidy(self) -> int:
-        """Remove the staged files of dead writers; returns how many."""
+        """Remove the staged files of dead writers, and return how many there were."""
         removed = 0
         with (
             self.answering("removing stale temporaries"),
@@ -351,7 +352,7 @@ class Disk:
 
 
 def _unwritable(root: Path) -> OSError:
-    """Why this user may not write below the root, or read there."""
+    """Why this user may not read or write below the root."""
     lacking = lack(root)
     if lacking is not None and lacking.errno == errno.EROFS:
         return lacking
@@ -359,7 +360,7 @@ def _unwritable(root: Path) -> OSError:
 
 
 def _make_all(root: Path) -> None:
-    """Make a directory and those above it, each durable before the next."""
+    """Make a directory and its missing parents, each durable before the next."""
     if root.is_dir():
         return
     _make_all(root.parent)

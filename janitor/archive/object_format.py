@@ -1,9 +1,9 @@
-"""The form of an object: lines of JSON, zstd level 3.
+"""The format of an object: lines of JSON, zstd level 3.
 
 The first line is a header, the last a trailer with the sha256 of all lines before it. An item is a
-line of its own, as the API sent it; the container comes before the items and what else belongs to
-it after them, each marked as `{"janitor_record": ..., "id": ..., "body": ...}`. An item that could
-be taken for a mark, or whose body does not tell its id, is marked likewise.
+line of its own, as the API sent it. The container comes before the items and its other parts after
+them, each marked as `{"janitor_record": ..., "id": ..., "body": ...}`. An item that could be taken
+for a mark, or whose body does not contain its id, is marked in the same way.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _HEADER, _TRAILER = b'{"janitor_header":', b'{"janitor_trailer":'
 _RECORD = re.compile(
     rb'\{"janitor_record":"(item|other)","id":("(?:[^"\\]|\\.)*"),"body":(.*)\}', re.DOTALL
 )
-# A stored byte can stand for tens of thousands of others: bites that are small at first, and again
-# after one that turned out to be large, keep memory flat.
+# A stored byte can expand to tens of thousands: feeding small pieces at first, and again after one
+# that turned out to be large, keeps memory flat.
 _NIBBLE, _BITE = 1 << 5, 1 << 10
 _MUCH = 1 << 16
 _STREAM = 1 << 18
@@ -41,11 +41,11 @@ _STREAM = 1 << 18
 
 LONG = 1 << 20
 _ALONE = threading.Lock()
-_PATIENCE = 60.0  # the lock spares memory, and nothing depends on it
+_PATIENCE = 60.0  # the lock only saves memory: nothing else depends on it
 
 
 class MalformedError(ValueError):
-    """Stored bytes that are no object; the message quotes nothing of them."""
+    """Stored bytes that are not an object; the message quotes nothing from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Trailer:
-    """The last line: what came before it. `sha256` is of all earlier lines, in hex."""
+    """The last line: a summary of the object. `sha256` covers all earlier lines, in hex."""
 
     items: int
     newest_item: str | None
@@ -69,7 +69,7 @@ class Trailer:
 
 
 class ObjectWriter:
-    """Writes records as an object, to `sink`, piece by piece."""
+    """Writes records as an object to `sink`, piece by piece."""
 
     def __init__(self, sink: Callable[[bytes], object], header: Header) -> None:
         self.seen = Fingerprint(header.volatile)
@@ -83,7 +83,7 @@ class ObjectWriter:
         self._put(_header_line(header))
 
     def add(self, records: Sequence[Record]) -> None:
-        """Write the next records. Raises `RefusedError` where they cannot be believed."""
+        """Write the next records. Raises `RefusedError` if they cannot be believed."""
         if sum(len(record.body) for record in records) <= LONG:
             self._put(b"".join(map(self._line, records)))
             return
@@ -92,7 +92,7 @@ class ObjectWriter:
                 self._put(self._line(record))
 
     def close(self) -> None:
-        """Write the trailer; nothing may follow."""
+        """Write the trailer; nothing may follow. Raises `RefusedError` if there is no container."""
         if self.seen.container is None:
             raise RefusedError(
                 f"{self._key.id}: its export is empty: even the container is missing"
@@ -105,7 +105,7 @@ class ObjectWriter:
         }
         self._put(_TRAILER + canonical(trailer) + b"}\n")
         rest = b"".join(self._pending)
-        if self._stream is None:  # of known size, it needs a fraction of a stream's memory
+        if self._stream is None:  # with a known size it needs a fraction of a stream's memory
             self._sink(self._zstd.compress(rest))
         else:
             self._sink(self._stream.compress(rest) + self._stream.flush())
@@ -140,8 +140,8 @@ class ObjectWriter:
 def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:
     """The header, the records and the trailer of an object, given its bytes.
 
-    Raises `MalformedError` as soon as anything contradicts the trailer. Trust nothing before the
-    trailer has come and the iterator has ended.
+    Raises `MalformedError` as soon as something is wrong. Trust nothing before the trailer has
+    come and the iterator has ended.
     """
     with closing(_lines(_unpacked(stored))) as lines:
         digest = hashlib.sha256()
@@ -198,7 +198,7 @@ def _unpacked(stored: Iterable[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _alone(size: int) -> Iterator[None]:
-    """Keep other threads from handling a long line now: each takes many times its size."""
+    """Keep other threads from handling a long line meanwhile: each takes many times its size."""
     is_held = size > LONG and _ALONE.acquire(timeout=_PATIENCE)
     try:
         yield

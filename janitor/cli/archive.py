@@ -1,4 +1,4 @@
-"""`archive`: the copies of threads, and their end."""
+"""`archive`: the copies of threads, and how they are pruned."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: t
 
 
 def _foresee(settings: Settings) -> None:
-    """Look as `prune` would, and list what it would remove."""
+    """Look for copies as `prune` would, and list what it would remove."""
     from janitor.app.compose import compose, open_registry
     from janitor.config import load
 

@@ -8,7 +8,7 @@ from janitor.cli.options import OneOf
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_JANITOR_COMPLETE"
-"""Through which the script asks this program; click's own name for `janitor`."""
+"""The variable by which the script asks this program; click's own name for `janitor`."""
 
 
 @click.command("completion")

@@ -1,4 +1,4 @@
-"""`init`, `validate`, `schema` and `test`: commands that judge files. None needs the API."""
+"""`init`, `validate`, `schema` and `test`: commands for files. None needs the API."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ FIELDS = ("id", "kind", "created_at", "last_active_at", "metadata")
 
 
 def looked_at(source: str | None, name: str | None) -> Looked | None:
-    """What is proposed of a table; `None` where none was named.
+    """The source that is proposed for a table; `None` if no table was named.
 
     Raises:
         ConfigError, AccessError: Nothing can be proposed; says why.
+        FaultError: Looking at the table failed unexpectedly.
     """
     if source is None and name is None:
         return None
@@ -58,7 +59,7 @@ def looked_at(source: str | None, name: str | None) -> Looked | None:
 
 
 def _require_accepted(looked: Looked) -> None:
-    """Refuse, before anything is written, a proposal that the configuration would not take."""
+    """Refuse, before anything is written, a proposal that the configuration would not accept."""
     from janitor.config import parse
     from janitor.config.starter import starter
     from janitor.config.yaml_source import parse_document
@@ -74,7 +75,7 @@ def _require_accepted(looked: Looked) -> None:
 
 
 def _show_written(settings: Settings, looked: Looked | None, path: Path, registry: Path) -> None:
-    """Tell what was written, where the registry is, the rows that it would register, what next."""
+    """Show what was written, where the registry is, what would be registered, and what is next."""
     is_kept = registry.exists()
     if not settings.wants_table:
         proposed = {} if looked is None else _document(looked, written=True)
@@ -90,7 +91,7 @@ def _show_written(settings: Settings, looked: Looked | None, path: Path, registr
 
 
 def _show_to_paste(settings: Settings, looked: Looked, path: Path) -> None:
-    """Tell what to add to a file that exists, and the rows that it would register."""
+    """Show what to add to a file that exists, and the rows that would be registered."""
     if not settings.wants_table:
         emit(settings, {"path": str(path), **_document(looked, written=False)})
         return
@@ -193,10 +194,10 @@ def init_command(
 
 
 def _write_starter(path: Path, location: DataLocation, sources: str | None) -> None:
-    """Write the file, after the directory of its registry if that is relative to the file.
+    """Write the file, after creating its registry's directory, unless that is the system's.
 
     Raises:
-        ConfigError: The file exists, or one of them cannot be made here; says which.
+        ConfigError: The file exists, or one of the two cannot be created here; says which.
         StoreError: Something ran out.
     """
     from janitor.config.starter import SYSTEM, starter
@@ -359,7 +360,7 @@ def _show(path: Path, explanation: Explanation) -> None:
 
 
 def _sharing(path: Path, config: Config) -> Iterator[str]:
-    """Projects that reach the same containers, as far as the file tells: no secret is read."""
+    """Projects that reach the same containers, as far as the file shows: no secret is read."""
     from janitor.app.compose import endpoint
     from janitor.config.yaml_source import read_document
     from janitor.engine.shared_containers import sharing, warning

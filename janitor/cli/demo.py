@@ -1,4 +1,4 @@
-"""`demo`: the whole job on an emulated API, with the commands that a person would type."""
+"""`demo`: everything that janitor does, on an emulated API, as a person would type it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOREIGN = (
     *("SSL_CERT_", "SSLKEYLOGFILE", "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"),
     *("NOTIFY_SOCKET", "OPENAI_", "JANITOR_"),
 )
-"""How variables begin that are meant for another janitor, or for none."""
+"""The prefixes of variables that are meant for another janitor, or for another program."""
 
 MEANINGS = {
     1: "some threads changed since the plan, or failed; they are kept",
@@ -101,9 +101,9 @@ def _policies() -> Iterator[str]:
 
 
 def _run(*arguments: str, quiet: bool = False) -> None:
-    """Run a command as if it were typed, and say what its exit code means where it is not 0.
+    """Run a command as if it were typed, and say what its exit code means if it is not 0.
 
-    What it writes to stderr would tell the same twice.
+    Its stderr is hidden, since it would say the same twice.
     """
     from janitor.cli import execute
 
@@ -136,7 +136,7 @@ def _archived() -> None:
 
 
 def _serve() -> None:
-    """A sweep of a real service, one scrape, and a clean end."""
+    """Show one sweep of a real service, one scrape, and a clean stop."""
     click.secho("$ janitor serve", bold=True)
     command = [sys.executable, "-m", "janitor", "--config", "janitor.yaml", "serve"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:  # noqa: S603 - ourselves
@@ -153,7 +153,7 @@ def _serve() -> None:
 
 
 def _told(service: subprocess.Popen[str], pattern: str) -> str:
-    """Read the service's log up to a line, show that, and give what the pattern finds there."""
+    """Read the service's log up to a matching line, show it, and return the pattern's group."""
     for line in service.stderr or ():
         if found := re.search(pattern, line):
             click.echo(f"  {plain(line.rstrip())}")
@@ -163,7 +163,7 @@ def _told(service: subprocess.Popen[str], pattern: str) -> str:
 
 @contextmanager
 def _own_environment(added: Mapping[str, str]) -> Iterator[None]:
-    """Only what the demo itself needs: proxies, certificates and options are meant for others."""
+    """Set only what the demo itself needs: proxies, certificates and options are for others."""
     before = dict(os.environ)
     for name in before:
         if name.upper().endswith("_PROXY") or name.startswith(FOREIGN):
@@ -178,7 +178,7 @@ def _own_environment(added: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _inside(directory: Path) -> Iterator[None]:
-    before = os.open(".", os.O_RDONLY)  # its name may be gone
+    before = os.open(".", os.O_RDONLY)  # its path may no longer exist
     os.chdir(directory)
     try:
         yield
@@ -188,7 +188,7 @@ def _inside(directory: Path) -> Iterator[None]:
 
 
 def how_to_try(base_url: str, directory: Path) -> str:
-    """What to type in another terminal while the emulated API stays."""
+    """What to type in another terminal while the emulated API keeps running."""
     from janitor.demo import KEY, KEY_VARIABLE
 
     return f"""The emulated API stays at {base_url} until Ctrl-C,

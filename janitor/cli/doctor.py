@@ -1,6 +1,6 @@
-"""`doctor`: what is well, what is not, and what is kept where for how long.
+"""`doctor`: what is fine, what is not, and what is kept where for how long.
 
-`doctor --canary`: the parts that a canary needs, joined.
+`doctor --canary`: puts together the parts that a canary needs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def _canaries(config: Config, registry: Registry) -> list[Finding]:
 
 
 async def _canary(config: Config, project: Project, registry: Registry) -> list[Finding]:
-    """Through what guards, counts and paces every other call, too."""
+    """Run a project's canary over the same guard, counters and limiter as every other call."""
     from janitor.app.compose import endpoint, pace_of
     from janitor.doctor import CanaryRun, try_canary
     from janitor.doctor.findings import fine
@@ -119,9 +119,9 @@ def doctor_command(settings: Settings, *, privacy: bool, canary: bool, wait: tim
 
 
 def _configured(settings: Settings) -> tuple[Config | None, list[Finding]]:
-    """The configuration, or why there is none; a hash key that is not there leaves it unscreened.
+    """The configuration, or why there is none; without the hash key it stays unscreened.
 
-    Then nothing that has to do with the registry is looked at.
+    In that case nothing about the registry is checked.
     """
     from janitor.config import load
     from janitor.config.explain import explain
@@ -140,13 +140,13 @@ def _configured(settings: Settings) -> tuple[Config | None, list[Finding]]:
     if number := len(explain(config).warnings):
         message = f"{counted(number, 'thing looks', 'things look')} like a mistake"
         found.append(doubtful(check, message, "janitor validate"))
-    with suppress(ConfigError):  # whoever needs the key says that it is not there
+    with suppress(ConfigError):  # the checks that need the key report that it is missing
         config = load(path, environment=False)
     return config, found
 
 
 def _registry(stack: ExitStack, config: Config, findings: list[Finding]) -> Registry | None:
-    """The registry, read-only; `None`, and why, where there is none to read."""
+    """The registry, read-only; `None`, with a finding that says why, if it cannot be read."""
     from janitor.app.compose import open_registry
     from janitor.doctor import open_finding
     from janitor.doctor.findings import attempt, doubtful, told
@@ -157,7 +157,7 @@ def _registry(stack: ExitStack, config: Config, findings: list[Finding]) -> Regi
         findings.append(doubtful("database", says, todo))
         return None
     try:
-        config.registry.screen()  # what it hides must be known before anything is compared
+        config.registry.screen()  # what it hides must be known before anything is compared with it
         registry = stack.enter_context(open_registry(config, read_only=True))
     except JanitorError as error:
         findings.append(told("database", error))
@@ -191,21 +191,21 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
 
 
 def _sharing(config: Config) -> list[Finding]:
-    """Projects whose values say that they reach the same containers, however they are spelled."""
+    """Projects that reach the same containers by their values, however those are spelled."""
     from janitor.app.compose import endpoint
     from janitor.doctor.findings import doubtful
     from janitor.engine.shared_containers import sharing, warning
 
     accounts: dict[str, str] = {}
     for name, project in config.projects.items():
-        with suppress(ConfigError):  # a secret that cannot be read is told where secrets are
+        with suppress(ConfigError):  # an unreadable secret is reported with the secrets
             accounts[name] = endpoint(project).account
     todo = "remove one of them from `projects`, or give each its own key"
     return [doubtful("projects", warning(names), todo) for names in sharing(accounts)]
 
 
 def _due_by(config: Config, registry: Registry, at: datetime) -> datetime | None:
-    """When the sweep after the last whole one should have ended."""
+    """When the sweep after the last complete one should have ended."""
     from janitor.service import Schedule
     from janitor.service.scheduler import Trigger
 
@@ -219,7 +219,7 @@ def _due_by(config: Config, registry: Registry, at: datetime) -> datetime | None
 
 
 def _unset(config: Config) -> list[str]:
-    """The keys that are asked for and are not there, by the variable or the file of each."""
+    """The API keys that cannot be read, by the variable or file of each."""
     unset = []
     for project in config.projects.values():
         try:
@@ -230,7 +230,7 @@ def _unset(config: Config) -> list[str]:
 
 
 async def _asked(config: Config, registry: Registry | None) -> list[Finding]:
-    """What is asked of the API and of the archive."""
+    """The checks that ask the API, and those of the clock and the archive."""
     from janitor.app.compose import uptime
     from janitor.doctor import attempt, attempt_later, look_at_archive, look_at_clock
     from janitor.engine.clock import ClockWatch
@@ -272,7 +272,7 @@ async def _access(
 
 
 def _known(project: Project, registry: Registry) -> Mapping[Kind, list[str]]:
-    """The threads of each kind that were seen alive last."""
+    """For each kind, the threads that were last seen alive."""
     return {
         kind: [
             entry.thread.key.id
@@ -299,7 +299,7 @@ def _show(settings: Settings, findings: list[Finding]) -> None:
 def _show_kept(
     settings: Settings, config: Config | None, registry: Registry | None, findings: list[Finding]
 ) -> None:
-    """Show what is kept, and leave; what kept it from being known is told by the findings."""
+    """Show what is kept and what could not be read, and exit; do nothing without configuration."""
     from janitor.doctor import Verdict, exit_code, what_is_kept
 
     if config is None:

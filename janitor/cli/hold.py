@@ -1,4 +1,4 @@
-"""`hold`: legal holds, in force at once for every janitor, and the copies of what they name."""
+"""`hold`: legal holds, in force at once for every janitor, and copies of the held threads."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SHOWN = 20
 
 
 def finish(settings: Settings, registry: Registry, hold: Hold, wait: timedelta | None) -> None:
-    """Make the copies unless `wait` is absent, say how things stand, and exit as it ended.
+    """Make the copies unless `wait` is `None`, show the result, and exit with its code.
 
     Raises:
-        JanitorError: What kept the copies from being made; the hold stands all the same.
+        JanitorError: Why the copies could not be made; the hold is in force all the same.
     """
     from janitor.engine.copy_held import held_by
 
@@ -50,7 +50,7 @@ def finish(settings: Settings, registry: Registry, hold: Hold, wait: timedelta |
 
 
 def _copy(settings: Settings, registry: Registry, hold: Hold, wait: timedelta) -> int:
-    """Make the copies in a run of their own, and give its exit code."""
+    """Make the copies in a run of their own, and return its exit code."""
     from janitor.app.run_context import run_context
     from janitor.cli.progress import ProgressView
     from janitor.config import load
@@ -70,7 +70,7 @@ def _stops(report: Report) -> None:
 
 
 def _show(settings: Settings, registry: Registry, hold: Hold, held: Held) -> None:
-    """Say how many threads the hold names and how their copies stand; warn where none."""
+    """Show how many threads the hold names and how many are copied; warn if it names none."""
     unregistered = [one for one in sorted(hold.ids) if not registry.threads.find(one)]
     if settings.wants_table:
         click.echo(_named(held))
@@ -94,7 +94,7 @@ def _named(held: Held) -> str:
 
 
 def _name_unread(registry: Registry, hold: Hold, held: Held) -> None:
-    """Name the threads that may be meant, since nobody has read their metadata."""
+    """Name the threads that the hold may apply to, because their metadata was never read."""
     from janitor.engine.copy_held import possible
 
     for entry in islice(possible(registry.threads, hold), SHOWN):
@@ -122,7 +122,7 @@ WAIT = click.option("--wait", type=DURATION, default="30s", help="How long to wa
 
 
 def _answered_for(command: Command) -> Command:
-    """Adds the options that say why, and on whose word."""
+    """Add the options that say why, and who asks for it."""
     for option in (
         click.option("--actor", help="Who asks for it. Default: the system user."),
         click.option("--reason", required=True, help="Why; kept on record."),
@@ -292,13 +292,13 @@ def _state(hold: Hold, config: Config, at: datetime) -> str:
 
 
 def _threads(registry: Registry, hold: Hold) -> int:
-    """How many threads it names; told by indexes alone, so unread metadata counts for none."""
+    """How many threads it names, by indexes alone: unread metadata never counts as a match."""
     by_id = sum(len(registry.threads.find(one)) for one in hold.ids)
     return by_id + (registry.threads.count_labelled(hold.metadata) if hold.metadata else 0)
 
 
 def _check(hold: Hold, at: datetime) -> None:
-    """Refuse what could never hold anything, or would not be understood later."""
+    """Refuse a hold that could never hold anything, or would not be understood later."""
     from janitor.kinds import is_id
     from janitor.policy.matching import RESERVED
     from janitor.registry.registrations import check_metadata
@@ -339,6 +339,6 @@ def _opened(settings: Settings) -> tuple[Config, Registry]:
     from janitor.app.compose import open_registry
     from janitor.config import load
 
-    # A missing key must not keep anybody from holding; the copies ask for it later.
+    # A missing key must not prevent anybody from setting a hold; the copies ask for it later.
     config = load(settings.config_path(), environment=False)
     return config, open_registry(config)

@@ -1,4 +1,4 @@
-"""`list`, `explain` and `runs`: looking at the registry without changing it.
+"""`list`, `explain` and `runs`: look at the registry without changing it.
 
 `explain`: one thread's facts, reasons and history.
 """
@@ -123,7 +123,7 @@ def list_command(
 
 
 def _pairs(metadata: tuple[str, ...]) -> dict[str, str]:
-    """The metadata that is asked for; a key that is given two values fails as a usage error."""
+    """The metadata that is asked for; a usage error if a key has two values."""
     pairs = dict(_pair(text) for text in metadata)
     for key, value in map(_pair, metadata):
         if pairs[key] != value:
@@ -139,7 +139,7 @@ def _list(
     shown: int,
     told: Sequence[str | None],
 ) -> None:
-    """Show the rows; a table has the columns that were asked for (`told`) as well."""
+    """Show the rows; a table also has the columns that were asked for (`told`)."""
     if settings.output == "jsonl":
         emit_lines(rows)
         return
@@ -409,7 +409,7 @@ def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, An
 def _stopped_by(
     config: Config, entry: Entry, decision: Decision, pauses: Sequence[Pause]
 ) -> str | None:
-    """Why a sweep would leave the thread as it is whatever is decided about it."""
+    """Why a sweep would leave the thread as it is, whatever the decision."""
     project = config.projects.get(entry.thread.key.project)
     if project is None or entry.thread.key.kind not in project.kinds:
         return "not_served"
@@ -430,7 +430,7 @@ def _paused_by(pauses: Sequence[Pause]) -> list[dict[str, Any]]:
 
 
 def _waiting_for(decision: Decision) -> list[dict[str, Any]]:
-    """What keeps a thread until the others of its `keep_last` group have been asked for."""
+    """What keeps a thread until the others of its `keep_last` group have been probed."""
     from janitor.model import Reason
 
     if decision.reason is not Reason.NOT_PROBED:
@@ -439,7 +439,7 @@ def _waiting_for(decision: Decision) -> list[dict[str, Any]]:
 
 
 def _kept_by(case: Evaluation) -> list[dict[str, Any]]:
-    """Whatever keeps the thread; a grace names what protected it before."""
+    """Everything that keeps the thread; a grace names what protected it before."""
     grace_by = {"released": case.thread.grace_by}
     return [
         {
@@ -452,7 +452,7 @@ def _kept_by(case: Evaluation) -> list[dict[str, Any]]:
 
 
 def _holds(registry: Registry, case: Evaluation, config: Config) -> list[dict[str, Any]]:
-    """Every hold that was ever set on the thread as it is known now, with its dates."""
+    """Every hold, past or present, that matches or may match the thread as it is known now."""
     from janitor.policy.evaluate import hold_ends_at
     from janitor.policy.matching import match_hold, views_of
 
@@ -507,7 +507,7 @@ def _show(document: Mapping[str, Any]) -> None:
 
 
 def _decided(document: Mapping[str, Any]) -> None:
-    """What is to happen to a thread that is still there, and why."""
+    """Show what will happen to a thread that still exists, and why."""
     from janitor.model import State
 
     decision = dict(document["decision"])
@@ -523,7 +523,7 @@ def _decided(document: Mapping[str, Any]) -> None:
 
 
 def _concerned(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The holds to show: of a thread that is gone only those that surely name it or its copy."""
+    """The holds to show; for a thread that is gone, only those that surely name it or its copy."""
     from janitor.model import LIVE
 
     is_there = document["state"] in LIVE
@@ -535,7 +535,7 @@ def _open_end(row: Mapping[str, Any], field: str) -> Mapping[str, Any]:
 
 
 def _failure(document: Mapping[str, Any]) -> None:
-    """How the last attempt ended, and when the next one may be made."""
+    """Show how the last attempt ended, and when the next one may be made."""
     how = "found it in use" if document["last_outcome"] == "busy" else "failed"
     number, rest = document["attempts"], document["review_at"]
     times = "" if number == 1 else f" ({number} in a row)"

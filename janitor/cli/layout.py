@@ -1,4 +1,4 @@
-"""How tables fit a screen: an id is never broken, and no line is wider than the screen. Pure."""
+"""How tables fit on a screen: ids are never broken, and other text is never too wide. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rich.cells import cell_len, chop_cells
 
 GAP = 2
 INDENT = 2
-"""Of the second line of a row, and those after it."""
+"""The indent of a row's second and later lines."""
 LONGEST_WORD = 64
-"""No column but an id's asks for more: ids in errors stay whole, and no long word rules a table."""
+"""The most width that a word claims, except in an id column; enough for the ids in errors."""
 WORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?\S*|\S+")
-"""What stays on one line; a time is a word, too."""
+"""What stays on one line; a time counts as one word."""
 PART = re.compile(r"[^/]*/+|[^/]+")
-"""Where a path that is too long for a line is broken."""
+"""The parts of a path that is too long for a line."""
 
 Style = Callable[[str, str], str]
-"""A cell's text as it is printed, by the name of its column; as wide as before."""
+"""Turns a column's name and a cell's text into the text that is printed, of the same width."""
 Group = list[tuple[int, int]]
 """The columns that share a line, each with its width."""
 
@@ -38,9 +38,9 @@ def grid(
 ) -> list[str]:
     """The lines of a table that is at most `width` wide, its head first.
 
-    Where not all fits, columns give way word by word; where that is not enough, each row takes
-    several lines. Columns that are `whole` are never broken: only a value that is wider than the
-    screen is too wide for it.
+    If not everything fits, columns become narrower and wrap between words; if that is not enough,
+    each row takes several lines. Columns that are `whole` are never broken: a line is too wide only
+    if such a value is wider than the screen.
     """
     groups = _groups(columns, rows, width, whole)
     lines = list(_lines(columns, columns, groups, whole, unstyled))
@@ -50,7 +50,7 @@ def grid(
 
 
 def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) -> list[str]:
-    """The lines of named values; a value with a word too long stands below its name."""
+    """The lines of named values; a value with a word that is too long goes below its name."""
     names = max((cell_len(name) for name, _ in rows), default=0)
     lines: list[str] = []
     for name, value in rows:
@@ -66,7 +66,7 @@ def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) 
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """A text in lines, broken between words; a longer word at its slashes, else anywhere."""
+    """A text in lines, broken between words; a word that is too long at slashes, else anywhere."""
     if cell_len(text) <= width:
         return [text]
     lines: list[str] = []
@@ -95,7 +95,7 @@ def _longest(text: str) -> int:
 def _groups(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, whole: frozenset[str]
 ) -> list[Group]:
-    """Which columns share a line: all where they fit, if need be in less room than they want."""
+    """Which columns share a line: all of them if they fit, even if narrower than they want."""
     cells = [[name, *(row[number] for row in rows)] for number, name in enumerate(columns)]
     wanted = [max(map(cell_len, each)) for each in cells]
     longest = min(LONGEST_WORD, width - INDENT)
@@ -116,7 +116,7 @@ def _groups(
 def _split(
     columns: Sequence[str], least: Sequence[int], width: int, whole: frozenset[str]
 ) -> list[list[int]]:
-    """The columns by the line that they stand on; an id ends its line."""
+    """The columns of each line; an id is the last on its line."""
     groups: list[list[int]] = [[]]
     room = width
     for number, (name, need) in enumerate(zip(columns, least, strict=True)):
@@ -131,7 +131,7 @@ def _split(
 def _narrowed(
     group: Sequence[int], wanted: Sequence[int], least: Sequence[int], width: int
 ) -> Group:
-    """The columns of a line with the widths that they get: the widest gives way first."""
+    """The columns of a line with the widths that they get: the widest is narrowed first."""
     widths = {number: wanted[number] for number in group}
     space = width - GAP * (len(group) - 1)
     while sum(widths.values()) > space:

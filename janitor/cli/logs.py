@@ -1,4 +1,4 @@
-"""How log lines look: one a record, and of an exception its types and frames alone."""
+"""How log lines look: one per record, and only types and frames of an exception."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CHATTY = ("apscheduler", "uvicorn", "watchfiles")
 
 
 class Frames(logging.Formatter):
-    """Shows an exception by types and frames, each once in a process: its text may quote a row."""
+    """Shows exceptions as types and frames, since their text may quote a row; each only once."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - of another formatter
         super().__init__(*args, **options)
         self._shown: set[str] = set()
 
     def formatException(self, ei: Raised) -> str:  # noqa: N802 - logging's name
-        """The frames; nothing where they were shown before."""
+        """The frames; nothing if they were shown before."""
         message = "" if ei[1] is None else frames(ei[1])
         if message in self._shown:
             return ""
@@ -37,10 +37,10 @@ class Frames(logging.Formatter):
 
 
 class Lines(Frames):
-    """One line a record, for people: UTC, level, message; control characters are escaped."""
+    """One line per record, for people: UTC, level, message; control characters are escaped."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802 - logging's own
-        """When it was, in UTC."""
+        """The record's time in UTC."""
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
@@ -50,7 +50,7 @@ class Lines(Frames):
 
 
 def configure_logging(settings: Settings, *, service: bool = False) -> None:
-    """Log to stderr; one line per thread acted on with `-v`, and always in the service."""
+    """Log to stderr; with `-v`, and always in the service, one line per thread acted on."""
     ours = [one for one in logging.root.handlers if isinstance(one.formatter, Frames)]
     if not ours:
         ours = [logging.StreamHandler(sys.stderr)]
@@ -68,7 +68,7 @@ def _formatter(settings: Settings) -> logging.Formatter:
     from pythonjsonlogger.json import JsonFormatter
 
     class JsonLines(Frames, JsonFormatter):
-        """One JSON object a record."""
+        """One JSON object per record."""
 
     renamed = {"levelname": "level", "exc_info": "traceback"}
     return JsonLines("%(levelname)s %(message)s", rename_fields=renamed, timestamp="at")

@@ -1,4 +1,4 @@
-"""Types of options, who gives them, and leaving with an exit code."""
+"""Option types, the global options, who runs the command, and exiting with a code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from janitor.cli.logs import configure_logging
 from janitor.cli.output import Settings
 
 CLEARLY = 0.1
-"""By how much the likeness of two words, from 0 to 1, differs where one is clearly nearer."""
+"""How much more similar a word must be, on a scale from 0 to 1, to be clearly the nearest."""
 
 
 class Duration(click.ParamType[timedelta]):
@@ -37,7 +37,7 @@ class Duration(click.ParamType[timedelta]):
 
 
 class Moment(click.ParamType[datetime]):
-    """A time as ISO 8601, UTC where it names no zone."""
+    """A time as ISO 8601, in UTC if it names no zone."""
 
     name = "time"
 
@@ -57,19 +57,19 @@ class Moment(click.ParamType[datetime]):
 
 
 class OneOf(click.Choice[str]):
-    """One of a few words; a misspelt one is refused with what comes near."""
+    """One of a few words; the error for a misspelt one suggests the nearest."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
-        """Which words there are, and which of them may be meant."""
+        """The words that there are, and which of them may be meant."""
         meant = " or ".join(map(repr, near(str(value), self.choices)))
         message = super().get_invalid_choice_message(value, ctx)
         return f"{message} Did you mean {meant}?" if meant else message
 
 
 def near(written: str, known: Iterable[str]) -> list[str]:
-    """The known words that come near to what was written, the nearest first.
+    """The known words that are similar to what was written, the nearest first.
 
-    It alone, where it is clearly nearer than any other.
+    Only the nearest, if it is clearly nearer than any other.
     """
     from difflib import SequenceMatcher, get_close_matches
 
@@ -79,7 +79,7 @@ def near(written: str, known: Iterable[str]) -> list[str]:
 
 
 class Count(click.IntRange):
-    """A whole number from a least one on, up to the largest that a database holds."""
+    """A whole number from a minimum up to the largest that a database can store."""
 
     def convert(self, value: int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse it; fails as a usage error."""
@@ -98,12 +98,12 @@ GLOBAL = "The global options may stand before or after the command; see `janitor
 
 
 class GlobalOption(click.Option):
-    """An option of every command. Without its value, nothing is run: a default would be a guess."""
+    """An option of every command. Without its value nothing runs: a default would be a guess."""
 
     def handle_parse_result(
         self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
     ) -> tuple[object, list[str]]:
-        """Take the value; a usage error where it is empty, or is the next option."""
+        """Take the value; a usage error if it is empty, or is the next option."""
         value = opts.get(str(self.name))
         if isinstance(value, str) and not ctx.resilient_parsing:
             if not value:
@@ -118,7 +118,7 @@ class GlobalOption(click.Option):
 
 
 class RepeatedOption(GlobalOption):
-    """A global option behind the command, where it replaces what stands before the command."""
+    """A global option after the command; it overrides the same option before the command."""
 
     def __init__(self, original: click.Option) -> None:
         super().__init__(
@@ -127,7 +127,7 @@ class RepeatedOption(GlobalOption):
             is_flag=original.is_flag or None,  # False would make the value optional
             help=original.help,
             expose_value=False,
-            allow_from_autoenv=False,  # the environment counts before the command line does
+            allow_from_autoenv=False,  # the environment must not override the option before it
             callback=_take,
         )
 
@@ -141,13 +141,13 @@ def _take(ctx: click.Context, param: click.Parameter, value: object) -> None:
 
 
 def use_settings(ctx: click.Context, settings: Settings) -> None:
-    """Let the global options count for a context and those below it."""
+    """Apply the global options to a context and those below it."""
     ctx.obj, ctx.color = settings, settings.is_colored
     configure_logging(settings)
 
 
 def with_global_options(command: click.Command, options: tuple[click.Option, ...]) -> click.Command:
-    """The command and those below it, behind which the global options may stand, too."""
+    """The command and those below it, now accepting the global options after it, too."""
     if not any(isinstance(param, RepeatedOption) for param in command.params):
         command.params += map(RepeatedOption, options)
         command.epilog = "\n\n".join(filter(None, (command.epilog, GLOBAL)))
@@ -157,7 +157,7 @@ def with_global_options(command: click.Command, options: tuple[click.Option, ...
 
 
 def person() -> str:
-    """Who types; a number where the system knows no name."""
+    """The user who runs this; a number if the system knows no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -165,5 +165,5 @@ def person() -> str:
 
 
 def quit_with(code: int) -> NoReturn:
-    """Leave with an exit code (docs/operations.md); output is already written."""
+    """Exit with a code (see docs/operations.md); output is already written."""
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What the global options say, and how results are printed: tables, or JSON for machines."""
+"""The global options, and how results are printed: tables, or JSON for machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import click
 from janitor.errors import ConfigError
 from janitor.texts import is_text, plain
 
-UNBOUNDED = sys.maxsize  # without a terminal a row is a line, for whoever greps
+UNBOUNDED = sys.maxsize  # without a terminal each row is one line, for grep
 # Columns that a person copies from: never broken.
 WHOLE = frozenset({"id", "key"})
 OUTPUTS = ("table", "json", "jsonl")
@@ -30,7 +30,7 @@ DEFAULT_CONFIGS = (LOCAL_CONFIG, SYSTEM_CONFIG)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The global options of one call."""
+    """The global options of one command line."""
 
     config: Path | None
     output: str
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def is_colored(self) -> bool | None:
-        """Whether output is coloured; `None` leaves it to whether a terminal is there."""
+        """Whether output is coloured; `None` means only on a terminal."""
         if self.color != "auto":
             return self.color == "always"
         return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
@@ -67,18 +67,18 @@ class Settings:
 
 
 class TextType(click.types.StringParamType):
-    """A text of the command line, which a shell hands over as whatever bytes it was given."""
+    """A text from the command line, which may be any bytes that the shell passed on."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """The text; a mistake of the command line where it is none."""
+        """The text; a usage error if it is not valid text."""
         text = str(super().convert(value, param, ctx))
         return text if is_text(text) else self.fail("it is not UTF-8", param, ctx)
 
 
 def texts_only(command: click.Command) -> click.Command:
-    """The command and those below it, whose texts are nothing but text."""
+    """The command and those below it, now refusing text parameters that are not valid text."""
     for param in command.params:
         if param.type is click.STRING:
             param.type = TextType()
@@ -88,7 +88,7 @@ def texts_only(command: click.Command) -> click.Command:
 
 
 def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:
-    """Print a document for machines: one JSON document, or its `rows` one object a line."""
+    """Print a document for machines: one JSON document, or its `rows` as one object per line."""
     if settings.output == "jsonl" and rows is not None:
         emit_lines(document[rows])
     elif settings.output == "jsonl":
@@ -100,7 +100,7 @@ def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = Non
 def emit_long(
     head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]], *, one_line: bool = False
 ) -> None:
-    """Print one JSON document whose last field is a list too long to be held, row by row."""
+    """Print one JSON document, whose last field may be too long a list for memory, row by row."""
     indent, end, outer, inner = (None, "}", " ", " ") if one_line else (2, "\n}", "\n  ", "\n    ")
     before = json.dumps({"schema": 1, **head}, indent=indent, default=as_json).removesuffix(end)
     click.echo(f'{before},{outer}"{name}": [', nl=False)
@@ -111,13 +111,13 @@ def emit_long(
 
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object a line, as they come."""
+    """Print one JSON object per line, as they come."""
     for row in rows:
         click.echo(json.dumps({"schema": 1, **row}, default=as_json))
 
 
 def as_json(value: object) -> str:
-    """What JSON has no form for, as text; times as ISO 8601."""
+    """Values that JSON has no form for, as text; times as ISO 8601."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -130,7 +130,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def facts(title: str, rows: Iterable[tuple[str, object]]) -> None:
-    """Print named values for a person, each whole word of them on one line; none that is empty."""
+    """Print named values for a person, breaking no word that fits on a line; skip empty values."""
     from janitor.cli import layout
 
     pairs = [(name, text) for name, value in rows if (text := plain(value))]
@@ -138,7 +138,7 @@ def facts(title: str, rows: Iterable[tuple[str, object]]) -> None:
 
 
 def hanging(mark: str, text: str) -> None:
-    """Print a text behind a mark; on a terminal, its further lines stand below the first."""
+    """Print a text after a mark; on a terminal, further lines are indented to the first."""
     from janitor.cli.layout import wrapped
 
     width = screen_width()
@@ -151,7 +151,7 @@ def _print_titled(title: str, lines: Iterable[str]) -> None:
 
 
 def screen_width() -> int | None:
-    """How many columns the terminal has, or COLUMNS says; `None` where no terminal is there."""
+    """How many columns the terminal has, or COLUMNS says; `None` if there is no terminal."""
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
@@ -168,7 +168,7 @@ WORD = re.compile("|".join(rf"\b{word}\b" for word in COLOR_OF))
 
 
 def colored(text: str) -> str:
-    """A text in which states, stages and outcomes have colours; the words tell them apart, too."""
+    """A text with states, stages and outcomes in colours; the words remain readable without."""
     return WORD.sub(lambda found: click.style(found[0], fg=COLOR_OF[found[0]]), text)
 
 
@@ -177,12 +177,12 @@ def _styled(column: str, text: str) -> str:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person sits at a stream; a stream that was closed is `None`."""
+    """Whether a stream is a terminal; a stream that was closed is `None`."""
     return stream is not None and stream.isatty()
 
 
 def now() -> datetime:
-    """This moment, aware."""
+    """The current time, aware."""
     return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""`pause` and `resume`: a person's word, kept in the registry."""
+"""`pause` and `resume`: a person's orders, stored in the registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def _scoped(command: Command) -> Command:
-    """Adds the options that say what is meant, and where to find it."""
+    """Add the options that say what is meant, and in which registry."""
     for option in (
         click.option("--project", help="Only this project."),
         click.option("--policy", help="Only threads governed by this policy."),
@@ -122,7 +122,7 @@ def _opened(settings: Settings, url: str | None) -> Registry:
 
 
 def _require_known(settings: Settings, project: str | None, policy: str | None) -> None:
-    """Refuse a name that nothing bears; a configuration that is broken names nothing."""
+    """Refuse an unknown project or policy; if the configuration is broken, accept any name."""
     from janitor.config import load
     from janitor.policy import PSEUDO_POLICIES
 

@@ -208,10 +208,10 @@ def apply_command(
 
 
 def _hand_over(settings: Settings, made: Plan, name: str, max_age: timedelta) -> None:
-    """Leave a reviewed plan in the registry for the service, unless it is not valid.
+    """Store a reviewed plan in the registry for the service, if it is valid.
 
     Raises:
-        ConfigError: As `check` refuses it.
+        ConfigError: `check` refuses it.
     """
     from janitor.config import load
     from janitor.engine import PlanSite, check, compact
@@ -262,7 +262,7 @@ def run(
     reads_sources: bool = False,
     create: bool = False,
 ) -> None:
-    """Hold the run lock, do the work, show it, and exit as it ended."""
+    """Hold the run lock, do the work, show the report, and exit with its code."""
     from janitor.app.run_context import run_context
     from janitor.app.run_metrics import require_writable, write_metrics
     from janitor.cli import render
@@ -364,7 +364,7 @@ def _require_reason(reason: str) -> None:
 
 
 def _require(registry: Registry, wanted: str, configured: str) -> None:
-    """Refuse any digest but that of the configured policies, while it is not yet approved."""
+    """Refuse any digest but that of the configured policies, and that one if already approved."""
     if HEX.fullmatch(wanted) is None:
         raise ConfigError(
             f"{plain(wanted)} is not a digest: write at least the first {SHORTEST} characters of "

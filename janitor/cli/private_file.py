@@ -1,4 +1,4 @@
-"""Files that a person names and that nobody else may read: plans, and what was registered."""
+"""Files that a person names and that nobody else may read: plans, and exported registrations."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from janitor.errors import ConfigError, StoreError
 
 STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _SHELLS = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
-"""Links that lead to what a shell has opened already."""
+"""Links to what a shell has already opened."""
 
 
 def require_private(file: Path, what: str) -> None:
-    """Refuse a place where `write_private` cannot write, before any work is done for it.
+    """Refuse a place where `write_private` cannot write, before any work is done.
 
     Raises:
-        ConfigError: It is a link, a named pipe or a socket, or no file can be made there.
+        ConfigError: It is a link, a pipe, a socket or a block device, or no file can be made there.
         StoreError: The disk is full, or something else ran out.
     """
     with _explained(file, what):
@@ -36,13 +36,13 @@ def require_private(file: Path, what: str) -> None:
 
 
 def write_private(file: Path, lines: Iterable[str], what: str) -> None:
-    """Write a file for its owner alone, as a whole or not at all; never through a link.
+    """Write a file that only its owner can read, completely or not at all; never through a link.
 
-    What a shell has opened, a terminal and /dev/null are written as the lines come. `what` is what
-    messages call it.
+    What a shell has opened, a terminal and /dev/null are written as the lines come. `what` is its
+    name in messages.
 
     Raises:
-        ConfigError: It is a link, a named pipe or a socket, or cannot be written there.
+        ConfigError: It is a link, a pipe, a socket or a block device, or cannot be written.
         StoreError: The disk is full, or something else ran out.
     """
     with _explained(file, what):
@@ -66,7 +66,7 @@ def _explained(file: Path, what: str) -> Iterator[None]:
 
 
 def _is_stream(file: Path, what: str) -> bool:
-    """Whether it is written as the lines come; refuses what would wait, or be replaced."""
+    """Whether it is written as the lines come; refuses what would block, or be replaced."""
     if str(file) in STANDARD or _SHELLS.fullmatch(str(file)):
         return True
     if file.is_symlink():
@@ -83,7 +83,7 @@ def _is_stream(file: Path, what: str) -> bool:
 
 
 def _opened(file: Path) -> int:
-    """A descriptor of what is there already: what a shell has opened goes on where it stands."""
+    """A descriptor for what exists already: what a shell has opened continues at its position."""
     if str(file) in STANDARD:
         return os.dup(STANDARD[str(file)])
     if (found := _SHELLS.fullmatch(str(file))) is None:
@@ -106,7 +106,7 @@ def _replace(file: Path, lines: Iterable[str]) -> None:
             written.writelines(lines)
             written.flush()
             os.fsync(descriptor)
-        draft.replace(file)  # a link that came in between is replaced itself
+        draft.replace(file)  # a link made in the meantime is itself replaced
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

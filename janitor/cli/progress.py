@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a command while it lasts."""
+"""What a person at a terminal sees of a command while it runs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from janitor.texts import plain
 
 
 class ProgressView(RunLog):
-    """Receives every notice of a run, and shows a person how far it is."""
+    """Receives every notice of a run, and shows its progress to a person."""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show it while the body runs."""
+        """Show the progress while the body runs."""
         with shown(self.progress):
             yield
 
 
 def open_shown(config: Config, progress: Progress, *, create: bool = False) -> Registry:
-    """The registry, opened while a person sees it: it may have to be upgraded first.
+    """Open the registry and show that to a person: it may have to be upgraded first.
 
     Raises:
         ConfigError, StoreError: As `open_registry` does.
@@ -40,10 +40,10 @@ def open_shown(config: Config, progress: Progress, *, create: bool = False) -> R
 
 @contextmanager
 def run_locked(registry: Registry, wait: timedelta) -> Iterator[None]:
-    """Hold the lock of a run; while it is waited for, a person sees who holds it.
+    """Hold the lock of a run; while waiting for it, show who holds it.
 
     Raises:
-        LockedError: `wait` was over before that.
+        LockedError: The lock was not free within `wait`.
     """
     progress = Progress()
     with ExitStack() as held:
@@ -55,7 +55,7 @@ def run_locked(registry: Registry, wait: timedelta) -> Iterator[None]:
 
 @contextmanager
 def shown(progress: Progress) -> Iterator[None]:
-    """Show a line on stderr while the body runs, where a person watches; else log one at times."""
+    """Show a line on stderr while the body runs, if it is a terminal; else log one now and then."""
     if not is_terminal(sys.stderr):
         with logged(progress):
             yield

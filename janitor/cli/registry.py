@@ -42,11 +42,11 @@ LINES_SHOWN = 20
 
 
 def import_file(settings: Settings, registry: Registry | None, order: Order) -> None:
-    """Take a file in, say what became of it, and exit; without a registry it is a dry run.
+    """Import a file, show the result, and exit; without a registry it is a dry run.
 
     Raises:
-        ConfigError: It cannot be read, is empty or a CSV without the right columns.
-        StoreError: The registry or the file of rejects failed; what was read before stands.
+        ConfigError: It cannot be read, is empty, or is a CSV without the right columns.
+        StoreError: The registry or the file of rejects failed; what was read before is kept.
     """
     from janitor.sources import opened
 
@@ -117,7 +117,7 @@ def _document(begun: Import, seconds: float, *, is_dry: bool) -> dict[str, Any]:
 
 
 def show_earlier(number: int) -> None:
-    """Say how many threads fall due earlier by what an operator reported."""
+    """Say how many threads fall due earlier because of what was just reported."""
     if number:
         click.echo(
             f"{counted(number, 'thread falls', 'threads fall')} due earlier: until now only the "

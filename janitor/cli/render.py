@@ -35,7 +35,7 @@ APPLY = "Next: janitor plan -o plan.json; review it; janitor apply plan.json"
 
 
 def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pause] = ()) -> None:
-    """Show a plan and what is paused, and write it for `apply` where a file was named.
+    """Show a plan and what is paused, and write it for `apply` if a file was named.
 
     Raises:
         ConfigError: The file cannot be written.
@@ -55,7 +55,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     _unfinished(made)
     rows = [_row(decision) for decision in made.decisions]
     columns = ("kind", "id", "stages", "policy", "last active", "first due", "reason")
-    shown = SHOWN if is_terminal(sys.stdout) else len(rows)  # whoever pipes a plan reviews it
+    shown = SHOWN if is_terminal(sys.stdout) else len(rows)  # a piped plan is for review
     table(f"What a sweep would do at {_time(made.now)}", columns, rows[:shown])
     if len(rows) > shown:
         click.echo(f"… and {len(rows) - shown} more; pipe the output, as in `janitor plan | less`")
@@ -95,7 +95,7 @@ def _cost(made: Plan) -> str:
 
 
 def _asides(made: Plan) -> None:
-    """What else bears on the plan: what was not asked, not read, or does not answer."""
+    """Show what else affects the plan: what was not asked, was not read, or does not answer."""
     if made.not_probed:
         so = "" if made.offline else f"; raise --probe: that takes {span(made.probe_seconds)} more"
         threads = counted(made.not_probed, "thread")
@@ -123,7 +123,7 @@ def _asides(made: Plan) -> None:
 
 
 def pruned(found: Pruned, were: str) -> None:
-    """Tell what becomes of the archive's copies that are past their date, where there are any."""
+    """Show what happens to the archive's copies that are past their date, if there are any."""
     number = found.foreseen if found.removed == 0 else found.removed
     lines = [f"{number} {were}"] if number else []
     lines += [f"{found.gone} had already been removed"] if found.gone else []
@@ -139,7 +139,7 @@ def _reasons(found: Pruned) -> str:
 
 
 def paused(pauses: Sequence[Pause]) -> None:
-    """Tell everybody who looks what is left alone for now, and how that ends."""
+    """Show which pauses are in force, and how they end."""
     from janitor.engine.pauses import message
 
     for pause in pauses:
@@ -147,14 +147,14 @@ def paused(pauses: Sequence[Pause]) -> None:
 
 
 def pause_document(pause: Pause) -> dict[str, Any]:
-    """A pause, what people are told of it, and the command that ends it, for a JSON document."""
+    """A pause, its message for people, and the command that ends it, for a JSON document."""
     from janitor.engine.pauses import message, resume_command
 
     return {**asdict(pause), "message": message(pause), "command": resume_command(pause)}
 
 
 def _unfinished(made: Plan) -> None:
-    """Show the removals that were begun, and what is left to do of each."""
+    """Show the unfinished deletions, and what is left to do for each."""
     if not made.unfinished:
         return
     title = "Unfinished deletions; the next sweep or apply continues them first"
@@ -196,14 +196,14 @@ def _row(decision: Planned) -> tuple[object, ...]:
 
 
 def _due(decision: Planned) -> str:
-    """Since when the first of the stages is due; of a thread that is kept, when its next one is."""
+    """Since when the first stage is due; for a thread that is kept, when its next one will be."""
     if decision.due_at is None:
         return "" if not decision.stages else "unknown"
     return _time(decision.due_at) if decision.stages else f"{_time(decision.due_at)} (next stage)"
 
 
 def _failing(rows: Sequence[dict[str, Any]]) -> None:
-    """What is due as well, but rests after an attempt that failed or found it in use."""
+    """Show what is also due, but waits after an attempt that failed or found it in use."""
     if not rows:
         return
     columns = ("kind", "id", "stage", "policy", "attempts", "retried", "last error")
@@ -217,7 +217,7 @@ def _failing(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _unanswered(rows: Sequence[dict[str, Any]]) -> None:
-    """What may be due as well, and of which the server said nothing."""
+    """Show what may also be due, but could not be checked at the server."""
     if not rows:
         return
     fields = ("project", "kind", "id", "stage", "policy")
@@ -258,7 +258,7 @@ def _waiting(made: Plan) -> None:
 
 
 def _next(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
-    """What to do now, as the last sentence of a plan."""
+    """What to do next, as the last sentence of a plan."""
     if made.mode == "audit":
         again = " and make the plan again" if file is not None else ""
         return f"Mode is audit: set `mode: enforce` in the configuration{again} to act."
@@ -276,7 +276,7 @@ def _next(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
 
 
 def _next_of_kept(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
-    """The same where a sweep would do nothing of what is due."""
+    """The same, if a sweep would do nothing of what is due."""
     from janitor.engine.pauses import resume_command
 
     reasons = {row.reason for row in made.decisions if row.stages}
@@ -342,7 +342,7 @@ def report_document(done: Report) -> dict[str, Any]:
 
 
 def _answers(done: Report) -> None:
-    """What became of each thread that a person spoke of; where all was accepted, of a few."""
+    """Show what `missing accept` did with its threads: at most 30, those not accepted first."""
     from janitor.engine.accept_missing import ACCEPTED, COMMAND
 
     if done.run.command != COMMAND:
@@ -370,7 +370,7 @@ def _report_table(done: Report) -> None:
 
 
 def moment(value: object) -> str:
-    """A time to the second in UTC; anything else as text, nothing as nothing."""
+    """A time to the second in UTC; anything else as text, `None` as an empty text."""
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""`serve` and `health`: the long-running service, and asking whether it is alive."""
+"""`serve` and `health`: the long-running service, and a check that it is alive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("janitor")
 
 DESCRIPTORS = 24
-"""What a service takes before anybody connects to it: its loops, its watch and a sweep."""
+"""What a service needs before anybody connects to it: its loops, its watcher and a sweep."""
 
 
 @click.command("serve")
@@ -55,7 +55,7 @@ def serve_command(settings: Settings) -> None:
     path = settings.config_path()
     config, metrics = load(path), Metrics()
     _require_tokens(config)
-    check_environment()  # what it says stays until the next start
+    check_environment()  # the environment stays the same until the next start
     with ExitStack() as stack:
         registry = stack.enter_context(open_registry(config, create=True))
         _require_descriptors()
@@ -70,13 +70,13 @@ def serve_command(settings: Settings) -> None:
 
 
 def _require_tokens(config: Config) -> None:
-    """A token that cannot be read is told at the start, not at somebody's first request."""
+    """Report a token that cannot be read at the start, not at somebody's first request."""
     for token in config.service.tokens:
         token.secret.reveal()
 
 
 def _require_descriptors() -> None:
-    """Too few would fail the service's threads, one by one, at any later moment."""
+    """Refuse to start with too few: the service's threads would fail later, one by one."""
     if (short := shortage(DESCRIPTORS)) is not None:
         raise StoreError(f"the service cannot start: {cause(short)}")
 
@@ -121,7 +121,7 @@ def health_command(settings: Settings, *, if_serving: bool) -> None:
 
 
 def _listen(settings: Settings, *, forgiving: bool) -> str:
-    """Where it listens; a service goes on when its file is broken, and so may the question."""
+    """Where the service listens; it keeps running with a broken file, so the check may, too."""
     from janitor.config import load
 
     try:
@@ -133,7 +133,7 @@ def _listen(settings: Settings, *, forgiving: bool) -> str:
 
 
 def _ask(listen: str) -> None:
-    """Raise AccessError unless the answer is good; through no proxy, whatever the environment."""
+    """Raise AccessError unless the answer is 200; uses no proxy, whatever the environment."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     connection = HTTPConnection(EVERYWHERE.get(host, host), int(port), timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""`sync`: the application's tables, or with `--discover` the API's lists, read now."""
+"""`sync`: reads the application's tables now, or with `--discover` the API's lists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LIST_FIELDS = ("project", "kind", "listed", "added", "known", "absent", "ended")
 
 
 def discover_now(settings: Settings, *, dry_run: bool) -> int:
-    """Walk the lists of all projects, say what was found, and give the exit code."""
+    """Walk the lists of all projects, show what was found, and return the exit code."""
     from janitor.app.compose import open_registry, trial_registry
     from janitor.app.event_loop import StopSignals
     from janitor.app.lists import ListWalks
@@ -196,7 +196,7 @@ def sync_command(
 def _read(
     settings: Settings, names: Sequence[str], wait: timedelta | None, *, believes: bool
 ) -> list[SourceReading]:
-    """Read the sources that were named, or all; without a `wait` into a copy of the registry."""
+    """Read the named sources, or all; without `wait`, into a copy of the registry."""
     from janitor.app.compose import trial_registry
     from janitor.app.inbox import take_in
     from janitor.app.run_metrics import KeptCounters
@@ -227,10 +227,10 @@ def _read(
 
 
 def _chosen(config: Config, names: Sequence[str]) -> list[Source]:
-    """The sources that were named, or all.
+    """The named sources, or all.
 
     Raises:
-        ConfigError: There is none, or none of that name.
+        ConfigError: There are no sources, or none of that name.
     """
     if not config.sources:
         raise ConfigError(
@@ -284,7 +284,7 @@ def _cell(value: object) -> str:
 
 
 def _code(ended: Sequence[SourceReading]) -> int:
-    """What the failures of all sources have in common; 1 where only some failed, or some rows."""
+    """The exit code that the failures of all sources share; 1 if only some, or rows, failed."""
     errors = [one.error for one in ended if one.error is not None]
     codes = {error.exit_code for error in errors}
     if len(errors) == len(ended) and len(codes) == 1:

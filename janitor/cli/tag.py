@@ -59,7 +59,7 @@ def tag_command(
 
 
 def _tag(settings: Settings, wanted: Wanted, wait: timedelta) -> None:
-    """Tag in a run of its own, say how it went, and exit as it ended."""
+    """Tag in a run of its own, show the result, and exit with its code."""
     from janitor.app.run_context import run_context
     from janitor.cli.progress import ProgressView, open_shown
     from janitor.config import load
@@ -78,7 +78,7 @@ def _tag(settings: Settings, wanted: Wanted, wait: timedelta) -> None:
 
 
 def _foresee(settings: Settings, wanted: Wanted) -> None:
-    """Look as `tag` would, say what it would do, and exit as it could be told."""
+    """Look as `tag` would, show what it would do, and exit with the code of what was found."""
     from janitor.app.compose import compose, open_registry
     from janitor.app.event_loop import StopSignals
     from janitor.cli.progress import shown
@@ -106,7 +106,7 @@ def _foresee(settings: Settings, wanted: Wanted) -> None:
 
 
 def _show(settings: Settings, done: Tagged, report: Report | None) -> None:
-    """What was tagged, or would be where there is no report."""
+    """Show what was tagged, or would be if there is no report."""
     if not settings.wants_table:
         run = {"run": report.run.id, "result": report.run.result} if report else {}
         kept = {str(reason): number for reason, number in sorted(done.kept.items())}

@@ -1,4 +1,4 @@
-"""Agent sessions: dated by the API itself, busy while a turn runs or waits for an action."""
+"""Agent sessions: the API reports their activity; busy while a turn runs or awaits an action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many calls each method of a driver makes. Pure; a test holds it to the drivers."""
+"""How many calls each method of a driver makes. Pure; a test checks it against the drivers."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Calls(NamedTuple):
         return Calls(*(one + more for one, more in zip(self, other, strict=True)))
 
     def times(self, number: float) -> Calls:
-        """So many times the calls."""
+        """The calls multiplied by a number."""
         return Calls(*(number * one for one in self))
 
 
 def probe_calls(kind: Kind) -> Calls:
-    """The container, its newest item, and the parts that tell whether it is in use."""
+    """Reads the container, its newest item, and the parts that tell whether it is in use."""
     return Calls(reads=2 + driver_class(kind).probed_parts)
 
 
 def export_calls(kind: Kind, items: float) -> Calls:
-    """The container, its items by pages, and one page of each part that can be listed."""
+    """Reads the container, its items page by page, and one page of each part that can be listed."""
     driver = driver_class(kind)
     parts = sum(part not in driver.streamed_parts for part in driver.parts)
     return Calls(reads=1 + pages(items) + parts)
 
 
 def delete_calls(kind: Kind, items: float, *, items_first: bool) -> Calls:
-    """The container; before it, where its items go first, their list and each of them.
+    """Deletes the container; if its items go first, it lists and deletes those before.
 
-    Before each further page the newest item is read, and at the end the empty list.
+    It also reads the newest item before each further page, and the empty list at the end.
     """
     if not (items_first and CATALOGUE[kind].items_first):
         return Calls(deletes=1)
@@ -47,10 +47,10 @@ def delete_calls(kind: Kind, items: float, *, items_first: bool) -> Calls:
 
 
 def mark_calls(kind: Kind) -> Calls:
-    """The metadata that is there, and the same with the mark; none where the kind has none."""
+    """Reads the metadata and writes it with the mark; no calls if the kind has no metadata."""
     return Calls(reads=1, writes=1) if CATALOGUE[kind].has_metadata else Calls()
 
 
 def pages(items: float) -> int:
-    """The pages of a list; an empty one has one, too."""
+    """The pages of a list; an empty list has one page, too."""
     return max(1, -(-int(items) // PAGE))

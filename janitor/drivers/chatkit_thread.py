@@ -8,7 +8,7 @@ from janitor.model import Kind
 
 
 class ChatkitThreadDriver(ContainerDriver):
-    """`client.beta.chatkit.threads` in the SDK; `locked` bars new input and is no activity."""
+    """`client.beta.chatkit.threads` in the SDK; `locked` blocks new input and is not activity."""
 
     kind = Kind.CHATKIT_THREAD
     follows_last_id = True

@@ -42,8 +42,8 @@ class Endpoint:
     `name` is the project's name in the configuration, `project` the vendor's own project id.
     `query` and `headers` go with every request. With `azure_endpoint` and `azure_api_version`
     the server is Azure OpenAI and `base_url` is not used. `timeout` is in seconds and bounds each
-    connect, read and write. `not_found` is the form of its 404. Its `repr` names project and host,
-    never a secret.
+    connect, read and write. `not_found` is the form of the server's 404. The `repr` names project
+    and host, never a secret.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Endpoint:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with endpoint or credential and reveal neither."""
+        """16 hexadecimal digits that change with endpoint or credential, and reveal neither."""
         parts = (
             self.azure_endpoint or self.base_url,
             self.azure_api_version,
@@ -81,8 +81,8 @@ class Endpoint:
     def account(self) -> str:
         """16 hexadecimal digits, equal for endpoints whose ids name the same containers.
 
-        The address counts as the server sees it, however it is spelled. Another credential,
-        organization, project, query or header is another tenant.
+        Different spellings of the same address count as one. Another credential, organization,
+        project, query or header counts as another account.
         """
         parts = (
             _address(self.azure_endpoint or self.base_url),
@@ -121,14 +121,14 @@ GATEWAYS = frozenset(
         "no matching route",
     }
 )
-"""The `message` of gateways for requests that they do not pass on."""
+"""The `message` with which gateways answer requests that they do not pass on."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFault:
     """An answer other than success; `proper` if its body is an error of the API, not of a gateway.
 
-    `own` when its body is a JSON object that an application may have written, in a form of its own.
+    `own` if its body is a JSON object that an application may have written in a form of its own.
     """
 
     status: int
@@ -146,8 +146,8 @@ class CallFault:
 def failure(error: Exception, *, endpoint: Endpoint, subject: str) -> AccessError | DriverError:
     """The error to raise instead of `error`.
 
-    `subject` names the container for people. The message carries status, code and type at most:
-    the server's sentences may quote conversations.
+    `subject` names the container for people. The message contains at most status, code and type:
+    the server's text may quote conversations.
     """
     match error:
         case APIStatusError(response=response):
@@ -212,7 +212,7 @@ def read_fault(response: httpx2.Response) -> CallFault:
         body = None
     error = body.get("error") if isinstance(body, dict) else None
     own = _is_own(body, response.headers)
-    # What shows a container or a deletion beside its error contradicts itself: no API's error.
+    # An error next to a container or a deletion contradicts itself: it is not an API error.
     if not isinstance(error, dict) or SUCCESS_FIELDS & body.keys():
         return CallFault(response.status_code, own=own)
     return CallFault(
@@ -226,7 +226,7 @@ def read_fault(response: httpx2.Response) -> CallFault:
 
 
 def _from_fault(fault: CallFault, endpoint: Endpoint, subject: str) -> AccessError | DriverError:
-    """What an answer means by its status: the project stops, or this one call went wrong."""
+    """What a failed answer means, by its status: the project stops, or only this call failed."""
     status = fault.status
     match status:
         case 401 | 403:
@@ -310,7 +310,7 @@ Query = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A JSON object that the server answered with, and its id of the request."""
+    """A JSON object that the server answered with, and the server's id of the request."""
 
     body: Body
     request_id: str | None
@@ -390,17 +390,17 @@ class Api:
             if not isinstance(error.__cause__, JanitorError):
                 raise failure(error, endpoint=self.endpoint, subject=subject) from error
             raised = error.__cause__
-        # The SDK calls whatever its transport raises a broken connection. Raised while that one
-        # is handled, the two would hold each other and all that was read.
+        # The SDK reports whatever its transport raises as a broken connection. If this were raised
+        # while that one is handled, the two would reference each other and keep all that was read.
         raised.__context__ = None
         raise raised
 
 
 def read_reply(response: httpx2.Response, subject: str) -> Reply:
-    """The object in the answer to a call that the server calls a success.
+    """The object in an answer that the server calls a success.
 
     Raises `RefusedError` unless the status is 200 or 201 and the body is one JSON object that can
-    only be read in one way. "Accepted" (202) or a part (206) proves nothing.
+    be read in only one way. "Accepted" (202) or a partial answer (206) proves nothing.
     """
     status = response.status_code
     if status not in SUCCESS:

@@ -39,9 +39,9 @@ PACKING = frozenset({b"content-encoding", b"content-length", b"transfer-encoding
 class Outbound(httpx2.AsyncBaseTransport):
     """The SDK's aiohttp connections, through the environment's proxies, as one transport.
 
-    Made to be wrapped: what paces, counts and retries gets this as its inner transport.
-    `concurrency` bounds the connections. What an answer takes counts in the share of its call.
-    Raises `ConfigError` where the environment names proxies or certificates that cannot be used.
+    Made to be wrapped: the transports that pace, count and retry have this as their inner one.
+    `concurrency` limits the connections. The memory of an answer counts in the share of its call.
+    Raises `ConfigError` if the environment names proxies or certificates that cannot be used.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -50,12 +50,12 @@ class Outbound(httpx2.AsyncBaseTransport):
         self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request and read the whole answer, over the proxy that its address asks for.
+        """Send one request and read the whole answer, through the proxy for its address.
 
-        Raises `httpx2.DecodingError` where the body is not what its length or checksum say. Raises
-        `httpx2.ReadTimeout` where the answer takes longer than `OVERALL` read time-outs:
-        a server that sends a byte now and then must not hold a call forever. Raises
-        `TooLargeError` where it is larger than its call may be answered with.
+        Raises `httpx2.DecodingError` if the body does not match its length or checksum. Raises
+        `httpx2.ReadTimeout` if the answer takes longer than `OVERALL` read time-outs: a server
+        that sends a byte now and then must not block a call forever. Raises `TooLargeError` if the
+        answer is larger than allowed for its call.
         """
         read, share = request.extensions.get("timeout", {}).get("read"), share_of_call()
         try:
@@ -95,8 +95,8 @@ class Outbound(httpx2.AsyncBaseTransport):
 class Received:
     """The body of an answer as it arrives, counted in the memory share of its call.
 
-    The time for which it waits for memory is not the server's: `deadline` stands still. That of an
-    error is dropped where it is large, since the status says the rest.
+    Waiting for memory is not the server's fault, so it does not count towards `deadline`. A large
+    body of an error is dropped, since the status is enough.
     """
 
     def __init__(self, response: httpx2.Response, share: Share, deadline: asyncio.Timeout) -> None:
@@ -107,7 +107,7 @@ class Received:
         self._deadline = deadline
 
     async def add(self, part: bytes, packed: int) -> None:
-        """Add a part, unpacked from `packed` bytes so far. Raises `TooLargeError`."""
+        """Add a part; `packed` bytes have been received so far. Raises `TooLargeError`."""
         self.content += part
         size = max(len(self.content), packed)
         if not self._is_error:
@@ -141,7 +141,7 @@ class ClosedTransport(httpx2.AsyncBaseTransport):
 def _sends_once(transport: Any) -> httpx2.AsyncBaseTransport:  # noqa: ANN401 - aiohttp's, vendored
     """Keep aiohttp from resending a DELETE by itself when a kept connection breaks.
 
-    Neither pace nor guard would see it, and the first one may have worked.
+    Neither the limiter nor the guard would see it, and the first DELETE may have worked.
     """
     if transport.client is None:
         transport.client = transport.get_client()
@@ -160,10 +160,10 @@ async def connect(
 ) -> AsyncIterator[Mapping[Kind, Driver]]:
     """A driver for each kind, over one client that is closed at the end.
 
-    `transport` sees every request and is closed too; without one it is `Outbound(concurrency)`.
-    `budget` is what their answers may take of the memory.
-    The SDK retries nothing, follows no redirect and reads nothing from the environment. Raises
-    `AccessError` where the endpoint has no credential.
+    `transport` sees every request and is closed too; the default is `Outbound(concurrency)`.
+    `budget` is the memory that their answers may take. The SDK retries nothing, follows no
+    redirect and reads nothing from the environment. Raises `AccessError` if the endpoint has no
+    credential.
     """
     if not endpoint.api_key:
         raise AccessError(
@@ -214,7 +214,7 @@ def _client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
             default_query=dict(endpoint.query),
             http_client=http,
         )
-    # What was not given the SDK takes from OPENAI_ORG_ID, OPENAI_PROJECT_ID and
+    # If these are not set, the SDK takes them from OPENAI_ORG_ID, OPENAI_PROJECT_ID and
     # OPENAI_CUSTOM_HEADERS; a stray variable must not send a deletion somewhere else.
     client.organization = endpoint.organization
     client.project = endpoint.project

@@ -1,4 +1,4 @@
-"""What the drivers of all kinds share: the calls, emptying, metadata, and their proofs."""
+"""What the drivers of all kinds share: calls, emptying and metadata, and how each is proven."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class NoFreeKeyError(RefusedError):
 
 
 def read_metadata(body: Body, subject: str) -> dict[str, str]:
-    """The metadata of a body; `null` means empty, a missing field is unknown and refused.
+    """The metadata of a body; `null` means empty, a missing field means unknown and is refused.
 
-    What the registry could not store is refused as it is in a row of the application's.
+    What the registry could not store is refused, as in a row from the application.
     """
     value = body.get("metadata", ...)
     if value is None:
@@ -88,7 +88,7 @@ def merged(
 ) -> dict[str, str]:
     """`current` with `changes` applied; `None` removes a key, other keys stay.
 
-    Raises `RefusedError` where the result is more than the API takes.
+    Raises `RefusedError` if the result is more than the API accepts.
     """
     kept = {key: value for key, value in current.items() if changes.get(key, value) is not None}
     written = {key: value for key, value in changes.items() if value is not None}
@@ -122,9 +122,9 @@ async def empty(
 ) -> None:
     """Delete the items `known`, oldest first, until the server lists none.
 
-    Each deleted id is added to `gone`, whatever comes after. `newest` lists the newest item, `ask`
-    raises to stop. Raises `BusyError` where an item arrived that is not among `known`,
-    `RefusedError` where the server still lists what it said was deleted.
+    Each deleted id is added to `gone`, even if a later step fails. `newest` lists the newest item,
+    `ask` raises to stop. Raises `BusyError` if an item arrived that is not among `known`, and
+    `RefusedError` if the server still lists what it said was deleted.
     """
     ids = frozenset(known)
     for start in range(0, len(known), PAGE):
@@ -149,20 +149,20 @@ async def _delete_all(
     for start in range(0, len(ids), AT_ONCE):
         batch = ids[start : start + AT_ONCE]
         results = await asyncio.gather(*map(delete, batch), return_exceptions=True)
-        # The empty listing proves the deletion; that somebody else did it does not matter.
+        # The empty listing proves the deletion; it does not matter if somebody else did it.
         gone.extend(item for item, result in zip(batch, results, strict=True) if result is None)
         failed = [
             result
             for result in results
             if isinstance(result, BaseException) and not isinstance(result, GoneError)
         ]
-        # These say that nothing was removed, which no lost answer beside them does.
+        # These two say that nothing was removed; a lost answer does not, so it is raised first.
         for error in sorted(failed, key=lambda one: isinstance(one, BusyError | UnsupportedError)):
             raise error
 
 
 NO_CALL = frozenset({405, 501})
-"""How a server answers a call that it does not offer, and so cannot have carried out."""
+"""How a server answers a call that it does not offer, and so has not carried out."""
 FACTS = ("id", "created_at", "last_active_at", "status")
 """The fields that are kept of an answer."""
 REMEDIES: Mapping[str, str] = MappingProxyType(
@@ -201,7 +201,7 @@ class Activity:
 
 
 class ContainerDriver:
-    """The driver of any kind; a kind adds how its lists are read and where its activity shows.
+    """The driver of any kind; a subclass adds how its lists are read and how to tell activity.
 
     `follows_last_id` says whether the next page of a list follows the list's `last_id`
     (`ConversationCursorPage` in the SDK) or its last item's id (`CursorPage`). `parts` are the
@@ -256,7 +256,7 @@ class ContainerDriver:
         return (await self._seen(id))[0]
 
     async def _seen(self, id: str) -> tuple[Presence, Body]:
-        """A container's presence, and the facts to keep of it."""
+        """A container's presence, and the facts to keep about it."""
         container, subject = await self._container(id), self._subject(id)
         presence = Presence(
             read_moment(container, "created_at", subject),
@@ -270,7 +270,7 @@ class ContainerDriver:
         async with aclosing(self._walk(id, self.trait.items_path)) as items:
             async for item in items:
                 yield self._record(id, item, is_item=True)
-                del item  # what is let go must not wait for the next page
+                del item  # free it before the next page is awaited
         for part in self.parts:
             async with aclosing(self._part(id, part)) as records:
                 async for record in records:
@@ -377,7 +377,7 @@ class ContainerDriver:
         return wanted
 
     async def _activity(self, seen: Seen) -> Activity:
-        """When the container was last active; for kinds whose API tells."""
+        """When the container was last active; only for kinds whose API tells."""
         raise NotImplementedError
 
     async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
@@ -493,7 +493,7 @@ class ContainerDriver:
         return _named(f"{self._subject(id)}: this server cannot {what}; {remedy}", UnsupportedError)
 
     def _reading(self, id: str, what: str) -> AbstractContextManager[None]:
-        """Raise `RefusedError` if the server does not offer a call: nothing is known then."""
+        """Raise `RefusedError` if the server does not offer a call: then nothing is known."""
         return _named(f"{self._subject(id)}: this server cannot {what}; kept", RefusedError)
 
     async def _get(self, path: str, id: str, query: Query, share: Share | None = None) -> Reply:

@@ -1,7 +1,7 @@
-"""What every driver promises, and the wrappers that only look or hide metadata.
+"""What every driver promises, and the wrappers that make one read-only or hide metadata.
 
-Metadata is filtered at the probe, too: what is decided in memory right after it and what is
-decided later from the row must agree.
+Metadata is filtered at the probe, too: what is decided in memory right after it must agree with
+what is decided later from the row.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ IsKnown = Callable[[str], Awaitable[bool]]
 
 
 class TornError(BusyError):
-    """A deletion was stopped midway: some items are gone, the container still stands."""
+    """A deletion was stopped midway: some items are gone, the container still exists."""
 
 
 class Driver(Protocol):
     """Reads and removes containers of one kind.
 
     A driver speaks the API's verbs and nothing else: it knows no policy, no registry, no pace and
-    no retry. It believes an answer only where the answer proves itself. Every method raises
+    no retry. It believes an answer only if the answer itself is proof. Every method raises
     `AccessError` (the project must stop) or a `DriverError` (this one call went wrong) and
-    nothing else; what the transport raises as a `JanitorError` passes unchanged.
+    nothing else, except that a `JanitorError` from the transport passes unchanged.
     """
 
     @property
     def kind(self) -> Kind:
-        """The kind of container that this driver speaks of."""
+        """The kind of container that this driver handles."""
         ...
 
     async def probe(self, id: str) -> Probe:
-        """What the server says of the container now; two calls, three for a kind with runs.
+        """What the server says about the container now; two calls, three for a kind with runs.
 
-        Raises `GoneError` only where the server says that it does not know the container itself.
+        Raises `GoneError` only if the server says that it does not know the container itself.
         """
         ...
 
     async def presence(self, id: str) -> Presence:
-        """What the container alone says, in one call; raises as `probe` does."""
+        """What reading the container alone tells, in one call; raises as `probe` does."""
         ...
 
     async def count_items(self, id: str, most: int = PAGE) -> int:
@@ -54,18 +54,18 @@ class Driver(Protocol):
         ...
 
     def export(self, id: str) -> AsyncIterator[Record]:
-        """The container, then its items oldest first, then what else belongs to it.
+        """The container, then its items oldest first, then whatever else belongs to it.
 
-        The export is complete when the iterator ends; an end that cannot be believed raises
-        `RefusedError`, so records yielded before must not be kept.
+        The export is complete when the iterator ends. If it cannot be proven complete, it raises
+        `RefusedError`, and the records yielded before must not be kept.
         """
         ...
 
     async def list_page(self, after: str | None = None) -> Listing:
-        """A page of all containers of this kind, oldest first; `after` is where the last one led.
+        """A page of all containers of this kind, oldest first; `after` is the last page's cursor.
 
-        Raises `UnlistedError` where the server does not list this kind, `LostPlaceError` where it
-        no longer knows `after`.
+        Raises `UnlistedError` if the server does not list this kind, `LostPlaceError` if it no
+        longer knows `after`.
         """
         ...
 
@@ -79,34 +79,34 @@ class Driver(Protocol):
     ) -> str | None:
         """Delete the container and return the id of the request that was answered, if any.
 
-        Where the API keeps the items of a deleted container and `items_first` holds, each item
+        If the API keeps the items of a deleted container and `items_first` is true, each item
         listed at the start is deleted first, proven by an empty listing. `is_known` is asked about
         the newest of them before any is deleted, and `still_wanted` before each page of item
-        deletes and before the container's own; a no stops the deletion, as does an item that
-        arrived since. Raises `BusyError`, `UnsupportedError` and
-        `IncompleteError` only where nothing was removed and `TornError` where some items were;
-        after any other error items may be gone as well.
+        deletes and before the container's own. False stops the deletion, as does an item that
+        arrived since. Raises `BusyError`, `UnsupportedError` and `IncompleteError` only if nothing
+        was removed, and `TornError` if some items were; after any other error items may be gone,
+        too.
         """
         ...
 
     async def delete_item(self, id: str, item_id: str) -> None:
         """Delete one item.
 
-        `GoneError` speaks of the container; an item that the server does not know is `RefusedError`
-        with status 404, since a server without this call answers in the same way.
+        `GoneError` is about the container. An item that the server does not know is a
+        `RefusedError` with status 404, since a server without this call answers in the same way.
         """
         ...
 
     async def write_metadata(self, id: str, changes: Mapping[str, str | None]) -> Metadata:
-        """Set keys, or remove those that map to `None`, and leave all others as they are.
+        """Set keys, remove those that map to `None`, and leave all others as they are.
 
-        Returns all of the metadata as it is upstream now.
+        Returns the whole metadata as it is upstream now.
         """
         ...
 
 
 class _Reading:
-    """Hands the reading calls on; each wrapper says itself what becomes of the changing ones."""
+    """Forwards the reading calls; each wrapper defines what happens to the changing ones."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -160,18 +160,18 @@ def read_only(driver: Driver) -> Driver:
 
 @runtime_checkable
 class Planting(Driver, Protocol):
-    """A driver that can make a container and tell whether an item outlives it.
+    """A driver that can create a container and tell whether an item outlives it.
 
-    Only the kinds of which that is not known beforehand have one. Every method raises as those of
+    Only kinds for which that is not known beforehand have one. Every method raises as those of
     `Driver` do.
     """
 
     async def plant(self, metadata: Mapping[str, str]) -> str:
-        """Make a container without items; its id."""
+        """Create a container without items, and return its id."""
         ...
 
     async def add_item(self, id: str, text: str) -> str:
-        """Add a message to a container; the item's id."""
+        """Add a message to a container, and return the item's id."""
         ...
 
     async def has_item(self, id: str, item_id: str) -> bool:
@@ -180,7 +180,7 @@ class Planting(Driver, Protocol):
 
 
 def filtered(driver: Driver, metadata_filter: MetadataFilter) -> Driver:
-    """The same driver, its answers passed through a metadata filter; exports stay as sent."""
+    """The same driver with the metadata in its answers filtered; exports stay as sent."""
     return driver if metadata_filter.is_open else _Filtered(driver, metadata_filter)
 
 

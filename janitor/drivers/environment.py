@@ -79,7 +79,7 @@ def _check_key_log(log: str) -> None:
 def _check_certificates(variable: str, file: str) -> None:
     try:
         path = Path(file)
-        # A pipe would keep us waiting, and a device may never end.
+        # Reading a pipe would block, and a device may never end.
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise UnsuitedError(f"it is {sort_of(path.stat().st_mode)}")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)

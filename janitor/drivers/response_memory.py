@@ -1,7 +1,7 @@
 """How much memory answers may take, and how they are unpacked within it.
 
-A few kilobytes of gzip, or a few megabytes of JSON, can become gigabytes of Python objects. What
-an answer will take is estimated from its bytes before it is parsed, and counted until it is let go.
+A few kilobytes of gzip, or a few megabytes of JSON, can become gigabytes of Python objects. The
+memory of an answer is estimated from its bytes before it is parsed, and counted until it is freed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Unpacker:
 
     `received` counts the bytes that came in.
 
-    A coding that was not asked for is refused, as is more than one: httpx would take what it does
-    not know for plain text, and a gzip stream without its end for a whole one.
+    A coding that was not requested is refused, as is more than one: httpx would take an unknown
+    coding for plain text, and a truncated gzip stream for a complete one.
     """
 
     def __init__(self, headers: httpx2.Headers) -> None:
@@ -63,7 +63,7 @@ class Unpacker:
             block = stream.unused_data if stream.eof else stream.unconsumed_tail
 
     def finish(self) -> None:
-        """The body ends here."""
+        """Check that the body is complete: no more blocks follow."""
         if self._length not in (None, self.received):
             raise httpx2.DecodingError("a body that is not as long as announced")
         if self._stream is not None and self.received and not self._stream.eof:
@@ -83,11 +83,11 @@ def _length(headers: httpx2.Headers) -> int | None:
 
 MIB = 1 << 20
 SMALL = 4 * MIB
-"""Bytes of memory for an answer about one container: a look, a deletion, a change."""
+"""Bytes of memory for an answer about one container: to a read, a deletion or a change."""
 LARGE = 128 * MIB
 """Bytes of memory for a page of a list, or for one item, until it is archived."""
 TOGETHER = 96 * MIB
-"""Bytes of memory for all answers of the process; the one in front may take `LARGE` beyond."""
+"""Bytes of memory for all answers of the process; the one in front may take `LARGE` more."""
 UNCOUNTED = MIB // 16
 """Bytes of memory that an answer may take without being counted, so that most never wait."""
 PATIENCE = 600.0
@@ -96,14 +96,14 @@ PATIENCE = 600.0
 PACKED, DECODED = 9, 3
 """Copies of an answer that exist at once until it is archived: as UTF-8, and as text."""
 LEAST = 11
-"""The same for the text with the fewest bytes for its characters."""
+"""The same in total for text with the fewest bytes per character."""
 STRUCTURAL = b'[{,:"'
 VALUE = 128
-"""Bytes of memory that each structural byte stands for, in two parsed copies."""
+"""Bytes of memory for each structural byte, in two parsed copies."""
 LIST = 64
-"""What a list takes on top of that."""
+"""Additional bytes of memory for each list."""
 WORST = 112
-"""Bytes of memory for one byte of any JSON; used for bodies too short to be measured."""
+"""Bytes of memory for one byte of JSON at worst; used for bodies too short to be measured."""
 SHORT = 1 << 14
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _BELOW_WIDE = bytes(range(0xF0))
@@ -112,10 +112,10 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def weight(content: bytes, most: int = LARGE) -> int:
-    """An upper bound of the memory that JSON takes until it is archived; exact counting is slow.
+    """An upper bound on the memory that JSON takes until it is archived; exact counting is slow.
 
-    A body shorter than `SHORT` counts as the worst of its length. Structural bytes inside of long
-    strings are told apart only where the bound would else be more than `most`.
+    A body of up to `SHORT` bytes counts as the worst of its length. Structural bytes inside long
+    strings are subtracted only if the bound would otherwise exceed `most`.
     """
     if len(content) <= SHORT:
         return WORST * len(content)
@@ -127,7 +127,7 @@ def weight(content: bytes, most: int = LARGE) -> int:
 
 
 def _decoded(content: bytes) -> int:
-    """The bytes that Python takes for these characters, each string as wide as the widest."""
+    """The bytes that Python takes for these characters, if all are as wide as the widest."""
     if b"\\u" in content:
         return 4 * len(content)
     if content.isascii():
@@ -149,10 +149,10 @@ def _long_strings(content: bytes) -> Iterator[bytes]:
 
 
 class Budget:
-    """The memory that all answers of a process may take; safe under threads and event loops.
+    """The memory that all answers of a process may take; safe with threads and event loops.
 
-    One that needs more waits until others are let go. The one in front may take more than is left,
-    so that there is always one that comes to its end. `small`, `large` and `together` are bytes.
+    An answer that needs more waits until others are freed. The one in front may take more than is
+    left, so that one can always finish. `small`, `large` and `together` are bytes.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Budget:
         return Share(self, self._large, subject)
 
     async def take(self, share: Share, more: int) -> None:
-        """Count more for a share once there is room. Raises `TooLargeError` after long."""
+        """Count more for a share once there is room. Raises `TooLargeError` after `patience`."""
         with self._turn:
             is_next = share is self._front or not self._waiting
             if is_next and self._gives(share, more):
@@ -229,7 +229,7 @@ def _grant(granted: asyncio.Future[None]) -> None:
 class Share:
     """The part of a budget that one call's answer takes, given back at the end of a `with`.
 
-    `size` is what it takes, `most` what it may, `counted` what others therefore cannot have.
+    `size` is what it takes, `most` what it may take, `counted` what others cannot have meanwhile.
     """
 
     def __init__(self, budget: Budget, most: int, subject: str) -> None:
@@ -240,7 +240,7 @@ class Share:
         self._budget = budget
 
     async def grow(self, size: int) -> None:
-        """Wait until the answer may take `size` bytes. Raises `TooLargeError` if it never may."""
+        """Wait until the answer may take `size` bytes. Raises `TooLargeError` if it may never."""
         if size > self.most:
             raise TooLargeError(
                 f"{self.subject}: an answer that would take more than {self.most // MIB} MiB of "
@@ -252,7 +252,7 @@ class Share:
             await self._budget.take(self, more)
 
     def empty(self) -> None:
-        """Give everything back: the answer is let go."""
+        """Give everything back: the answer is no longer needed."""
         self.size = 0
         if self.counted:
             self._budget.give_back(self)
@@ -277,7 +277,7 @@ _OF_CALL: ContextVar[Share | None] = ContextVar("share_of_call", default=None)
 
 @contextmanager
 def counted_in(share: Share) -> Iterator[None]:
-    """Count the answers to requests made within in this share."""
+    """Count the answers to requests made in the `with` block in this share."""
     token = _OF_CALL.set(share)
     try:
         yield

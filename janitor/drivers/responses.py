@@ -1,6 +1,6 @@
 """What an answer must contain to be believed: an object, a page, a whole list.
 
-A list is complete only when the server said so and no id came twice.
+A list is complete only if the server says so and no id appears twice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from janitor.times import of_second
 Body = dict[str, Any]
 
 SHORT = 1000
-"""Characters of the values that are kept: ids, states."""
+"""The most characters of values that are kept, such as ids and states."""
 LIVING = frozenset({"created_at", "metadata", "data"})
-"""Fields of a container or a list: an answer with one of them is no deletion."""
+"""Fields of a container or a list: an answer with one of them does not confirm a deletion."""
 
 
 class ContradictionError(ValueError):
@@ -42,8 +42,8 @@ class Page:
 def read_json(content: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     """Parse a body: one JSON document in UTF-8 that every parser reads alike.
 
-    Raises `ValueError`; `ContradictionError` where an object has a key twice, at any depth, or a
-    number cannot be copied exactly.
+    Raises `ValueError`; `ContradictionError` if an object at any depth has a key twice, or a number
+    cannot be copied exactly.
     """
     try:
         return json.loads(
@@ -87,10 +87,10 @@ def check_container(
     tells_error: bool = False,
     is_listed: bool = False,
 ) -> None:
-    """Check that the answer is this container, dated, without an error or a deletion.
+    """Check that the answer is this container with its date, and no error or deletion.
 
-    `tells_error`: containers of the kind have a text `error`, which says how they ended. Of one
-    that `is_listed` the date is read by whoever reads the list.
+    `tells_error`: containers of the kind have a text `error`, which says how they ended. If
+    `is_listed`, the date is not checked: whoever reads the list reads it.
     """
     if body.get("object") != object or body.get("id") != id:
         raise RefusedError(f"{subject}: unexpected answer from the server; kept")
@@ -103,10 +103,10 @@ def check_container(
 
 
 def check_deleted(body: Body, object: str, id: str, subject: str) -> None:
-    """Check that the answer confirms the deletion of this very id, of this kind of object.
+    """Check that the answer confirms the deletion of exactly this id, of this kind of object.
 
-    A server that sends no `object` is believed; one that names another, or shows the container
-    or an error beside it, is not.
+    A server that sends no `object` is believed. One that names another, or also sends the
+    container or an error, is not.
     """
     if body.get("deleted") is not True or body.get("id") != id:
         raise RefusedError(f"{subject}: the server did not confirm the deletion; taken as kept")
@@ -118,7 +118,7 @@ def check_deleted(body: Body, object: str, id: str, subject: str) -> None:
 
 
 def check_item(body: Body, item_id: str, subject: str) -> None:
-    """Check that the answer is this very item."""
+    """Check that the answer is exactly this item."""
     if body.get("id") != item_id or _is_called_deleted(body):
         raise RefusedError(f"{subject}: unexpected answer from the server; kept")
     check_no_error(body, subject)
@@ -129,7 +129,7 @@ def _is_called_deleted(body: Body) -> bool:
 
 
 def check_no_error(body: Body, subject: str) -> None:
-    """Check that the answer holds no error, whatever its status."""
+    """Check that the answer contains no error, whatever its status."""
     if body.get("error") is not None or body.get("errors"):
         raise RefusedError(f"{subject}: the server answered both a success and an error; kept")
 
@@ -146,7 +146,7 @@ def read_moment(body: Body, field: str, subject: str) -> datetime | None:
 
 
 def facts(body: Body, *fields: str) -> Body:
-    """The given fields of a body; an empty text in place of long values."""
+    """The given fields of a body, with an empty text in place of long or complex values."""
     return {field: body[field] if _is_short(body[field]) else "" for field in fields & body.keys()}
 
 
@@ -195,11 +195,11 @@ async def walk(
 ) -> AsyncGenerator[Body, None]:
     """Every item of a list, in the server's order.
 
-    `fetch` gives the page after an id (`None`: the first) of at most so many items, within a share
-    of the memory; at first `limit` are asked for, and fewer where those would be too large.
-    `follows_last_id` says whether the list's own `last_id` leads on, or the id of its last item.
-    Raises `IncompleteError` where the list loops, breaks off or never ends, and `TooLargeError`
-    where a single item is.
+    `fetch` returns the page after an id (`None`: the first) with at most so many items, within a
+    share of the memory. At first `limit` items are requested, and fewer if those are too large.
+    `follows_last_id` says whether the next page follows the list's own `last_id` or the id of its
+    last item. Raises `IncompleteError` if the list loops, breaks off or never ends, and
+    `TooLargeError` if a single item is too large.
     """
     seen: set[str] = set()
     after: str | None = None
@@ -248,9 +248,9 @@ def cursor_of(page: Page, subject: str, *, follows_last_id: bool) -> str:
 
 
 NO_SUCH_CALL = frozenset({400, 404, 405, 501})
-"""How servers answer a call that they do not offer."""
+"""The statuses with which servers answer a call that they do not offer."""
 NO_SUCH_PLACE = frozenset({400, 404})
-"""How servers answer if they do not know the container that a page should follow."""
+"""The statuses with which servers answer if they do not know the container a page should follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +263,9 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A page of containers. `after` is the cursor of the next; `None`: the server ended the list.
+    """A page of containers. `after` is the cursor of the next page; `None` if this is the last.
 
-    `unfit` counts those whose id no path can carry: nothing could ever be asked about them.
+    `unfit` counts those whose id does not fit into a path: no call about them can be made.
     """
 
     listed: tuple[Listed, ...]
@@ -282,7 +282,7 @@ class LostPlaceError(RefusedError):
 
 
 def set_aside(body: Body) -> tuple[Body, int]:
-    """A list without the items whose id is unusable, and how many those are."""
+    """A list without the items whose id is unusable, and how many of those there are."""
     items = body.get("data")
     if not isinstance(items, list):
         return body, 0
@@ -300,8 +300,8 @@ def read_listing(
 ) -> Listing:
     """Read a page of containers of this kind, each named once.
 
-    `check` refuses what is no container of the kind. Raises `RefusedError` where one is
-    none, or where the page goes on without saying where.
+    `check` refuses what is not a container of the kind. Raises `RefusedError` if it refuses one,
+    or if the page says that more follows, but not where.
     """
     named = [item["id"] for item in page.items]
     if len(set(named)) != len(named):
@@ -317,7 +317,7 @@ def read_listing(
 
 
 def _created_at(item: Body, subject: str) -> datetime | None:
-    """An unreadable time means unknown age; a later probe reports why."""
+    """When it was created; an unreadable time means unknown, and a later probe reports why."""
     try:
         return read_moment(item, "created_at", subject)
     except RefusedError:
@@ -327,7 +327,7 @@ def _created_at(item: Body, subject: str) -> datetime | None:
 def unlisted(error: DriverError, subject: str, after: str | None, *, promised: bool) -> DriverError:
     """What a failed call for a page means: no such list, a lost cursor, or the error itself.
 
-    Where the API has `promised` the list, a 400 and a gateway's 404 speak of something else.
+    If the API has `promised` the list, a 400 and a gateway's 404 mean something else.
     """
     status = error.status
     if after is not None and status in NO_SUCH_PLACE:

@@ -1,4 +1,4 @@
-"""The last check before a request leaves: what may no longer change anything is not sent."""
+"""The last check before a request is sent: one that may no longer change anything is held back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx2
 from janitor.errors import BusyError
 
 LOOK_LASTS = 10.0
-"""Seconds: a request leaves within that time after the look that it relies on."""
+"""Seconds for which a look is valid: a request that relies on it must be sent by then."""
 RENEWED_AFTER = LOOK_LASTS / 2
 TRIES = 8
 
@@ -30,11 +30,11 @@ async def _certified() -> None:
 
 
 class SendGuard:
-    """Whether changing requests may leave now; the run that uses it decides.
+    """Whether changing requests may be sent now; the run that uses it decides.
 
-    `now` gives seconds of a clock that goes on while the machine sleeps. `dated` is told the
-    `Date` header of every answer. `certify` raises a JanitorError where nothing that was decided
-    holds any more; it is asked last.
+    `now` returns seconds of a clock that keeps running while the machine sleeps. `dated` gets the
+    `Date` header of every answer. `certify` raises a JanitorError if what was decided is no longer
+    valid; it is asked right before each changing request.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: time.clock_gettime(_CLOCK)) -> None:
@@ -48,8 +48,8 @@ class SendGuard:
 class Look:
     """The look that changing requests about a thread rely on, taken `at` and renewed in time.
 
-    `again` reads it all anew and raises `BusyError` where nothing more is to be changed.
-    `is_begun` tells whether any request resting on it was let out.
+    `again` reads everything again and raises `BusyError` if nothing more is to be changed.
+    `is_begun` says whether any request that relies on it was sent.
     """
 
     guard: SendGuard
@@ -60,11 +60,11 @@ class Look:
 
     @property
     def age(self) -> float:
-        """Seconds since it was looked at."""
+        """Seconds since the look."""
         return self.guard.now() - self.at
 
     async def renew(self) -> None:
-        """Look again if the last look is a while ago."""
+        """Look again if the look is older than `RENEWED_AFTER`."""
         async with self._one_at_a_time:
             if self.age > RENEWED_AFTER:
                 await self.again()
@@ -76,7 +76,7 @@ _RESTING_ON: ContextVar[Look | None] = ContextVar("resting_on", default=None)
 
 @contextmanager
 def resting_on(look: Look) -> Iterator[None]:
-    """Let every changing request within rely on this look."""
+    """Let every changing request in the `with` block rely on this look."""
     token = _RESTING_ON.set(look)
     try:
         yield
@@ -85,10 +85,10 @@ def resting_on(look: Look) -> Iterator[None]:
 
 
 class FreshTransport(httpx2.AsyncBaseTransport):
-    """Waits for a request's turn first, then renews its look: so the look is not too old.
+    """Waits for a request's turn first, then renews its look, so that the look is not too old.
 
-    It stands outside of what paces: `reserve` waits for a method's turn, which the request then
-    takes. Where something else made it wait too long it tries anew, `TRIES` times.
+    It wraps the transport that paces: `reserve` waits for a method's turn, which the request then
+    takes. If the request had to wait too long for something else, it tries again, `TRIES` times.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FreshTransport(httpx2.AsyncBaseTransport):
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Sends reads; refuses other requests, unsent, if the guard or an old look forbids them.
 
-    It stands next to the network, inside of what paces and retries, so that no request that
+    It is next to the network, inside the transports that pace and retry, so that no request that
     waited there slips through.
     """
 
@@ -128,7 +128,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._guard = guard
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request, or raise `httpx2.ConnectError`, `StaleError` or what certifies."""
+        """Send the request; raises `httpx2.ConnectError`, `StaleError` or what `certify` raises."""
         if request.method != "GET":
             await self._guard.certify()
             if not self._guard.may_change():

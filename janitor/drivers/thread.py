@@ -13,7 +13,7 @@ RUNS = "runs"
 
 
 class ThreadDriver(ContainerDriver):
-    """`client.beta.threads` in the SDK, whose methods are deprecated and its calls are not."""
+    """`client.beta.threads` in the SDK; its methods are deprecated there, but not the calls."""
 
     kind = Kind.THREAD
     item_noun = "thread.message"
@@ -27,7 +27,7 @@ class ThreadDriver(ContainerDriver):
         subject = self._subject(seen.id)
         dates = [read_moment(body, "created_at", subject) for body in inside or [seen.container]]
         return Activity(
-            # One that is not dated may be the latest: then nobody knows.
+            # One without a date may be the latest: then the time is unknown.
             max((at for at in dates if at is not None), default=None) if all(dates) else None,
             busy=any(run.get("status") not in ENDED for run in runs),
         )

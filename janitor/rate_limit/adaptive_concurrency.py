@@ -12,7 +12,7 @@ LESS = 0.9
 
 @dataclass(slots=True)
 class Latency:
-    """The smoothed time to an answer's headers, and its value while nothing queues."""
+    """The smoothed time until an answer's headers, and its value while nothing queues."""
 
     smooth: float = 0.0
     least: float = 0.0
@@ -20,8 +20,8 @@ class Latency:
     def add(self, seconds: float, *, alone: bool) -> bool:
         """Add a measurement; true if calls now queue.
 
-        A call that is `alone` waits behind none of ours, so its time is the new least: that is how
-        a server that became slower is noticed.
+        A call that is `alone` waits behind no other of ours, so its time is the new least: this is
+        how a server that has become slower is noticed.
         """
         self.smooth = self.smooth + QUICK * (seconds - self.smooth) if self.least else seconds
         self.least = self.smooth if alone else min(self.least or seconds, self.smooth)
@@ -30,13 +30,13 @@ class Latency:
 
 @dataclass(slots=True)
 class AdaptiveConcurrency:
-    """A limit of calls in flight that adapts to latency: 1 to `most`, begun at `most`.
+    """A limit of calls in flight that adapts to latency: from 1 to `most`, starting at `most`.
 
     Additive increase, multiplicative decrease (Chiu and Jain, 1989), on latency as in TCP Vegas
-    (Brakmo and Peterson, 1994): by Little's law calls that take three times as long as the
-    quickest stand in a queue for two thirds of their time, and fewer at once get as much done.
-    Each verb is measured by itself, since a page of items takes longer than a deletion. It shrinks
-    at most once for each limit's worth of answers, since those in flight tell of the old limit.
+    (Brakmo and Peterson, 1994): by Little's law, calls that take three times as long as the
+    quickest spend two thirds of their time in a queue, and fewer at once get as much done. Each
+    verb is measured separately, since a page of items takes longer than a deletion. The limit
+    shrinks at most once per limit's worth of answers, since those in flight reflect the old limit.
     """
 
     most: int
@@ -49,12 +49,12 @@ class AdaptiveConcurrency:
 
     @property
     def limit(self) -> int:
-        """Calls at once, 1 at least."""
+        """How many calls may be in flight, at least 1."""
         return max(1, int(self.size))
 
     def answered(self, verb: str, seconds: float, *, in_flight: int, failed: bool = False) -> None:
-        """Learn from an answer, or from its failure: an overloaded server answers with errors."""
-        # A refused connection is quick and a time-out slow: neither says how long a call takes.
+        """Learn from an answer or a failure: an overloaded server answers with errors."""
+        # A refused connection is quick and a time-out is slow: neither says how long a call takes.
         latency = self.latencies.setdefault(verb, Latency())
         queueing = failed or latency.add(seconds, alone=self.limit == 1)
         self._answers += 1

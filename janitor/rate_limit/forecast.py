@@ -1,6 +1,6 @@
 """How long calls will take at a project's rates. Pure.
 
-`auto` changes its rate while it works, so this goes through the minutes as a bucket would.
+`auto` changes its rate as it goes, so the forecast steps through the minutes like a bucket.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from janitor.rate_limit.limiter import (
 )
 
 PUBLISHED: Mapping[Verb, float] = {Verb.DELETE: 300.0, Verb.READ: 1000.0, Verb.WRITE: 300.0}
-"""Calls a minute that the provider publishes; of writes it says nothing."""
+"""The provider's published rates, in calls a minute; it publishes none for writes."""
 LATENCY = 0.2
-"""Seconds of one call where none was measured."""
+"""Seconds of one call if none was measured."""
 
 
 class Origin(StrEnum):
-    """Where a rate comes from: the configuration, what the server let through, or a first try."""
+    """Where a rate comes from: the configuration, what the server let through, or a first guess."""
 
     CONFIGURED = "configured"
     FOUND = "found"
@@ -36,7 +36,7 @@ class Origin(StrEnum):
 
     @property
     def words(self) -> str:
-        """The same as a person is told."""
+        """The same in words for a person."""
         match self:
             case Origin.CONFIGURED:
                 return "configured"
@@ -47,7 +47,7 @@ class Origin(StrEnum):
 
 
 class View(Enum):
-    """How `auto` goes on: it grows without end, up to what the provider publishes, or not."""
+    """How `auto` develops: it grows without end, up to the published rate, or not at all."""
 
     BEST = auto()
     LIKELY = auto()
@@ -64,7 +64,7 @@ class Pace:
 
     @property
     def per_minute(self) -> float | None:
-        """The rate now, in calls a minute; `None`: no bound."""
+        """The rate now, in calls a minute; `None` if unlimited."""
         match self.allowance:
             case "unlimited":
                 return None
@@ -84,9 +84,9 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How long calls take, in seconds, and what makes them take so long.
+    """How long calls take, in seconds, and what limits them.
 
-    `binds` is the verb whose rate does; `None` where the answers' own time does.
+    `binds` is the verb whose rate limits them; `None` if the time of the answers does.
     """
 
     seconds: float
@@ -117,7 +117,7 @@ def forecast(
 
 
 def seconds_for(calls: float, pace: Pace, now: float, view: View = View.LIKELY) -> float:
-    """Seconds until so many calls have left: what the bucket holds at once, the rest by minutes."""
+    """Seconds until so many calls are sent: what the bucket holds at once, the rest by its rate."""
     if pace.allowance == "unlimited":
         return 0.0
     left = calls - tokens(pace.level, pace.allowance, now)
@@ -144,7 +144,7 @@ def tokens(level: Level, allowance: Allowance, now: float) -> float:
 
 
 def _top(pace: Pace, view: View) -> float:
-    """The rate at which `auto` ends."""
+    """The rate at which `auto` stops growing."""
     level = pace.level
     if view is View.WORST:
         return max(FLOOR, level.rate)

@@ -1,7 +1,7 @@
 """The arithmetic of rates: verbs, token levels, pauses, backoff. Pure.
 
-The bucket is the generic cell rate algorithm (ITU-T I.371) of pyrate-limiter, whose whole state is
-one number. Times are seconds since the epoch.
+The bucket is pyrate-limiter's generic cell rate algorithm (ITU-T I.371), whose whole state is one
+number. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx2
 from pyrate_limiter import Rate, TokenBucket
 
 Allowance = float | Literal["auto", "unlimited"]
-"""Calls a minute; or what the server lets through, found by trying; or no bound."""
+"""Calls a minute; or what the server lets through, found by trying; or no limit."""
 
 
 class Verb(StrEnum):
@@ -31,7 +31,7 @@ class Verb(StrEnum):
 
 
 class Urgency(IntEnum):
-    """Who goes first if several wait; the numbers are stored in claims of shared tokens."""
+    """Who goes first if several wait; the numbers are stored in claims on shared tokens."""
 
     APPLY = 1
     SWEEP = 2
@@ -41,7 +41,7 @@ AUTO: Mapping[Verb, Allowance] = dict.fromkeys(Verb, "auto")
 
 
 def verb_of(method: str) -> Verb:
-    """The verb of an HTTP method; whatever is neither DELETE nor a look is a write."""
+    """The verb of an HTTP method; anything but DELETE and the reading methods is a write."""
     match method:
         case "DELETE":
             return Verb.DELETE
@@ -52,7 +52,7 @@ def verb_of(method: str) -> Verb:
 
 
 def told_limit(headers: httpx2.Headers) -> float | None:
-    """The smallest limit of requests that an answer's `x-ratelimit-limit...` headers name."""
+    """The smallest limit on requests that an answer's `x-ratelimit-limit...` headers name."""
     limits = (
         value.partition(",")[0].partition(";")[0].strip()
         for name, value in headers.items()
@@ -71,9 +71,9 @@ MINUTE = 60.0
 SETTLED = 3600.0
 IDLE = 30.0
 SHARE = 0.5  # of a limit that the server names; the live application needs the other half
-BELOW = 0.96  # of what was let through, so that a delayed call does not meet the edge again
+BELOW = 0.96  # of what was let through, so that a delayed call does not hit the limit again
 EASED = 0.9
-STRICT = 0.98  # of a fixed rate; with the burst of 1 % no minute ever holds more than the rate
+STRICT = 0.98  # of a fixed rate; with the burst of 1 %, no minute ever has more calls than the rate
 BURST = 0.01
 
 _BUCKET = TokenBucket()
@@ -82,13 +82,13 @@ _SCALE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Where a bucket stands.
+    """The state of a bucket.
 
     `owed` is the algorithm's theoretical arrival time in microseconds. The rest is what `auto`
-    knows: its `rate` a minute, the rate `found` to hold, the `cap` that the server named, when the
-    rate last changed, when a token was last asked for, whether since the change anything had to
-    wait, when a 429 last halved it, whether since the change anything was let through, and the
-    answers let through in this minute and the one before.
+    knows: its `rate` a minute, the rate `found` to be sustainable, the `cap` from a limit that the
+    server named, when the rate last changed, when a token was last asked for, whether any call has
+    had to wait since the change, when a 429 last halved the rate, whether any call has been let
+    through since the change, and the answers let through in this minute and the one before.
     """
 
     owed: int = 0
@@ -106,7 +106,7 @@ class Level:
 
 
 def started(level: Level, verb: Verb) -> Level:
-    """The level of a verb's bucket: a rate that nothing has bounded is at least where it starts."""
+    """The level of a verb's bucket; a rate that nothing has limited is at least its start rate."""
     is_bounded = level.cap is not None or level.found is not None or level.halved_at > 0
     return level if is_bounded else replace(level, rate=max(level.rate, STARTS[verb]))
 
@@ -125,7 +125,7 @@ def take(
     rate = bucket_rate(level, allowance)
     per_token = -(-rate.interval * 1000 // rate.limit)  # microseconds, rounded up
     full = int(now * 1e6) + rate.burst * per_token
-    # After the clock was set back, or the burst got smaller, the debt must not outlive its time.
+    # After the clock was set back, or the burst got smaller, the debt must not last too long.
     owed = min(level.owed, full)
     state, decision = _BUCKET.step([rate], (owed,), int(now * 1000), tokens)
     if decision.allowed:
@@ -147,9 +147,9 @@ def passed(level: Level, told: float | None, now: float, answers: int = 1) -> Le
 def refused(level: Level, sent_at: float, now: float) -> Level:
     """The level after a 429 on a call that was sent at `sent_at`.
 
-    The rate is halved once per pause: calls already on their way, and tries before anything was let
-    through again, tell nothing new. If the bucket was in full use, the calls let through in the
-    last minute measure the quota; the rate returns to a little less.
+    The rate is halved once per pause: calls that were already on their way, and tries before any
+    call was let through again, tell nothing new. If the bucket was in full use, the calls let
+    through in the last minute measure the quota; the rate returns to a little less than that.
     """
     in_pause = level.halved_at == level.changed_at and not level.passed
     if sent_at < level.halved_at or in_pause:
@@ -175,7 +175,7 @@ def refused(level: Level, sent_at: float, now: float) -> Level:
 
 
 def per_minute(level: Level, allowance: Allowance) -> float | None:
-    """The rate of a bucket, in calls a minute; `None` if there is no bound."""
+    """The rate of a bucket, in calls a minute; `None` if unlimited."""
     match allowance:
         case "auto":
             return level.rate
@@ -195,10 +195,10 @@ def bucket_rate(level: Level, allowance: Allowance) -> Rate:
 
 
 def _grown(level: Level, now: float, growth: float) -> Level:
-    """Up by `growth` after each minute in which calls had to wait, and went through.
+    """Raise the rate by `growth` after each minute in which calls had to wait and went through.
 
-    After a halved minute the rate returns to what was found to hold; beyond that it tries only
-    once an hour, and goes on from there where nothing is refused.
+    After a minute at half the rate it returns to the rate that was found. It tries more than that
+    only once an hour, and keeps growing from there if nothing is refused.
     """
     elapsed = now - level.changed_at
     if not (level.waited and level.passed) or 0 <= elapsed < MINUTE:
@@ -216,7 +216,7 @@ def _grown(level: Level, now: float, growth: float) -> Level:
 
 
 def _resumed(level: Level, now: float) -> Level:
-    """The level, asked for now; a rate still being tried starts anew after an idle time."""
+    """The level, asked for now; after an idle time, a rate still being tried is timed anew."""
     exploring = level.found is None or level.rate > level.found
     if exploring and not 0 <= now - level.asked_at < IDLE:
         return replace(level, asked_at=now, changed_at=now, waited=False)
@@ -241,11 +241,11 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class RatePause:
-    """No calls before `until`; before `stopped_until` nobody even waits for the end.
+    """No calls before `until`; before `stopped_until` no call even waits for the end.
 
-    Times are seconds since the epoch, `begun_at` that of the present pause's first refusal.
-    Where the server does not say how long, pauses double from one 429 to the next until anything
-    is let through again: `streak` counts them.
+    Times are seconds since the epoch; `begun_at` is when the current pause was first asked for. If
+    the server does not say how long, pauses double from one 429 to the next until a call is let
+    through again: `streak` counts them.
     """
 
     until: float = 0.0
@@ -265,11 +265,11 @@ class RatePause:
 def asked(
     pause: RatePause, seconds: float | None, sent_at: float, now: float, longest: float
 ) -> RatePause:
-    """The pause after a server asked for `seconds`, or did not say for how many.
+    """The pause after a server asked for `seconds`, or (`None`) did not say how many.
 
-    `sent_at` is when the refused call was sent: one sent before the pause began extends it only by
-    what it asks for. What is longer than `longest` is a stop, of a day at most: then one call
-    hears it anew.
+    `sent_at` is when the refused call was sent: a call sent before the pause began extends it only
+    by the seconds its answer asks for. More than `longest` is a stop, for a day at most: after
+    that one call asks the server again.
     """
     if seconds is not None and seconds > longest:
         return replace(pause, stopped_until=max(pause.stopped_until, now + min(seconds, DAY)))
@@ -288,19 +288,19 @@ def ended(pause: RatePause) -> RatePause:
 
 
 def call_backoff(attempt: int) -> float:
-    """Seconds before try `attempt + 1`: doubling from half a second, with jitter."""
+    """Seconds before try `attempt + 1`: doubling from half a second up to 8, with jitter."""
     return jittered(min(2.0 ** (attempt - 2), 8.0))
 
 
 def jittered(seconds: float) -> float:
-    """The seconds, a quarter more or less."""
+    """The seconds, up to a quarter more or less."""
     return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for, or `None` where it says nothing.
+    """The seconds that a `Retry-After` header asks for; `None` if absent or unreadable.
 
-    `now` is seconds since the epoch.
+    `now` is in seconds since the epoch.
     """
     if header is None:
         return None
@@ -308,7 +308,7 @@ def retry_after(header: str | None, now: float) -> float | None:
         seconds = float(header)
         return None if math.isnan(seconds) else max(seconds, 0.0)
     except ValueError:
-        pass  # a date, then
+        pass  # it may be a date
     try:
         at = parsedate_to_datetime(header)
     except (TypeError, ValueError, OverflowError):

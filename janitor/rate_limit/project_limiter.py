@@ -43,14 +43,14 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class WaitQueue:
-    """Those who wait; the most urgent first, and among equals the first to come."""
+    """Callers that wait: the most urgent first, and among equals the first to come."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._number = count()
 
     def join(self, urgency: int) -> asyncio.Future[None]:
-        """Stand in line: what is returned is done once it is one's turn."""
+        """Join the queue; the future is done once it is the caller's turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heappush(self._heap, (urgency, next(self._number), turn))
         return turn
@@ -62,23 +62,23 @@ class WaitQueue:
 
     @property
     def is_joined(self) -> bool:
-        """Whether anybody is in line, those who gave up included; changes nothing."""
+        """Whether any caller is in the queue, including those that gave up; changes nothing."""
         return bool(self._heap)
 
     @property
     def urgency(self) -> int:
-        """That of the first one; somebody waits."""
+        """The urgency of the first caller; only valid while somebody waits."""
         return self._heap[0][0]
 
     def call(self) -> bool:
-        """Let the first one pass; false where nobody waits."""
+        """Let the first caller pass; false if nobody waits."""
         if not self:
             return False
         heappop(self._heap)[2].set_result(None)
         return True
 
     def fail(self, error: BaseException) -> None:
-        """Tell all who wait that it cannot go on."""
+        """Raise an error for every caller that waits."""
         while self:
             heappop(self._heap)[2].set_exception(error)
 
@@ -98,11 +98,11 @@ class Turnstile:
 
     @property
     def is_waited_at(self) -> bool:
-        """Whether somebody stands in line; may be asked from another thread."""
+        """Whether somebody waits; may be called from another thread."""
         return self._line.is_joined
 
     async def enter(self, urgency: int) -> None:
-        """Wait for one's turn; raises what `ask` raises."""
+        """Wait for the caller's turn; raises what `ask` raises."""
         if not self._line and await self._ask(urgency) == 0:
             return
         turn = self._line.join(urgency)
@@ -153,13 +153,13 @@ T = TypeVar("T")
 
 AT_ONCE = 1200.0
 NEWS = 1.0
-"""Seconds after which one who takes no tokens asks for a pause, and one who gave way asks again."""
+"""Seconds until an unlimited caller checks for a pause, and one that gave way asks again."""
 
 
 class StateView:
     """A project's state in the store, as this process last saw it.
 
-    `tell` is given the seconds that each pause adds, whichever process met it.
+    `tell` is called with the seconds that each pause adds, whichever process caused it.
     """
 
     def __init__(
@@ -187,11 +187,11 @@ class StateView:
 
     @property
     def stopped(self) -> float:
-        """The seconds for which the project is not called."""
+        """The seconds for which the project is not called at all."""
         return self.seen.pause.stopped(self.time())
 
     async def alter(self, change: Change[T]) -> T:
-        """Change the state, and remember it as seen."""
+        """Change the state, and remember the new one as seen."""
 
         def seen(state: LimiterState, now: float) -> tuple[LimiterState, T]:
             after, answer = change(state, now)
@@ -213,10 +213,10 @@ class StateView:
 
 
 class Bucket:
-    """The tokens of one verb, shared by all who share the store.
+    """The tokens of one verb, shared by all that share the store.
 
     At high rates it takes tokens and reports answers in batches of 50 ms, so that a shared store is
-    not asked for each call.
+    not accessed for every call.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class Bucket:
     async def take(self, urgency: int) -> float:
         """Take a token and return 0, or return the seconds after which to ask again."""
         if self._allowance == "unlimited":
-            # No token tells whether others met a pause: that is asked for now and then.
+            # Without tokens there is no news of others' pauses, so look for them now and then.
             if self._state.time() - self._heard_at >= NEWS:
                 await self._state.alter(lambda state, _: (state, None))
                 self._heard_at = self._state.time()
@@ -253,7 +253,7 @@ class Bucket:
             self._tokens += 1
 
     async def passed(self, response: httpx2.Response, sent_at: float) -> None:
-        """Learn from an answer to a call sent at `sent_at` of the store's time."""
+        """Learn from an answer to a call sent at `sent_at`, in the store's time."""
         pause = self._state.seen.pause
         ends = pause.streak > 0 and sent_at >= pause.begun_at
         self._answers += 1
@@ -274,7 +274,7 @@ class Bucket:
         await self._state.alter(learn)
 
     async def refused(self, sent_at: float) -> None:
-        """Learn from a 429 on a call sent at `sent_at` of the store's time."""
+        """Learn from a 429 on a call sent at `sent_at`, in the store's time."""
         if self._allowance != "auto":
             return
         answers, self._answers = self._answers, 0
@@ -320,7 +320,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and how it was answered; `status` is `None` where no answer came."""
+    """One request and how it was answered; `status` is `None` if no answer came."""
 
     method: str
     path: str
@@ -337,7 +337,7 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class FoundRate:
-    """The calls a minute that a verb is now kept at."""
+    """The calls a minute to which a verb is now limited."""
 
     verb: Verb
     per_minute: float
@@ -348,7 +348,7 @@ Event = Exchange | Paused | FoundRate
 
 @dataclass(slots=True)
 class _Held:
-    """A token taken before the request that is to use it."""
+    """A token taken before the request that will use it."""
 
     limiter: ProjectLimiter
     verb: Verb
@@ -365,8 +365,8 @@ class ProjectLimiter:
     """Decides when a project may be called; all callers of a project share one limiter.
 
     `rates` are calls a minute for each verb, `concurrency` the most calls in flight, `store` where
-    the project's state is kept: those who share it share buckets and pauses. `clock` gives
-    seconds since the epoch. Raises StoreError where the store does not answer.
+    the project's state is kept: all that share it share buckets and pauses. `clock` returns
+    seconds since the epoch. Raises StoreError if the store does not answer.
     """
 
     def __init__(
@@ -403,7 +403,7 @@ class ProjectLimiter:
 
     @property
     def stopped(self) -> float:
-        """The seconds for which the project is not called at all; nobody waits for their end."""
+        """The seconds for which the project is not called at all; no call waits for their end."""
         return self._state.stopped
 
     @property
@@ -419,21 +419,21 @@ class ProjectLimiter:
 
     @property
     def waiting(self) -> tuple[Verb, ...]:
-        """The verbs of which calls stand in line for a token."""
+        """The verbs whose calls are waiting for a token."""
         return tuple(verb for verb, line in self._turnstiles.items() if line.is_waited_at)
 
     @property
     def latency(self) -> float | None:
-        """The smoothed seconds of one call, of all verbs that were measured; `None`: none was."""
+        """The smoothed seconds of one call, over all measured verbs; `None` if there is none."""
         known = [one.smooth for one in self.adaptive.latencies.values()]
         return sum(known) / len(known) if known else None
 
     @asynccontextmanager
     async def reserved(self, verb: Verb, urgency: Urgency) -> AsyncIterator[None]:
-        """Wait for a token and keep it for one request, the next of its verb in this context.
+        """Wait for a token and keep it for the next request of its verb in this context.
 
-        So the facts that the request relies on can be read after the wait. An unused token is
-        returned; a reservation within another one takes over its token.
+        This way the facts that the request relies on can be read after the wait. An unused token
+        is returned; a reservation within another one takes over its token.
         """
         outer, held = _HELD.get(), _Held(self, verb)
         if outer is not None and outer.fits(self, verb):
@@ -468,7 +468,7 @@ class ProjectLimiter:
             self._places.leave()
 
     def measured(self, verb: Verb, seconds: float, *, failed: bool) -> None:
-        """Learn how long a call took to its answer's headers."""
+        """Learn how long a call took until its answer's headers."""
         self.adaptive.answered(verb, seconds, in_flight=self._places.taken, failed=failed)
 
     async def passed(self, verb: Verb, response: httpx2.Response, sent_at: float) -> None:
@@ -481,15 +481,15 @@ class ProjectLimiter:
         return await self.asked(sent_at, seconds)
 
     async def asked(self, sent_at: float, seconds: float | None) -> bool:
-        """Pause the project, for all who share the store, for `seconds` or the usual time.
+        """Pause the project, for all that share the store, for `seconds` or the usual time.
 
-        False if that is too long to wait: then the project is not called meanwhile.
+        False if that is too long to wait: then the project is not called until it is over.
         """
         await self._state.ask(seconds, sent_at, self._longest)
         return seconds is None or seconds <= self._longest
 
     def save(self) -> None:
-        """Store what was learned, for the next run."""
+        """Save what was learned for the next run."""
         self._store.save()
 
     def _bucket(self, verb: Verb, allowance: Allowance) -> Bucket:

@@ -19,19 +19,19 @@ LONGEST_CLAIM = 600.0
 
 @dataclass(frozen=True, slots=True)
 class TokenClaim:
-    """A claim on the next token: less urgent callers leave it until `until`."""
+    """A claim on the next token: less urgent callers leave it alone before `until`."""
 
     urgency: int
     until: float
 
     def precedes(self, urgency: int, now: float) -> bool:
-        """Whether a caller of this urgency has to wait; void if the clock was set back since."""
+        """Whether a caller of this urgency has to wait; never after the clock was set back."""
         return self.urgency < urgency and 0 < self.until - now < LONGEST_CLAIM
 
 
 @dataclass(frozen=True, slots=True)
 class LimiterState:
-    """Frozen; times are seconds since the epoch by the store's clock."""
+    """The state of one project; times are seconds since the epoch by the store's clock."""
 
     levels: Mapping[Verb, Level] = field(default_factory=dict)
     claims: Mapping[Verb, TokenClaim] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class LimiterState:
 
     @property
     def found(self) -> tuple[object, ...]:
-        """What must survive a kill of the process; it seldom changes."""
+        """What must survive if the process is killed; it seldom changes."""
         rates = [(verb, level.rate, level.found, level.cap) for verb, level in self.levels.items()]
         return (*sorted(rates, key=lambda one: one[0]), self.pause.stopped_until)
 
@@ -67,7 +67,7 @@ def written(state: LimiterState) -> str:
 
 
 def read(text: str | None) -> LimiterState:
-    """The state in a text; a new one if the text cannot be read."""
+    """The state that a text holds; a new one if the text cannot be read."""
     try:
         document = json.loads(text or "{}")
         return LimiterState(
@@ -81,7 +81,7 @@ def read(text: str | None) -> LimiterState:
 
 T = TypeVar("T")
 Change = Callable[[LimiterState, float], tuple[LimiterState, T]]
-"""From a state and the time to the new state and an answer for the caller."""
+"""Takes a state and the time; returns the new state and an answer for the caller."""
 
 
 class LimiterMemory(Protocol):
@@ -92,9 +92,9 @@ class LimiterMemory(Protocol):
 
 
 class SharedRows(Protocol):
-    """Changes small texts atomically among processes, as a registry's `key_values` do.
+    """Changes small texts atomically between processes, as a registry's `key_values` do.
 
-    `change` is given the present text (`None`: none) and the shared clock's time.
+    `change` gets the current text (`None` if there is none) and the shared clock's time.
     """
 
     def recall(self, name: str) -> str | None: ...
@@ -102,7 +102,7 @@ class SharedRows(Protocol):
 
 
 class LimiterStore(Protocol):
-    """Changes states atomically, by a clock of its own."""
+    """Changes states atomically; it has a clock of its own."""
 
     def look(self, name: str) -> LimiterState: ...
     async def alter(self, name: str, change: Change[T]) -> T: ...
@@ -118,7 +118,7 @@ def steady() -> Callable[[], float]:
 class LocalStore:
     """The states of one process; `memory` carries them to the next.
 
-    Memory is written at the end and when a rate or a stop changes: seldom, and never for each call.
+    Memory is written at the end and when a rate or a stop changes: seldom, and not for every call.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class LocalStore:
         return answer
 
     def save(self) -> None:
-        """Store every state; a registry that fails is reported elsewhere, where it matters."""
+        """Store every state; a failing registry is ignored here and reported where it matters."""
         if self._memory is None:
             return
         with suppress(StoreError):
@@ -165,7 +165,7 @@ class SharedStore:
 
     async def alter(self, name: str, change: Change[T]) -> T:
         """Change a state while nobody else does; raises StoreError as `look` does."""
-        answers: list[T] = []  # one for each time that the rows had to be altered anew
+        answers: list[T] = []  # one for each time that the change had to be retried
 
         def altered(text: str | None, now: datetime) -> str:
             state, answer = change(read(text), now.timestamp())

@@ -1,6 +1,6 @@
-"""The transport that every request passes: it counts, waits its turn, and retries.
+"""The transport that every request goes through: it counts, waits its turn, and retries.
 
-Only what cannot have taken effect is retried: any request answered 429, and reads that met a
+Only what cannot have taken effect is retried: any request answered with 429, and reads that met a
 gateway's error or a broken connection. A DELETE whose answer was lost is left to recovery.
 """
 
@@ -23,11 +23,11 @@ PATIENCE = 600.0
 
 
 class PacedTransport(httpx2.AsyncBaseTransport):
-    """Sends requests at a project's pace, and again with a bound.
+    """Sends requests at a project's pace, with a limited number of retries.
 
-    `tries` bounds the attempts of one request, of which `FAILURES` may meet something else than a
-    429, and `patience` (seconds) the time after which it makes no further one. While the project
-    is stopped a request is answered 429 without being sent.
+    `tries` limits the attempts at one request, of which `FAILURES` may end in something other than
+    a 429; after `patience` seconds it makes no further attempt. While the project is stopped, a
+    request is answered with 429 without being sent.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         self._patience = patience
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send the request, again where that is safe, and give back the last answer."""
+        """Send the request, retry it where that is safe, and return the last answer."""
         verb, begun, failures = verb_of(request.method), self._limiter.clock(), 0
         for attempt in range(1, self._tries):
             try:
@@ -66,7 +66,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Store what was learned, and close the inner transport."""
+        """Save what was learned, and close the inner transport."""
         self._limiter.save()
         await self._inner.aclose()
 
@@ -74,7 +74,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         return failures >= FAILURES or self._limiter.clock() - begun >= self._patience
 
     async def _attempt(self, request: httpx2.Request, verb: Verb) -> tuple[httpx2.Response, bool]:
-        """One answer, and whether another try may bring a better one."""
+        """One answer, and whether a retry may bring a better one."""
         async with self._limiter.admitted(verb, self._urgency) as sent_at:
             if left := self._limiter.stopped:
                 return _stopped(request, left), False
@@ -105,7 +105,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
         asked = retry_after(response.headers.get("retry-after"), self._limiter.clock())
         if response.status_code == TOO_MANY:
             if b"insufficient_quota" in await response.aread():
-                return False  # a 429 that waiting does not cure
+                return False  # a 429 that waiting does not fix
             return await self._limiter.refused(verb, sent_at, asked)
         if response.status_code < httpx2.codes.INTERNAL_SERVER_ERROR:
             await self._limiter.passed(verb, response, sent_at)
@@ -116,7 +116,7 @@ class PacedTransport(httpx2.AsyncBaseTransport):
 
 
 def _stopped(request: httpx2.Request, seconds: float) -> httpx2.Response:
-    """The answer in the server's place while it does not want to be called."""
+    """The answer given in place of the server's while it does not want to be called."""
     left = math.ceil(seconds)
     message = f"the server asked for no calls for another {left} s; not sent"
     error = {"message": message, "type": "requests", "code": "rate_limit_exceeded"}

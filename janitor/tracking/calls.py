@@ -1,6 +1,6 @@
 """Which calls concern a container, what their answers name, and the tags sent along. Pure.
 
-A call is told from its method and path alone; an answer is read while it passes, and reading it
+A call is recognized by its method and path alone. An answer is read as it passes, and reading it
 never raises.
 """
 
@@ -45,7 +45,7 @@ def _parts(path: str) -> list[str]:
 CREATED_BY = {kind: trait.created_by for kind, trait in CATALOGUE.items() if trait.created_by}
 USED_BY = {kind: trait.used_by for kind, trait in CATALOGUE.items() if trait.used_by}
 
-# `/chatkit/threads` ends like `/threads`: the longer path is looked for first.
+# `/chatkit/threads` ends in `/threads`: the longer path is tried first.
 _PATHS = sorted(
     ((_parts(trait.path), kind) for kind, trait in CATALOGUE.items()),
     key=lambda path: -len(path[0]),
@@ -55,10 +55,10 @@ _USING = {kind: _parts(call.path) for kind, call in USED_BY.items()}
 
 
 def recognise(method: str, path: str, base: str = "") -> Call | None:
-    """What a request is about, or `None` where it concerns no container or only reads one.
+    """What a request is about, or `None` if it concerns no container or only reads one.
 
-    `path` is the raw path of the URL and `base` that of the client's base URL; whatever else
-    stands before the API's own path (versions, deployments) is passed over, and a query ignored.
+    `path` is the raw path of the URL and `base` that of the client's base URL. Anything else
+    before the API's own path (versions, deployments) is skipped, and a query is ignored.
     """
     below = path.partition("?")[0].removeprefix(base.rstrip("/"))
     names = _parts(below)
@@ -98,14 +98,14 @@ Decode = Callable[[bytes], Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class NamedContainer:
-    """A container that an answer names, and when it was made where the answer says so."""
+    """A container that an answer names, and when it was created, if the answer says so."""
 
     id: str
     created_at: datetime | None = None
 
 
 def found_in(call: Call, value: object) -> NamedContainer | None:
-    """The container that a document names, be it the answer or an event of its stream."""
+    """The container that a document names; it is an answer, or an event of its stream."""
     if not isinstance(value, dict):
         return None
     match call.act:
@@ -119,7 +119,7 @@ def found_in(call: Call, value: object) -> NamedContainer | None:
 
 
 def named_in(value: object, field: str) -> NamedContainer | None:
-    """The container that a field of a document names, be it by its id or as an object."""
+    """The container that a field of a document names, by its id or as an object."""
     named = value.get(field) if isinstance(value, dict) else None
     return _named(named.get("id") if isinstance(named, dict) else named)
 
@@ -147,10 +147,10 @@ def _time(value: object) -> datetime | None:
 
 
 class ReplyReader:
-    """Looks at an answer as its bytes pass, until the container is found or 1 MiB went by.
+    """Looks at an answer as its bytes pass, until it finds the container, or 1 MiB or 16 events.
 
-    `decode` undoes the transfer's compression, `length` is how many bytes will come where the
-    server said so: then the answer is understood before its last byte is handed on.
+    `decode` undoes the transfer's compression. `length` is how many bytes will come, if the server
+    said so: then the answer is parsed before its last byte is passed on.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class ReplyReader:
         self.is_over = False
 
     def feed(self, raw: bytes) -> NamedContainer | None:
-        """Look at the next bytes; the container, once, where they complete its name."""
+        """Look at the next bytes; return the container once they complete its id."""
         if self.is_over:
             return None
         self._passed += len(raw)
@@ -176,7 +176,7 @@ class ReplyReader:
             return self._done(None)
 
     def end(self) -> NamedContainer | None:
-        """The container, where only the end of the answer completed its name."""
+        """The container, if it can be read only now that the answer has ended."""
         if self.is_over:
             return None
         return self._done(self._parsed(bytes(self._held).removeprefix(b"data:")))
@@ -192,7 +192,7 @@ class ReplyReader:
         return self._done(found) if found or self._events >= EVENTS else None
 
     def _data(self) -> Iterator[bytes]:
-        """The data of the events that have passed whole."""
+        """The data of the events that have passed completely."""
         *lines, rest = self._held.split(b"\n")
         self._held = rest
         for line in lines:
@@ -216,9 +216,9 @@ CREATED_AT = "janitor_created_at"
 
 
 def clean(values: Mapping[Any, object]) -> tuple[dict[str, str], int]:
-    """Metadata as the registry takes it, and how many pairs it could not take.
+    """Metadata in the form that the registry accepts, and how many pairs were left out.
 
-    Values that are no text are written as text, booleans as JSON does; `None` says nothing.
+    Values other than text are written as text, booleans as in JSON; `None` is ignored.
     """
     kept: dict[str, str] = {}
     given = {key: value for key, value in values.items() if value is not None}
@@ -234,22 +234,22 @@ def _text(value: object) -> str:
 
 
 def stamp(at: datetime) -> str:
-    """A moment as it stands upstream: UTC, to the second."""
+    """A time as it is written upstream: UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def added(
     told: Mapping[str, str], now: datetime, *, tag: bool, send: Iterable[str]
 ) -> dict[str, str]:
-    """What is to be added upstream: the time first, then what `send` names of what is told."""
+    """The metadata to add upstream: the time first, then the pairs of `told` that `send` names."""
     time = {CREATED_AT: stamp(now)} if tag else {}
     return time | {key: told[key] for key in send if key in told}
 
 
 def with_metadata(call: Call, body: bytes, extra: Mapping[str, str]) -> bytes | None:
-    """The body of a creating call with more metadata, or `None` where nothing can be added.
+    """The body of a creating call with more metadata, or `None` if nothing can be added.
 
-    Nothing the application set is changed, and never are there more than 16 pairs.
+    Nothing the application set is changed, and there are never more than 16 pairs.
     """
     document = json.loads(body)
     made = _made(call, document)
@@ -265,7 +265,7 @@ def with_metadata(call: Call, body: bytes, extra: Mapping[str, str]) -> bytes | 
 
 
 def _made(call: Call, document: object) -> object:
-    """The part of a body that describes the container; `create_and_run` may leave it out."""
+    """The part of a body that describes the container; added if `create_and_run` leaves it out."""
     if call.act is not Act.CREATE_AND_RUN or not isinstance(document, dict):
         return document
     field = CREATED_BY[call.kind].request

@@ -30,19 +30,20 @@ def track(
 ) -> ClientT:
     """A client like the given one that registers the containers it creates and uses.
 
-    `client` is an `OpenAI`, `AsyncOpenAI`, `AzureOpenAI` or `AsyncAzureOpenAI`; it stays as it is.
+    `client` is an `OpenAI`, `AsyncOpenAI`, `AzureOpenAI` or `AsyncAzureOpenAI`; it is not changed.
     `registry` is `sqlite:////absolute/path`, `postgresql://...`, `https://TOKEN@host` (or the
-    token in `JANITOR_TOKEN`), or `spool:///directory` for somebody else to deliver. `project` is
-    the name that the janitor's configuration gives to this credential. `metadata`, a mapping or a
-    function without arguments that is called for each creation, is what the registry is told;
-    `send` names the keys of it that also go upstream. `tag` adds `janitor_created_at` there. No
-    key of the application's is changed, and never are there more than 16.
+    token in `JANITOR_TOKEN`), or `spool:///directory` for another process to deliver. `project` is
+    the name of this credential in the janitor's configuration. `metadata` goes to the registry; it
+    is a mapping, or a function without arguments that is called for each creation. `send` names
+    the keys of it that also go upstream. `tag` adds `janitor_created_at` upstream. No key that the
+    application set is changed, and there are never more than 16.
 
-    A client that is tracked already tells both registries. For the same registry and project the
-    later call takes the place of the earlier one.
+    A client that is tracked already then reports to both registries. For the same registry and
+    project the later call replaces the earlier one.
 
     From here on nothing raises, waits or changes an answer, whatever the registry does: events are
-    kept in a local spool, and `janitor.tracking.COUNTERS` and a warning a minute tell of trouble.
+    kept in a local spool. `janitor.tracking.COUNTERS` and at most one warning a minute report
+    trouble.
 
     Raises:
         ConfigError: The registry, the project or the client's transport cannot be used.

@@ -1,6 +1,6 @@
 """How notices reach the registry: which are written, the spool, and its delivery.
 
-From the application to the spool at once, from the spool to the registry in the background.
+The application writes a notice to the spool at once; it reaches the registry in the background.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ REMEMBERED = 10_000
 
 
 class Touches:
-    """When containers were last reported, for the most recent ones; safe under threads."""
+    """When containers were last reported, for the most recent ones; thread-safe."""
 
     def __init__(self) -> None:
         self._told_at: OrderedDict[Key, float] = OrderedDict()
         self._lock = RLock()
 
     def are_due(self, key: Key) -> bool:
-        """Whether a container was not reported for a minute; then counts it as reported now."""
+        """Whether a container was not reported for a minute; if so, it counts as reported now."""
         now = time.monotonic()
         with self._lock:
             before = self._told_at.get(key)
@@ -90,7 +90,7 @@ class Post:
             return self._spool
 
     def start(self) -> Delivery | None:
-        """Start the delivery, first of what dead processes left; `None` if it cannot start."""
+        """Start the delivery, first of what dead processes left; `None` if it cannot be started."""
         with self._lock:
             if self._delivery is not None or is_passing():
                 return self._delivery
@@ -103,7 +103,7 @@ class Post:
         return self._delivery
 
     def flush(self, timeout: float) -> bool:
-        """Whether everything put so far reaches the registry within so many seconds."""
+        """Wait at most `timeout` seconds; whether everything put so far is in the registry then."""
         delivery = self.start()
         return delivery is not None and delivery.flush(timeout)
 
@@ -111,7 +111,7 @@ class Post:
         """Make everything put so far survive a power cut.
 
         Raises:
-            OSError: The disk refuses.
+            OSError: The disk refuses it.
         """
         if self._spool is not None:
             self._spool.sync()
@@ -122,7 +122,7 @@ class Post:
             self._delivery.end()
 
     def forget(self) -> None:
-        """After a fork, in the child: open files and threads are the parent's."""
+        """Start anew in the child after a fork: open files and threads are the parent's."""
         if self._delivery is not None:
             self._delivery.is_over = True  # greenlets go on in the child
         if self._spool is not None:
@@ -131,10 +131,10 @@ class Post:
 
 
 class Delivery:
-    """Two threads of one process that work for a post.
+    """The two background threads of a post.
 
-    One makes the lines outlive a power cut, within a second, whatever the registry does; the other
-    hands them to the registry and tries again for as long as it must.
+    One makes the lines durable within a second, so that they survive a power cut, whatever the
+    registry does. The other hands them to the registry and retries for as long as it must.
     """
 
     def __init__(
@@ -146,14 +146,14 @@ class Delivery:
         self._process = os.getpid()
         self._begun, self._ended = 0, 0
         self.is_over = False
-        # Made no sooner than they are waited for: an application may patch threads until then.
+        # Created only when they are needed: until then an application may patch `threading`.
         self._dirty, self._wake, self._hurry = (threading.Event() for _ in range(3))
 
     def begin(self) -> None:
         """Start both threads, beginning with what dead processes left.
 
         Raises:
-            RuntimeError: The system has none left.
+            RuntimeError: No thread can be started.
         """
         self._wake.set()
         try:
@@ -165,17 +165,17 @@ class Delivery:
             raise
 
     def wake(self) -> None:
-        """There is something to deliver."""
+        """Tell both threads that there is something to deliver."""
         self._dirty.set()
         self._wake.set()
 
     def flush(self, timeout: float) -> bool:
-        """Whether a pass that begins from now on delivers everything within so many seconds."""
+        """Whether a pass that begins from now on delivers everything within `timeout` seconds."""
         until = time.monotonic() + timeout
         wanted = self._begun + 1
         self._hurry.set()
         self._wake.set()
-        # A condition would not do: under gevent, two threads that share one may wait for ever.
+        # Not a condition: under gevent, two threads that share one may wait forever.
         while self._ended < wanted and time.monotonic() < until:
             time.sleep(LOOK)
         return self._ended >= wanted
@@ -188,7 +188,7 @@ class Delivery:
 
     def _run(self, work: Callable[[], None]) -> None:
         work()
-        # A greenlet goes on in a fork, where its thread is unknown.
+        # A greenlet keeps running in a fork, where its thread is unknown.
         if self._process != os.getpid():
             threading.Event().wait()
 
@@ -223,7 +223,7 @@ class Delivery:
             COUNTERS.remind()
 
     def _passed(self) -> bool:
-        """One pass over everything that waits; whether it is all in the registry now."""
+        """Make one pass over everything that waits; true if all of it is in the registry now."""
         try:
             self._pass(self._opened())
         except Exception as error:  # noqa: BLE001  whatever a registry does, the spool keeps it
@@ -243,7 +243,7 @@ class Delivery:
             if self._inbox is None:
                 spool.release()
                 return
-            # What is sealed goes first: while the registry is down, one segment grows, not many.
+            # Sealed segments go first: while the registry is down, one segment grows, not many.
             hand_over(spool, self._inbox)
             spool.seal()
             hand_over(spool, self._inbox)
@@ -254,7 +254,7 @@ class Delivery:
 
 
 def hand_over(spool: Spool, inbox: NoticeInbox) -> int:
-    """Deliver every segment that waits; how many notices were taken. Stops at the first refusal."""
+    """Deliver every waiting segment; return how many notices were taken. Raises the first error."""
     delivered = 0
     for segment in spool.waiting():
         try:
@@ -285,12 +285,13 @@ def _spool_fault(error: OSError) -> str:
 
 
 def deliver(directory: str | Path, registry: str) -> int:
-    """Hand a spool's segments to a registry, once; how many it took. For `spool:///` directories.
+    """Hand the segments of a `spool:///` directory to a registry, once; return how many it took.
 
-    Segments that a living process still writes to are left for the next time.
+    Segments that a live process still writes to are left for the next time.
 
     Raises:
-        ConfigError: The registry is no address of one that takes notices.
+        ConfigError: `registry` is not the address of a registry.
+        TypeError: `registry` is itself a spool.
         Exception: Whatever the registry raised; nothing is lost.
     """
     inbox = inbox_of(registry)
@@ -304,10 +305,10 @@ _LOCK = RLock()
 
 
 def post_for(registry: str) -> Post:
-    """This process's way to a registry: one for each, shared by every tracked client.
+    """The post of this process for a registry, shared by every tracked client.
 
     Raises:
-        ConfigError: It is no address of a registry.
+        ConfigError: `registry` is not the address of a registry.
     """
     inbox = inbox_of(registry)
     with _LOCK:
@@ -321,9 +322,10 @@ def post_for(registry: str) -> Post:
 
 
 def flush(timeout: float = AT_EXIT) -> bool:
-    """Wait until everything tracked so far is in its registry; whether it is, in so many seconds.
+    """Wait at most `timeout` seconds; whether everything tracked so far is in its registry then.
 
-    For programs that end, or freeze, right after a call. What is not delivered stays in the spool.
+    For programs that end or are frozen right after a call. What is not delivered stays in the
+    spool.
     """
     until = time.monotonic() + timeout
     posts = tuple(_POSTS.values())

@@ -1,9 +1,9 @@
 """Work that blocks in the kernel, kept off greenlets (gevent's `patch_all()`).
 
-A greenlet that waits for a disk or for a lock of SQLite's stops every other one of its thread. So
+A greenlet that waits for a disk or for an SQLite lock stops every other greenlet of its thread. So
 such work goes to a real thread, which touches nothing that greenlets wait for: a log, a patched
-lock or a patched socket used from two threads may stop both for good. gevent is asked only where
-the application has patched with it, before or after it imports janitor.
+lock or a patched socket used from two threads may block both forever. gevent is used only if the
+application has patched with it, before or after it imports janitor.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_passing() -> bool:
 
 
 def rest(seconds: float) -> None:
-    """Let the real thread sleep, not a greenlet of it."""
+    """Put the real thread to sleep, not just one greenlet."""
     monkey = sys.modules.get("gevent.monkey")
     sleep = time.sleep if monkey is None else monkey.get_original("time", "sleep")
     sleep(seconds)

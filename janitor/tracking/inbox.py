@@ -31,7 +31,7 @@ TOKEN = "JANITOR_TOKEN"  # noqa: S105  the variable's name
 PATIENCE = 5.0
 RESTS = (0.001, 0.1)
 BATCH = 500
-BATCH_BYTES = 1 << 19  # half of what a janitor takes, and far from what proxies let through
+BATCH_BYTES = 1 << 19  # half of what janitor accepts, and far below what proxies let through
 ALL_REFUSED = 422
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -74,9 +74,9 @@ class NoticeInbox(Protocol):
     name: str
 
     def add(self, notices: Sequence[Notice]) -> int:
-        """Add notices durably; returns how many were taken. The others would never be.
+        """Add notices durably; returns how many were taken. The others never will be.
 
-        Any exception means that they must be handed in again.
+        After any exception, all of them must be handed in again.
         """
 
 
@@ -84,7 +84,7 @@ UNFORKED = RLock()
 """Held while an SQLite connection is open, for one try at most.
 
 A fork copies the state that SQLite keeps for a whole process: its locks, and which connection holds
-which lock of which file. In the child nobody frees those, so that its own connections would wait
+which lock of which file. In the child nobody frees those, so its own connections would wait
 forever, or find the database locked forever. So a fork waits until no connection is open.
 """
 
@@ -109,7 +109,7 @@ class SqliteInbox:
         return len(notices)
 
     def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
-        """Retry while others write; between two tries the process may fork."""
+        """Insert the rows; retry while others write. Between two tries the process may fork."""
         until, (wait, longest) = time.monotonic() + PATIENCE, RESTS
         while True:
             try:
@@ -158,7 +158,7 @@ class PostgresInbox:
     def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
         import psycopg  # noqa: PLC0415  likewise
 
-        # Behind a pooler the names of prepared statements are shared with others: none is prepared.
+        # Behind a pooler, prepared statements share their names with other clients: prepare none.
         connecting = psycopg.connect(
             self._url, connect_timeout=int(PATIENCE), prepare_threshold=None
         )
@@ -168,9 +168,9 @@ class PostgresInbox:
 
 
 class HttpInbox:
-    """A janitor's `POST /api/threads`: `{"threads": [...]}`, each as a row of the inbox.
+    """A janitor's `POST /api/threads`: `{"threads": [...]}`, each like a row of the inbox.
 
-    The token is the URL's user part, or the environment's `JANITOR_TOKEN` at each delivery.
+    The token is the URL's user part, else `JANITOR_TOKEN`, which is read at each delivery.
     """
 
     def __init__(self, url: str) -> None:
@@ -189,9 +189,9 @@ class HttpInbox:
         self.name = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
     def add(self, notices: Sequence[Notice]) -> int:
-        """Add the notices, in calls of 500 and of half a MiB at most.
+        """Add the notices, at most 500 and half a MiB in each call.
 
-        What the janitor refuses it would refuse again: that is dropped, with a warning.
+        What the janitor refuses, it would refuse again: it is dropped, with a warning.
         """
         token = self._token or os.environ.get(TOKEN, "")
         headers = {"content-type": "application/json"}
@@ -202,11 +202,11 @@ class HttpInbox:
                 body = b'{"threads":[' + b",".join(batch) + b"]}"
                 answer = client.post(f"{self.name}/api/threads", content=body)
                 refused = _refused(answer)
-                # A 422 tells that nothing was taken; of anything else the spool keeps all.
+                # A 422 that refuses every notice is final; after other errors the spool keeps all.
                 if answer.status_code != ALL_REFUSED or len(refused) != len(batch):
                     answer.raise_for_status()
                 lost += refused
-        if lost:  # told once all of it is over: after an exception all is handed in again
+        if lost:  # only at the end: after an exception everything is handed in again
             COUNTERS.drop(f"{self.name} refuses: {lost[0]}", len(lost))
         return len(notices) - len(lost)
 
@@ -227,7 +227,7 @@ def _batches(notices: Sequence[Notice]) -> Iterator[list[bytes]]:
 
 
 def _refused(answer: httpx2.Response) -> list[str]:
-    """Why janitor will never take some notices of a batch."""
+    """Why janitor will never take some notices of a batch, one reason for each of them."""
     try:
         return [ascii(one["reason"]) for one in answer.json()["refused"]]
     except (ValueError, KeyError, TypeError):
@@ -235,10 +235,10 @@ def _refused(answer: httpx2.Response) -> list[str]:
 
 
 def inbox_of(registry: str) -> NoticeInbox | Path:
-    """The inbox for a registry's address; a directory if somebody else delivers the spool.
+    """The inbox for a registry's address; a directory if another process delivers the spool.
 
     Raises:
-        ConfigError: It is no address of a registry.
+        ConfigError: It is not the address of a registry.
     """
     if holds_nul(registry):
         raise ConfigError(f"the registry's address {NUL}")
@@ -285,7 +285,7 @@ def _naive(at: datetime | None) -> str | None:
 
 
 def failure_reason(error: Exception) -> str:
-    """Why a registry took nothing, and what to do where that is known."""
+    """Why a registry took nothing, and what to do, if that is known."""
     if isinstance(error, StoreError):
         return str(error)
     if isinstance(error, sqlite3.Error):
@@ -308,7 +308,7 @@ def _of_http(error: httpx2.HTTPStatusError | httpx2.TransportError) -> str:
 
 
 def obstacle(path: Path) -> str | None:
-    """Why SQLite cannot open or write a file, if it shows: SQLite itself does not say."""
+    """Why SQLite cannot open or write a file, if that can be seen: SQLite itself does not say."""
     if (short := shortage()) is not None:
         return cause(short)
     try:

@@ -69,7 +69,7 @@ class Counters:
             self.complain("events were dropped", self._why, is_last=is_last)
 
     def forget(self) -> None:
-        """After a fork, in the child: its own numbers, and a lock that nobody holds."""
+        """Start anew in the child after a fork, with a lock that nobody holds."""
         self._lock = RLock()
         self.tracked, self.dropped, self.spool_bytes = Counter(), 0, {}
         self._told, self._complained_at = 0, None

@@ -72,7 +72,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _is_sound(notice: Notice) -> bool:
-    """Whether a database will take it: an odd notice must not hold up those behind it."""
+    """Whether a database will accept it: a bad notice must not hold up those behind it."""
     if not is_id(notice.id) or not is_id(notice.project):
         return False
     metadata = notice.metadata

@@ -46,9 +46,9 @@ class TrackedRequest:
 class CallObserver:
     """Sees calls and answers, and reports what they mean for retention to a post.
 
-    `metadata` is what the registry is told of a new container, a mapping or what gives one at each
-    creation; `tag` and `send` say what of it goes upstream, too. `base` is the path of the
-    client's base URL.
+    `metadata` is what the registry is told about a new container: a mapping, or a function that
+    returns one at each creation. `tag` and `send` say what also goes upstream. `base` is the path
+    of the client's base URL.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class CallObserver:
         self._base = base
 
     def tells_the_same(self, other: CallObserver) -> bool:
-        """Whether both report to the same registry about the same project."""
+        """Whether both report on the same project to the same registry."""
         return (self._post, self._project) == (other._post, other._project)
 
     def on_request(
@@ -94,7 +94,7 @@ class CallObserver:
     ) -> InFlight | None:
         """Report what the answer's status means; returns a reader if the body must be read, too.
 
-        `status` is `None` where no answer came: what was asked may have been done.
+        `status` is `None` if no answer came: the call may have taken effect.
         """
         try:
             if tracked.call.id is not None:
@@ -106,7 +106,7 @@ class CallObserver:
         return None
 
     def on_container(self, tracked: TrackedRequest, container: NamedContainer | None) -> None:
-        """Report the container that an answer named, or that a creation's answer named none."""
+        """Report the container that an answer named; warn if a creation's answer named none."""
         if container is None:
             if tracked.call.act is not Act.RESPOND:
                 COUNTERS.drop("the response to a creation was not read up to its id")
@@ -138,13 +138,13 @@ class CallObserver:
         extra = added(tracked.metadata or {}, datetime.now(UTC), tag=self._tag, send=self._send)
         if not extra or not CATALOGUE[call.kind].has_metadata:
             return tracked
-        with suppress(ValueError, RecursionError):  # what is no JSON goes as it came
+        with suppress(ValueError, RecursionError):  # a body that is not JSON is sent unchanged
             if given := body():
                 return replace(tracked, body=with_metadata(call, given, extra))
         return tracked
 
     def _described(self) -> dict[str, str] | None:
-        """The application's metadata for what it creates now."""
+        """The application's metadata for the container that it creates now."""
         try:
             metadata = self._metadata() if callable(self._metadata) else self._metadata
             if metadata is None:
@@ -191,15 +191,15 @@ class InFlight:
         self._reading = reading
 
     def feed(self, raw: bytes) -> None:
-        """The next bytes, before the application has them."""
+        """Look at the next bytes, before the application gets them."""
         self._look(lambda: self._reading.feed(raw))
 
     def end(self) -> None:
-        """No more bytes will come."""
+        """Look at what has come: no more bytes will."""
         self._look(self._reading.end)
 
     def __del__(self) -> None:
-        """The application lost the answer without closing it."""
+        """End it if the application dropped the answer without closing it."""
         if not sys.is_finalizing():
             self.end()
 

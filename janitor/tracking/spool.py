@@ -1,8 +1,9 @@
 """The local spool: notices that are not yet in the registry, in files that outlive a process.
 
-A segment is a file of lines that one process appends to. Its process holds a lock on it as long as
-it lives, so an unlocked segment belongs to the dead and may be delivered by anybody. A segment is
-delivered as a whole and then removed; a death in between delivers it twice, which changes nothing.
+A segment is a file of lines that one process appends to. That process holds a lock on it as long as
+it lives, so an unlocked segment belongs to a dead process and any other may deliver it. A segment
+is delivered as a whole and then removed. If the process dies in between, it is delivered twice,
+which changes nothing.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ NAME_LENGTH = 4096
 
 
 def spool_directory(registry: str) -> Path:
-    """The directory of a registry's spool, made where it is not there yet.
+    """The directory of a registry's spool, created if it does not exist yet.
 
-    It is named after a hash of the registry's name, which a file in it tells in clear.
-    `$JANITOR_SPOOL`, else `$XDG_STATE_HOME/janitor/spool` (`~/.local/state`), else a directory of
-    this user's own under the system's temporary one: the first that can be written.
+    Its name is a hash of the registry's name; a file in it holds that name in clear. It is below
+    `$JANITOR_SPOOL`, else `$XDG_STATE_HOME/janitor/spool`, else `~/.local/state/janitor/spool`,
+    else a directory of this user's own in the system's temporary one: the first that can be used.
 
     Raises:
         OSError: None of them can.
@@ -65,7 +66,7 @@ def _name(directory: Path, registry: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """A spool on this machine: its registry's name (if it was written down), and what waits in it.
+    """A spool on this machine: its registry's name (`None`: unknown), and what waits in it.
 
     `size` is in bytes; `since` is when its oldest segment was last written, in seconds since 1970.
     """
@@ -86,7 +87,7 @@ def spool_states() -> Iterator[SpoolState]:
 
 
 def _entries(base: Path) -> list[Path]:
-    """What is in a directory; nothing where it cannot be read, or is none."""
+    """What is in a directory; nothing if it cannot be read or is not a directory."""
     with suppress(OSError):
         return sorted(base.iterdir())
     return []
@@ -104,7 +105,7 @@ def _state(directory: Path) -> SpoolState:
 
 
 def _name_in(directory: Path) -> str | None:
-    """The registry's name that a spool tells, if it is one: a program of any kind may write it."""
+    """The registry's name in a spool, if it is plain text: any program may have written it."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with suppress(OSError, UnicodeDecodeError):
         descriptor = os.open(directory / NAME_FILE, flags)
@@ -120,7 +121,7 @@ def _name_in(directory: Path) -> str | None:
 def make_private(directory: Path) -> None:
     """Make a directory, and whatever is missing above it, for this user alone.
 
-    `mkdir(parents=True)` leaves to the umask who may put another one in its place.
+    With `mkdir(parents=True)` the umask would decide who may put another one in its place.
     """
     for one in (*reversed(directory.parents), directory):
         one.mkdir(mode=0o700, exist_ok=True)
@@ -133,7 +134,7 @@ def _bases() -> Iterator[Path]:
         yield Path(state) / "janitor" / "spool"
     with suppress(RuntimeError):
         yield Path.home() / ".local" / "state" / "janitor" / "spool"
-    with suppress(FileNotFoundError):  # no place takes a temporary file
+    with suppress(FileNotFoundError):  # no temporary directory can be used
         yield Path(tempfile.gettempdir()) / f"janitor-spool-{os.geteuid()}"
 
 
@@ -165,7 +166,7 @@ class Segment:
 
     @classmethod
     def create(cls, directory: Path) -> Segment:
-        """A new segment; named only once it is locked, so nobody takes it for a dead process's.
+        """A new segment; named only once it is locked, so that nobody takes it for an orphan.
 
         Raises:
             OSError: The directory cannot be written.
@@ -212,7 +213,7 @@ class Segment:
         self._cut()
         written = 0
         try:
-            while written < len(line):  # in one call, but on a disk that fills up
+            while written < len(line):  # in one call, unless the disk fills up
                 written += os.write(self.descriptor, line[written:])
         except OSError:
             self.is_torn = written > 0
@@ -238,7 +239,7 @@ class Segment:
 
     def release(self) -> None:
         """Unlock and close it, for another process to take."""
-        fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a copy of the descriptor holds it, too
+        fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a copy of the descriptor would keep it locked
         self.close()
 
     def close(self) -> None:
@@ -247,7 +248,7 @@ class Segment:
 
 
 class Spool:
-    """A directory of segments, bounded in bytes; safe under threads."""
+    """A directory of segments, bounded in bytes; thread-safe."""
 
     def __init__(self, directory: Path, *, limit: int = LIMIT, segment: int = SEGMENT) -> None:
         self.directory = directory
@@ -264,7 +265,7 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes in the directory, other processes' as far as `measure` last saw them."""
+        """Bytes in the directory; those of other processes as `measure` last saw them."""
         with self._lock:
             return self._others + sum(segment.size for segment in self._own())
 
@@ -272,7 +273,7 @@ class Spool:
         return [*self._sealed, *([self._current] if self._current else [])]
 
     def measure(self) -> None:
-        """Count the bytes of every other process."""
+        """Count the bytes in the segments of other processes."""
         paths = self._paths()
         with self._lock:
             own = {segment.path for segment in self._own()}
@@ -287,7 +288,7 @@ class Spool:
 
         Raises:
             FullError: The spool is full.
-            OSError: The disk does not take it.
+            OSError: The disk does not accept it.
         """
         with self._lock:
             if self.size + len(line) > self._limit:
@@ -310,7 +311,7 @@ class Spool:
         apart(partial(_sync_all, copies))
 
     def seal(self) -> None:
-        """Start a new segment with the next line, so that the present one can be delivered."""
+        """Start a new segment with the next line, so that the current one can be delivered."""
         with self._lock:
             self._seal()
 
@@ -329,7 +330,7 @@ class Spool:
             self._current = None
 
     def waiting(self) -> Iterator[Segment]:
-        """Segments to deliver: this process's sealed ones, then what the dead left behind."""
+        """Segments to deliver: this process's sealed ones, then those that dead processes left."""
         with self._lock:
             own = list(self._sealed)
         yield from own
@@ -365,10 +366,10 @@ class Spool:
                 segment.release()
 
     def forget(self) -> None:
-        """After a fork, in the child: what was open belongs to the parent, which delivers it.
+        """Let go of every file in the child after a fork: the parent delivers what was open.
 
-        The child makes another spool. Where threads are greenlets the parent's go on with this one
-        in the child, too, and must not touch a file any more.
+        The child makes another spool. If threads are greenlets, the parent's keep running in the
+        child with this one, and must no longer touch a file.
         """
         self._lock = RLock()
         self._is_forgotten, self._is_dirty = True, False

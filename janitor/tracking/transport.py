@@ -17,8 +17,8 @@ DIGESTS = frozenset({b"content-md5", b"digest", b"content-digest", b"x-amz-conte
 class Connections:
     """The HTTP client that a tracked one shares its connections with.
 
-    It is closed with the tracked one where nobody holds the SDK's client that it came from, as in
-    `track(OpenAI(), ...)`, nor a tracked one in between; else whoever holds that closes it.
+    It is closed with the tracked one if nobody holds the SDK's client that it came from, as in
+    `track(OpenAI(), ...)`, or a tracked one in between. Otherwise whoever holds that closes it.
     """
 
     def __init__(self, http: Any, *holders: object) -> None:  # noqa: ANN401  sync or async alike
@@ -36,12 +36,12 @@ class Connections:
         return any(holder() is not None for holder in self._holders)
 
     def close(self) -> None:
-        """Close it where nobody else will."""
+        """Close it if nobody else will."""
         if not self._are_held:
             self._http.close()
 
     async def aclose(self) -> None:
-        """Close it where nobody else will."""
+        """Close it if nobody else will."""
         if not self._are_held:
             await self._http.aclose()
 
@@ -57,7 +57,7 @@ class WatchedTransport(httpx2.BaseTransport):
         self._connections = connections
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """What the inner transport answers; its stream is looked at while it is read."""
+        """Return the inner transport's answer; its stream is observed while it is read."""
         tracked, sent = _on_request(self._observer, request)
         if tracked is None:
             return self._inner.handle_request(sent)
@@ -87,7 +87,7 @@ class AsyncWatchedTransport(httpx2.AsyncBaseTransport):
         self._connections = connections
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """What the inner transport answers; its stream is looked at while it is read."""
+        """Return the inner transport's answer; its stream is observed while it is read."""
         tracked, sent = _on_request(self._observer, request)
         if tracked is None:
             return await self._inner.handle_async_request(sent)
@@ -166,7 +166,7 @@ def _on_request(
     tracked = observer.on_request(request.method, path, lambda: _body(request))
     if tracked is None or tracked.body is None or _is_signed(request):
         return tracked, request
-    # A stream has its headers left as they are, which also costs a fraction of `content=`.
+    # With `stream=` the headers stay as they are; it also costs a fraction of `content=`.
     sent = httpx2.Request(
         request.method,
         request.url,
@@ -180,7 +180,7 @@ def _on_request(
 
 
 def _body(request: httpx2.Request) -> bytes | None:
-    """The body where it is in memory; a stream is left alone."""
+    """The body if it is in memory and not encoded; a stream is left alone."""
     if "content-encoding" in request.headers:
         return None
     try:
@@ -198,7 +198,7 @@ def _is_signed(request: httpx2.Request) -> bool:
 
 
 def _by_name(headers: httpx2.Headers) -> dict[bytes, bytes]:
-    """The headers by lower-case name; asking `httpx2` for one after the other costs far more."""
+    """The headers by lower-case name; asking `httpx2` for them one by one costs far more."""
     return {name.lower(): value for name, value in headers.raw}
 
 
@@ -234,7 +234,7 @@ def _reading(call: Call, response: httpx2.Response) -> ReplyReader:
     headers = _by_name(response.headers)
     decode: Decode = _whole
     if b"content-encoding" in headers and _content(response) is None:
-        # A decoder of its own: the response's has a state, and is the application's.
+        # A separate decoder: the response's own is stateful and belongs to the application.
         decode = httpx2.Response(200, headers=response.headers)._get_content_decoder().decode
     length = headers.get(b"content-length", b"")
     return ReplyReader(
