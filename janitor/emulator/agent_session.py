@@ -36,7 +36,7 @@ _CHANGEABLE = frozenset({"agent", "metadata", "prompt_cache_options", "review", 
 
 
 def item(session: Container, id: str, role: str, text: str) -> Json:
-    """A message of one text, in a turn of the session."""
+    """A message with one text, in a turn of the session."""
     kind = "output_text" if role == "assistant" else "input_text"
     return {
         "id": id,
@@ -90,7 +90,7 @@ def say(world: World, session: Container, role: str, text: str) -> None:
 
 
 def touch(world: World, session: Container) -> None:
-    """Be active now: a session says so without a new item."""
+    """Make the session active now, which takes no new item."""
     session.last_active_at = world.now()
 
 

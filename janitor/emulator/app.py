@@ -1,4 +1,4 @@
-"""One served emulator: from a request on the wire to an answer on the wire, and its faults."""
+"""One emulated server, from HTTP request to HTTP answer, and its faults."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def table_of(world: World) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class WireAnswer:
-    """What goes back: JSON, or a text where `content` is one."""
+    """What goes back: `content` as JSON, or as it is if it is text or bytes."""
 
     status: int
     content: object
@@ -83,7 +83,7 @@ class WireRequest:
 
 @dataclass(slots=True)
 class Site:
-    """One emulated server: what it holds, who may come in, and what was asked of it."""
+    """One emulated server: what it holds, who may call it, and what was requested."""
 
     world: World
     keys: Mapping[str, str]
@@ -141,7 +141,7 @@ Perform = Callable[[WireRequest], WireAnswer]
 
 
 def answer(fault: Fault, asked: WireRequest, perform: Perform) -> WireAnswer:
-    """The wrong answer to a request, after carrying it out where the fault says so."""
+    """The faulty answer to a request, which is carried out first if the fault says so."""
     match how := How(fault.how):
         case How.STATUS | How.EMPTY_OBJECT | How.NULL | How.HTML | How.LOCKED:
             _carried_out(fault, asked, perform)
@@ -179,7 +179,7 @@ def answer(fault: Fault, asked: WireRequest, perform: Perform) -> WireAnswer:
 
 
 def _mispaged(how: How, asked: WireRequest, perform: Perform) -> WireAnswer:
-    """The first page for ever; or a list, asked for oldest first, as if nothing followed."""
+    """Always the first page; or a page of a list asked for oldest first, marked as the last."""
     if how is How.IGNORE_AFTER:
         query = {name: value for name, value in asked.query.items() if name != "after"}
         return perform(replace(asked, query=query))
@@ -190,19 +190,19 @@ def _mispaged(how: How, asked: WireRequest, perform: Perform) -> WireAnswer:
 
 
 def _carried_out(fault: Fault, asked: WireRequest, perform: Perform) -> WireAnswer:
-    """The true answer where the call is to be carried out, else nothing done and nothing said."""
+    """The true answer if the call is to be carried out, else an empty one and nothing done."""
     if fault.applied or How(fault.how) is How.DELAY:
         return perform(asked)
     return WireAnswer(200, {})
 
 
 def _believed(fault: Fault, asked: WireRequest, perform: Perform) -> WireAnswer:
-    """The true answer; a DELETE that is not to be carried out is only said to have been."""
+    """The true answer; a DELETE that is not to be carried out is only acknowledged."""
     return perform(asked) if fault.applied else _acknowledged(asked, perform)
 
 
 def _acknowledged(asked: WireRequest, perform: Perform) -> WireAnswer:
-    """What a success would say, without any deletion."""
+    """The answer of a success, without any deletion."""
     if asked.entry.method != "DELETE":
         return perform(asked)
     trait = CATALOGUE[_kind(asked)]
@@ -267,7 +267,7 @@ def _packed(how: How, fault: Fault, content: Json) -> bytes:
 
 
 def _padded(how: How, fault: Fault, content: Json) -> bytes:
-    """The JSON of the true answer behind one more field."""
+    """The JSON of the true answer, after one more field."""
     padding = {
         How.BOMB: b"[" + b"[]," * fault.padding + b"[]]",
         How.NESTED: b"[" * fault.padding + b"]" * fault.padding,
@@ -277,7 +277,7 @@ def _padded(how: How, fault: Fault, content: Json) -> bytes:
 
 
 def _respelled(how: How, fault: Fault, content: Json) -> bytes:
-    """The JSON of the true answer, spoilt."""
+    """The JSON of the true answer, corrupted."""
     if how in {How.NESTED, How.LONG_NUMBER}:
         return _padded(how, fault, content)
     whole = orjson.dumps(content)
@@ -317,7 +317,7 @@ class WireGate:
         self._site = site
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Log the request, carry it out or let it go wrong, and answer."""
+        """Log the request, carry it out or apply a fault, and answer."""
         asked = self._asked(scope, await _body(receive))
         if self._site.latency:
             await asyncio.sleep(self._site.latency)
@@ -372,7 +372,7 @@ class WireGate:
 
 
 def _key(headers: dict[bytes, str]) -> str | None:
-    """The API key; Azure's clients send it under a header of its own."""
+    """The API key; Azure's clients send it in a header of their own."""
     scheme, _, key = headers.get(b"authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key:
         return key

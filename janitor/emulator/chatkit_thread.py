@@ -1,7 +1,7 @@
 """ChatKit threads: read and deleted here, written only by ChatKit's own sessions.
 
-Source: the API description's `/chatkit/threads` paths. The API creates none, so the emulator's
-control door and its Python face do.
+Source: the API description's `/chatkit/threads` paths. The API cannot create them, so the
+emulator's control endpoints and its Python interface do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from janitor.kinds import Kind
 
 
 def item(thread: Container, id: str, role: str, text: str, at: int) -> Json:
-    """A user's or the assistant's message of one text."""
+    """A user's or the assistant's message with one text."""
     common = {"id": id, "object": "chatkit.thread_item", "created_at": at, "thread_id": thread.id}
     if role == "assistant":
         content = [{"type": "output_text", "text": text, "annotations": []}]

@@ -23,7 +23,7 @@ _PREFIX = {
 
 
 def message(id: str, role: str, text: str) -> Json:
-    """A message item of one text."""
+    """A message item with one text."""
     return {
         "id": id,
         "type": "message",
@@ -136,7 +136,7 @@ def _item(conversation: Container, id: str) -> Json:
 
 
 def _retrieve_item(call: RoutedCall) -> Json:
-    # Nobody documents whether an item that outlives its conversation can still be asked for.
+    # It is undocumented whether an item that outlives its conversation can still be read.
     orphans = call.world.orphans.get(call.params["id"], {})
     if (orphan := orphans.get(call.params["item"])) is not None:
         return orphan

@@ -1,4 +1,4 @@
-"""The emulator as tests and the demo hold it."""
+"""The emulator's Python interface, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ KEYS = {"sk-emulator": "main"}
 
 
 class Emulator:
-    """A faithful small server of all kinds, empty at first.
+    """A small, faithful server for all kinds, empty at first.
 
-    `keys` maps API keys to projects; a project sees only its own containers. `latency` is waited
+    `keys` maps API keys to projects; a project sees only its own containers. `latency` is the wait
     before every answer, in seconds; `quota` maps a method to its requests per `quota_window`
-    seconds of `quota_clock`, and unless it is `quota_named` no header tells of it.
-    `items_outlive` keeps the items of a deleted conversation, as the API documents;
-    they are seen by `items` alone. `lists_all` lists conversations and Assistants threads, too,
-    as some servers do and OpenAI does not. `seed` makes ids repeatable across processes.
+    seconds of `quota_clock`, and headers report it only if `quota_named`. `items_outlive` keeps the
+    items of a deleted conversation, as the API documents; `items` shows them, and so does a request
+    for a single one. `lists_all` lists conversations and Assistants threads, too, as some servers
+    do and OpenAI does not. `seed` makes ids repeatable across processes.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Emulator:
         metadata: Mapping[str, str] | None = None,
         items: int | Sequence[str] = 0,
     ) -> str:
-        """Put in a conversation, back-dated where `created_at` says so, and give its id.
+        """Add a conversation, back-dated if `created_at` is given, and return its id.
 
         `items` is a number of messages or their texts, user and assistant in turn. `project`
         defaults to the first. Raises `ValueError` for an id that is taken.
@@ -112,7 +112,7 @@ class Emulator:
         items: int | Sequence[str] = 0,
         tool_resources: Json | None = None,
     ) -> str:
-        """Put in an Assistants thread; `last_active_at` dates its newest message."""
+        """Add an Assistants thread; `last_active_at` dates its newest message."""
         facts = {"tool_resources": tool_resources or {}}
         return self.add(
             Kind.THREAD,
@@ -136,7 +136,7 @@ class Emulator:
         user: str = "user",
         title: str | None = None,
     ) -> str:
-        """Put in a ChatKit thread; `last_active_at` dates its newest item."""
+        """Add a ChatKit thread; `last_active_at` dates its newest item."""
         facts = {"user": user, "title": title}
         return self.add(
             Kind.CHATKIT_THREAD,
@@ -158,7 +158,7 @@ class Emulator:
         metadata: Mapping[str, str] | None = None,
         items: int | Sequence[str] = 0,
     ) -> str:
-        """Put in an agent session, last active at `last_active_at` or when it was created."""
+        """Add an agent session, last active at `last_active_at` or when it was created."""
         return self.add(
             Kind.AGENT_SESSION,
             project=project,
@@ -170,43 +170,43 @@ class Emulator:
         )
 
     def add(self, kind: Kind, *, project: str | None = None, **known: Unpack[fill.Known]) -> str:
-        """Put in a container of any kind, like `add_conversation`; `facts` are its own fields."""
+        """Add a container of any kind, like `add_conversation`; `facts` are its own fields."""
         with self._world.lock:
             owner = project or next(iter(self._site.keys.values()))
             return fill.add(self._world, kind, owner, **known)
 
     def append_item(self, id: str, text: str = "One more.", at: datetime | None = None) -> str:
-        """Add an item to a container and give the item's id."""
+        """Add an item to a container and return the item's id."""
         with self._world.lock:
             return fill.append(self._world, id, text, at)
 
     def touch(self, id: str) -> None:
-        """Let a container be active now; all but agent sessions get a new item by it."""
+        """Make a container active now; all but agent sessions get a new item by it."""
         with self._world.lock:
             fill.touch(self._world, id)
 
     def lock(self, id: str, *, locked: bool = True) -> None:
-        """Set a container in use, or free: writes to it are refused as each kind does."""
+        """Mark a container as in use, or as free: writes to it are refused as each kind does."""
         with self._world.lock:
             self._world.named(id).locked = locked
 
     def start_run(self, id: str, status: str = "in_progress") -> str:
-        """Start a run on a thread and give its id; an agent session only becomes busy."""
+        """Start a run on a thread and return its id; an agent session only becomes busy."""
         with self._world.lock:
             return fill.start_run(self._world, id, status)
 
     def set_run(self, run: str, status: str) -> None:
-        """Move a run to a status of the API's."""
+        """Move a run to one of the API's statuses."""
         with self._world.lock:
             fill.set_run(self._world, run, status)
 
     def finish_response(self, response: str) -> None:
-        """Let a background response end and free its conversation."""
+        """Finish a background response and free its conversation."""
         with self._world.lock:
             fill.finish(self._world, response)
 
     def exists(self, id: str) -> bool:
-        """Whether a container of that id is alive."""
+        """Whether a container with that id is alive."""
         return id in self._world.containers
 
     def ids(self) -> list[str]:
@@ -215,7 +215,7 @@ class Emulator:
             return list(self._world.containers)
 
     def metadata(self, id: str) -> dict[str, str]:
-        """A container's metadata; `KeyError` where there is none."""
+        """A container's metadata; `KeyError` if there is none."""
         return dict(self._world.named(id).metadata)
 
     def items(self, id: str) -> list[Json]:
@@ -239,7 +239,7 @@ class Emulator:
             self._site.log.clear()
 
     def add_fault(self, fault: Fault) -> int:
-        """Put a fault in force; the number lifts it again."""
+        """Put a fault in force; returns the number that lifts it again."""
         with self._world.lock:
             return self._site.faults.add(fault)
 

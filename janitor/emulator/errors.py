@@ -52,7 +52,7 @@ def unknown_path(method: str, path: str) -> ApiError:
 
 
 def not_allowed(method: str, path: str) -> ApiError:
-    """405 for a path that knows other methods only."""
+    """405 for a path that has other methods only."""
     return ApiError(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
 
 

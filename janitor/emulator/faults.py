@@ -17,17 +17,18 @@ class How(StrEnum):
 
     `status` answers with `status`, `body` and `headers`; `reset` breaks the connection; `hang`
     never answers; `delay` answers after `delay` seconds. `truncated` drops the second half of a
-    page and calls it the last, `cut_body` ends amid the JSON, `ignore_after` sends the first page
-    for ever, `no_last_id` says `has_more: true` without `last_id`. `deleted_false`,
-    `empty_object`, `null`, `html` and `wrong_id` are successes that cannot be believed. `locked`
-    is how each kind says that it is in use. `acknowledged` says that it deleted and did not.
-    `repeated` names the last object of a page twice, `not_utf8` sends a byte that is no text,
-    `huge` adds `padding` bytes to the object, `dressed` sends the true answer under `headers` and
-    `status`. `duplicate_keys` says each thing twice, and not the same; `with_error` puts an error
-    into the true answer; `cut_gzip` packs it and drops the checksum at the end. `ends_early` calls
-    the first page of a list that begins with the oldest its last, `never_ends` says of every page
-    that more follows. `bomb` adds `padding` empty lists and packs the whole, `nested` adds as many
-    lists within each other, `long_number` a number of as many digits.
+    page and marks it as the last, `cut_body` cuts the JSON in the middle, `ignore_after` always
+    sends the first page, `no_last_id` sends `has_more: true` without `last_id`. `deleted_false`,
+    `empty_object`, `null`, `html` and `wrong_id` are successes that cannot be believed. `locked` is
+    each kind's answer for a container in use. `acknowledged` confirms a deletion that was not
+    carried out. `repeated` lists the last object of a page twice, `not_utf8` sends a byte that is
+    not UTF-8, `huge` adds `padding` bytes to the object, `dressed` sends the true answer with
+    `headers` and `status`. `duplicate_keys` sends each key twice, with different values;
+    `with_error` adds an error to the true answer; `cut_gzip` compresses it and drops the checksum
+    at the end. `ends_early` marks the first page of a list that begins with the oldest as its last,
+    `never_ends` says on every page that more follows. `bomb` adds `padding` empty lists and
+    compresses the whole, `nested` adds that many lists within each other, `long_number` a number
+    with that many digits.
     """
 
     STATUS = "status"
@@ -63,11 +64,11 @@ class How(StrEnum):
 class Fault:
     """One fault: every condition that is given must hold.
 
-    `path` is a glob below the base path (`/conversations/*/items`); `kind` and `call` are those
-    of the log (`conversation`, `items.delete`). Of the matching requests the first `skip` pass,
-    then each `every`-th goes wrong, `times` times in all (`None`: for ever). `applied` carries
-    the change out before the answer goes wrong: a deletion whose reply is lost. Reads whose
-    answer is changed are always carried out.
+    `path` is a glob below the base path (`/conversations/*/items`); `kind` and `call` are those of
+    the log (`conversation`, `items.delete`). Of the matching requests the first `skip` pass, then
+    every `every`-th goes wrong, `times` times in all (`None`: forever). `applied` carries the
+    change out before the answer goes wrong: a deletion whose reply is lost. Reads whose answer is
+    changed are always carried out.
     """
 
     how: How | str
@@ -90,7 +91,7 @@ class Fault:
         How(self.how)
 
     def matches(self, entry: LogEntry) -> bool:
-        """Whether the request is meant."""
+        """Whether the fault applies to the request."""
         return (
             self.method in {"*", entry.method}
             and self.kind in {None, entry.kind}
@@ -131,7 +132,7 @@ class Faults:
         return number
 
     def remove(self, number: int) -> None:
-        """Lift a fault; one that is not in force is none."""
+        """Lift a fault; does nothing if it is not in force."""
         self._armed.pop(number, None)
 
     def clear(self) -> None:
@@ -143,7 +144,7 @@ class Faults:
         return {number: armed.struck for number, armed in self._armed.items()}
 
     def pick(self, entry: LogEntry) -> Fault | None:
-        """The fault that strikes this request; every matching one counts it."""
+        """The fault that strikes this request; every matching fault counts the request."""
         matching = [armed for armed in self._armed.values() if armed.fault.matches(entry)]
         striking = [armed.fault for armed in matching if armed.strikes()]
         return striking[0] if striking else None

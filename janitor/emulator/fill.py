@@ -1,4 +1,4 @@
-"""Filling the emulator by hand: what tests and the control door do, and no API call can."""
+"""Fills the emulator directly: what tests and the control endpoints do, and no API call can."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROLES = ("user", "assistant")
 
 
 class Known(TypedDict, total=False):
-    """What may be said of a container that is put in."""
+    """What may be given for a container that is added."""
 
     id: str | None
     created_at: datetime | None
@@ -27,7 +27,7 @@ class Known(TypedDict, total=False):
 
 
 def add(world: World, kind: Kind, project: str, **known: Unpack[Known]) -> str:
-    """Put in a container with its items and give its id; see `Emulator.add_conversation`."""
+    """Add a container with its items and return its id; see `Emulator.add_conversation`."""
     own, created_at = known.get("id"), known.get("created_at")
     if own in world.containers:
         msg = f"there is a container {own} already"
@@ -47,7 +47,7 @@ def add(world: World, kind: Kind, project: str, **known: Unpack[Known]) -> str:
 
 
 def _fill(world: World, container: Container, items: int | Sequence[str]) -> None:
-    """The last item is as young as the container's last activity, the others as old as it."""
+    """Add items: the last is dated at the container's last activity, the others at its creation."""
     texts = [f"Message {n}." for n in range(1, items + 1)] if isinstance(items, int) else items
     for text in texts[:-1]:
         _put(world, container, text, container.created_at)
@@ -56,7 +56,7 @@ def _fill(world: World, container: Container, items: int | Sequence[str]) -> Non
 
 
 def _put(world: World, container: Container, text: str, at: int) -> str:
-    """Add an item; speakers take turns."""
+    """Add an item; the roles take turns."""
     kind = emulated(container.kind)
     new = world.id(kind.item_prefix)
     role = _ROLES[len(container.items) % 2]
@@ -65,7 +65,7 @@ def _put(world: World, container: Container, text: str, at: int) -> str:
 
 
 def append(world: World, id: str, text: str, at: datetime | None = None) -> str:
-    """Add an item to a container, now unless said, and give the item's id; that is activity."""
+    """Add an item to a container, by default now, and return its id; that is activity."""
     container = world.named(id)
     moment = world.now() if at is None else seconds(at)
     container.last_active_at = max(container.last_active_at, moment)
@@ -73,7 +73,7 @@ def append(world: World, id: str, text: str, at: datetime | None = None) -> str:
 
 
 def touch(world: World, id: str) -> None:
-    """Be active now: by a new item, unless the kind has a way without one."""
+    """Make a container active now: by a new item, unless its kind has a way without one."""
     container = world.named(id)
     if (touch := emulated(container.kind).touch) is not None:
         touch(world, container)
@@ -82,7 +82,7 @@ def touch(world: World, id: str) -> None:
 
 
 def start_run(world: World, id: str, status: str = "in_progress") -> str:
-    """Start a run and give its id; where the kind has no runs, the container becomes busy."""
+    """Start a run and return its id; if the kind has no runs, the container becomes busy."""
     container = world.named(id)
     if (start := emulated(container.kind).start_run) is not None:
         return start(world, container, status)
@@ -91,7 +91,7 @@ def start_run(world: World, id: str, status: str = "in_progress") -> str:
 
 
 def set_run(world: World, run: str, status: str) -> None:
-    """Move a run to any status of the API's; `KeyError` where there is no such run."""
+    """Move a run to any of the API's statuses; `KeyError` if there is no such run."""
     for container in world.containers.values():
         if run in container.runs:
             thread.settle(world, container, container.runs[run], status)
@@ -100,7 +100,7 @@ def set_run(world: World, run: str, status: str) -> None:
 
 
 def finish(world: World, response: str) -> None:
-    """Let a response in the background end; its conversation is free again."""
+    """Finish a background response; its conversation is free again."""
     reply = world.replies[response]
     responses.finish(world, reply, responses.written_to(world, reply))
 

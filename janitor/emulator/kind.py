@@ -1,4 +1,4 @@
-"""What the emulator has for a kind, in a module named after it (`thread.py`) as `EMULATED`."""
+"""What the emulator has for a kind: each kind's module (`thread.py`) has it as `EMULATED`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from janitor.kinds import CATALOGUE, Kind, Trait
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmulatedKind:
-    """How the emulator answers for a kind, and what a test may do to it by hand.
+    """How the emulator answers for a kind, and what a test may do to it directly.
 
     `name` is what errors call a container, `item_prefix` begins the ids of its items and `prefix`
-    those of containers where the API documents none. `show` gives a container as the API sends it,
-    `item` an item by its container, id, role, text and time, `locked` the refusal of a write to a
-    container of that id in use. `touch` is activity that leaves no item, `start_run` starts a run
-    of that status and gives its id: both are `None` for kinds that have no such thing.
+    those of containers if the API documents none. `show` returns a container as the API sends it,
+    `item` an item from its container, id, role, text and time, `locked` the refusal of a write to a
+    container in use, from its id. `touch` is activity that leaves no item, `start_run` starts a run
+    with a status and returns its id: both are `None` for kinds that have no such thing.
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class EmulatedKind:
         metadata: dict[str, str] | None = None,
         facts: Json | None = None,
     ) -> Container:
-        """A new container without items, created now unless said."""
+        """Add a container without items, created now unless `created_at` is given."""
         new = id or world.id(self.prefix or self.trait.prefixes[0])
         at = world.now() if created_at is None else created_at
         container = Container(self.kind, new, project, at, at, metadata or {}, facts or {})
@@ -60,14 +60,14 @@ class EmulatedKind:
         return container
 
     def find(self, world: World, id: str, project: str) -> Container:
-        """The container, or the 404 that hides another project's containers too."""
+        """The container; raises the 404 that hides another project's containers, too."""
         container = world.containers.get(id)
         if container is None or container.kind != self.kind or container.project != project:
             raise not_found(self.name, id)
         return container
 
     def found(self, call: RoutedCall) -> Container:
-        """The container that a call's path names; raises likewise."""
+        """The container that a call's path names; raises as `find` does."""
         return self.find(call.world, call.params["id"], call.project)
 
     def list_route(self) -> Route:

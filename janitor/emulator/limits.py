@@ -11,10 +11,10 @@ from janitor.emulator.errors import ApiError, Json, invalid
 
 
 class Quota:
-    """Counts against the machine's clock unless another is given, so that it can be measured.
+    """Counts requests by the machine's clock, so that tests can measure it, or by a given one.
 
-    `limits` maps a method to its requests per `window` seconds; other methods are free. A quota
-    that is not `named` is known by its 429 alone: no header tells of it.
+    `limits` maps a method to its requests per `window` seconds; other methods are free. If the
+    quota is not `named`, only the 429 reveals it: no header reports it.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Quota:
         self._used: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
 
     def take(self, project: str, method: str) -> tuple[dict[str, str], ApiError | None]:
-        """The headers of the answer, and the 429 where the quota is used up."""
+        """The headers of the answer, and the 429 if the quota is used up."""
         limit = self.limits.get(method)
         if limit is None:
             return {}, None
@@ -108,7 +108,7 @@ def required(body: Json, name: str) -> object:
 
 
 def page_size(query: Mapping[str, str], least: int = 1) -> int:
-    """How many objects a page may hold: 20 unless said, at most 100."""
+    """How many objects a page may hold: 20 by default, at most 100."""
     text = query.get("limit", str(PAGE_DEFAULT))
     if not text.lstrip("-").isdigit():
         raise invalid("Invalid type for 'limit'.", param="limit", code="invalid_type")
@@ -123,7 +123,7 @@ def page_size(query: Mapping[str, str], least: int = 1) -> int:
 
 
 def ascending(query: Mapping[str, str]) -> bool:
-    """The order of a page: newest first unless said."""
+    """Whether a page is in ascending order; by default it is newest first."""
     order = query.get("order", "desc")
     if order not in {"asc", "desc"}:
         raise invalid("Invalid 'order': 'asc' or 'desc'.", param="order", code="invalid_value")

@@ -17,7 +17,7 @@ def page(
 ) -> Json:
     """One page of `ids`, given oldest first; only the objects on it are shown.
 
-    Both ends are null on an empty page.
+    `first_id` and `last_id` are null on an empty page.
     """
     size = page_size(query, least)
     ordered = list(ids) if ascending(query) else list(reversed(ids))

@@ -31,7 +31,7 @@ def _create(call: RoutedCall) -> Json | str:
 
 
 def _events(body: Json) -> str:
-    """The event stream of a response that is over, in three events."""
+    """The event stream of a response: its creation, its output, and its final status."""
     begun = {"type": "response.created", "response": body | {"status": "in_progress", "output": []}}
     where = {"output_index": 0, "content_index": 0, "logprobs": []}
     events: list[Json] = [begun]
@@ -81,7 +81,7 @@ def _shape(world: World, body: Json, conversation: Container | None) -> Json:
 
 
 def _begin(reply: ApiReply, conversation: Container | None) -> None:
-    """A response in the background keeps its conversation locked until it ends."""
+    """Lock the conversation until the background response ends."""
     if conversation is not None:
         conversation.locked = True
     reply.body["status"] = "in_progress"

@@ -1,4 +1,4 @@
-"""Which call a request is, and what a handler is given."""
+"""Finds the call that a request makes; defines what its handler is given."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from janitor.kinds import CATALOGUE, Kind
 
 @dataclass(slots=True)
 class RoutedCall:
-    """A request that was let in: whose it is, what it names and what it says."""
+    """A request that was let in: its project, path parameters, query and body."""
 
     world: World
     project: str
@@ -55,7 +55,7 @@ class Table:
             self._by_shape.setdefault(shape, []).append((route, parts))
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-        """The route and its parameters, or `None` where the API has no such call."""
+        """The route and its parameters, or `None` if the API has no such call."""
         parts = path.split("/")
         for route, names in self._by_shape.get((method, len(parts), parts[1]), ()):
             pairs = list(zip(names, parts, strict=True))
@@ -64,5 +64,5 @@ class Table:
         return None
 
     def methods(self, path: str) -> set[str]:
-        """The methods that the path knows."""
+        """The methods that the path has."""
         return {route.method for route in self.routes if self.find(route.method, path)}

@@ -1,6 +1,6 @@
-"""Running the emulator, in a thread or a process, and the door for its control.
+"""Runs the emulator, in a thread or a process, with its control endpoints.
 
-The door asks for no key: it stands on loopback and holds nothing real.
+The control endpoints ask for no key: they are on loopback only, and nothing real is behind them.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ _DOORS: tuple[tuple[str, str, Door], ...] = (
 
 
 def control(site: Site) -> list[BaseRoute]:
-    """The routes of the control door."""
+    """The routes of the control endpoints."""
     return [Route(path, _endpoint(site, door), methods=[method]) for method, path, door in _DOORS]
 
 
@@ -168,7 +168,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Stops at once: waiting for clients is not what a test wants."""
+    """Stops at once, since a test does not want to wait for clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -196,19 +196,19 @@ class _Server(uvicorn.Server):
         self.stop()
 
     def stop(self) -> None:
-        """Let the loop end; callable from any thread."""
+        """End the loop; callable from any thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
 
 class _Application:
-    """Sends a request to the API or to the control door, by its path."""
+    """Passes a request to the API or to the control endpoints, by its path."""
 
     def __init__(self, site: Site) -> None:
         self._api = WireGate(site)
         self._control = Starlette(routes=[Mount(CONTROL, routes=control(site))])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Not a mount: the API is asked thousands of times a second.
+        # Not a mount: the API gets thousands of requests a second.
         application = self._api if scope["path"].startswith(f"{BASE}/") else self._control
         await application(scope, receive, send)
 
@@ -225,7 +225,7 @@ def _server(site: Site) -> _Server:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        workers=1,  # else taken from WEB_CONCURRENCY, whatever that says
+        workers=1,  # otherwise taken from WEB_CONCURRENCY
     )
     return _Server(config)
 
@@ -241,17 +241,17 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where the server is, without a path."""
+        """The server's address, without a path."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def base_url(self) -> str:
-        """What a client takes as `base_url`."""
+        """The `base_url` for a client."""
         return self.url + BASE
 
     @property
     def control_url(self) -> str:
-        """Where the emulator's own door is."""
+        """The address of the control endpoints."""
         return self.url + CONTROL
 
     def run(self) -> None:

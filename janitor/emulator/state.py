@@ -14,10 +14,10 @@ from janitor.kinds import CATALOGUE, Kind
 
 
 class Clock:
-    """Tells the time that every `created_at`, `Date` header and log entry takes.
+    """The clock for every `created_at`, `Date` header and log entry.
 
-    It runs with the machine's clock; `set` makes it stand still at a moment, `advance` moves it
-    on, standing or running.
+    It runs with the machine's clock; `set` stops it at a moment, `advance` moves it forward,
+    whether stopped or running.
     """
 
     def __init__(self, at: datetime | None = None) -> None:
@@ -29,14 +29,14 @@ class Clock:
         return (self._fixed or datetime.now(UTC)) + self._ahead
 
     def set(self, at: datetime) -> None:
-        """Stand still at `at`, which must be aware."""
+        """Stop the clock at `at`, which must be aware."""
         if at.tzinfo is None:
             msg = f"{at} carries no time zone: give an aware datetime"
             raise ValueError(msg)
         self._fixed, self._ahead = at, timedelta()
 
     def advance(self, by: timedelta) -> None:
-        """Move on by `by`."""
+        """Move the clock forward by `by`."""
         self._ahead += by
 
 
@@ -44,9 +44,9 @@ class Clock:
 class LogEntry:
     """One request, numbered from 1 in the order of arrival.
 
-    `status` is 0 until an answer was sent, and stays so where none ever was. `kind` and `call`
-    name the route (`conversation`, `items.list`); empty where there is none. `id` is what a
-    DELETE names. `path` carries no query.
+    `status` is 0 until an answer is sent, and stays 0 if none ever is. `kind` and `call` name the
+    route (`conversation`, `items.list`); empty if there is none. `id` is what a DELETE names.
+    `path` has no query.
     """
 
     order: int
@@ -151,7 +151,7 @@ class World:
         return seconds(self.clock.now())
 
     def named(self, id: str) -> Container:
-        """The container of that id, whoever owns it; `KeyError` where there is none."""
+        """The container with that id, whoever owns it; `KeyError` if there is none."""
         return self.containers[id]
 
     def remove(self, container: Container) -> Json:

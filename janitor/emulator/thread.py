@@ -1,6 +1,6 @@
 """Assistants threads, their messages and runs. Source: the API description's `/threads` paths.
 
-The states of runs are set by the test.
+Tests set the states of runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STAMP = {"completed": "completed_at", "cancelled": "cancelled_at", "failed": "f
 
 
 def message(thread: Container, id: str, role: str, text: str, at: int) -> Json:
-    """A message of one text, as the API sends it."""
+    """A message with one text, as the API sends it."""
     return {
         "id": id,
         "object": "thread.message",
@@ -80,7 +80,7 @@ def show(thread: Container) -> Json:
 
 
 def start(call: RoutedCall, body: Json) -> Container:
-    """A new thread with the messages that `body` gives it."""
+    """A new thread with the messages in `body`."""
     limits.known(body, {"messages", "metadata", "tool_resources"})
     metadata = limits.metadata(body.get("metadata"))
     facts = {"tool_resources": body.get("tool_resources") or {}}
@@ -146,7 +146,7 @@ def _delete_message(call: RoutedCall) -> Json:
 
 
 def begin(world: World, thread: Container, body: Json, status: str = "queued") -> Json:
-    """A new run of that status on the thread; it goes on until somebody sets its status."""
+    """A new run with that status on the thread; it stays so until its status is set."""
     now = world.now()
     run = {
         "id": world.id("run_"),

@@ -1,8 +1,9 @@
-"""Settles missing threads for good, on a person's word and after one more probe.
+"""Accepts missing threads as gone, on a person's order and after one more probe.
 
-A thread that is still unknown becomes a tombstone and is not counted as our deletion. One that
-answers is active again. A canary has to answer after each "not found", unless a person does without
-it. To name a missing or half-removed thread is to vouch for it: any 404 will do, without a canary.
+A thread that the server still does not know becomes a tombstone, which is not counted as our
+deletion. A thread that answers is active again. A canary must answer after each "not found", unless
+the person does without one. Naming a missing or half-removed thread vouches for it: any 404 is then
+enough, without a canary.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from janitor.registry.threads import ProjectKind
 PAGE = 200
 ACCEPTABLE = REVIEWED | {State.MISSING}
 VOUCHED = frozenset({State.MISSING, State.DELETING})
-"""The states in which a person's word about a named thread needs no canary beside it."""
+"""States in which a thread that a person names is accepted as gone without a canary."""
 ACCEPTED = "accepted"
 COMMAND = "missing accept"
 ALIVE = "the server still has it"
@@ -51,9 +52,10 @@ ALIVE = "the server still has it"
 class Acceptance:
     """What a person accepts as gone, and why.
 
-    No `ids`: all that is missing or noted so, of a `project` and `kind` where these are given.
-    Without a canary it is everything of them that is registered: nothing was believed missing.
-    Named ones may also be half removed (`deleting`), where no answer of the server ends that.
+    Without `ids`: every thread that is missing or noted as missing, of the `project` and `kind` if
+    given. With `needs_canary=False`, that is every registered thread of these, since none was
+    believed missing. Named threads may also be half removed (`deleting`), which no answer of the
+    server can end.
     """
 
     reason: str
@@ -71,7 +73,7 @@ class Acceptance:
 async def accept_missing(
     context: RunContext, acceptance: Acceptance, stop: threading.Event
 ) -> Report:
-    """Ask again for what is missing, and turn what is still unknown into tombstones.
+    """Probe missing threads again, and turn those that are still unknown into tombstones.
 
     Raises:
         ConfigError: A project is not configured, or an id is not registered or not missing.
@@ -99,7 +101,7 @@ def check(context: RunContext, acceptance: Acceptance) -> list[Entry]:
     """The entries of the named ids.
 
     Raises:
-        ConfigError: As `accept_missing` says.
+        ConfigError: As for `accept_missing`.
     """
     if acceptance.project is not None and acceptance.project not in context.projects:
         known = ", ".join(context.projects)
@@ -130,7 +132,7 @@ def _is_acceptable(entry: Entry, acceptance: Acceptance) -> bool:
 
 
 class _Accepter(Worker):
-    """Asks for threads and accepts their absence; nothing is sent but reads."""
+    """Probes threads and accepts those that are gone; sends nothing but reads."""
 
     def __init__(
         self, context: RunContext, run: RunRecord, stop: threading.Event, acceptance: Acceptance
@@ -141,7 +143,7 @@ class _Accepter(Worker):
         self.answers: dict[Key, AcceptAnswer] = {}
 
     def claimed(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """The entries as they are by now, claimed for this run, by pages."""
+        """Claim the entries for this run, page by page; yields them as they are now."""
         left = iter(entries)
         while page := [entry.thread.key for entry in islice(left, PAGE)]:
             yield from self.context.registry.claims.take_keys(
@@ -149,7 +151,7 @@ class _Accepter(Worker):
             )
 
     async def work(self, entry: Entry) -> None:
-        """Ask for one thread; settle however that ends."""
+        """Probe one thread and settle the result, whatever it is."""
         project = entry.thread.key.project
         if not self.context.serves(entry.thread.key):
             why = f"no configured project {project} serves its kind"
@@ -162,7 +164,7 @@ class _Accepter(Worker):
             await self._ask(entry)
 
     async def _ask(self, entry: Entry) -> None:
-        """Probe the thread. Without an answer it stays exactly as it is."""
+        """Probe the thread. Without an answer it stays unchanged."""
         try:
             review = await self.reviewer.on_probe(entry, self.context.clock())
         except GoneError:
@@ -185,7 +187,7 @@ class _Accepter(Worker):
             await self._keep_alive(entry, review)
 
     def _is_vouched(self, entry: Entry) -> bool:
-        """Whether a person named this very thread, where the row may be settled by such a word."""
+        """Whether a person named this thread, and its row may be settled on that alone."""
         if not self._acceptance.ids:
             return False
         return entry.thread.state in VOUCHED or not self._acceptance.needs_canary
@@ -223,7 +225,7 @@ class _Accepter(Worker):
             await self._accept(entry)
 
     def keep_because(self, entry: Entry, reason: str, why: str, *, failed: bool = False) -> None:
-        """Count a thread that is left exactly as it is, and say why in words."""
+        """Count a thread that is left unchanged, and report why in words."""
         self.keep_unsettled(entry, reason)
         self._answer(entry, why, failed=failed)
 
@@ -231,7 +233,7 @@ class _Accepter(Worker):
         self.answers[entry.thread.key] = AcceptAnswer(entry.thread.key, text, failed=failed)
 
     def _hold(self, entry: Entry) -> str | None:
-        """The name of a hold that names the thread at this moment, or may name it."""
+        """The name of a hold that names the thread now, or may name it."""
         now, thread = self.context.clock(), entry.thread
         grace, views = self.context.policies.release_grace, views_of(thread)
         for hold in self.context.registry.holds.recent(now):
@@ -257,7 +259,7 @@ class _Accepter(Worker):
 
 
 class _Proof:
-    """Whether canaries answer after each "not found"; what waits at one moment shares an answer."""
+    """Asks a canary after each "not found"; callers that wait at the same time share its answer."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

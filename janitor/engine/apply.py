@@ -1,6 +1,6 @@
-"""A reviewed plan: read back, refused where it is not for here and now, and carried out.
+"""Reads back a reviewed plan, refuses it if it does not apply here and now, and carries it out.
 
-Only what is still exactly as the plan saw it is acted on.
+Only threads that are still exactly as the plan saw them are acted on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def load(text: bytes, name: str) -> Plan:
     """Read a plan's document back.
 
     Raises:
-        ConfigError: It is no plan, it is not signed, or its digest is not that of its content.
+        ConfigError: It is not a plan, it is not signed, or its digest does not match its content.
     """
     try:
         document = orjson.loads(text)
@@ -69,13 +69,13 @@ def load(text: bytes, name: str) -> Plan:
 
 
 def check(here: PlanSite, made: Plan, name: str, max_age: timedelta) -> None:
-    """Refuse a plan that this registry did not make, or made for something else or too long ago.
+    """Refuse a plan that is from another registry, for other policies, or too old.
 
-    Its age counts when it is first begun.
+    The age matters only when the plan is begun for the first time.
 
     Raises:
-        ConfigError: Another registry, another's signature, other policies, made with `--at`, too
-            old, or audit mode.
+        ConfigError: The registry, signature, mode or policies are not those of the plan, it was
+            made with `--at`, it is too old, or the mode is audit.
     """
     if here.policies.mode is Mode.AUDIT:
         raise ConfigError("mode is audit: nothing is applied; set `mode: enforce` to act")
@@ -95,9 +95,9 @@ def check(here: PlanSite, made: Plan, name: str, max_age: timedelta) -> None:
 
 
 def refuse(here: PlanSite, digest: str, message: str) -> RunRecord:
-    """Record that a plan which was handed over is no longer valid; it waits no longer."""
+    """Record that a plan which was handed over is no longer valid; it stops waiting."""
     registry, now = here.registry, here.now
-    # Under another name: a plan that was refused was never begun.
+    # Under another command: a plan that was refused was never begun.
     command, policies = f"{command_of(digest)} refused", policies_digest(here.policies)
     run = registry.runs.start(command, here.policies.mode, policies, now)
     registry.runs.note_stop(run.id, Stop("", "refused", message, ConfigError.exit_code).note())
@@ -112,7 +112,7 @@ def command_of(digest: str) -> str:
 
 
 def compact(made: Plan) -> str:
-    """The plan as a document of what `apply` rests on, and nothing else; `load` reads it."""
+    """The plan as a document with only what `apply` needs; `load` reads it back."""
     document = made.document()
     names = (
         "digest",
@@ -131,7 +131,7 @@ def compact(made: Plan) -> str:
 
 
 def _read(document: Mapping[str, Any]) -> Plan:
-    """What a document says, true or not; ValueError, KeyError or TypeError where it is no plan."""
+    """The plan in a document, unchecked; ValueError, KeyError or TypeError if it is not a plan."""
     return Plan(
         document["registry"],
         document["policies_digest"],
@@ -146,7 +146,7 @@ def _read(document: Mapping[str, Any]) -> Plan:
 
 
 def _cost(said: object) -> Cost:
-    """The calls that a document expects, which nothing but forecasts rests on; no others."""
+    """The calls that a document expects, used only for forecasts; none if they cannot be read."""
     found = [said.get(name) for name in Calls._fields] if isinstance(said, dict) else []
     numbers = [number for number in found if isinstance(number, int) and number >= 0]
     return Cost(Estimate(Calls(*numbers))) if len(numbers) == len(found) else Cost()
@@ -185,11 +185,11 @@ def _time(value: object) -> datetime | None:
 async def apply(
     context: RunContext, made: Plan, stop: threading.Event, actor: str = "apply"
 ) -> Report:
-    """Carry out what the plan says of each thread that is still exactly so and due.
+    """Carry out the plan for each thread that is unchanged and still due.
 
-    Begun again, it goes on where it stopped; once it is over, it no longer waits for a service
-    either. Limits do not apply: a person has looked. Policies that waited for approval when the
-    plan was made are approved with it, by `actor`.
+    Called again, it continues where it stopped. Once it is finished, the plan no longer waits for a
+    service either. Limits do not apply, since a person has looked. Policies that waited for
+    approval when the plan was made are approved with it, by `actor`.
 
     Raises:
         StoreError: The registry failed.
@@ -206,7 +206,7 @@ async def apply(
         calls = _expected_calls(made.cost, planned)
         context.progress.begin("applying", len(planned), calls=calls)
         complete = await worker.work_all(_entries(worker, made))
-        complete = complete and worker.kept[PAUSED] == others  # gone on with after the pause
+        complete = complete and worker.kept[PAUSED] == others  # to be continued after the pause
         if complete:
             await recover(worker)
         worker.lease.check()
@@ -217,7 +217,7 @@ async def apply(
 
 
 def _expected_calls(cost: Cost, keys: Collection[Key]) -> dict[tuple[str, Verb], float]:
-    """The calls that a plan expects, by project and verb; each project has its share of them."""
+    """A plan's expected calls by project and verb, divided by each project's number of threads."""
     shares = Counter(key.project for key in keys)
     return {
         (project, verb): number * threads / len(keys)
@@ -230,7 +230,7 @@ def _expected_calls(cost: Cost, keys: Collection[Key]) -> dict[tuple[str, Verb],
 def _approved(context: RunContext, made: Plan, actor: str) -> RunContext:
     """The run context under the policies in force once this plan is applied.
 
-    Approves what the plan approves.
+    Approves them if they waited for approval when the plan was made.
     """
     approve_first(context, context.clock())
     context = under_approval(context)
@@ -244,7 +244,7 @@ def _approved(context: RunContext, made: Plan, actor: str) -> RunContext:
 
 @dataclass(frozen=True, slots=True)
 class _Drift:
-    """Says why a thread is no longer what the plan says of it, or `None`."""
+    """Returns why a thread is no longer as the plan describes it, or `None`."""
 
     planned: Mapping[Key, Planned]
 
@@ -258,7 +258,7 @@ class _Drift:
 
 
 def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
-    """What the plan names and is not yet done, claimed for this run, by pages."""
+    """Yield the plan's threads that are not done yet, claimed for this run page by page."""
     registry = worker.context.registry
     planned = (row for row in made.decisions if row.stages)
     while page := {row.key: row for row in islice(planned, PAGE)}:
@@ -276,7 +276,7 @@ def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
 
 
 def _as_looked_at(entry: Entry, row: Planned, at: datetime) -> Entry:
-    """The entry with the plan's own look counted as one: what differs from it is activity.
+    """The entry with the plan's own look as its first one: any difference from it is activity.
 
     A dry run writes nothing, so the registry may never have seen this thread's newest item.
     """

@@ -1,8 +1,8 @@
 """The health of each project in a run; stops a project whose calls fail as a whole.
 
-A wrong key looks like an empty account. A changed endpoint or credential proves itself only by a
-thread that was seen alive under the one before: what has been registered since may live somewhere
-else altogether, where a wrong key sees it and nothing of what was there before.
+A wrong key looks like an empty account. A changed endpoint or credential is proven only by a thread
+that was seen alive under the previous one: threads registered since then may be in a different
+account, where a wrong key sees them but none of the older ones.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ REPEAT = "the same command again"
 FAILURES_TO_DOUBT = 2
 """This many failures without an answer count against the project; one may be the thread's fault."""
 NOT_ASKED = "not_asked"
-"""Why a thread is kept whose project refused the access, or was stopped before."""
+"""Why a thread is kept if its project refused access or was stopped before."""
 THREAD_ERRORS = (UnsupportedError, IncompleteError, TooLargeError, ArchiveDamagedError)
-"""Errors of one thread: the server answered about it alone, or its copy is at fault."""
+"""Errors that concern one thread: the server answered about it alone, or its copy is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,9 @@ class SeenAccess:
 
 
 class SeenAccesses:
-    """The proven access of each project; kept in the registry, for later runs to compare with.
+    """The proven access of each project, kept in the registry for later runs to compare with.
 
-    Reads the registry, and writes it unless it is `dry`: it blocks.
+    Reads the registry, and writes to it unless `dry`, so its methods block.
     """
 
     def __init__(self, context: RunContext, *, dry: bool = False) -> None:
@@ -61,7 +61,7 @@ class SeenAccesses:
         self._answered: set[str] = set()
 
     def before(self, project: str) -> SeenAccess | None:
-        """The access under which threads were seen alive; `None`: none ever was."""
+        """The access under which threads were last seen alive; `None` if none ever was."""
         stored = self._context.registry.key_values.recall(_name(project))
         if stored is None:
             return None
@@ -74,7 +74,7 @@ class SeenAccesses:
         return before is not None and before.fingerprint == self._ours(project)
 
     def proof_cutoff(self, project: str) -> datetime | None:
-        """Only threads first seen before this time prove our access; `None`: any does."""
+        """Only threads first seen before this time prove our access; `None` if any thread does."""
         before = self.before(project)
         return None if before is None or self.is_proven(project) else before.at
 
@@ -83,7 +83,7 @@ class SeenAccesses:
         return project in self._answered
 
     def answered(self, entry: Entry) -> None:
-        """A thread answered under our access, which may prove it; the registry is told once."""
+        """Note a thread that answered, which may prove our access; the registry is told once."""
         project = entry.thread.key.project
         if self.has_answered(project):
             return
@@ -113,7 +113,7 @@ def _name(project: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a project was stopped: the limit's name, a sentence, and the exit code it means."""
+    """Why a project was stopped: the limit's name, a message, and the exit code."""
 
     project: str
     limit: str
@@ -122,7 +122,7 @@ class Stop:
 
     @classmethod
     def of(cls, note: Note) -> Stop:
-        """A stop as another janitor of the run wrote it down."""
+        """A stop as another janitor of the run recorded it."""
         where, limit, message = (str(note[name]) for name in ("project", "limit", "message"))
         return cls(where, limit, message, int(note["exit_code"]))
 
@@ -132,14 +132,14 @@ class Stop:
         return self.limit == GONE
 
     def note(self) -> Note:
-        """The stop as the run's record keeps it."""
+        """The stop as a note in the run's record."""
         return asdict(self)
 
 
 def everywhere_stopped(
     archive_error: ArchiveError | None, trouble: str | None, again: str
 ) -> Iterator[Stop]:
-    """The stops of all projects at once: a failing archive, and `trouble` with the clock."""
+    """The stops that apply to all projects: a failing archive, and `trouble` with the clock."""
     if archive_error is not None:
         message = (
             f"{archive_error}. Policies that archive are paused; nothing was removed under them. "
@@ -167,13 +167,13 @@ class FailureTally:
 
 
 class Breaker:
-    """Counts how a project's threads answered and says when to stop.
+    """Counts the answers about a project's threads, and decides when to stop the project.
 
-    Failures of a whole project count against the project, never against its threads: while it
-    is stopped, nothing of it is touched. Failures in a row are those that this janitor saw; what
-    was missing is counted over all janitors of the run (`hear`), and judged by asking canaries:
-    `doubt` where none answered, `gone` where the credential was proven to be right. `again` is what
-    a person is told to run once the cause of a stop is mended.
+    Failures of a whole project count against the project, never against its threads; while it is
+    stopped, none of its threads is touched. Failures in a row are those that this janitor saw.
+    Missing threads are counted over all janitors of the run (`hear`) and judged by asking canaries:
+    `doubt` if none answered, `gone` if the credential was proven right. `again` is the command that
+    a person is told to run once the cause of a stop is fixed.
     """
 
     def __init__(
@@ -207,12 +207,12 @@ class Breaker:
         return self._tally.asked > 0
 
     def answered(self) -> None:
-        """The server knew the thread."""
+        """Count a thread that the server knows."""
         self.own += FailureTally(1, 0)
         self._streak = 0
 
     def missed(self) -> None:
-        """The server did not know the thread."""
+        """Count a thread that the server does not know."""
         self.own += FailureTally(1, 1)
         self._streak = 0
 
@@ -232,7 +232,7 @@ class Breaker:
             self._trip("max_errors", message, 4)
 
     def unauthorised(self, message: str) -> None:
-        """The credential was refused."""
+        """Stop, since the credential was refused."""
         self._trip("unauthorised", message, 3)
 
     def doubt(self, why: str) -> None:
@@ -252,7 +252,7 @@ class Breaker:
         self._is_gone = True
 
     def heed(self, stop: Stop) -> None:
-        """Stop as another janitor of the run did."""
+        """Adopt a stop of another janitor of the run."""
         if stop.looks_on:
             self._is_gone = True
         elif self._stop is None:
@@ -295,9 +295,9 @@ class Breaker:
 class ProjectHealth:
     """A breaker for each project, and the threads that failed since one was last seen alive.
 
-    What stops a project is shared by all janitors of the run: `fresh_stop` gives each stop of our
-    own once, `heed` takes in those of others. `again` is what a person is told to run once the
-    cause of a stop is mended.
+    Stops are shared by all janitors of the run: `fresh_stop` returns each of our own stops once,
+    `heed` adopts those of others. `again` is the command that a person is told to run once the
+    cause of a stop is fixed.
     """
 
     def __init__(
@@ -310,11 +310,11 @@ class ProjectHealth:
         self._shared: set[tuple[str, str]] = set()
 
     def breaker(self, project: str) -> Breaker:
-        """What counts a project's answers; KeyError where it is not configured."""
+        """The project's breaker; KeyError if the project is not configured."""
         return self._breakers[project]
 
     def is_stopped(self, project: str) -> bool:
-        """Whether nothing of the project may be touched."""
+        """Whether the project is stopped, so that none of its threads may be touched."""
         return self._breakers[project].stop is not None
 
     def may_be_asked(self, project: str) -> bool:
@@ -323,12 +323,12 @@ class ProjectHealth:
         return stop is None or stop.looks_on
 
     def answered(self, project: str) -> None:
-        """The server knew a thread."""
+        """Count a thread that the server knows; this ends a row of failures."""
         self._streaks[project].clear()
         self._breakers[project].answered()
 
     def missed(self, project: str) -> None:
-        """The server did not know a thread; under a wrong key it knows none, so failures stay."""
+        """Count an unknown thread. Failures stay: under a wrong key every thread is unknown."""
         self._breakers[project].missed()
 
     def failed(self, entry: Entry, why: JanitorError) -> None:
@@ -344,7 +344,7 @@ class ProjectHealth:
             self._breakers[project].failed(str(why))
 
     def unauthorised(self, project: str, message: str) -> None:
-        """The project's credential was refused."""
+        """Stop the project, since its credential was refused."""
         self._breakers[project].unauthorised(message)
 
     def stops(self) -> list[Stop]:
@@ -352,7 +352,7 @@ class ProjectHealth:
         return [breaker.stop for breaker in self._breakers.values() if breaker.stop is not None]
 
     def fresh_stop(self, project: str) -> Stop | None:
-        """The project's stop, where the other janitors have not been told of it."""
+        """The project's stop if the other janitors have not been told of it, else `None`."""
         breaker = self._breakers.get(project)
         stop = None if breaker is None else breaker.stop
         if stop is None or (project, stop.limit) in self._shared:
@@ -361,7 +361,7 @@ class ProjectHealth:
         return stop
 
     def heed(self, notes: Iterable[Note]) -> None:
-        """Stop what other janitors of the run have stopped."""
+        """Adopt the stops of the run's other janitors."""
         for stop in map(Stop.of, notes):
             self._shared.add((stop.project, stop.limit))
             breaker = self._breakers.get(stop.project)
@@ -369,7 +369,7 @@ class ProjectHealth:
                 breaker.heed(stop)
 
     def unanswered(self) -> list[str]:
-        """Projects of which several threads were asked for and not one was answered."""
+        """Projects where several threads were probed and the server answered about none."""
         streaks = self._streaks.items()
         failing = [name for name, failed in streaks if len(failed) >= FAILURES_TO_DOUBT]
         return [name for name in failing if not self._breakers[name].has_answered]

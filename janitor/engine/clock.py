@@ -1,7 +1,7 @@
-"""Whether this machine's clock can be believed. With a wrong clock, today's threads look old.
+"""Checks whether this machine's clock can be trusted. With a wrong clock, new threads look old.
 
-It is held against the time since boot, which no one sets, and against the dates of the API's
-answers. Either one alone stops everything until the clock is right again.
+It is compared with the time since boot, which no one sets, and with the dates of the API's answers.
+A mismatch with either stops everything until the clock is right again.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Uptime:
 
 
 class ClockWatch:
-    """Knows how far the clock is off; `step` is how far it may be.
+    """Measures how far the clock is off, which may be at most `step`.
 
-    `uptime` gives `None` where the machine cannot tell.
+    `uptime` returns `None` if the machine cannot tell.
     """
 
     def __init__(
@@ -83,16 +83,16 @@ class ClockWatch:
         )
 
     def check(self) -> None:
-        """Raise unless the clock can be believed.
+        """Raise unless the clock can be trusted.
 
         Raises:
-            LimitError: It cannot, with what to do about it.
+            LimitError: It cannot; the message says what to do.
         """
         if self.trouble is not None:
             raise LimitError(self.trouble)
 
     def compare(self, before: str | None) -> None:
-        """Hold the clock against what earlier runs of this boot remembered (`None`: nothing)."""
+        """Compare the clock with what earlier runs of this boot stored (`None`: nothing)."""
         uptime = self._uptime()
         if uptime is None:
             return
@@ -102,9 +102,10 @@ class ClockWatch:
         self._stepped = timedelta() if agreed else booted_at - datetime.fromtimestamp(known, UTC)
 
     def remembered(self, before: str | None) -> str:
-        """What the next run needs, added to what others remembered; only of a trusted clock.
+        """The record for the next run, added to `before`; store it only if the clock is trusted.
 
-        It is when the machines last started, by their clocks and told apart by the boots' ids.
+        It holds when each machine was booted, by the machine's own clock and under the id of the
+        boot.
         """
         uptime, boots = self._uptime(), _boots(before)
         if uptime is not None:
@@ -117,9 +118,9 @@ class ClockWatch:
         self._stepped = timedelta()
 
     def hear(self, date: str | None) -> None:
-        """Hold the clock against the `Date` header of an answer that just came.
+        """Compare the clock with the `Date` header of an answer that has just come.
 
-        One that agrees lets a step since the last run pass; one that cannot be read says nothing.
+        A date that agrees clears a step since the last run; one that cannot be read is ignored.
         """
         at = _date(date)
         if at is None or (self._ahead is not None and abs(self._ahead) > self._step):
@@ -132,10 +133,10 @@ class ClockWatch:
 async def look_at_clock(
     watch: ClockWatch, registry: Registry, drivers: Mapping[str, Mapping[Kind, Driver]]
 ) -> None:
-    """Hold the clock against earlier runs; `watch.trouble` then tells what is wrong with it.
+    """Compare the clock with earlier runs; `watch.trouble` then says what is wrong with it.
 
-    Where the clock stepped, the API is asked for its date: `drivers` are those of each project, by
-    kind. A clock in order is remembered.
+    If the clock stepped, the API is asked for its date: `drivers` are those of each project, by
+    kind. A clock without trouble is stored for later runs.
     """
     watch.compare(await asyncio.to_thread(registry.key_values.recall, CLOCK))
     if watch.is_suspected:
@@ -149,7 +150,7 @@ async def look_at_clock(
 
 
 async def _hear(registry: Registry, project: str, drivers: Mapping[Kind, Driver]) -> bool:
-    """Ask for a thread of the project, for the date of any answer; false where it has none."""
+    """Probe a thread of the project to get the answer's date; false if it has no thread."""
     for kind, driver in drivers.items():
         for entry in await asyncio.to_thread(registry.threads.canaries, (project, kind), 1):
             with suppress(AccessError, DriverError):

@@ -24,13 +24,14 @@ class ConnectedProject:
     """One project: a driver per kind that it serves.
 
     `access` is the fingerprint of endpoint and credential, `concurrency` the most calls at once.
-    Projects of the same `account` reach the same containers; `""` is shared with nobody. Where
-    not `account_is_known`, it stands for every account that it may be.
-    `discovers` says that what it lists is registered before a sweep.
-    `not_found` is the form of its server's 404: any other than the API's is believed only beside a
-    thread that is seen alive.
-    `reserve` waits for the turn of a method's next request, which that request then need not do.
-    `limiter` tells how fast it may be called.
+    Projects with the same `account` reach the same containers; `""` is shared with no other
+    project. Unless `account_is_known`, the value stands for every account that it may be.
+    `discovers`: the containers that it lists are registered before a sweep.
+    `not_found` is the form of its server's 404; a form other than the API's is believed only if
+    another thread is seen alive.
+    `reserve` waits for the turn of a method's next request, so that the request itself need not
+    wait.
+    `limiter` decides how fast it may be called.
     """
 
     name: str
@@ -48,7 +49,7 @@ class ConnectedProject:
 
 @dataclass(frozen=True, slots=True)
 class RunNotice:
-    """What just happened to a thread, told after its commit; `size` in bytes stored."""
+    """What just happened to a thread, sent after its commit; `size` in bytes stored."""
 
     event: Event
     size: int = 0
@@ -58,14 +59,15 @@ class RunNotice:
 class RunContext:
     """The registry, the projects, the archive and the policies of one run.
 
-    `notify` is told of every look and every action after its commit; `clock` gives aware UTC.
-    `guard` holds changing requests back once the run's lease is over, `watch` the whole run once
+    `notify` is called for every look and every action, after its commit; `clock` returns aware UTC.
+    `guard` blocks changing requests once the run's lease is over; `watch` stops the whole run once
     the clock turns out to be wrong.
-    Without an archive no policy archives, or `archive_error` says why none could be opened.
+    If there is no archive, either no policy archives or `archive_error` says why it could not be
+    opened.
     `progress` is told of each step.
-    `sources` names the configured sources: what one of them feeds is not removed while it fails.
-    `approved` are the policies approved last where they are others than `policies`: until those
-    are approved, too, both apply and the most protective wins.
+    `sources` names the configured sources: threads that a failing source feeds are not removed.
+    `approved` are the policies approved last, if they differ from `policies`: until `policies` are
+    approved too, both apply and the most protective wins.
     """
 
     registry: Registry
@@ -105,7 +107,7 @@ class RunContext:
         """The archive.
 
         Raises:
-            ArchiveError: None is open; why not.
+            ArchiveError: No archive is open; the error says why.
         """
         if self.archive is None:
             raise self.archive_error or ArchiveError("no archive is open")
@@ -120,12 +122,12 @@ class RunContext:
         return tuple(sorted(other.name for other in others if other.account == own.account))
 
     def container_of(self, key: Key) -> Key | None:
-        """One key for all rows of a container; `None` where no other project reaches it."""
+        """One key for all rows of a container; `None` if no other project reaches it."""
         twins = self.twins_of(key.project)
         return replace(key, project=min(key.project, *twins)) if twins else None
 
     def side_of(self, policy: str) -> Policies:
-        """The set that a policy belongs to: the configured one, unless only the other has it.
+        """The set that a policy belongs to: the configured one, unless only the other one has it.
 
         An unknown name belongs to the configured set.
         """
@@ -145,5 +147,5 @@ class RunContext:
 
 
 def selected(context: RunContext) -> str:
-    """A digest of the policies' matches; empty while two sets of policies apply."""
+    """A digest of which threads the policies match; empty while two sets of policies apply."""
     return selection(context.policies) if context.approved is None else ""

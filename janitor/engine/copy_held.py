@@ -23,11 +23,11 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many registered threads a hold names, and how many of their copies there are.
+    """How many registered threads a hold names, and how many of them have a copy.
 
-    `copied` have a proven copy that is current as far as anybody has looked, `uncopied` have none,
-    `missing` were not known to the server. `unread` may be meant, too: they are kept as if they
-    were, until their metadata is read.
+    `copied` have a proven copy that is current as of the last look, `uncopied` have none, `missing`
+    were not known to the server. `unread` may match too, and are kept as if they did until their
+    metadata is read.
     """
 
     copied: int = 0
@@ -70,7 +70,7 @@ def named(threads: ThreadQueries, hold: Hold) -> Iterator[Entry]:
 
 
 def possible(threads: ThreadQueries, hold: Hold) -> Iterator[Entry]:
-    """Every thread that a hold may name, since its metadata is unread; scans the unread ones."""
+    """Every thread that a hold may name because its metadata is unread; scans the unread ones."""
     if hold.metadata:
         unread = threads.select(unread=True)
         yield from (entry for entry in unread if _match(hold, entry) is Match.UNKNOWN)
@@ -81,10 +81,11 @@ def _match(hold: Hold, entry: Entry) -> Match:
 
 
 async def copy_held(context: RunContext, hold: Hold, stop: threading.Event) -> Report:
-    """Look at all that a hold names or may name, and copy what has no current copy.
+    """Look at all threads that a hold names or may name, and copy those without a current copy.
 
-    Threads of unread metadata are read first. Under audit, too: a copy removes nothing. The
-    caller holds the run's lock alone. Called again, it copies what is still to be copied.
+    Threads with unread metadata are read first. This is done in audit mode too, since a copy
+    removes nothing. The caller holds the run's lock alone. Called again, it continues with those
+    not copied yet.
 
     Raises:
         StoreError: The registry failed; the run stays open and the next one closes it.
@@ -101,13 +102,13 @@ async def copy_held(context: RunContext, hold: Hold, stop: threading.Event) -> R
 
 
 def _count(threads: ThreadQueries, hold: Hold) -> int:
-    """How many threads a copier claims: what is gone or being removed is left out."""
+    """How many threads a copier claims; threads that are gone or being removed are left out."""
     entries = chain(named(threads, hold), possible(threads, hold))
     return sum(1 for entry in entries if entry.thread.state in REVIEWED)
 
 
 class _Copier(Worker):
-    """Works threads for the sake of their copies; nothing is removed, whatever is due."""
+    """Copies held threads; removes nothing, whatever is due."""
 
     def __init__(
         self, context: RunContext, run: RunRecord, stop: threading.Event, hold: Hold
@@ -116,14 +117,14 @@ class _Copier(Worker):
         self._hold = hold
 
     def claimed(self) -> Iterator[Entry]:
-        """What the hold names or may name, claimed for this run, by pages."""
+        """Yield the threads that the hold names or may name, claimed for this run page by page."""
         registry = self.context.registry
         entries = chain(named(registry.threads, self._hold), possible(registry.threads, self._hold))
         while page := [entry.thread.key for entry in islice(entries, PAGE)]:
             yield from registry.claims.take_keys(self.claimant, page)
 
     async def work(self, entry: Entry) -> None:
-        """Look at one thread and copy it where it is held; settle however that ends."""
+        """Look at one thread, copy it if it is held, and settle the result, whatever it is."""
         if not self.may_call_about(entry):
             self.keep_unsettled(entry, "not_served")
         elif is_paused(self.context, entry, entry.policy):

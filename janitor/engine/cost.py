@@ -19,9 +19,9 @@ from janitor.rate_limit import LATENCY, Forecast, Pace, Verb, View, forecast
 from janitor.texts import span
 
 USUAL = 20.0
-"""Items of a thread of which nobody knows how many it has."""
+"""Items assumed for a thread if nothing is known about their number."""
 LONG = 200.0
-"""Items of a thread of which only is known that it fills a page."""
+"""Items assumed for a thread that is only known to fill a page."""
 LONGEST = 1000.0
 NONE = Calls()
 AT_ONCE = 8
@@ -51,8 +51,8 @@ class ItemCount:
 class Task:
     """What a sweep does with one thread after its look.
 
-    `has_copy` says that a current copy is compared before a deletion, `marks` that a soft delete
-    writes upstream. Where nobody knows how many items it has, `items` is `None`.
+    `has_copy`: a current copy is compared before a deletion. `marks`: a soft delete writes
+    upstream. `items` is `None` if their number is unknown.
     """
 
     kind: Kind
@@ -68,14 +68,14 @@ class Task:
         return Stage.DELETE in self.stages and self.items_first and CATALOGUE[self.kind].items_first
 
     def calls(self, items: float) -> Calls:
-        """The calls of all its stages, if it has so many items."""
+        """The calls for all its stages, given its number of items."""
         calls = Calls()
         for stage in self.stages:
             calls = calls.plus(self._calls(stage, items))
         return calls
 
     def renewals(self, items: float) -> Calls:
-        """The looks that are taken anew where items wait so long that the last look is too old."""
+        """The looks repeated because items wait so long that the last look is too old."""
         return probe_calls(self.kind).times(items / AT_ONCE if self.counts else 0)
 
     def _calls(self, stage: Stage, items: float) -> Calls:
@@ -97,7 +97,7 @@ class Task:
 class Work:
     """All that a sweep does in one project: looks by kind, tasks, and other calls.
 
-    `latency` is the seconds of one call, where any was measured.
+    `latency` is the seconds per call, `None` if not measured.
     """
 
     looks: dict[Kind, int] = field(default_factory=dict)
@@ -122,20 +122,20 @@ class Work:
         return calls
 
     def longest(self, items: str) -> float:
-        """The most calls that have to be made one after the other, for one thread."""
+        """The most calls that one thread needs one after the other."""
         unknown = getattr(self._unknown(), items)
         chains = (_chain(task, getattr(task.items, items, unknown)) for task in self.tasks)
         return max(chains, default=0.0)
 
     def _unknown(self) -> ItemCount:
-        """What a thread with an unknown number of items is taken to have: as many as the others."""
+        """The items assumed for a thread with an unknown number: probably as many as the others."""
         known = {task: number for task, number in self.tasks.items() if task.items is not None}
         items = sum(task.items.likely * number for task, number in known.items() if task.items)
         return ItemCount(0, items / sum(known.values()) if known else USUAL, LONGEST)
 
 
 def task_of(review: Review, counted: int | None = None) -> Task:
-    """What carrying out a review's stages takes; its items may have been `counted` up to a page."""
+    """The task of carrying out a review's stages; `counted` items are counted up to a page."""
     thread, decision = review.thread, review.decision
     known = None if thread.items is None else ItemCount.exactly(thread.items)
     return Task(
@@ -177,9 +177,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a sweep probably takes, at least and at most, and whose rate makes it take so long.
+    """What a sweep takes: probably, at least and at most, and which rate holds it back.
 
-    `pace` is that rate, of `project`; `None` where the answers' own time takes longest.
+    `pace` is that rate, in `project`; `None` if the answers' own time takes longest.
     """
 
     likely: Estimate = Estimate()
@@ -189,7 +189,7 @@ class Cost:
     pace: Pace | None = None
 
     def document(self) -> dict[str, Any]:
-        """The cost as a plan's document has it."""
+        """The cost as it appears in a plan's document."""
         bound = None
         if self.pace is not None:
             rate = {"verb": self.pace.verb, "per_minute": self.pace.per_minute}
@@ -199,11 +199,11 @@ class Cost:
 
 
 DOUBT = 1.25
-"""By how much the bounds differ from what is likely before they are told."""
+"""How far the bounds must differ from the likely value, as a factor, to be shown."""
 
 
 def message(cost: Cost) -> str:
-    """What it takes in a sentence or two: the time, the calls that take it, and the bounds."""
+    """The cost in a sentence or two: the time, the calls that take it, and the bounds."""
     likely = cost.likely
     named = {
         Verb.DELETE: (likely.calls.deletes, "delete"),
@@ -234,7 +234,7 @@ def _bounds(cost: Cost) -> str:
 
 
 def cost(work: Mapping[str, Work], paces: Mapping[str, ProjectPace]) -> Cost:
-    """What the work of all projects takes, done side by side."""
+    """The cost of the work of all projects, done in parallel."""
     likely = _forecasts(work, paces, "likely", View.LIKELY)
     last = max(likely, key=lambda name: likely[name].seconds, default="")
     verb = likely[last].binds if last else None
@@ -248,7 +248,7 @@ def cost(work: Mapping[str, Work], paces: Mapping[str, ProjectPace]) -> Cost:
 
 
 def probing(threads: int, paces: Iterable[ProjectPace]) -> float:
-    """Seconds for a look at so many more threads, if all are in the slowest project."""
+    """Seconds to look at this many more threads, if all are in the slowest project."""
     reads = {Verb.READ: 3.0 * threads}
     ends = (forecast(reads, one.paces, now=one.now, concurrency=one.concurrency) for one in paces)
     return max((end.seconds for end in ends), default=0.0)
@@ -268,7 +268,7 @@ def _estimate(work: Mapping[str, Work], items: str, forecasts: Mapping[str, Fore
 
 
 def by_verb(calls: Calls) -> dict[Verb, float]:
-    """The calls as the limiter names them."""
+    """The calls by the limiter's verbs."""
     return {Verb.DELETE: calls.deletes, Verb.READ: calls.reads, Verb.WRITE: calls.writes}
 
 

@@ -1,4 +1,4 @@
-"""The looks of a dry run. A project that fails is stopped as in a sweep; the others go on."""
+"""The looks of a dry run. A project that fails is stopped as in a sweep; the others continue."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A thread that is due or in doubt, and that the server gave no answer about.
+    """A thread that is due or in doubt, about which the server gave no answer.
 
-    `error` says why. It is `None` where the thread was not asked about, since its project was
-    stopped before.
+    `error` says why. It is `None` if the thread was not asked about because its project was stopped
+    before.
     """
 
     key: Key
@@ -43,16 +43,16 @@ class Unanswered:
     error: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """The thread as a plan's document has it."""
+        """The thread as it appears in a plan's document."""
         fields = {name: value for name, value in asdict(self).items() if name != "key"}
         return {**asdict(self.key), **fields}
 
 
 class DryLooks:
-    """Asks about threads, as many of a project at once as it allows, and changes nothing.
+    """Looks at threads, as many of a project at once as it allows, and changes nothing.
 
-    What fails counts against the project or the thread as in a sweep: `health` tells which
-    projects stopped. `again` is the command that a person is told to run next.
+    Failures count against the project or the thread as in a sweep: `health` knows which projects
+    are stopped. `again` is the command that a person is told to run next.
     """
 
     def __init__(self, context: RunContext, again: str) -> None:
@@ -66,20 +66,20 @@ class DryLooks:
         }
 
     def may_ask(self, entry: Entry) -> bool:
-        """Whether the thread's project was not stopped."""
+        """Whether the thread's project may still be probed."""
         return self.health.may_be_asked(entry.thread.key.project)
 
     async def of(self, entry: Entry, ask: Callable[[], Awaitable[Found]]) -> Found | str:
-        """What `ask` finds about the thread, or in a word why there is no answer.
+        """What `ask` finds about the thread, or one word for why there is no result.
 
         `missing` and `busy` are answers of the server; `failed`, `archive_down` and `not_asked`
-        are none.
+        mean that it gave none.
         """
         async with self._rooms[entry.thread.key.project]:
             return await self.within(entry, ask)
 
     async def within(self, entry: Entry, ask: Callable[[], Awaitable[Found]]) -> Found | str:
-        """The same for a thread that is asked about for the sake of another that is being."""
+        """Like `of`, for a thread that is probed on behalf of another one, which has the slot."""
         await self._inquiry.over(entry.thread.key.project)
         if not self.may_ask(entry):
             return NOT_ASKED
@@ -92,7 +92,7 @@ class DryLooks:
         return answer
 
     async def _ended(self, entry: Entry, error: JanitorError) -> str:
-        """Settle a call that ended otherwise than with the thread, and say how in a word."""
+        """Settle a call that raised an error, and return one word for how it ended."""
         match error:
             case GoneError():
                 if entry.thread.state is not State.MISSING and entry.intent is None:
@@ -111,7 +111,7 @@ class DryLooks:
         return FAILED
 
     def troubles(self, unanswered: Iterable[Key]) -> Iterator[str]:
-        """Of each project with threads that gave no answer: the cause, once, and what to do."""
+        """For each project with unanswered threads: the cause, once, and what to do."""
         yield from (stop.message for stop in self.health.stops())
         yield from self.health.silences()
         explained = {stop.project for stop in self.health.stops()} | set(self.health.unanswered())

@@ -1,4 +1,4 @@
-"""Why a stage that was decided is not carried out, or not provably."""
+"""Reasons to abandon a stage: the thread changed, or the outcome of the call is unknown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from janitor.errors import DriverError
 
 
 class ChangedError(Exception):
-    """The thread is no longer what was decided about; it is kept, for the reason given.
+    """The thread has changed since the decision; it is kept, for the reason given.
 
-    `review` is the look that found it so, to be recorded: what it saw arrive is activity.
+    `review` is the look that found the change. Record it: anything new that it saw is activity.
     """
 
     def __init__(self, reason: str, *, review: Review | None = None) -> None:
@@ -24,10 +24,10 @@ DELETED_BESIDE = (
 
 
 class UnsettledError(DriverError):
-    """A removal of a committed intent may have worked, wholly or in part: the intent stays.
+    """A removal may have worked, wholly or in part; its committed intent stays.
 
-    `name` is the event's: `torn` where items are gone and the container stands, else `failed`.
-    `is_paused` says that a pause came during it: then nothing has failed.
+    `name` is that of the event: `torn` if items are gone and the container still exists, else
+    `failed`. `is_paused` means that a pause interrupted it, so that nothing has failed.
     """
 
     def __init__(self, message: str, *, name: str = "failed", is_paused: bool = False) -> None:

@@ -1,8 +1,8 @@
 """Carries out what was decided about a thread: look, intent, call, with a commit per step.
 
-Each stage settles by itself, so a crash between two stages leaves a registry that says exactly
-how far the thread came. Removing calls look again right before, commit their intent first, and
-believe only what the reply said.
+Each stage is settled separately, so after a crash between two stages the registry says exactly how
+far the thread came. Before a removing call, the thread is looked at again and the intent is
+committed; only what the reply says is believed.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ WORKABLE = frozenset({State.ACTIVE, State.ARCHIVED, State.SOFT_DELETED})
 
 
 def _heard(thread: Thread, registered: Thread) -> Thread:
-    """The thread with what the application may have reported since it was looked at.
+    """The thread with whatever the application has reported since the look.
 
-    A row that is in the application's own table again was not gone for good.
+    A row that is in the application's own table again had not vanished for good.
     """
     dates = [at for at in (thread.last_active_at, registered.last_active_at) if at is not None]
     return replace(
@@ -75,7 +75,7 @@ def _vetoed(review: Review, key: Key, why: str) -> ChangedError:
 
 @contextmanager
 def _as_outcome(refusals: Sequence[str]) -> Iterator[None]:
-    """Turn the failure of a removing call into what became of the thread; `refusals` stopped it."""
+    """Turn a removing call's failure into the thread's outcome; `refusals` are what stopped it."""
     try:
         yield
     except TornError as error:
@@ -95,7 +95,7 @@ def _as_outcome(refusals: Sequence[str]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Carries out what was decided about a thread: look, intent, call, one commit a step."""
+    """Carries out what was decided about a thread: look, intent, call, with a commit per step."""
 
     context: RunContext
     run: str
@@ -103,18 +103,19 @@ class Executor:
     lease: Lease
     heads: Heads
     doing: dict[Key, Stage] = field(default_factory=dict)
-    """What is being done with each thread at this moment; a failure is told with it."""
+    """The stage under way for each thread; a failure is recorded with it."""
     selection: str = ""
-    """A digest of which threads the policies mean, remembered with what is deleted."""
+    """A digest of which threads the policies match, stored with each deletion."""
     refusal: Callable[[Review], str | None] = lambda _: None
-    """Why the run does not remove a twin, whatever was decided about it: a limit, a stop."""
+    """Why the run may not remove a twin, whatever was decided about it: a limit, a stop."""
 
     async def carry_out(self, review: Review) -> None:
-        """Do every stage that was decided, in order, settling each.
+        """Carry out every stage that was decided, in order, and settle each.
 
         Raises:
             ChangedError: The thread is kept after all; what was done before stays done.
-            DriverError, AccessError, StoreError: The stage did not happen, or not provably.
+            DriverError, AccessError, StoreError: The stage did not happen, or nothing proves that
+                it did.
         """
         for stage in review.decision.stages:
             self.doing[review.thread.key] = stage
@@ -137,14 +138,14 @@ class Executor:
         copy = await self.context.store.put(key, review.thread.created_at, records, now)
         is_last = review.decision.stages[-1] is Stage.ARCHIVE
         await self._check_newest(review, copy.newest_item)
-        if is_last or review.thread.copy is not None:  # an older copy goes only for a whole one
+        if is_last or review.thread.copy is not None:  # only a complete copy replaces an older one
             again = await self._look_after(review, review.entry)
             if again.thread.newest_item != copy.newest_item:
                 raise ChangedError("changed while it was copied", review=again)
         older: tuple[str, ...] | None = None
         if review.thread.copy is not None:
-            # Point at the new copy, then remove the older ones that it holds all of. It counts as
-            # current only when they are gone: a sweep that was cut short here comes back.
+            # Point at the new copy, then remove the older ones that it contains. It counts as
+            # current only when they are gone, so that a sweep cut short here tries again.
             change = settlement(review, still_due(review))
             await self.writer.settle(replace(change, copy=copy, keep_claim=True))
             older = (await self.context.store.remove_older(key, copy)).left
@@ -172,7 +173,7 @@ class Executor:
         await self._settle(done, replace(change, soft_deleted_at=now))
 
     async def unmark(self, review: Review) -> Review:
-        """Take back the mark upstream of a soft delete that activity has undone."""
+        """Remove the mark upstream of a soft delete that activity has undone."""
         upstream = dict(review.thread.upstream or {})
         if upstream.pop(SOFT_DELETE_MARK, None) is None:
             return review
@@ -181,7 +182,7 @@ class Executor:
         return replace(review, thread=replace(review.thread, upstream=upstream))
 
     async def _delete(self, review: Review) -> None:
-        # The turn comes before the look: what waits in line afterwards has seen too little.
+        # Wait for the turn before looking: a look taken before the wait would be too old.
         async with self.context.projects[review.thread.key.project].reserve("DELETE"):
             looked_at = self.context.guard.now()
             again = await self._look_again(review, Stage.DELETE)
@@ -198,13 +199,13 @@ class Executor:
     async def together(
         self, review: Review, *, is_begun: bool = False, is_gone: bool = False
     ) -> AsyncIterator[Review]:
-        """The review with its `twins`: every other row of the container, claimed for as long.
+        """The review with its `twins`: every other row of the container, claimed for the block.
 
-        Where the removal `is_begun` their copies are no longer compared with what is upstream;
-        where the container `is_gone` already, nobody is asked any more.
+        If the removal `is_begun`, the twins' copies are no longer compared with what is upstream;
+        if the container `is_gone`, their consent is no longer needed.
 
         Raises:
-            ChangedError: One of them does not let the removal happen.
+            ChangedError: A twin does not allow the removal.
             StoreError: The registry or the archive failed.
         """
         own, registry = review.thread.key, self.context.registry
@@ -233,7 +234,7 @@ class Executor:
                 await asyncio.to_thread(registry.claims.bring_back, self.writer.by, loans.values())
 
     async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
-        """ChangedError unless a twin may go, too; what it archives is proven as our own is."""
+        """Raise ChangedError unless a twin may be removed too; its copy is proven like our own."""
         key, reviewer = twin.thread.key, self._reviewer()
         if twin.entry.intent is not None and not is_begun:
             raise _vetoed(review, key, "its own removal is not settled yet")
@@ -268,16 +269,16 @@ class Executor:
     async def remove(self, review: Review, looked_at: float | None = None) -> None:
         """Make the removing call of a committed intent and settle its reply.
 
-        `looked_at` is when, by the guard's clock, everything was looked at; `None` goes on with a
-        removal of which a part is done. Where that is too long ago by the time that a call can be
-        made, it is all looked at again.
+        `looked_at` is when everything was looked at, by the guard's clock; `None` continues a
+        removal that is partly done. If that is too long ago by the time a call can be made,
+        everything is looked at again.
 
         Raises:
             UnsettledError: The call may have worked, wholly or in part; the intent stays.
-            ChangedError, BusyError: This call removed nothing, since it is no longer wanted or
-                somebody is at work; the intent is the caller's to withdraw.
-            UnsupportedError, IncompleteError: Likewise, since the server does not have the call,
-                or a list of what is to be removed cannot be read to its end.
+            ChangedError, BusyError: This call removed nothing, because it is no longer wanted or
+                the thread is in use; the caller withdraws the intent.
+            UnsupportedError, IncompleteError: Likewise, because the server does not have the call,
+                or a list of what to remove cannot be read to its end.
         """
         refusals: list[str] = []
 
@@ -309,9 +310,9 @@ class Executor:
         await self.settle_deleted(review, response_id=response_id)
 
     async def withdraw(self, review: Review, *, again: bool = False) -> None:
-        """End an intent that nothing came of: the thread is as it was, and still due.
+        """End an intent under which nothing was removed: the thread is as it was, and still due.
 
-        The claim stays, unless the thread is given back to be worked `again` in this run.
+        The claim stays, unless the thread is given back to be worked on `again` in this run.
         """
         changes = []
         for row in review.rows:
@@ -323,7 +324,7 @@ class Executor:
     async def settle_deleted(
         self, review: Review, *, reason: str | None = None, response_id: str | None = None
     ) -> None:
-        """Turn the rows into tombstones, once the server said so about this very id."""
+        """Turn the rows into tombstones, once the server has confirmed it for this very id."""
         lines, tombstones = list[Event](), list[Settlement]()
         for row in review.rows:
             done = self._done(row, Stage.DELETE, "deleted")
@@ -346,7 +347,7 @@ class Executor:
             self.context.notify(RunNotice(line))
 
     async def _is_known(self, review: Review, item: str, *, is_begun: bool) -> bool:
-        """Whether a list that ends with `item` is the one that the removal was decided about."""
+        """Whether a list that ends with `item` is the one on which the removal was decided."""
         if is_begun:  # the newest item may be gone already
             return await asyncio.to_thread(self._knows, review, item)
         with suppress(ChangedError):
@@ -354,7 +355,7 @@ class Executor:
         return item == review.thread.newest_item
 
     async def _what_changed(self, review: Review, *, is_begun: bool) -> tuple[str, ...]:
-        """Why a removal may not go on, after reading everything anew; empty if it may."""
+        """Why a removal may not continue, after reading everything again; empty if it may."""
         if not is_begun:
             again = await self._look_after(review, review.entry)
             if again.decision.stage is not Stage.DELETE or again.remover != review.remover:
@@ -369,7 +370,7 @@ class Executor:
         return await self._why_no_longer(replace(review, thread=thread))
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
-        """Why a removal under way may not go on, by the registry's facts; empty if it may."""
+        """Why a removal under way may not continue, by the registry's facts; empty if it may."""
         entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
         if entry is None or entry.intent is None:
             return ("the registry has changed since",)
@@ -382,7 +383,7 @@ class Executor:
         return () if wanted else (decision.why or "changed since it was decided",)
 
     def _knows(self, review: Review, item: str | None) -> bool:
-        """Whether an item is one that the removal was decided about. Blocks."""
+        """Whether an item was known when the removal was decided. Blocks."""
         if item in (None, review.thread.newest_item):
             return True
         copy = review.thread.copy
@@ -391,7 +392,7 @@ class Executor:
         return item in archived_ids(self.context, copy)
 
     async def _look_again(self, review: Review, stage: Stage) -> Review:
-        """Read everything that a removing call rests on anew, right before it (I2)."""
+        """Read everything that a removing call depends on again, right before it (I2)."""
         entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry has changed since")
@@ -406,7 +407,7 @@ class Executor:
         return again
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
-        """Look again. Items that `review` has seen are known, recorded or not."""
+        """Look again. Items that `review` saw count as known, whether recorded or not."""
         sightings = entry.sightings
         seen = replace(
             review.sightings, reported_at=sightings.reported_at, touched_at=sightings.touched_at
@@ -420,7 +421,7 @@ class Executor:
 
         Raises:
             ChangedError: The container has changed since, or it may have.
-            IncompleteError: It has not, and an earlier look found the same item newest: the
+            IncompleteError: It has not, and an earlier look found the same newest item: the
                 server's list leaves items out.
         """
         newest = review.thread.newest_item
@@ -457,7 +458,7 @@ class Executor:
             raise ChangedError("the copy no longer matches what is upstream", review=stale)
 
     async def prove_object(self, review: Review) -> None:
-        """Read the thread's archive object again, where it has one."""
+        """Read the thread's archive object again, if it has one."""
         if review.thread.copy is not None and review.thread.copy_is_current:
             await self.context.store.prove(review.thread.copy)
 
@@ -469,7 +470,7 @@ class Executor:
         records = self.context.driver(key).export(key.id)
         if not await self.context.store.holds_all_of(copy, review.thread.newest_item, records):
             return False
-        if not review.is_torn:  # its newest item is still there: no look has told it yet
+        if not review.is_torn:  # its newest item is still there, so no look has noticed
             await self.note_torn(review)
         return True
 

@@ -21,7 +21,7 @@ from janitor.registry import Entry, Registry
 
 @dataclass(frozen=True, slots=True)
 class Rankings:
-    """A ranking by each side's policies, the configured ones first."""
+    """A ranking by each set of policies, the configured one first."""
 
     sides: tuple[Ranking, ...]
 
@@ -39,7 +39,7 @@ class Rankings:
 class Judge:
     """Decides with holds and ranks. Without `approved` the configured policies decide alone.
 
-    Without `heads`, a member of a group counts as alive unless something speaks against it.
+    Without `heads`, a member of a group counts as alive unless it is noted missing.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Judge:
         return (self._policies,) if self._approved is None else (self._policies, self._approved)
 
     def decide(self, thread: Thread, now: datetime) -> Decision:
-        """Decide with the holds and ranks of this moment; removed is only what all sides remove."""
+        """Decide with the current holds and ranks; only what all sides remove is removed."""
         return self._decided(thread, now, self._known)
 
     def alone(self, thread: Thread, now: datetime) -> Decision:
@@ -86,10 +86,10 @@ class Judge:
         return self._alone(thread, now, self._known)
 
     def allowed(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
-        """The same, where a place is taken by nobody but those whom the run has seen alive.
+        """Like `decide`, but only threads that the run has seen alive take places.
 
-        Where it is an answer that is missing which keeps the thread, it is kept for that reason and
-        stays due. `alone` asks the configured policies by themselves.
+        If only a missing answer keeps the thread, that is the reason, and the thread stays due.
+        With `alone`, the configured policies decide by themselves.
         """
         by = self._alone if alone else self._decided
         known = by(thread, now, self._known)
@@ -104,7 +104,7 @@ class Judge:
     def unasked(self, thread: Thread, now: datetime, *, alone: bool = False) -> list[Entry]:
         """The heads to probe next before the thread may leave its groups; none if it stays anyway.
 
-        They are the most recently active that are not known to be gone, `count` of each group.
+        They are the most recently active threads not known to be gone, `count` of each group.
         """
         if self._heads is None:
             return []
@@ -117,7 +117,7 @@ class Judge:
         return list(heads.values())
 
     def leaders(self, thread: Thread, now: datetime) -> list[Entry]:
-        """The top threads of its groups that the run has neither seen nor asked for."""
+        """The top threads of its groups that the run has neither seen nor probed."""
         leaders = (
             leader for ranking in self._known.sides for leader in ranking.leaders(thread, now)
         )
@@ -142,7 +142,7 @@ class Judge:
     def tightened_by(self, thread: Thread, now: datetime) -> str | None:
         """The configured policy that removes a thread earlier than the approved ones would.
 
-        `None` where nothing gets earlier and no protection ends; `''` where no policy can be named.
+        `None` if nothing gets earlier and no protection ends; `''` if no policy can be named.
         """
         if self._approved is None or not tightened(
             thread,

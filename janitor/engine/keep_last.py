@@ -1,8 +1,8 @@
 """Places of threads in their `keep_last` groups, and which heads were seen alive.
 
-A place is taken only by a thread that this run has seen alive. The registry remembers that, so
-that janitors of one run share it and memory stays flat; here stands what it does not: who was not
-there or did not answer, and whose answer is still awaited.
+Only a thread that this run has seen alive takes a place. The registry stores that, so that the
+janitors of one run share it and memory stays flat. This module keeps the rest: threads that were
+gone or did not answer, and answers still awaited.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from janitor.registry.database import PAGE
 Place = tuple[datetime, Key]
 Order = tuple[float, str, Key]
 Counts = Callable[[Entry], bool]
-"""Whether a member takes a place, as far as is known of it."""
+"""Whether a member takes a place, as far as is known."""
 ContainerOf = Callable[[Key], Key | None]
 """One key for all rows of a container, where several projects have it registered."""
 
@@ -34,16 +34,16 @@ REMEMBERED_AT_MOST = 10_000
 
 
 def was_found(entry: Entry) -> bool:
-    """Whether a member was there when it was last probed, if it ever was."""
+    """Whether the last probe of a member found it, if there ever was one."""
     return entry.missing_since is None
 
 
 class Ranking:
-    """Ranks threads among those members of their groups that `counts` lets take a place.
+    """Ranks threads among the members of their groups that may take a place by `counts`.
 
-    A member that is removed whatever `keep_last` says takes none. A container takes one place,
-    however many projects have it registered. With `remembers`, the top of a group is kept for as
-    long as the ranking lives: no removal may rest on that.
+    A member that is removed despite `keep_last` takes none. A container takes one place, however
+    many projects have it registered. With `remembers`, the top of a group is kept for as long as
+    the ranking lives: no removal may be based on that.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Ranking:
         self._remembered = 0
 
     def of(self, thread: Thread, now: datetime) -> Ranks:
-        """The thread's place by policy; a place beyond `count` stands for all of those.
+        """The thread's place by policy; `count` stands for every place from there on.
 
-        It is placed by its own date as it is known now, which the registry may not have heard of.
+        The thread is placed by its own date as known now, which the registry may not have yet.
         """
         return {policy: len(before) for policy, before in self.before(thread, now).items()}
 
@@ -89,7 +89,7 @@ class Ranking:
         }
 
     def leaders(self, thread: Thread, now: datetime) -> list[Entry]:
-        """The top of the thread's groups, before the thread; a few more than there are places."""
+        """The top of the thread's groups, ahead of the thread; a few more than there are places."""
         if thread.last_active_at is None:
             return []
         mine = _order((thread.last_active_at, thread.key))
@@ -101,7 +101,7 @@ class Ranking:
         ]
 
     def is_full(self, policy: str, before: Sequence[Entry]) -> bool:
-        """Whether those before a thread take all places, so that it is none of the last ones."""
+        """Whether the members before a thread take all places, so that it is not kept."""
         return len(before) >= self._lasts[policy].count
 
     def _top(self, group: Group, now: datetime, mine: Order) -> list[Entry]:
@@ -133,7 +133,7 @@ class Ranking:
                 continue
             container = self._container_of(member.thread.key)
             if container in taken:
-                continue  # it has a place already, by its row of another project
+                continue  # it has a place already, through its row in another project
             if is_removed_anyway(member.thread, self._policies, self._holds, now):
                 continue
             if container is not None:
@@ -146,7 +146,7 @@ class Ranking:
 
 
 def as_seen(head: Entry, presence: Presence) -> Thread:
-    """A head as the registry knows it, with what its container says."""
+    """A head's thread as the registry knows it, updated with what the server says."""
     created_at = presence.created_at or head.thread.created_at
     return replace(head.thread, created_at=created_at, upstream=presence.metadata)
 
@@ -170,16 +170,17 @@ def _place(entry: Entry) -> Place:
 
 
 def _order(place: Place) -> Order:
-    """Sorts as groups do: the most recently active first, then by id."""
+    """Sort like groups: the most recently active first, then by id."""
     active_at, key = place
     return -active_at.timestamp(), key.id, key
 
 
 class HeadAnswer(Enum):
-    """What came of asking for a head.
+    """The result of probing a head.
 
-    `ELSEWHERE` is alive and by its metadata no longer in the groups that the registry has it in;
-    `FAILED` is no answer to believe. `UNHEARD` may not be asked for, `UNPROBED` not now.
+    `ELSEWHERE`: alive, but by its metadata no longer in the groups that the registry has it in.
+    `FAILED`: no answer that can be believed. `UNHEARD`: it may not be probed. `UNPROBED`: it may
+    not be probed now.
     """
 
     ALIVE = auto()
@@ -197,10 +198,10 @@ Ask = Callable[[Entry], Awaitable[HeadAnswer]]
 
 
 class Heads:
-    """Asks each head once in a run, for all groups and policies that it is a head of.
+    """Probes each head once in a run, for all groups and policies that it is a head of.
 
-    `since` is the run's start: who was seen alive at or after it needs no asking. `reason` is why a
-    thread is kept where an answer is missing.
+    `since` is the run's start: threads seen alive since then need no probe. `reason` is why a
+    thread is kept while an answer is missing.
     """
 
     def __init__(self, since: datetime, ask: Ask, reason: Reason = Reason.UNANSWERED) -> None:
@@ -212,7 +213,7 @@ class Heads:
 
     @classmethod
     def unheard(cls, now: datetime) -> Heads:
-        """Heads that are never asked for: what rests on them is `not_probed`."""
+        """Heads that are never probed; threads that depend on them are kept as `not_probed`."""
 
         async def ask(_: Entry) -> HeadAnswer:
             return HeadAnswer.UNPROBED
@@ -220,33 +221,33 @@ class Heads:
         return cls(now, ask, Reason.NOT_PROBED)
 
     def is_alive(self, entry: Entry) -> bool:
-        """Whether it was seen alive in this run, and nothing was heard against it since."""
+        """Whether it was seen alive in this run, and nothing has contradicted that since."""
         if entry.missing_since is not None:
             return False
         answer = self._answers.get(entry.thread.key)
         return answer is HeadAnswer.ALIVE if answer is not None else self._was_seen(entry)
 
     def is_open(self, entry: Entry) -> bool:
-        """Whether it was seen alive, or has not been asked for and may turn out to be."""
+        """Whether it was seen alive, or has not been probed and may turn out to be."""
         is_unprobed = self._answers.get(entry.thread.key) is HeadAnswer.UNPROBED
         return self.is_alive(entry) or self.is_unasked(entry) or is_unprobed
 
     def is_unasked(self, entry: Entry) -> bool:
-        """Whether it was neither seen in this run nor asked for yet."""
+        """Whether it was neither seen nor probed in this run yet."""
         is_heard = entry.thread.key in self._answers or self._was_seen(entry)
         return entry.missing_since is None and not is_heard
 
     def may_be_alive(self, entry: Entry) -> bool:
-        """Whether nothing says that it is gone; it may be unasked or unanswered."""
+        """Whether nothing says that it is gone; it may be unprobed or unanswered."""
         is_gone = self._answers.get(entry.thread.key) in NO_PLACE
         return entry.missing_since is None and not is_gone
 
     def is_settled(self, key: Key) -> bool:
-        """Whether it was asked for and that was settled, so that this run is done with it."""
+        """Whether it was probed and that was settled, so that this run is done with it."""
         return self._answers.get(key) in SETTLED
 
     def hear(self, key: Key, answer: HeadAnswer) -> None:
-        """Record the answer about a thread, asked for its own sake or for another's."""
+        """Record the answer about a thread, whether it was probed for itself or as a head."""
         self._answers[key] = answer
         self._answers.move_to_end(key)
         while len(self._answers) > REMEMBERED_AT_MOST:
@@ -254,7 +255,7 @@ class Heads:
 
     @contextmanager
     def awaiting(self, key: Key) -> Iterator[Callable[[HeadAnswer], None]]:
-        """Let others wait while a thread is probed for its own sake; yields how to tell them."""
+        """Let others wait while a thread is probed for itself; yields the function to tell them."""
         answered: asyncio.Future[HeadAnswer] = asyncio.get_running_loop().create_future()
         self._awaited[key] = answered
 
@@ -270,10 +271,10 @@ class Heads:
                 answered.set_result(HeadAnswer.UNHEARD)
 
     async def ask(self, entries: Sequence[Entry]) -> None:
-        """Ask for all of these; wait for those that are being asked for already.
+        """Probe all of these; wait for those that are being probed already.
 
         Raises:
-            StoppedError, LimitError, ClaimLostError, StoreError: As the asking does.
+            StoppedError, LimitError, ClaimLostError, StoreError: As raised by the probe.
         """
         await asyncio.gather(*(self._once(entry) for entry in entries))
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from janitor.errors import ClaimLostError, StoreError
 
-# It runs on while the machine is suspended or the process is stopped.
+# It keeps running while the machine is suspended or the process is stopped.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 RENEWALS = 3
 LOST = "this janitor was delayed for longer than its lease; it stopped, and others continue"
@@ -19,9 +19,9 @@ LOST = "this janitor was delayed for longer than its lease; it stopped, and othe
 class Lease:
     """Whether the claims of one janitor are still valid; checked before every changing call.
 
-    Renewed at a third of `length`; believed for two thirds after the last renewal began, so that
-    a call that is under way by then ends before another janitor takes over. Once over it stays
-    over. `length=None` never ends: the run's lock stands for it.
+    Renewed every third of `length`; trusted for two thirds of it after the last renewal began, so
+    that a call under way by then ends before another janitor takes over. Once over, it stays over.
+    With `length=None` it never ends: the run's lock serves instead.
     """
 
     def __init__(self, length: timedelta | None, renew: Callable[[], object]) -> None:
@@ -32,7 +32,7 @@ class Lease:
 
     @property
     def is_over(self) -> bool:
-        """Whether this janitor may do nothing more."""
+        """Whether the lease has ended, so that this janitor may do nothing more."""
         if self._length is not None:
             trusted = self._length * (RENEWALS - 1) / RENEWALS
             self._is_over = self._is_over or _now() - self._renewed_at > trusted
@@ -64,7 +64,7 @@ class Lease:
         while not self.is_over:
             await asyncio.sleep((self._length or 0.0) / RENEWALS)
             began = _now()
-            # A registry that does not answer now may do so in time.
+            # A registry that does not answer now may answer in time.
             with suppress(StoreError):
                 await asyncio.to_thread(self._renew)
                 if not self.is_over:

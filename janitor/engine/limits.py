@@ -1,7 +1,7 @@
-"""What is due before a sweep, held against the limits, and what is left after it.
+"""Counts what is due before a sweep against the limits, and what is left after it.
 
-`ActionGate` asks of each thread whether it may be acted on, by that count and by pauses, audit and
-the archive. A sweep and a plan ask the same questions there.
+`ActionGate` decides whether a thread may be acted on, by that count and by pauses, audit and the
+archive. A sweep and a plan use the same gate.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ RESTING = frozenset({Outcome.FAILED, Outcome.BUSY})
 class Backlog:
     """Due threads per policy, and the limits that their number trips.
 
-    `work` is what a sweep does with all of this, as far as the registry tells: by project, and by
+    `work` is what a sweep does with these threads as far as the registry knows, by project and by
     the policy that a removal counts under.
-    `moves` corrects the count table's population by the rows that a policy governs from this look
-    on (new registrations are all up for review, so none is missed).
+    `moves` corrects the count table's population by the rows that change their policy with this
+    look (new registrations are all up for review, so none is missed).
     """
 
     due: Counter[str] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Backlog:
     def add(self, review: Review, *, is_paused: bool = False) -> None:
         """Count one thread; unknown facts count as due, since a look may find them so.
 
-        What is paused is due all the same, and counts under no limit: nothing is done with it.
+        A paused thread is due too, but counts under no limit, since nothing is done with it.
         """
         decision = review.decision
         self.looked_at += 1
@@ -71,7 +71,7 @@ class Backlog:
             self.due[review.remover] += 1
 
     def expect(self, context: RunContext, review: Review) -> None:
-        """Reckon with the calls that a look at one thread takes, and what follows from it."""
+        """Add the calls that a look at one thread takes, and those of its stages."""
         key = review.thread.key
         work = self.work[key.project, review.remover]
         work.look(key.kind)
@@ -80,7 +80,7 @@ class Backlog:
 
     @property
     def calls(self) -> dict[tuple[str, Verb], float]:
-        """The calls that a sweep probably makes, by project and verb; none for what is tripped."""
+        """The calls that a sweep probably makes, by project and verb, without tripped policies."""
         calls: defaultdict[tuple[str, Verb], float] = defaultdict(float)
         for (project, remover), work in self.work.items():
             if remover not in self.tripped:
@@ -138,7 +138,7 @@ def judge(context: RunContext, backlog: Backlog, now: datetime) -> None:
 
 
 def notes(backlog: Backlog) -> list[Note]:
-    """The tripped limits, as the run's record keeps them for the janitors that join."""
+    """The tripped limits as notes in the run's record, for the janitors that join."""
     return [asdict(over) for over in backlog.tripped.values()]
 
 
@@ -153,7 +153,7 @@ def told(lines: Iterable[Note]) -> dict[str, Tripped]:
 
 
 def message(over: Tripped, *, is_audit: bool = False) -> str:
-    """What a tripped limit means, and the way out."""
+    """What a tripped limit means, and what to do."""
     first = "set `mode: enforce`; " if is_audit else ""
     return (
         f"policy {over.policy}: {over.due} of "
@@ -170,12 +170,12 @@ def is_paused_by(pauses: Iterable[Pause], review: Review) -> bool:
 
 @dataclass(slots=True)
 class ActionGate:
-    """Whether a sweep may act on a decision: pauses, limits, audit and the archive.
+    """Decides whether a sweep may act on a decision: pauses, limits, audit and the archive.
 
     `current` reads the pauses in force. `forbidden` are the policies over a limit; `is_counted`
-    says that limits were counted at all, and `pauses` are those that stood then: what they cover
-    was counted under no limit, so it waits for the next sweep even where the pause ends in the
-    midst of this one. `only` is the one policy that is swept.
+    says whether limits were counted at all. `pauses` were in force at that time: what they cover
+    was counted under no limit, so it waits for the next sweep even if the pause ends during this
+    one. `only` is the one policy that is swept.
     """
 
     context: RunContext
@@ -196,8 +196,8 @@ class ActionGate:
     ) -> str | None:
         """Why a thread with due stages is left as it is; `None` if a sweep may act.
 
-        `counted` is the policy that it was counted under: what a probe finds due elsewhere is
-        recorded, and counted there by the next sweep before anything is done.
+        `counted` is the policy that the thread was counted under: if a probe finds it due under
+        another one, that is recorded, and the next sweep counts it there before anything is done.
         """
         if self._is_paused(review):
             return PAUSED
@@ -237,11 +237,11 @@ class Failing:
 
     @property
     def in_use(self) -> bool:
-        """Whether it was in use, which is no failure."""
+        """Whether it was in use, which is not a failure."""
         return self.entry.last_outcome is Outcome.BUSY
 
     def row(self) -> dict[str, Any]:
-        """The thread as a plan's document has it."""
+        """The thread as it appears in a plan's document."""
         entry = self.entry
         return {
             **asdict(entry.thread.key),
@@ -260,8 +260,8 @@ class Failing:
 class Failures:
     """How many threads of a project are failing, why the last one did, and when one is retried.
 
-    Threads that are merely `in_use` have not failed: they are kept, and tried again. Those that are
-    not `due` failed in a run of another purpose.
+    Threads that are merely `in_use` have not failed: they are kept, and tried again. Threads that
+    are not `due` failed in a run that does something other than what is due.
     """
 
     project: str
@@ -285,10 +285,10 @@ class Failures:
 
 
 def overdue(context: RunContext, now: datetime) -> Mapping[str, datetime | None]:
-    """Since when the oldest undone stage of each policy is due; `None` if none is.
+    """Since when each policy's oldest unfinished stage is due; `None` if there is none.
 
-    Policies in audit are left out: they promise nothing. Reads what is up for review and what
-    rests after a failure, both by an index; asks no server and changes nothing.
+    Policies in audit are left out, since they promise nothing. Reads what is up for review and what
+    rests after a failure, both through an index; asks no server and changes nothing.
     """
     context = under_approval(context)
     enforced = [rule.name for rule in context.policies.rules if _is_enforced(context, rule.name)]
@@ -300,7 +300,7 @@ def overdue(context: RunContext, now: datetime) -> Mapping[str, datetime | None]
     )
     for entry in chain(due_entries(registry.threads, now), resting):
         policy, due_at = None, None
-        if entry.thread.state is State.DELETING:  # decided long ago, and not yet ended
+        if entry.thread.state is State.DELETING:  # decided long ago, and not finished yet
             policy, due_at = entry.policy, entry.due_at
         elif context.serves(entry.thread.key):
             decision = reviewer.on_facts(entry, now).decision
@@ -315,8 +315,8 @@ def overdue(context: RunContext, now: datetime) -> Mapping[str, datetime | None]
 def failing(context: RunContext, now: datetime, policy: str | None = None) -> Iterator[Failing]:
     """Every thread that is due under an enforced policy, not paused, and failed when last tried.
 
-    Threads that were in use then are among them. `policy` names the only one to look at. `context`
-    is the one that a sweep uses. Found by an index; asks no server and changes nothing.
+    That includes threads that were in use then. `policy` restricts it to one policy. `context` is
+    the one that a sweep uses. Reads through an index; asks no server and changes nothing.
     """
     reviewer = Reviewer(context, context.registry.holds.recent(now))
     pauses = context.registry.pauses.in_force(now)
@@ -358,7 +358,7 @@ def by_project(
 def failed_in(threads: ThreadQueries, keys: Iterable[Key]) -> tuple[Failures, ...]:
     """Those of these threads that still count as failed, by project, due or not.
 
-    For runs that do something else with threads than what is due.
+    For runs that do something other than what is due.
     """
     entries: dict[str, list[Entry]] = {}
     for key in sorted(keys):

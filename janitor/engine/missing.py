@@ -1,9 +1,9 @@
 """What "not found" means: canaries tell a wrong key from threads that are really gone.
 
-A canary is a registered thread of the same project and kind, those last seen alive first; under
-an access that was never proven (`breaker.py`) only those that were seen alive before it. Where one
-answers, endpoint and credential are right, and what was not found is gone. Where none does,
-nothing is believed: an empty account looks exactly like a wrong key.
+A canary is a registered thread of the same project and kind, starting with those last seen alive;
+under an access that was never proven (`breaker.py`), only those seen alive before it. If one
+answers, endpoint and credential are right, and what was not found is gone. If none does, nothing is
+believed: an empty account looks exactly like a wrong key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHARED_EVERY = 20
 
 
 class Canaries:
-    """Asks threads whose answer proves the access to their project."""
+    """Probes threads whose answer proves the access to their project."""
 
     def __init__(self, context: RunContext, accesses: SeenAccesses) -> None:
         self._context = context
@@ -86,7 +86,7 @@ class Inquiry:
             return
 
     async def answered(self, entry: Entry) -> None:
-        """The server knew a thread, which may prove our access."""
+        """Count a thread that the server knows, which may prove our access."""
         project = entry.thread.key.project
         self._health.answered(project)
         if not self._accesses.has_answered(project):
@@ -95,7 +95,7 @@ class Inquiry:
             await self._share(project)
 
     async def missed(self, key: Key) -> None:
-        """The server did not know a thread; if they are too many, canaries are asked."""
+        """Count a thread that the server does not know; if there are too many, ask canaries."""
         project = key.project
         self._health.missed(project)
         self._missed[project].add((project, key.kind))
@@ -119,7 +119,7 @@ class Inquiry:
             return False
 
     def _why(self, silent: list[ProjectKind]) -> str:
-        """What speaks against the credential, in words."""
+        """Why the credential is in doubt, in words."""
         project = silent[0][0]
         kinds = ", ".join(kind for _, kind in silent)
         if self._accesses.before(project) is None:
@@ -131,7 +131,7 @@ class Inquiry:
         return f"no other thread of kind {kinds} answers either ({seen})"
 
     async def _share(self, project: str) -> None:
-        """Hear what others of the run have counted; a dry run is nobody's."""
+        """Exchange counts with the run's other janitors; a dry run has none."""
 
 
 class MissingJudge(Inquiry):
@@ -142,7 +142,7 @@ class MissingJudge(Inquiry):
         self._by = by
 
     async def verdict(self) -> MissingVerdict:
-        """What to believe of everything noted missing, at the run's end; asks canaries again."""
+        """Which notes of missing threads to believe, at the run's end; asks canaries again."""
         await asyncio.to_thread(self._accesses.renew)
         believed, doubted = set[ProjectKind](), set[ProjectKind]()
         for pair in await asyncio.to_thread(
@@ -153,7 +153,7 @@ class MissingJudge(Inquiry):
             try:
                 is_believed = await self._is_believed(pair)
             except StoppedError:
-                continue  # nobody could be asked: noted still, and asked for again
+                continue  # nobody could be asked: the notes stay, and the threads are probed again
             if is_believed:
                 believed.add(pair)
             elif self._health.is_stopped(project):
@@ -181,7 +181,7 @@ class MissingJudge(Inquiry):
 
 
 def share(registry: Registry, by: Claimant, project: str, own: FailureTally) -> FailureTally:
-    """Share the counts of this janitor with the run's others; returns the sum of theirs."""
+    """Share this janitor's counts with the run's others; returns the sum of theirs."""
     others = [FailureTally()]
 
     def add_own(before: str | None, _: datetime) -> str:

@@ -11,13 +11,13 @@ from janitor.registry import Entry, Note, Pause
 from janitor.registry.pauses import EVERYTHING
 
 PAUSED = "paused"
-"""The reason for which a paused thread is kept, and the name of its note in a run's record."""
+"""Why a paused thread is kept, and the name of the note in a run's record."""
 
 
 def is_paused(context: RunContext, entry: Entry, *policies: str | None) -> bool:
-    """Whether a pause covers the thread now; read anew each time, so that it is obeyed at once.
+    """Whether a pause covers the thread now; read each time, so that it takes effect at once.
 
-    `policies` are those that act on it: where any of them is paused, so is the thread.
+    `policies` are those that act on it: if any of them is paused, so is the thread.
     """
     return is_covered(context.registry.pauses.in_force(context.clock()), entry, *policies)
 
@@ -48,7 +48,7 @@ def message(pause: Pause, *, is_over: bool = False) -> str:
 
 
 def note(pause: Pause) -> Note:
-    """The pause as a run's record keeps it, beside what was stopped."""
+    """The pause as a note in a run's record, beside what was stopped."""
     until = "" if pause.until is None else pause.until.isoformat()
     who = {"scope": pause.scope, "reason": pause.reason, "actor": pause.actor}
     when = {"at": pause.at.isoformat(), "until": until}

@@ -1,7 +1,7 @@
-"""A dry run: the same look at what is due, stopped before the first effect.
+"""A dry run: the same look at what is due as in a sweep, stopped before the first effect.
 
-A plan is a document that a person can review and `apply` carries out to the letter. Its digest
-covers all that is read back of it, and the registry signs the digest.
+A plan is a document that a person can review and that `apply` carries out exactly. Its digest
+covers everything that `apply` acts on, and the registry signs the digest.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ HEARD = {
 class Survey:
     """Living threads by the policies that match them; a thread may count for several.
 
-    `overlaps` counts, for (a policy that does not delete, one that does), the threads of both.
-    `silent_rules` match no thread at all. `unapproved` counts by policy the threads that would be
-    removed earlier than under the policies approved last, `None` where these are approved.
+    `overlaps` counts the threads of both policies in a pair: one that does not delete, and one that
+    does. `silent_rules` match no thread at all. `unapproved` counts, by policy, the threads that
+    would be removed earlier than under the policies approved last; `None` if these are approved.
     """
 
     threads: Mapping[str, int]
@@ -134,9 +134,10 @@ class PlanScope:
 class Planned:
     """One thread as it was when the plan was made; `probed` tells whether the server was asked.
 
-    `stages` are what `apply` carries out, `swept` those of them that a sweep would by itself. It
-    leaves the others for the `reason`: `unapproved`, `limit`, `paused`, `audit`, `archive_down`,
-    `uncounted`. What a pause, audit or the archive keeps, `apply` leaves, too, while that lasts.
+    `stages` are what `apply` carries out; `swept` are those that a sweep would carry out by itself.
+    A sweep leaves the others because of `reason`: `unapproved`, `limit`, `paused`, `audit`,
+    `archive_down`, `uncounted`. `apply` also leaves what a pause, audit or the archive keeps, while
+    that lasts.
     """
 
     key: Key
@@ -161,19 +162,20 @@ class Planned:
 class Plan:
     """What a sweep would do now, why, and what it costs.
 
-    `kept` counts by reason what a sweep that begins now would keep, or would get no answer for.
-    `pending` tells whether its policies wait for approval, which `apply` gives; `unapproved` counts
-    by policy the threads that they remove earlier than those approved last. `sources_down` are the
-    sources that failed when they were last read, with what to do; a plan reads none. `heads` are
-    read for nothing but the sake of others in their `keep_last` groups, each by one call. `pruned`
-    is what would become of the archive's copies past their date. `unfinished` are removals that
-    were begun; any run goes on with them first. `signature` is the registry's, over the digest and
-    the time. `due_earlier` counts the threads that fall due earlier since an import or a source
-    replaced the date of their first sight. `failing` are due as well: their last attempt failed,
-    and a sweep leaves them alone until they are retried. `unanswered` are those of which the server
-    said nothing just now, and `troubles` say of each project why, and what to do. `stops` are the
-    projects that were asked no further, as a sweep would stop them. `offline` says that no server
-    was asked on purpose, `probe_seconds` how long asking about the `not_probed` takes.
+    `kept` counts, by reason, what a sweep that begins now would keep, or get no answer about.
+    `pending` tells whether the policies wait for approval, which `apply` gives; `unapproved`
+    counts, by policy, the threads that they remove earlier than those approved last. `sources_down`
+    are the sources that failed when they were last read, with what to do; a plan reads none.
+    `heads` counts the threads that are probed only for others in their `keep_last` groups, by one
+    call each. `pruned` is what would happen to the archive's copies past their date. `unfinished`
+    are removals already begun; every run continues them first. `signature` is the registry's, over
+    the digest and the time. `due_earlier` counts the threads that fall due earlier because an
+    import or a source replaced the date of their first look. `failing` are due too: their last
+    attempt failed, and a sweep leaves them alone until they are retried. `unanswered` are those
+    about which the server gave no answer just now; `troubles` says for each project why, and what
+    to do. `stops` are the projects that were not asked any further, as a sweep would stop them.
+    `offline` means that no server was asked on purpose; `probe_seconds` is how long it takes to
+    probe the `not_probed` ones.
     """
 
     registry: str
@@ -206,16 +208,16 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """As a sweep ends that meets the same: 3 access, 4 nothing but failures, 1 a few of them.
+        """The exit code of a sweep that meets the same: 3 access, 4 only failures, 1 a few of them.
 
-        A limit on what is due is shown, and is no failure of a plan.
+        A limit on what is due is shown, but is not a failure of a plan.
         """
         left = self.unanswered or any(begun.kept in NO_ANSWER for begun in self.unfinished)
         return min((stop.exit_code for stop in self.stops), default=1 if left else 0)
 
     @property
     def digest(self) -> str:
-        """sha256 over the head and over every decision to act: all that is read back of a plan."""
+        """sha256 over the head and over every decision to act: everything that `apply` acts on."""
         head = [self.registry, self.policies_digest, self.mode, self.pending, self.hypothetical]
         rows = sorted(orjson.dumps(planned.row()) for planned in self.decisions if planned.stages)
         return hashlib.sha256(b"\n".join([orjson.dumps([*head, self.now]), *rows])).hexdigest()
@@ -261,10 +263,10 @@ class Plan:
 
 
 async def plan(context: RunContext, scope: PlanScope, *, hypothetical: bool = False) -> Plan:
-    """Look at what is due and say what a sweep would do; changes nothing anywhere.
+    """Look at what is due and return what a sweep would do; changes nothing anywhere.
 
-    A project whose credential is refused, or that does not answer, is asked no further; the others
-    are planned.
+    A project whose credential is refused, or that does not answer, is not asked any further; the
+    others are still planned.
 
     Raises:
         LimitError: The policies approved last cannot be read.
@@ -292,7 +294,7 @@ async def plan(context: RunContext, scope: PlanScope, *, hypothetical: bool = Fa
     planner.tell_cost()
     outdated = is_outdated(context)
     recorded = None if outdated else registry.policies.silent_rules(rules_digest(context))
-    governing = () if outdated else registry.threads.population()  # else rows tell of other rules
+    governing = () if outdated else registry.threads.population()  # else rows follow other rules
     made.backlog.silent_rules = unmatched.told(registry, recorded, governing)
     made.pruned = await asyncio.to_thread(foresee_pruning, context, now)
     if not hypothetical:
@@ -351,7 +353,7 @@ class _Planner:
     async def _asked(
         self, entries: Sequence[Entry], ask: Callable[[Entry], Awaitable[Found | str]]
     ) -> dict[Key, Found | str]:
-        """Ask about these while probes are left; threads of a stopped project use up none."""
+        """Ask about these while probes are left; threads of a stopped project use none of them."""
         answers: dict[Key, Found | str] = {}
         while entries:
             answers |= {e.thread.key: NOT_ASKED for e in entries if not self._looks.may_ask(e)}
@@ -367,7 +369,7 @@ class _Planner:
         return answers
 
     def tell_troubles(self) -> None:
-        """Record which projects stopped, and why each of them gave no answer."""
+        """Record which projects are stopped, and for each project without an answer, why."""
         made = self._made
         begun = [removal.key for removal in made.unfinished]
         asked = [*begun, *(thread.key for thread in made.unanswered)]
@@ -426,7 +428,7 @@ class _Planner:
     def _up_for_review(self, unmatched: UnmatchedRules | None) -> Iterator[tuple[Entry, Review]]:
         """What a sweep that begins now would claim, decided by the registry's facts.
 
-        Where the rules have changed, that is known only of rows that are decided anew.
+        If the rules have changed, that takes deciding every living row again.
         """
         registry, now = self._context.registry, self._made.now
         for entry in (
@@ -452,7 +454,7 @@ class _Planner:
         return then is None or due_at < then
 
     def _needs_probe(self, review: Review) -> bool:
-        """As in a sweep; also probes for `apply` what a limit or an approval keeps."""
+        """As in a sweep; for `apply`, also if a limit or a missing approval keeps the thread."""
         if self._gate.before_look(review) == PAUSED:
             return False
         approved = self._reviewer.alone(review.thread, self._made.now)
@@ -469,7 +471,7 @@ class _Planner:
         return answer
 
     async def _look_and_count(self, entry: Entry) -> Review:
-        """Look at a thread, and at up to a page of its items where each is deleted by itself."""
+        """Look at a thread, and count up to a page of its items if each is deleted separately."""
         review, key = await self._reviewer.look(entry, self._made.now), entry.thread.key
         if task_of(review).counts and not _has_count(review):
             self._items[key] = await self._context.driver(key).count_items(key.id, PAGE)
@@ -534,7 +536,7 @@ class _Planner:
         work.others = work.others.plus(calls)
 
     def tell_cost(self) -> None:
-        """Record what a sweep takes for all of this; what was begun counts with what is left."""
+        """Record what all of this costs a sweep; removals already begun count with what is left."""
         for begun in self._made.unfinished:
             if begun.deletes:
                 kind, items = begun.key.kind, begun.items or 0
@@ -548,7 +550,7 @@ class _Planner:
         self._made.probe_seconds = probing(self._made.not_probed, self._paces.values())
 
     def _swept(self, facts: Review, seen: Review | str) -> tuple[tuple[Stage, ...], str | None]:
-        """The stages that a sweep carries out by itself, and why not all; counts what is kept."""
+        """The stages that a sweep carries out itself, and why not all; counts what is kept."""
         kept = self._made.kept
         if isinstance(seen, str):
             kept[seen] += 1
@@ -573,7 +575,7 @@ class _Planner:
 
 
 def _paces_of(context: RunContext) -> dict[str, ProjectPace]:
-    """How fast each project can be called, as it is known now."""
+    """How fast each project can be called, as known now."""
     return {
         name: ProjectPace(limiter.paces, project.concurrency, limiter.clock())
         for name, project in context.projects.items()
@@ -582,7 +584,7 @@ def _paces_of(context: RunContext) -> dict[str, ProjectPace]:
 
 
 def _has_count(review: Review) -> bool:
-    """Whether the number of its items is known to be the present one."""
+    """Whether the number of its items is known to be current."""
     return review.thread.items is not None and review.thread.copy_is_current
 
 

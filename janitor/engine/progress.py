@@ -1,7 +1,7 @@
-"""How far a command is, how long it will take, and what it waits for: told to whoever watches.
+"""How far a command is, how long it will take, and what it waits for.
 
-One `Progress` goes along with each command. The parts that work tell it of each step; it reckons
-the time left from the calls that are left and the rates at which they may now leave.
+Each command has one `Progress`. The working parts report each step to it; it estimates the time
+left from the remaining calls and the rates at which they may now be sent.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from janitor.registry import Registry
 from janitor.texts import span
 
 TRUSTED = 5
-"""After so many threads what they took counts as much as what was expected."""
+"""After this many threads, what they took counts as much as what was expected."""
 SHOWN_AFTER, SHOWN_FROM = 10.0, 0.05
-"""The time left is shown after so many seconds, or once this part of the things is done."""
+"""The time left is shown after this many seconds, or once this share of the step is done."""
 EXPECTED = "expected_end"
-"""Under which name the registry keeps when the open sweep is expected to end."""
+"""The name under which the registry keeps when the open sweep is expected to end."""
 STALE = timedelta(minutes=5)
-"""How long an expected end is believed that nobody renews: its janitor may have died."""
+"""How long an expected end is believed unless renewed: its janitor may have died."""
 
 
 class Progress:
     """The step that is under way: its name, what it counts, how much of it is done.
 
-    `clock` gives seconds that never go back. Read by another thread than the one that works.
+    `clock` returns seconds that never go back. Another OS thread than the working one reads the
+    progress.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,9 +52,9 @@ class Progress:
         calls: Mapping[tuple[str, Verb], float] | None = None,
         most: timedelta | None = None,
     ) -> None:
-        """Begin a step of `total` things (`None`: unknown), which may take `most` at most.
+        """Begin a step of `total` things (`None`: unknown), which may take at most `most`.
 
-        `calls` are those that it is expected to take, by project and verb.
+        `calls` are the calls that it is expected to take, by project and verb.
         """
         self._most = most
         self.title, self.total, self.noun, self.done = title, total, noun, 0
@@ -62,12 +63,12 @@ class Progress:
         self._expected = dict(calls or {})
 
     def waits(self, most: timedelta, what: str = "holds the run") -> Callable[[str], None]:
-        """What takes the name of whoever holds a lock, which is waited for so long at most."""
+        """Return a function that shows who holds a lock; the wait for it takes at most `most`."""
         return lambda holder: self.begin(f"waiting for {holder}, which {what}", most=most)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """One thing is under way while the body runs, and done at its end."""
+        """Count one thing as under way while the body runs, and as done when it succeeds."""
         self._under_way += 1
         try:
             yield
@@ -76,15 +77,15 @@ class Progress:
         self.advance()
 
     def advance(self, steps: int = 1) -> None:
-        """So many more are done."""
+        """Count this many more as done."""
         self.done += steps
 
     def reach(self, place: int) -> None:
-        """So many are done in all."""
+        """Set how many are done in all."""
         self.done = place
 
     def watch(self, limiter: ProjectLimiter) -> None:
-        """Calls of this project leave as its limiter lets them."""
+        """Use this limiter to estimate when its project's calls can be sent."""
         self._limiters[limiter.name] = limiter
 
     def hear(self, project: str, event: Event) -> None:
@@ -94,7 +95,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """The seconds left, as far as anything tells."""
+        """The estimated seconds left; `None` if unknown."""
         if self.total is None or (not self.done and not self._expected):
             return None
         if self.done >= self.total:
@@ -112,9 +113,9 @@ class Progress:
         return end.seconds
 
     def _calls_left(self, project: str, verb: Verb) -> float:
-        """What was expected, corrected by what the threads so far have taken.
+        """The expected calls that are left, corrected by what the threads so far have taken.
 
-        Those under way have made half of their calls, on average.
+        Threads under way are assumed to have made half of their calls.
         """
         made, expected = self._made[project, verb], self._expected.get((project, verb))
         seen = made / (self.done + self._under_way / 2) * (self.total or 0) if self.done else 0.0
@@ -156,7 +157,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEnd:
-    """When an open sweep is expected to end, as its janitor said last."""
+    """When an open sweep is expected to end, as its janitor last reported."""
 
     run: str
     mode: str
@@ -164,14 +165,14 @@ class ExpectedEnd:
 
 
 def tell_end(registry: Registry, run: str, progress: Progress, now: datetime) -> None:
-    """Remember when the run is expected to end, for whoever asks from outside. Blocks."""
+    """Store when the run is expected to end, for other processes that ask. Blocks."""
     if (left := progress.left) is not None:
         document = [run, (now + timedelta(seconds=left)).isoformat(), now.isoformat()]
         registry.key_values.remember(EXPECTED, orjson.dumps(document).decode())
 
 
 def expected_end(registry: Registry, now: datetime) -> ExpectedEnd | None:
-    """When the open sweep is expected to end; `None` where none is open, or nobody knows."""
+    """When the open sweep is expected to end; `None` if none is open, or that is unknown."""
     text, run = registry.key_values.recall(EXPECTED), registry.runs.current_sweep()
     if not text or run is None:
         return None

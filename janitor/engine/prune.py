@@ -1,7 +1,8 @@
 """Removes the archive's copies of deleted threads once they are past their date.
 
-Only what rows of this registry name is looked at, never what the archive holds beside. Each removal
-is intended in the registry first and settled after it, so that a run that died is taken up again.
+Only copies named by rows of this registry are looked at, never anything else in the archive. Each
+removal is recorded as an intent in the registry first and settled afterwards, so that the next run
+continues where a dead one stopped.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ PRUNED, GONE = "pruned", "archive_gone"
 async def prune(
     worker: Worker, *, policy: str | None = None, is_asked_for: bool = False, yes: int | None = None
 ) -> Pruned:
-    """Remove what is past its date as a part of a run, and count it.
+    """Remove the copies past their date as part of a run, and count them.
 
-    `policy` restricts it to what that one deleted. What earlier versions left is removed only if
-    a person has asked for it.
+    `policy` restricts it to copies of threads that this policy deleted. Copies left by earlier
+    versions are removed only if a person has asked for it.
 
     Raises:
         StoreError: The registry failed.
-        ClaimLostError: This janitor's lease ran out; others go on.
+        ClaimLostError: This janitor's lease ran out; others continue.
     """
     context, registry = worker.context, worker.context.registry
     has_none = context.archive is None and context.archive_error is None
@@ -66,7 +67,7 @@ async def prune(
 def _may_begin(
     registry: Registry, pruned: Pruned, now: datetime, *, is_asked_for: bool, yes: int | None
 ) -> bool:
-    """Whether what was counted may be removed; that it was counted is remembered."""
+    """Whether the counted copies may be removed; records that they were counted."""
     if pruned.error is not None:
         return False
     if registry.copies.prune_waits() and not is_asked_for:
@@ -79,7 +80,7 @@ def _may_begin(
 
 
 def foresee_pruning(context: RunContext, now: datetime) -> Pruned:
-    """Count what a sweep would find past its date, and compare it with the limit. Blocks."""
+    """Count the copies that a sweep would find past their date; compare with the limit. Blocks."""
     pruned = Pruner(context).survey(now)
     if context.registry.copies.prune_waits():
         pruned.waiting = pruned.due + pruned.gone
@@ -89,9 +90,9 @@ def foresee_pruning(context: RunContext, now: datetime) -> Pruned:
 async def prune_archive(
     context: RunContext, stop: threading.Event, *, yes: int | None = None
 ) -> Report:
-    """Remove what is past its date in a run of its own; the caller holds the run's lock alone.
+    """Remove the copies past their date in a separate run; the caller holds the run's lock alone.
 
-    `yes` is the number of copies that a person lets go though it is over the limit.
+    `yes` is the number of copies that a person agrees to remove although it is over the limit.
 
     Raises:
         ConfigError: The mode is audit.
@@ -172,10 +173,10 @@ class Pruner:
             pruned.error = error
 
     def why_kept(self, copy: KeptCopy, now: datetime) -> str | None:
-        """Why a copy past its recorded date stays, or `None`; everything is read anew. Blocks.
+        """Why a copy past its recorded date stays, or `None`; reads everything again. Blocks.
 
-        Raises `ArchiveDamagedError` and `ArchiveError`, where a hold may name its thread and the
-        object cannot be read.
+        Raises `ArchiveDamagedError` and `ArchiveError` if a hold may name its thread and the object
+        cannot be read.
         """
         until = self._retention.until(copy)
         if until is None or until > now:
@@ -189,7 +190,7 @@ class Pruner:
         return None if copy.run is not None and self.is_gone(copy) else self._held(copy, now)
 
     def is_gone(self, copy: KeptCopy) -> bool:
-        """Whether none of its objects is there. Blocks; raises what `Archive.stands` does."""
+        """Whether none of its objects exists. Blocks; raises what `Archive.stands` raises."""
         return not self._context.store.stands(copy.key, copy.paths)
 
     def _held(self, copy: KeptCopy, now: datetime) -> str | None:
@@ -201,7 +202,7 @@ class Pruner:
         return None if holder(copy, holds, grace, now, values) is None else "hold"
 
     def _metadata(self, copy: KeptCopy) -> dict[str, str]:
-        """What the newest object says of metadata, as the registry would store it."""
+        """The metadata in the newest object, as the registry would store it."""
         body = orjson.loads(self._context.store.container(copy.key, copy.paths[-1]).body)
         stored = body.get("metadata") or {}
         if not CATALOGUE[copy.key.kind].has_metadata:
@@ -213,7 +214,7 @@ class Pruner:
         return self._context.registry.screen.metadata(stored)
 
     async def remove(self, worker: Worker, pruned: Pruned, now: datetime) -> None:
-        """Remove what may go, chunk by chunk, and count it anew in `pruned`."""
+        """Remove the copies that may go, chunk by chunk, and count them again in `pruned`."""
         pruned.kept.clear()
         pruned.failures.clear()
         pruned.failed = pruned.gone = 0
@@ -230,7 +231,7 @@ class Pruner:
 
 
 class _Chunk:
-    """A few copies whose intents and ends are committed together."""
+    """A few copies whose intents and settlements are each committed together."""
 
     def __init__(self, pruner: Pruner, worker: Worker, pruned: Pruned) -> None:
         self._pruner = pruner
@@ -242,7 +243,7 @@ class _Chunk:
         self._ours: set[Key] = set()
 
     async def work(self, copies: list[KeptCopy]) -> None:
-        """Judge each copy anew, commit the intents, remove, and settle what is gone."""
+        """Judge each copy again, commit the intents, remove, and settle what is gone."""
         going = [copy for copy in copies if await asyncio.to_thread(self._may_go, copy)]
         self._worker.lease.check()
         free = await asyncio.to_thread(self._registry.copies.intend_prune, self._worker.run, going)

@@ -1,9 +1,10 @@
 """Finishes or withdraws the removals that a dead janitor left half done.
 
-An intent without an outcome is a crash. Either nothing happened (it is withdrawn and the thread
-decided anew), or some items are gone (the removal goes on, if it is still wanted and nothing new
-has come), or the container is gone (believed only as I4 says), or it stays `deleting`, visibly.
-A run goes on with them before anything else, so a plan tells of them first.
+An intent without an outcome means a crash. If nothing happened, the intent is withdrawn and the
+thread decided again. If some items are gone, the removal continues, provided that it is still
+wanted and nothing new has arrived. If the container is gone, that is believed only under I4.
+Otherwise the thread stays `deleting`, visibly. A run does this before anything else, so a plan
+lists these removals first.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ BACKOFF = "backoff"
 async def recover(worker: Worker, *, tried: bool = True) -> None:
     """Settle every open intent of dead janitors; those of audited or paused policies wait.
 
-    Those that could not be settled before are left out unless `tried`: they come last, so that
-    they hold nothing up.
+    Intents that could not be settled before are left out unless `tried`: they come last, so that
+    they do not hold up anything else.
     """
     claim = partial(
         worker.context.registry.claims.take_intents, worker.claimant, tried=tried, limit=PAGE
@@ -74,7 +75,7 @@ async def _attempt(worker: Worker, entry: Entry) -> None:
 def why_waiting(context: RunContext, reviewer: Reviewer, entry: Entry) -> str | None:
     """Why an intent waits: it or a twin is paused or in audit; `None` if it need not.
 
-    A pause counts for every policy that has a say, also where the intent names only one of them.
+    A pause of any policy that has a say counts, even if the intent names only one of them.
     """
     now, policy = context.clock(), entry.intent.policy if entry.intent is not None else ""
     decision = reviewer.decide(replace(entry.thread, state=state_before(entry.thread)), now)
@@ -120,7 +121,7 @@ async def _go_on(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> 
             await worker.executor.withdraw(review, again=True)
         case Left.SOME:
             _check_wanted(worker, review)
-            if is_resting(entry, worker.context.clock()):  # it was read, and nothing is sent
+            if is_resting(entry, worker.context.clock()):  # it is only read, nothing is sent
                 worker.keep_unsettled(entry, BACKOFF)
                 return
             await worker.executor.prove_object(review)
@@ -140,8 +141,8 @@ def _check_wanted(worker: Worker, review: Review) -> None:
 
 
 def why_unwanted(context: RunContext, entry: Entry, decision: Decision) -> str | None:
-    """Why a removal may not go on; a copy that has to be made first can no longer be made."""
-    if is_paused(context, entry, *decision.policies):  # by what the look has shown, too
+    """Why a removal may not continue; it is too late for a copy that would have to come first."""
+    if is_paused(context, entry, *decision.policies):  # by what the look showed, too
         return PAUSED
     if context.mode_of(decision.policy or "") is Mode.AUDIT:
         return "audit"
@@ -151,9 +152,10 @@ def why_unwanted(context: RunContext, entry: Entry, decision: Decision) -> str |
 
 
 class Left(Enum):
-    """What a removal that was cut short has left of the items that it was decided about.
+    """What is left of the items known when an interrupted removal was decided.
 
-    `ALL` of them, and perhaps others; `SOME`, and no others; `NEW`: some are gone, others came.
+    `ALL` of them, and perhaps others; `SOME` of them, and no others; `NEW`: some are gone, and
+    others have come.
     """
 
     ALL = auto()
@@ -162,7 +164,7 @@ class Left(Enum):
 
 
 async def _left(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> Left:
-    """What is left; without a copy to compare with, `SOME` may be all of it."""
+    """What is left; without a copy to compare with, `SOME` may be all of them."""
     thread = entry.thread
     if not CATALOGUE[thread.key.kind].items_first:
         return Left.ALL
@@ -176,7 +178,7 @@ async def _left(worker: Worker, entry: Entry, driver: Driver, probe: Probe) -> L
 def compared(
     thread: Thread, probe: Probe, known: Set[str] | None = None, left: Set[str] = frozenset()
 ) -> Left:
-    """The items that are `left`, held against those of the copy, or against what was seen last."""
+    """Compare the items `left` with those of the copy, or else with what was last seen."""
     if known is None:
         return Left.SOME if probe.newest_item in (None, thread.newest_item) else Left.NEW
     if known <= left:
@@ -185,7 +187,10 @@ def compared(
 
 
 async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
-    """I4: DELETE and a read after it both say not found, where it was last seen alive."""
+    """I4: DELETE and a read after it both say not found, under the access that saw it alive.
+
+    Under any other access, a canary must answer as well.
+    """
     key, intent = entry.thread.key, entry.intent
     project, pair = worker.context.projects[key.project], (key.project, key.kind)
     is_own = project.not_found is NotFound.ANY_JSON
@@ -199,10 +204,10 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
     except ChangedError as error:
         if str(error) == PAUSED:
             raise
-        # Nothing more is sent about it: it is missing, like any other that the server forgot.
+        # Nothing more is sent about it: it is missing, like any thread the server does not know.
         await worker.executor.withdraw(review)
         raise GoneError(f"{key.kind} {key.id}: gone, and no longer to be deleted") from error
-    # One "not found" may be a replica's that lags behind: nothing is removed because of it alone.
+    # One "not found" may come from a lagging replica, so it alone removes nothing.
     await _check_gone(driver, key.id)
     worker.executor.lease.check()
     response_id = None
@@ -210,7 +215,7 @@ async def _prove_gone(worker: Worker, entry: Entry, driver: Driver) -> None:
         response_id = await driver.delete(key.id, items_first=review.decision.items_first)
     if response_id is None:
         await _check_gone(driver, key.id)
-        # A form that a gateway might use is believed only as long as the server itself answers.
+        # A 404 that a gateway might send is believed only while the server itself answers.
         if is_own and not await worker.missing_judge.canaries.answer(pair):
             raise UnsettledError(_unproven(entry, is_own=True))
     async with worker.executor.together(review, is_gone=True) as whole:
@@ -231,7 +236,7 @@ def _unproven(entry: Entry, *, is_own: bool) -> str:
 
 
 def _vouched(entry: Entry) -> str:
-    """What a person can do who knows that it is gone for good."""
+    """What to do for a person who knows that it is gone for good."""
     return f"If it is gone for good: janitor missing accept --id {entry.thread.key.id} --reason R"
 
 
@@ -258,10 +263,10 @@ async def as_before(
 class Unfinished:
     """One thread in state `deleting`, and what a run still has to delete of it.
 
-    `items` and `container` are `None` where the server was not asked. Of one that is `untouched`
-    nothing was deleted yet: it is decided anew, limits included. `kept` says why a run leaves it as
-    it is for now; `last_error` why one that tried came to no end, and `retried_at` when the next
-    one tries, where that is later than now.
+    `items` and `container` are `None` if the server was not asked. If `untouched`, nothing was
+    deleted yet: the thread is decided again, limits included. `kept` says why a run leaves it as it
+    is for now, `last_error` why the last attempt did not finish, and `retried_at` when the next
+    attempt comes, if that is later than now.
     """
 
     key: Key
@@ -276,11 +281,11 @@ class Unfinished:
 
     @property
     def deletes(self) -> int:
-        """The DELETE calls of going on with it, at least: one that is gone is deleted once more."""
+        """The fewest DELETE calls to finish it: a container that is gone is deleted once more."""
         return 0 if self.kept is not None else 1 + (self.items or 0)
 
     def row(self) -> dict[str, Any]:
-        """The thread and what is left of it, as a plan's document has it."""
+        """The thread and what is left of it, as they appear in a plan's document."""
         fields = {name: value for name, value in asdict(self).items() if name != "key"}
         return {**asdict(self.key), **fields}
 
@@ -316,7 +321,7 @@ async def on_probe(
     """The removal by the registry's facts and by what the server still has.
 
     Raises:
-        DriverError: No answer to believe; `GoneError` where `on_gone` tells.
+        DriverError: No answer that can be believed; after `GoneError`, ask `on_gone`.
         AccessError: The credential was refused.
         ArchiveError: Its copy cannot be read.
     """
@@ -355,5 +360,5 @@ def _why_not(context: RunContext, entry: Entry, decision: Decision, now: datetim
 
 
 def restored(entry: Entry) -> Entry:
-    """The entry of an untouched thread, in the state in which it is decided anew."""
+    """The entry of an untouched thread, in the state in which it is decided again."""
     return replace(entry, thread=replace(entry.thread, state=state_before(entry.thread)))

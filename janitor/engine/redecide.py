@@ -1,9 +1,9 @@
-"""When policies, holds or trust change: every row decided anew, and what waits for approval.
+"""Decides every row again when policies, holds or trust change; knows what waits for approval.
 
 The first policies that a registry sees are approved by the first run that changes anything. Later
-ones are approved by themselves where a pass over all rows finds that they tighten nothing; else
-they wait for a person, and until then both sides apply. A run goes by what was approved when it
-was opened, on every replica; an approval that comes meanwhile counts from the next run on.
+ones are approved automatically if a pass over all rows finds that they tighten nothing; otherwise
+they wait for a person, and until then both sides apply. A run goes by what was approved when it was
+opened, on every replica; a later approval counts from the next run on.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SHOWN = 12
 JANITOR = "janitor"
 PAGE = 1000
 RULES = "2"
-"""A new value has every row decided anew, and unmatched rules found anew."""
+"""Change this to have every row decided again, and unmatched rules found again."""
 
 
 def approved_beside(registry: Registry, policies: Policies) -> Policies | None:
-    """The policies approved last, where they are others than these; `None` where none are.
+    """The policies approved last, if they differ from these; else `None`.
 
     Raises:
         LimitError: They cannot be read, so that nobody knows what they protect.
@@ -57,7 +57,7 @@ def under_approval(context: RunContext) -> RunContext:
 
 
 def joined(context: RunContext) -> RunContext:
-    """The context with the policies that the run's opener went by, for a janitor that joins.
+    """The context with the policies that the run's opener used, for a janitor that joins.
 
     Raises:
         LimitError: What was approved last cannot be read.
@@ -84,10 +84,10 @@ def approve(registry: Registry, policies: Policies, actor: str, reason: str, now
 def conclude(
     context: RunContext, last: Approval | None, threads: Mapping[str, int], now: datetime
 ) -> RunContext:
-    """End a pass over all rows that found these `threads`, by policy, tightened.
+    """Finish a pass over all rows that found these `threads` tightened, by policy.
 
-    Where there are none, the configured policies take effect; else they wait. `last` is the
-    approval that stood when the pass began.
+    If there are none, the configured policies take effect; otherwise they wait. `last` is the
+    approval in force when the pass began.
     """
     registry = context.registry
     if context.approved is None or last is None:
@@ -103,10 +103,10 @@ def conclude(
 
 
 def promises_copies(registry: Registry, policies: Policies) -> bool:
-    """Whether these policies archive, or those approved last that still stand beside them."""
+    """Whether these policies archive, or those approved last that still apply beside them."""
     try:
         beside = approved_beside(registry, policies)
-    except LimitError:  # whoever acts is told; nothing is archived till then
+    except LimitError:  # whoever acts gets the error; nothing is archived until then
         beside = None
     sides = (policies,) if beside is None else (policies, beside)
     return any(rule.archive is not None for side in sides for rule in side.rules)
@@ -127,7 +127,7 @@ def described(digest: str, threads: Mapping[str, int] | None) -> dict[str, Any]:
 
 
 def message(digest: str, threads: Mapping[str, int], due: int | None = None) -> str:
-    """What a tightening means, and the way on; `due` is how many would be removed by now."""
+    """What a tightening means, and what to do; `due` is how many would be removed by now."""
     named = ", ".join(f"{policy or 'unknown'} {n}" for policy, n in sorted(threads.items()))
     text = f" ({named})" if named else ""
     by_now = "" if due is None else f" ({due} {'is' if due == 1 else 'are'} due now)"
@@ -146,7 +146,7 @@ def _approve(context: RunContext, before: int | None, reason: str, now: datetime
 
 
 def _read(approval: Approval, policies: Policies) -> Policies:
-    """What was approved, in the modes and limits of today, which need no approval."""
+    """What was approved, with today's modes and limits, which need no approval."""
     try:
         approved = load(approval.document)
     except ValueError as error:
@@ -190,11 +190,11 @@ def living_entries(threads: ThreadQueries, after: Key | None = None) -> Iterator
 
 
 def redecide(context: RunContext, now: datetime) -> RunContext:
-    """Decide all living rows from the registry's facts where the rules changed.
+    """Decide all living rows again from the registry's facts, if the rules changed.
 
-    A pass that was cut short goes on where it stopped, as long as the rules are still the same.
-    Returns the parts to go on with: under the configured policies alone once they are approved,
-    which they are by themselves where they tighten nothing.
+    A pass that was cut short continues where it stopped, as long as the rules are still the same.
+    Returns the context to continue with: under the configured policies alone once they are
+    approved, which happens automatically if they tighten nothing.
 
     Raises:
         LimitError: The policies approved last cannot be read.
@@ -208,7 +208,9 @@ def redecide(context: RunContext, now: datetime) -> RunContext:
 
 
 def foresee(context: RunContext, now: datetime) -> tuple[RunContext, Mapping[str, int]]:
-    """The same without writing: the parts, and how many threads wait for approval, by policy.
+    """Like `redecide`, without writing.
+
+    Returns the context, and how many threads wait for approval, by policy.
 
     Raises:
         LimitError: The policies approved last cannot be read.
@@ -243,7 +245,7 @@ def _decide_all(context: RunContext, now: datetime) -> None:
     is_first = registry.policies.decided_digest() is None
     why = "for the first time" if is_first else "again, since policies or holds changed"
     if after is None:
-        registry.policies.set_decided_digest("")  # until the pass ends, rows are of two minds
+        registry.policies.set_decided_digest("")  # until the pass ends, rows follow different rules
     living = sum(registry.threads.population().values())
     context.progress.begin(f"deciding all threads {why}", living)
     while page := registry.threads.reviewable(after, PAGE):
@@ -263,7 +265,7 @@ def rescheduled(
 ) -> tuple[Key, datetime | None, str | None, datetime | None]:
     """The key, when to look again, and under which policy the next stage falls due, and when.
 
-    What is up for review stays so, and so does what was never seen.
+    A thread that is up for review stays so, and one that was never seen is not put off.
     """
     decision, at = review.decision, review.entry.review_at
     again = now if decision.stages else decision.review_at

@@ -27,7 +27,7 @@ NAMED = 20
 """At most this many failures are listed; the others are counted."""
 
 BESIDES = ("hold", "tag")
-"""Runs that do something else with threads than what is due."""
+"""Runs that do something other than what is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class AcceptAnswer:
 class Pruned:
     """The copies of deleted threads that a run found past their date.
 
-    `due` may be removed, and `removed` were; `gone` had been removed by somebody else. `kept` are
-    the others, by reason. `failures` name the first of those in `failed` and what is wrong.
-    `waiting` wait for a person to begin with it after an upgrade. `tripped` is the limit that kept
-    all of them, `error` why the archive does not serve. `is_cut_short`: the run had to end
-    (`Worker.is_over`) before all were removed that may be.
+    `due` may be removed, and `removed` were; `gone` had been removed by somebody else. `kept`
+    counts the others, by reason. `failures` names the first of the `failed`, and what is wrong with
+    them. `waiting` copies wait for a person to start the removal after an upgrade. `tripped` is the
+    limit that kept all of them, `error` why the archive cannot be used. `is_cut_short`: the run had
+    to end (`Worker.is_over`) before it had removed all that may be removed.
     """
 
     due: int = 0
@@ -79,7 +79,7 @@ class Pruned:
 
     @property
     def exit_codes(self) -> Iterator[int]:
-        """What a run exits with for the sake of the copies alone."""
+        """The exit codes that the copies alone give a run."""
         if self.is_limited:
             yield 4
         if self.error is not None:
@@ -132,16 +132,16 @@ def _command(pruned: Pruned) -> str:
 class Report:
     """A closed run: outcomes by (policy, stage, outcome), kept threads by reason, what stopped.
 
-    `silences` tell of projects of which nothing was answered, without a limit being reached.
-    `lists` tell of those that were walked before it and could not be believed or not be read.
-    `unapproved` are the policies that it went by only in part, since they wait for approval.
-    `sources` are those that failed, each with what to do: what they feed was not removed.
+    `silences` has a message for each project that gave no answer, without a limit being reached.
+    `lists` has one for each list that was walked before the run and could not be believed or read.
+    `unapproved` are the policies that it went by only in part, because they wait for approval.
+    `sources` are those that failed, each with what to do: threads that they feed were not removed.
     `pauses` are those in force, `past_pauses` those that kept something and have ended.
     `pruned` is what became of the archive's copies past their date.
     `sharing` names the projects that reach the same containers, group by group.
-    `answers` say of each thread that a person accepts as gone what became of that.
-    `cut_short` says why it ended before it had looked at everything, where it did.
-    `failures` tell by project what is due and failed when it was last tried, in this run or before,
+    `answers` says what became of each thread that a person accepted as gone.
+    `cut_short` says why the run ended before it had looked at everything, if it did.
+    `failures` counts by project what is due and failed when last tried, in this run or before,
     `in_use` what is due and was in use then.
     """
 
@@ -171,7 +171,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 some threads failed or drifted, 3 access, 4 a limit; the gravest first."""
+        """0 done, 1 some threads failed or drifted, 3 access, 4 a limit; the gravest wins."""
         codes = {stop.exit_code for stop in self.stops}
         if self.backlog.tripped:
             codes.add(4)
@@ -186,7 +186,7 @@ class Report:
 
 
 def open_run(context: RunContext, command: str) -> RunRecord:
-    """Open a run, once what dead janitors left claimed is free and their runs are closed.
+    """Open a run, after releasing the claims and closing the runs of dead janitors.
 
     The caller holds the run's lock.
 
@@ -221,7 +221,7 @@ async def close(
     whole = complete and not worker.health.unanswered()
     is_limited = bool(backlog.tripped) or (pruned is not None and pruned.is_limited)
     result = _result(worker.stops(), is_limited=is_limited, complete=whole)
-    # Why it stopped, where nobody has written that down yet: for whoever looks later.
+    # Record why it stopped, unless that is recorded already, for anyone who looks later.
     record = registry.runs.get(run.id)
     noted_stops = {(line["project"], line["limit"]) for line in record.stops} if record else set()
     for stop in worker.stops():
@@ -247,7 +247,7 @@ def report(
     removes = run.command in SWEEPS or run.command.startswith(APPLY)
     if run.command in BESIDES:
         failures = failed_in(registry.threads, worker.failed)
-    else:  # after all but a sweep only what failed in the run
+    else:  # except after a sweep, only what failed in the run
         among = None if run.command in SWEEPS else worker.failed
         failures = by_project(failing(context, now, worker.gate.only), among)
     return Report(

@@ -1,4 +1,4 @@
-"""Undoing: a soft delete is taken back, and the thread is kept for a while."""
+"""Undoes soft deletes, and keeps the restored threads for a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from janitor.registry import Entry, Event, RunRecord, RunResult, Settlement
 
 
 def chosen(context: RunContext, ids: Iterable[str]) -> list[Entry]:
-    """The soft-deleted threads of these ids.
+    """The soft-deleted threads with these ids.
 
     Raises:
         ConfigError: An id is not registered, names several threads, or is not soft-deleted; or
@@ -62,7 +62,8 @@ def _whereabouts(context: RunContext, entry: Entry) -> str:
 class Restored:
     """The restored threads (`done`), and why the others stay marked.
 
-    `causes` say the same once for each project that stopped, and for each other failure.
+    `causes` has each of these reasons once: one for each project that stopped, and for each other
+    failure.
     """
 
     run: RunRecord
@@ -73,9 +74,9 @@ class Restored:
 
 
 async def restore(context: RunContext, entries: list[Entry], keep: timedelta) -> Restored:
-    """Take back the soft deletes, mark upstream included, and keep the threads for `keep`.
+    """Undo the soft deletes, including the mark upstream, and keep the threads for `keep`.
 
-    A thread whose mark upstream cannot be removed stays marked, and the others are restored.
+    A thread whose mark upstream cannot be removed stays marked; the others are restored.
 
     Raises:
         StoreError: The registry failed.
@@ -100,7 +101,7 @@ async def restore(context: RunContext, entries: list[Entry], keep: timedelta) ->
     done = tuple(entry.thread.key for entry in entries if entry.thread.key not in errors)
     failed = {key: str(error) for key, error in errors.items()}
     causes = tuple(dict.fromkeys(failed.values()))
-    # 3 where an access was refused, else 2 for what a configuration lacks, 1 for a failure.
+    # 3 if access was refused, else 2 if the configuration lacks something, 1 for a failure.
     exit_code = max((error.exit_code for error in errors.values()), default=0)
     return Restored(run, done, failed, causes, exit_code)
 

@@ -1,6 +1,7 @@
-"""A look at one thread: what is known of it now, and what follows. Changes nothing.
+"""Looks at one thread: what is known about it now, and what follows. Changes nothing.
 
-A thread whose source is failing is not removed: its table may hold newer activity. It is copied.
+A thread whose source is failing is not removed, since its table may hold newer activity. It is
+still copied.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ Decide = Callable[[Thread, datetime], Decision]
 class Review:
     """A thread after a look; `probed` tells whether the server was asked.
 
-    `remover` is the policy that a removal counts under, where one is due or may be found so.
+    `remover` is the policy that a removal counts under, if one is due or may turn out to be.
     `twins` are the rows of other projects that a removal takes with it.
-    `is_torn` says that items of its proven copy are gone upstream and nothing has come or changed.
+    `is_torn`: items of its proven copy are gone upstream, and nothing was added or changed.
     """
 
     entry: Entry
@@ -78,8 +79,8 @@ class Review:
 def held_back(thread: Thread, decision: Decision, down: Container[str], now: datetime) -> Decision:
     """The decision without removals if the thread's source is among those `down`.
 
-    The inbox feeds all threads, since what waits there may keep any of them. Copies are still
-    made. The thread stays up for review: the next sweep looks again.
+    The inbox counts as a source of every thread, since what waits there may keep any of them.
+    Copies are still made. The thread stays up for review: the next sweep looks again.
     """
     is_fed = thread.source is not None and thread.source in down
     if not (is_fed or INBOX in down) or REMOVING.isdisjoint(decision.stages):
@@ -115,7 +116,7 @@ class Reviewer:
         return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
 
     def needs_probe(self, review: Review) -> bool:
-        """Whether the server must be asked before anything is believed."""
+        """Whether the server must be asked before the thread is decided about."""
         decision = review.decision
         if review.thread.state is State.MISSING:
             return True
@@ -125,12 +126,12 @@ class Reviewer:
             return True
         if review.entry.missing_since is not None:
             return True
-        if review.entry.reported_before is not None:  # the server may have been told, too
+        if review.entry.reported_before is not None:  # the server may have got the edit, too
             return True
         return self._counts_items(review.thread)
 
     async def on_probe(self, entry: Entry, now: datetime) -> Review:
-        """Ask the server, and for the heads of its groups where it would leave them; then decide.
+        """Probe the thread, and the heads of its groups if it would leave them; then decide.
 
         Raises:
             DriverError: The call failed; `BusyError` also where the probe says busy.
@@ -139,7 +140,7 @@ class Reviewer:
         return await self.conclude(await self.look(entry, now), now)
 
     async def look(self, entry: Entry, now: datetime) -> Review:
-        """Ask the server about the thread alone, then decide; raises as `on_probe` does."""
+        """Probe the thread alone, then decide; raises as `on_probe` does."""
         driver = self._context.driver(entry.thread.key)
         probe = await driver.probe(entry.thread.key.id)
         if probe.busy:
@@ -171,7 +172,7 @@ class Reviewer:
         while self._heads is not None and asked and self._is_open(decision):
             unasked = await asyncio.to_thread(self._unasked, thread, now, alone=alone)
             await self._heads.ask(unasked)
-            # Nobody left to ask may mean that others have heard meanwhile: decided once more.
+            # With nobody left to ask, others may have got answers meanwhile: decide once more.
             decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
             asked = bool(unasked)
         return decision
@@ -194,7 +195,7 @@ class Reviewer:
     def is_put_off(self, review: Review, now: datetime) -> bool:
         """Whether the thread may leave its groups, but a leader of them is itself due for a look.
 
-        Asked for before that, it would be asked for twice.
+        If the leader were probed as a head first, it would be probed twice.
         """
         if not self._is_open(self.allowed(review.thread, now)):
             return False
@@ -213,18 +214,18 @@ class Reviewer:
     def decide(self, thread: Thread, now: datetime) -> Decision:
         """Decide by the current holds, ranks and state of the sources.
 
-        What removes needs the consent of every other row of the container. A copy whose thread
-        waits for nothing else is compared again: no date announces new items.
+        A removal needs the consent of every other row of the container. A copy whose thread waits
+        for nothing else is compared again after a while, since no date announces new items.
         """
         decision = self._alone(thread, now, self._judge.decide)
         decision = self._with_consent(thread, decision, now, self._judge.decide)
         return self._settled(thread, decision, now)
 
     def allowed(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
-        """Decide as `decide` does, but only by what the run has seen of others; asks nobody.
+        """Like `decide`, but only by what the run has seen of others; asks nobody.
 
-        Removed is only what no place in a `keep_last` group would keep. `alone` goes by the
-        configured policies, as they will decide once they are approved.
+        A thread is removed only if no place in a `keep_last` group would keep it. With `alone`, the
+        configured policies decide as they will once approved.
         """
         by = partial(self._judge.allowed, alone=alone)
         decision = self._alone(thread, now, by)
@@ -263,9 +264,9 @@ class Reviewer:
                 yield self._as_twin(entry, thread, now, by)
 
     def as_twin(self, entry: Entry, seen: Thread, now: datetime) -> Review:
-        """A review of another project's row of a container of which `seen` is known.
+        """A review of another project's row of the container about which `seen` is known.
 
-        It goes by what the run has seen of others so far.
+        It goes by what the run has seen of other threads so far.
         """
         return self._as_twin(entry, seen, now, self._judge.allowed)
 
@@ -278,7 +279,7 @@ class Reviewer:
         )
 
     def objection(self, stages: tuple[Stage, ...], twin: Review) -> str | None:
-        """Why a twin forbids the removing one of `stages`, or `None`."""
+        """Why a twin forbids the removing stage in `stages`, or `None`."""
         if not self._context.serves(twin.entry.thread.key):
             return Reason.NOT_SERVED
         policy = twin.decision.policy
@@ -290,14 +291,14 @@ class Reviewer:
         return why
 
     def alone(self, thread: Thread, now: datetime) -> Decision | None:
-        """What the configured policies will decide by themselves; `None` where they already do."""
+        """What the configured policies will decide by themselves; `None` if they already do."""
         if self._context.approved is None:
             return None
         alone = self._alone(thread, now, self._judge.alone)
         return self._with_consent(thread, alone, now, self._judge.decide)
 
     async def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
-        """What `alone` gives, after probing the heads that must be alive."""
+        """What `alone` returns, after probing the heads that must be alive."""
         expected = await asyncio.to_thread(self.alone, thread, now)
         if expected is None or not removes(expected):
             return expected
@@ -321,7 +322,7 @@ class Reviewer:
     def _remover(self, thread: Thread, decision: Decision, now: datetime) -> str | None:
         """The policy that removes; a copy that comes first may be due under another one.
 
-        Unread metadata is taken as empty: whatever else a probe finds, a later sweep counts.
+        Unread metadata is taken as empty: if a probe finds otherwise, a later sweep counts it.
         """
         if decision.reason is Reason.UNKNOWN_METADATA:
             thread = replace(thread, upstream={})
@@ -335,8 +336,8 @@ class Reviewer:
     async def _is_torn(self, entry: Entry, probe: Probe, driver: Driver) -> bool:
         """Whether all that is left upstream is in the proven copy, which has more.
 
-        A registry that was restored from before its removal began does not know that the missing
-        items are its own doing: they are no activity. Whatever is new or changed is.
+        A registry restored from a backup older than the removal does not know that it deleted the
+        missing items itself: their absence is not activity. Anything new or changed is.
         """
         key, copy = entry.thread.key, entry.thread.copy
         if copy is None or not entry.thread.copy_is_current:
@@ -386,9 +387,9 @@ def _is_in_doubt(decision: Decision) -> bool:
 
 
 def as_known(entry: Entry) -> Thread:
-    """The thread as the registry knows it, with the consequences drawn.
+    """The thread as the registry knows it, in the state that follows from its facts.
 
-    Its copy counts as outdated where activity after it was reported.
+    Its copy counts as outdated if later activity was reported.
     """
     thread, copy, active_at = entry.thread, entry.thread.copy, entry.thread.last_active_at
     if copy is not None and active_at is not None and active_at > copy.archived_at:
@@ -408,7 +409,7 @@ def _settled_state(thread: Thread) -> Thread:
 
 
 async def _count(driver: Driver, entry: Entry, probe: Probe) -> int | None:
-    """The number of items; read anew only where the newest item is not the one counted before."""
+    """The number of items; read again only if the newest item is not the one counted before."""
     thread = entry.thread
     if thread.items is not None and entry.sightings.newest_item == probe.newest_item:
         return thread.items
@@ -417,7 +418,7 @@ async def _count(driver: Driver, entry: Entry, probe: Probe) -> int | None:
 
 
 def copied_after(thread: Thread, policies: Policies) -> timedelta | None:
-    """How soon a new item would be due for a copy; `None` where no policy archives the thread."""
+    """How soon a new item would be due for a copy; `None` if no policy archives the thread."""
     speaking = rulebook(policies).matched(thread.key, views_of(thread)).speaking
     asked = [rule.archive for rule in speaking if rule.archive is not None]
     early = [one.after or DAY for one in asked if one.is_early]

@@ -71,7 +71,7 @@ def setback(entry: Entry, now: datetime, failure: str) -> Settlement:
 
 
 def kept(entry: Entry, now: datetime) -> Settlement:
-    """A thread that changed since it was decided, found so without a look."""
+    """A settlement for a thread that was found changed since its decision, without a look."""
     key, policy, due_at = entry.thread.key, entry.policy, entry.due_at
     return Settlement(key, now, policy=policy, due_at=due_at, keep_failure=True)
 
@@ -108,7 +108,7 @@ class SettlementWriter:
 
     A call returns after its own change is committed, so that straight-line code (intent, call,
     settle) keeps its order, while changes that wait at the same moment share one commit.
-    ClaimLostError reaches only who lost the claim; what shares the commit is written.
+    Only the caller that lost its claim gets ClaimLostError; the rest of the commit is written.
     """
 
     def __init__(self, registry: Registry, by: Claimant) -> None:
@@ -134,7 +134,7 @@ class SettlementWriter:
         self._given_back |= {change.key for change in settlements if not change.keep_claim}
 
     async def record(self, line: Event) -> None:
-        """Commit a line of the audit that changes no thread."""
+        """Commit an event of the audit trail that changes no thread."""
         await self._lines.add(line)
 
     async def witness(self, seen: Witnessed) -> None:
@@ -146,12 +146,12 @@ class SettlementWriter:
         await self._notes.add(settlement)
 
     async def put_off(self, key: Key) -> None:
-        """End the claim, and leave the thread to be claimed once more in this run."""
+        """End the claim, so that the thread can be claimed once more in this run."""
         await self._later.add(key)
         self._given_back.add(key)
 
     async def give_back(self, key: Key) -> None:
-        """End the claim where no settlement did: the thread stays as it is."""
+        """End the claim if no settlement did: the thread stays as it is."""
         if key in self._given_back:
             self._given_back.discard(key)
         else:
@@ -161,7 +161,7 @@ class SettlementWriter:
 class Batch(Generic[T]):
     """Collects values while a commit is under way and commits them together in the next one.
 
-    `commit` gives back the keys of what it could not write since their claim was lost.
+    `commit` returns the keys of values that it could not write because their claim was lost.
     """
 
     def __init__(

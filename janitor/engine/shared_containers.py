@@ -1,7 +1,7 @@
 """Containers that several projects have registered: removed for one, gone for all.
 
-Projects of the same account reach the same containers. Each row has policies, holds and dates of
-its own, and a removal needs the consent of every one of them.
+Projects of the same account reach the same containers. Each row has its own policies, holds and
+dates, and a removal needs the consent of every row.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ WAITING = frozenset({None, Reason.NOT_DUE})
 
 
 def as_twin(entry: Entry, seen: Thread) -> Entry:
-    """A row with what the row of another project knows of the same container at the server.
+    """A row with what another project's row knows about the same container at the server.
 
-    What was seen last counts, and of two times the later one: a twin is never older for it.
+    The facts seen last count, and of two times the later one, so that a twin never gets older.
     """
     thread, copy = entry.thread, entry.thread.copy
     is_same = copy is None or seen.newest_item in (None, copy.newest_item)
@@ -42,7 +42,7 @@ def as_twin(entry: Entry, seen: Thread) -> Entry:
 
 
 def as_sighted(twin: Sightings, seen: Sightings) -> Sightings:
-    """What is known of a row's activity once another row of its container was looked at."""
+    """A row's sightings after a look at another row of its container."""
     return replace(
         twin,
         upstream_at=_later(twin.upstream_at, seen.upstream_at),
@@ -63,9 +63,10 @@ def state_before(thread: Thread) -> State:
 
 
 def objection(stages: tuple[Stage, ...], twin: Thread, decision: Decision) -> str | None:
-    """Why the removing one of `stages` must wait for a twin about which `decision` was made.
+    """Why the removing stage in `stages` must wait for a twin about which `decision` was made.
 
-    A twin allows what it is due for itself. One that still has to be copied waits for its copy.
+    A twin allows what it is due for itself. If it still has to be copied, the removal waits for its
+    copy.
     """
     if Stage.DELETE not in stages:
         is_marked = twin.state is State.SOFT_DELETED and decision.reason in WAITING
@@ -81,7 +82,7 @@ def objection(stages: tuple[Stage, ...], twin: Thread, decision: Decision) -> st
 
 
 def kept_by(decision: Decision, veto: Veto, now: datetime) -> Decision:
-    """The decision without what removes; copies are still made, and the next sweep looks again."""
+    """The decision without removals; copies are still made, and the next sweep looks again."""
     kept = replace(decision, reason=Reason.OTHER_PROJECT, veto=veto)
     if copies := tuple(stage for stage in decision.stages if stage not in REMOVING):
         return replace(kept, stages=copies)
@@ -97,10 +98,10 @@ class ContainerTurns:
 
     @asynccontextmanager
     async def of(self, entry: Entry) -> AsyncIterator[Entry | None]:
-        """Wait for the container's turn; gives the entry to go on with.
+        """Wait for the container's turn; yields the entry to continue with.
 
-        It is read anew where there are twins; `None` where the row was meanwhile removed with one
-        of them, or is being removed.
+        The entry is read again if there are twins; it is `None` if the row was meanwhile removed
+        with one of them, or is being removed.
         """
         key = entry.thread.key
         if not self._context.twins_of(key.project):
@@ -114,7 +115,7 @@ class ContainerTurns:
 
 
 def sharing(accounts: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """The projects, given with their accounts, that share one with others."""
+    """The groups of projects that share an account; `accounts` are given by project."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name, account in sorted(accounts.items()):
         groups[account].append(name)

@@ -1,11 +1,11 @@
-"""One sweep: re-decide, recover, count against the limits, then work what is due.
+"""One sweep: re-decide, recover, count against the limits, then work on what is due.
 
-A sweep is a run that one janitor opens and several may work. Whoever opens it counts the limits
-over everything that is due; the others join, take pages of their own, and hear of each stop.
-Whoever finds nothing left closes it. On SQLite one process does all of this alone.
+A sweep is a run that one janitor opens and several may work on. The janitor that opens it counts
+everything due against the limits; the others join, take pages of their own, and learn of each stop.
+The one that finds nothing left closes it. On SQLite one process does all of this alone.
 
-It begins after the thread that the last one reached. Threads that stay due whatever a sweep does
-(over a limit, in audit, paused, failing) would otherwise block the head of the queue forever.
+It begins after the thread that the last sweep reached. Otherwise, threads that stay due whatever a
+sweep does (over a limit, in audit, paused, failing) would block the head of the queue forever.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ from janitor.registry import Cursor, Entry, Lock, Registry, RunRecord, RunResult
 Due = Callable[[Cursor | None], Iterable[Entry]]
 Missing = Callable[[Key | None], Iterable[Entry]]
 Position = Cursor | Key
-"""Among what is due, or, by its key alone, among what is missing."""
+"""A place among the due threads or, as a key alone, among the missing ones."""
 PAGE = 200
 PATIENCE = timedelta(seconds=1)
 
 
 class SweepCursor:
-    """Goes round everything up for review once, from where the last round ended.
+    """Goes once through everything up for review, from where the last round ended.
 
-    Kept apart for each `policy` that is swept alone: one such sweep says nothing of another.
+    Each `policy` that is swept alone has a separate cursor, since such a sweep tells nothing about
+    another.
     """
 
     def __init__(self, registry: Registry, policy: str | None) -> None:
@@ -59,12 +60,12 @@ class SweepCursor:
     def entries(
         self, due: Due, missing: Missing, limit: int | None, is_stopped: Callable[[], bool]
     ) -> Iterator[Entry]:
-        """Each entry once, `limit` at most; what is passed by while stopped is not reached."""
+        """Each entry once, at most `limit`; what is passed over while stopped is not reached."""
         for number, entry in enumerate(self._circle(due, missing), start=1):
             is_missing = entry.thread.state is State.MISSING
             position: Position = entry.thread.key if is_missing else Cursor.of(entry)
             yield entry
-            # Asked for more: this one was begun.
+            # The caller asks for more, so it has begun this one.
             if not is_stopped():
                 self._reached = position
             if number == limit:
@@ -80,7 +81,7 @@ class SweepCursor:
                 return chain(missing(position), due(None), missing(None))
 
     def end(self, *, whole: bool) -> None:
-        """Remember how far it came; after a `whole` round the next may begin anywhere."""
+        """Store how far the round came; after a `whole` round the next may begin anywhere."""
         position = None if whole else self._reached
         if position != self._begun_at:
             self._registry.key_values.remember(self._name, _written(position))
@@ -104,28 +105,29 @@ def _read(text: str | None) -> Position | None:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a sweep is asked for: everything due, one policy, or at most so many threads."""
+    """What a sweep is asked for: everything due, one policy, or at most `limit` threads."""
 
     policy: str | None = None
     limit: int | None = None
 
     @property
     def is_shared(self) -> bool:
-        """Whether other janitors may work such a sweep: limits are counted over all of it."""
+        """Whether other janitors may join such a sweep: limits are counted over all of it."""
         return self == Orders()
 
 
 async def sweep(context: RunContext, orders: Orders, stop: threading.Event) -> Report:
-    """Do one sweep, or share one that is open, until nothing is left of it.
+    """Do one sweep, or join one that is open, until nothing is left of it.
 
-    The caller holds the run's lock, alone unless `orders.is_shared`. `stop` ends it early: calls
-    in flight finish and settle, nothing new is begun, and the last one out closes it as partial.
+    The caller holds the run's lock, alone unless `orders.is_shared`. `stop` ends it early: calls in
+    flight finish and settle, nothing new is begun, and the last janitor to leave closes it as
+    partial.
 
     Raises:
         StoreError: The registry failed; the run stays open and the next one takes it over.
         LockedError: A sweep under other policies is open.
         LimitError: The policies approved last cannot be read.
-        ClaimLostError: This janitor's lease ran out; others go on.
+        ClaimLostError: This janitor's lease ran out; others continue.
     """
     registry = context.registry
     await asyncio.to_thread(registry.check_in_place)
@@ -152,7 +154,7 @@ async def sweep(context: RunContext, orders: Orders, stop: threading.Event) -> R
 
 @asynccontextmanager
 async def _held(lock: Callable[[], Lock], stop: threading.Event) -> AsyncIterator[None]:
-    """Hold a lock that others hold for as long as they need, unless asked to stop."""
+    """Hold a lock, waiting for as long as others hold it, unless asked to stop."""
     while True:
         tried = lock()
         try:
@@ -168,7 +170,7 @@ async def _held(lock: Callable[[], Lock], stop: threading.Event) -> AsyncIterato
 
 
 def _joinable(context: RunContext) -> RunRecord | None:
-    """The open sweep where others work it; one whose janitors died is closed as failed."""
+    """The open sweep if others work on it; one whose janitors died is closed as failed."""
     registry, run = context.registry, context.registry.runs.current_sweep()
     if run is None:
         return None
@@ -187,7 +189,7 @@ def _joinable(context: RunContext) -> RunRecord | None:
 
 
 async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog:
-    """What comes before the first action, over everything that is due: one janitor does it."""
+    """Do what comes before the first action, over everything due; one janitor does it."""
     context, now = worker.context, run.started_at
     context.progress.begin("finishing what earlier runs began")
     await recover(worker, tried=False)
@@ -201,13 +203,13 @@ async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog
 
     backlog = await asyncio.to_thread(count_due)
     worker.lease.check()
-    worker.note(pauses)  # before others join: what was not counted is not theirs to touch either
+    worker.note(pauses)  # before others join: they must not touch what was not counted
     context.registry.runs.mark_ready(run.id, notes(backlog), context.clock())
     return backlog
 
 
 class _SweepPart:
-    """One janitor's part in a sweep: pages for as long as there are any, then the end."""
+    """One janitor's part in a sweep: takes pages while there are any, then ends its part."""
 
     def __init__(self, worker: Worker, run: RunRecord, backlog: Backlog, orders: Orders) -> None:
         self._worker = worker
@@ -240,22 +242,22 @@ class _SweepPart:
                 await recover(worker)
             cursor.end(whole=complete and self._orders.limit is None and not self._is_stopped())
             worker.lease.check()
-            # All that is due was looked at once: what waited for a head is to be worked now.
+            # Everything due was looked at once: what waited for a head can be worked on now.
             has_waited, worker.waits_for_heads = worker.waits_for_heads, False
             unmatched = worker.unmatched
             if unmatched is not None and registry.policies.silent_rules(self._rules) is not None:
-                # What was read of metadata may match what else nothing does.
+                # Metadata that was read since may match rules that nothing else matches.
                 self._backlog.silent_rules = unmatched.record(registry, self._rules)
             async with _held(lambda: registry.opening(PATIENCE), worker.stop):
                 done = await self._leave(complete=complete)
             if done is not None:
                 return done
             if not has_waited:
-                # Others are at work; what they leave behind is free when their lease is over.
+                # Others are at work; what they leave behind is free once their lease is over.
                 await asyncio.sleep(worker.lease.pause)
 
     async def _leave(self, *, complete: bool) -> Report | None:
-        """Close the run where it is done, or leave it to others; `None` where neither may be."""
+        """Close the run if it is done, or leave it to others; `None` if neither is possible."""
         run = self._fresh()
         if run.closed_at is not None:
             return report(self._worker, run, self._backlog)
@@ -274,7 +276,7 @@ class _SweepPart:
         return report(self._worker, run, self._backlog) if has_to else None
 
     def _fresh(self) -> RunRecord:
-        """The run as it is by now, its stops heeded."""
+        """The run as it is now, after adopting its stops."""
         run = self._registry.runs.get(self._run.id) or self._run
         self._worker.health.heed(run.stops)
         return run
@@ -283,7 +285,7 @@ class _SweepPart:
         return bool(self._worker.health.stops())
 
     def _due(self, after: Cursor | None) -> Iterator[Entry]:
-        """What was up for review when the run began, from some position on, claimed by pages."""
+        """What was up for review when the run began, after a position, claimed page by page."""
         by, policy = self._worker.claimant, self._orders.policy
         while self._fresh().closed_at is None and (
             page := self._registry.claims.take(
@@ -294,7 +296,7 @@ class _SweepPart:
             after = Cursor.of(page[-1])
 
     def _missing(self, after: Key | None) -> Iterator[Entry]:
-        """What was missing before and is to be asked for once more."""
+        """Threads that were missing before and are to be probed once more, claimed page by page."""
         by = self._worker.claimant
         while self._fresh().closed_at is None and (
             page := self._registry.claims.take_missing(

@@ -1,4 +1,4 @@
-"""Writes the creation time into upstream metadata that lacks it, or says what it would write.
+"""Writes the creation time into upstream metadata that lacks it, or reports what it would write.
 
 The tag shows that a thread is under retention, and since when. Only one key is added: what the
 application wrote stays, and if no key is free nothing is written.
@@ -39,7 +39,7 @@ AGAIN = "janitor tag --dry-run"
 
 
 class Tag(StrEnum):
-    """What is to be done about a thread: write the tag where it is `missing` and has room."""
+    """What to do about a thread: write the tag if it is `missing` and there is room."""
 
     MISSING = "missing"
     THERE = "there"
@@ -47,7 +47,7 @@ class Tag(StrEnum):
 
 
 def tag_of(upstream: Metadata) -> Tag:
-    """What is to be done about this upstream metadata."""
+    """What to do about this upstream metadata."""
     if CREATED_AT in upstream:
         return Tag.THERE
     return Tag.FULL if len(upstream) >= METADATA_PAIRS else Tag.MISSING
@@ -62,7 +62,7 @@ class Wanted:
     limit: int | None = None
 
     def covers(self, entry: Entry) -> bool:
-        """Whether it is meant, and lacks the tag as far as the registry knows."""
+        """Whether the thread is wanted, and lacks the tag as far as the registry knows."""
         kind = entry.thread.key.kind
         return (
             entry.thread.state in REVIEWED
@@ -74,10 +74,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class Tagged:
-    """How tagging went, and why the others are without a tag.
+    """How tagging went, and why the other threads have no tag.
 
-    `tagged` counts replies (in a dry run what would be written), `there` what had the tag by now,
-    `full` what has no free key, and `kept`, by reason, what was not asked for or not written now.
+    `tagged` counts replies (in a dry run, what would be written), `there` the threads that had the
+    tag by now, `full` those without a free key, and `kept`, by reason, those not probed or not
+    written now.
     """
 
     tagged: int = 0
@@ -106,14 +107,14 @@ def check(context: RunContext, wanted: Wanted) -> None:
 
 
 def untagged(context: RunContext, wanted: Wanted, done: Tagged) -> Iterator[Entry]:
-    """What is to be asked for, by key: it may lack the tag, has room, and does not rest."""
+    """The threads to probe, by key: they may lack the tag, have room, and are not resting."""
     now = context.clock()
     meant = filter(wanted.covers, context.registry.threads.select(project=wanted.project))
     return islice((entry for entry in meant if _is_open(entry, now, done)), wanted.limit)
 
 
 def _is_open(entry: Entry, now: datetime, done: Tagged) -> bool:
-    """Whether a call is worth it; the registry's facts alone tell of the others."""
+    """Whether a call is worth it; the registry's facts alone decide about the others."""
     if entry.attempts and entry.review_at is not None and entry.review_at > now:
         done.kept["resting"] += 1
         return False
@@ -123,12 +124,13 @@ def _is_open(entry: Entry, now: datetime, done: Tagged) -> bool:
 
 
 async def tag(context: RunContext, wanted: Wanted, stop: threading.Event, done: Tagged) -> Report:
-    """Tag all wanted threads in a run of its own; `done` counts the progress.
+    """Tag all wanted threads in a separate run; `done` counts the progress.
 
-    The caller holds the run's lock alone. Called again, it goes on with what lacks the tag.
+    The caller holds the run's lock alone. Called again, it continues with threads that lack the
+    tag.
 
     Raises:
-        ConfigError: The mode is audit, or `wanted` cannot be meant.
+        ConfigError: The mode is audit, or `wanted` is not valid.
         StoreError: The registry failed; the run stays open and the next one closes it.
         LimitError: The policies approved last cannot be read.
     """
@@ -160,13 +162,13 @@ class _Tagger(Worker):
         self.archive_error = None  # nothing is copied
 
     def claimed(self, wanted: Wanted) -> Iterator[Entry]:
-        """What is to be asked for, claimed for this run, by pages."""
+        """The threads to probe, claimed for this run page by page."""
         entries = untagged(self.context, wanted, self._done)
         while page := [entry.thread.key for entry in islice(entries, PAGE)]:
             yield from self.context.registry.claims.take_keys(self.claimant, page)
 
     async def work(self, entry: Entry) -> None:
-        """Look at one thread and tag it; settle however that ends."""
+        """Look at one thread, tag it if it lacks the tag, and settle the result, whatever it is."""
         if not self.context.serves(entry.thread.key):
             self.keep_unsettled(entry, "not_served")
             return
@@ -202,7 +204,7 @@ class _Tagger(Worker):
         driver = self.context.driver(review.entry.thread.key)
         try:
             upstream = await driver.write_metadata(thread.key.id, {CREATED_AT: stamp(created_at)})
-        except NoFreeKeyError:  # by keys of which the registry stores nothing, or new ones
+        except NoFreeKeyError:  # because of keys that the registry does not store, or new ones
             self._done.count(Tag.FULL)
             await self._settle_seen(review)
         else:
@@ -223,7 +225,7 @@ class _Tagger(Worker):
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What stopped a dry run, and of each project that gave no answer why, and what to do."""
+    """What stopped a dry run and, for each project without an answer, why and what to do."""
 
     stops: tuple[Stop, ...]
     troubles: tuple[str, ...]
@@ -235,7 +237,7 @@ async def foresee(
     """Probe all wanted threads as `tag` would, and count in `done` what it would do.
 
     Raises:
-        ConfigError: `wanted` cannot be meant.
+        ConfigError: `wanted` is not valid.
         LimitError: The policies approved last cannot be read.
     """
     check(context, wanted)
@@ -253,7 +255,7 @@ async def foresee(
 
 
 class _Looker:
-    """Asks for threads and says what would be done with each; no part of it can change anything."""
+    """Probes threads and returns what would be done with each; no part of it changes anything."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -261,7 +263,7 @@ class _Looker:
         self.looks = DryLooks(context, AGAIN)
 
     async def look(self, entry: Entry) -> Tag | str:
-        """What is to be done with it, or why nothing is."""
+        """What to do with the thread, or why nothing is done."""
         if not self._context.serves(entry.thread.key):
             return "not_served"
         if self.looks.health.is_stopped(entry.thread.key.project):

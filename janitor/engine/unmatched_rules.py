@@ -1,6 +1,6 @@
 """Which rules match no thread, without a scan: what a full pass found, less later matches.
 
-What may match metadata that nobody has read is not named, and named as soon as all is read.
+A rule that may match unread metadata is not named until all metadata has been read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WHOLE = frozenset({"policy", "hold"})
 
 
 def message(rule: str) -> str:
-    """What a person reads of a rule that matches no thread, such as `policy:NAME`."""
+    """The message about a rule that matches no thread, such as `policy:NAME`."""
     part, _, name = rule.partition(":")
     whose = f"{part.capitalize()} {name}" if part in WHOLE else f"`{part}` of policy {name}"
     return f"{whose} matches no thread; a typo?"
@@ -39,7 +39,7 @@ class UnmatchedRules:
     ) -> tuple[str, ...]:
         """The rules to name, given those that were silent at the last record (`None`: no record).
 
-        `governing` are policies of which rows are known, as they were last decided.
+        `governing` are policies known to govern rows, as these were last decided.
         """
         return self._certain(registry, self._since(recorded, governing))
 

@@ -1,4 +1,4 @@
-"""Works the threads of a run concurrently and settles every way in which one can end."""
+"""Works on the threads of a run concurrently, and settles every way in which one can end."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witness
 from janitor.registry.runs import SWEEPS
 
 HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT, Reason.UNANSWERED})
-"""Reasons that keep what is due: each time is a line of the audit."""
+"""Reasons that keep what is due; each time is recorded as an event."""
 
 
 TELL_END_EVERY = timedelta(seconds=10)
 Drifted = Callable[[Review], str | None]
-"""Why a thread is no longer what a reviewed plan says of it, or `None`."""
+"""Why a thread is no longer as a reviewed plan describes it, or `None`."""
 
 
 class Worker:
-    """Works the threads of one run; its counts come from what was committed.
+    """Works on the threads of one run; its counts come from what was committed.
 
     `doing` is the stage under way for each thread; the event of a failure names it. `failed` are
     the threads for which an attempt failed in this run.
@@ -138,7 +138,7 @@ class Worker:
         return (*self.health.stops(), *everywhere)
 
     async def work_all(self, entries: Iterator[Entry]) -> bool:
-        """Work the entries, as many at once as the projects allow; returns whether all were."""
+        """Work on the entries, as many at once as projects allow; returns whether all were done."""
         room = asyncio.Semaphore(sum(p.concurrency for p in self.context.projects.values()) or 1)
         try:
             async with asyncio.TaskGroup() as group:
@@ -149,7 +149,7 @@ class Worker:
                     task = group.create_task(self.attend(entry, self.work(entry)))
                     task.add_done_callback(lambda _: room.release())
         except BaseExceptionGroup as failed:
-            # The others were cancelled and say nothing new; what a person must see is the first.
+            # The others were cancelled and add nothing; a person must see the first one.
             raise failed.exceptions[0] from failed
         return not self._was_cut_short
 
@@ -174,7 +174,7 @@ class Worker:
             )
 
     async def _tell_end(self) -> None:
-        """Now and then remember when the sweep is expected to end."""
+        """Store from time to time when the sweep is expected to end."""
         now = self.context.clock()
         if self._again == SWEEP and now >= self._end_told_at + TELL_END_EVERY:
             self._end_told_at = now
@@ -197,7 +197,7 @@ class Worker:
         """Look at one thread, carry out what is due, and settle the outcome."""
         async with self.turns.of(entry) as fresh:
             if fresh is None or self.heads.is_settled(fresh.thread.key):
-                return  # it went with a twin, or was asked for as a head and that is settled
+                return  # it was removed with a twin, or probed as a head and settled
             if not self.context.serves(fresh.thread.key):
                 self.keep_unsettled(fresh, "not_served")
                 return
@@ -219,7 +219,7 @@ class Worker:
                 await self.settle_failures(known, self._look_and_follow(review))
 
     def may_call_about(self, entry: Entry) -> bool:
-        """Whether the thread's project is served, and was not stopped from being asked."""
+        """Whether the thread's kind is served, and its project may still be probed."""
         key = entry.thread.key
         return self.context.serves(key) and self.health.may_be_asked(key.project)
 
@@ -283,7 +283,7 @@ class Worker:
         await self._follow(review, counted)
 
     async def _look(self, entry: Entry, now: datetime) -> Review:
-        """Ask about a thread for its own sake; whoever waits for it as a head hears the answer."""
+        """Probe a thread for itself; threads that wait for it as a head get the answer, too."""
         with self.heads.awaiting(entry.thread.key) as tell:
             try:
                 review = await self.reviewer.look(entry, now)
@@ -340,22 +340,22 @@ class Worker:
         return self.reviewer.waiting(review.thread, review.decision, now)
 
     def _why_not(self, review: Review, counted: str | None) -> str | None:
-        """Why a thread with due stages is left as it is, or `None` where the sweep may act."""
+        """Why a thread with due stages is left as it is, or `None` if the sweep may act."""
         if self.health.is_stopped(review.thread.key.project):
             return "limit"
         return self.gate.after_look(review, counted, self.archive_error)
 
     async def _missed(self, entry: Entry) -> None:
-        """The server does not know it: noted now, believed only when the sweep has ended well."""
+        """Note a thread that the server does not know; believed only if the sweep ends well."""
         self.heads.hear(entry.thread.key, HeadAnswer.GONE)
         is_missing = entry.thread.state is State.MISSING
-        if not is_missing and entry.intent is None:  # what we were removing ourselves is no news
+        if not is_missing and entry.intent is None:  # our own removals are not news
             await self.missing_judge.missed(entry.thread.key)
         line = self._event(entry, "missing", Outcome.MISSING, "not found")
         await self._commit(not_found(entry, line))
 
     async def _ask_head(self, head: Entry) -> HeadAnswer:
-        """Ask whether a head is there; the answer counts as any other, whoever works on it.
+        """Probe a head; the answer counts like any other, whoever works on the head.
 
         Raises:
             StoppedError, LimitError, ClaimLostError, StoreError: Nothing may go on.
@@ -449,7 +449,7 @@ class Worker:
     async def _settle_undone(
         self, review: Review, reason: str, wanted: Decision | None = None
     ) -> None:
-        """Record the look, and what is `wanted` if not what was decided; the thread stays due."""
+        """Record the look, and what is `wanted` if not the decision; the thread stays due."""
         wanted = wanted or review.decision
         stage, policy = wanted.stage, wanted.policy
         line = replace(

@@ -10,13 +10,13 @@ from janitor.model import Probe
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Where a thread's activity is known from; `None` means never.
+    """The dates from which a thread's activity is computed; `None` means never.
 
     `reported_at` comes from whoever registered the thread or from an operator, `upstream_at` from
     the API. `baseline_at` is the first look at the newest item, `changed_at` the last look that
-    found a different one. `touched_at` is the latest that an application said of a thread which
-    was registered before: it adds to what is known and replaces nothing. `alive_at`, the last look
-    that found the thread at all, dates nothing and tells no two apart.
+    found a different one. `touched_at` is the latest activity that an application reported of a
+    thread already registered: it adds to what is known and replaces nothing. `alive_at`, the last
+    look that found the thread at all, dates nothing and does not count in comparisons.
     """
 
     reported_at: datetime | None = None
@@ -31,9 +31,9 @@ class Sightings:
 def last_activity(
     created_at: datetime | None, seen: Sightings, *, trust_reported: bool = True
 ) -> datetime | None:
-    """The latest known activity, or `None` where nobody ever dated the thread.
+    """The latest known activity, or `None` if nobody ever dated the thread.
 
-    The baseline dates a thread only where neither a report nor the API nor a later change does. A
+    The baseline dates a thread only if neither a report nor the API nor a later change does. A
     creation time or a touch alone dates nothing: neither says what came before the first look.
     """
     reported = seen.reported_at if trust_reported else None

@@ -1,4 +1,4 @@
-"""Policies as JSON that can be read back, and the digest that says two are the same.
+"""Policies as JSON that can be read back, and the digest by which two are the same.
 
 Equal policies give equal bytes in every version of janitor: approvals and plans are stored under
 their digest. Version 1 writes all of its fields, in its own order. A field added later is written
@@ -186,7 +186,7 @@ def _unknown(kind: object) -> ValueError:
 def policies_digest(policies: Policies) -> str:
     """The sha256, in hex, of policies in a canonical form; the order of rules never matters."""
     head = spelled_fields(policies) | {"rules": ()}
-    # Digests were stored before anything could expire: without it, theirs must not change.
+    # Digests were stored before `expire` existed: policies without it must keep theirs.
     if not policies.expire:
         del head["expire"]
     rules = sorted(spell(rule, str) for rule in policies.rules)

@@ -1,4 +1,7 @@
-"""Where policies together do something else than each says alone: pure, and shown on a thread."""
+"""Where policies together do something other than each says alone. Pure.
+
+A delay is shown on an example thread.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from janitor.policy.schedule import NEVER, UNDO_WINDOW, Due
 MOST_COMPARED = 1_000_000
 MOST_THREADS = 4
 MOST_TOLD = 20
-"""How much is compared, on how many threads of each pair, and how many findings are told."""
+"""How much is compared, on how many threads of each pair, and how many findings are shown."""
 
 
 class ComparisonBudget:
-    """How much of a file's policies is still to be compared: so many clauses of pairs.
+    """The budget for comparing a file's policies, in clauses of pairs.
 
-    `is_spent` says that something was left out.
+    `is_spent`: it ran out, so that something was left out.
     """
 
     def __init__(self, policies: Policies) -> None:
@@ -32,18 +35,18 @@ class ComparisonBudget:
         self.is_spent = False
 
     def allows(self, one: Policy, other: Policy) -> bool:
-        """Whether these two may be compared; if so, it is paid for."""
+        """Whether the budget allows comparing these two; if so, it is charged."""
         if self.is_spent:
             return False
         (ways, clauses), (others, more) = self._sizes[one.name], self._sizes[other.name]
         return self.pays(PRICE * (ways * more + others * clauses))
 
     def allows_thread(self, rules: Iterable[Policy]) -> bool:
-        """Whether a thread may be judged by these policies; if so, it is paid for."""
+        """Whether the budget allows judging a thread by these policies; if so, it is charged."""
         return self.pays(PRICE_OF_THREAD * sum(self._sizes[rule.name][1] for rule in rules))
 
     def pays(self, price: int = 1) -> bool:
-        """Whether so much is left; if so, it is paid."""
+        """Whether `price` is left in the budget; if so, it is charged."""
         self.is_spent = self.is_spent or price > self._left
         self._left -= 0 if self.is_spent else price
         return not self.is_spent
@@ -51,9 +54,9 @@ class ComparisonBudget:
 
 PRICE = 4
 PRICE_OF_THREAD = 100
-"""What it costs to compare two clauses, and to judge a thread by one.
+"""The price of comparing two clauses, and of judging a thread by one.
 
-A look at whether two policies can meet costs 1.
+A check whether two policies can meet costs 1.
 """
 
 
@@ -64,11 +67,11 @@ def _size(rule: Policy) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """`policy` puts off a stage of `delayed` for threads that both match.
+    """`policy` delays a stage of `delayed` for threads that both match.
 
-    `thread` is one of them, ready for the stage, and kept by no `keep_last` (`beyond_last`). At
-    `early`, `decide` carries the stage out without `policy` and not with it; then it falls due at
-    `late` (`None`: never).
+    `thread` is one of them, ready for the stage, and not kept by any `keep_last` (`beyond_last`).
+    At `early`, `decide` carries the stage out without `policy` but not with it; with it, the stage
+    falls due at `late` (`None`: never).
     """
 
     policy: str
@@ -81,7 +84,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Redundant:
-    """A policy that changes nothing: `by` matches all of its threads, and is as late or keeps."""
+    """A policy that changes nothing: `by` matches all its threads, and is as late or keeps them."""
 
     policy: str
     by: str
@@ -103,7 +106,7 @@ def beyond_last(policies: Policies) -> dict[str, int]:
 def shared_threads(
     one: Policy, other: Policy, book: Rulebook
 ) -> Iterator[tuple[Thread, tuple[Policy, ...]]]:
-    """Threads to which both policies apply, and every policy that bears on them."""
+    """Threads to which both policies apply, and every policy that concerns them."""
     for thread in threads_of_both(one, other):
         matched = book.matched(thread.key, views_of(thread))
         if one in matched.speaking and other in matched.speaking:
@@ -112,11 +115,11 @@ def shared_threads(
 
 
 def delays(policies: Policies, budget: ComparisonBudget) -> Iterator[Delay]:
-    """Where the dates of one policy put off another, as far as the budget goes.
+    """Where the dates of one policy delay another, as far as the budget goes.
 
-    Left out: a policy that matches only a part of the other's threads, which is how one writes that
-    these are kept longer; and pairs of which one is `redundant`. `keep: forever`, `delete: never`
-    and `keep_last` are no dates.
+    Left out: a policy that matches only part of the other's threads, which is the way to keep these
+    longer; and pairs in which one is `redundant`. `keep: forever`, `delete: never` and `keep_last`
+    are not dates.
     """
     for one, other in _pairs(policies, budget):
         yield from delays_of(one, other, policies, budget)
@@ -136,7 +139,7 @@ def _pairs(policies: Policies, budget: ComparisonBudget) -> Iterator[tuple[Polic
 
 
 def _is_sooner(one: Policy, other: Policy) -> bool:
-    """Whether each date of `one` is past before any of `other`, and so is the time to undo."""
+    """Whether `one` is never later than any date of `other`, nor is its time to undo longer."""
     ages, others = ages_of(one), ages_of(other)
     if not ages or not others:
         return True
@@ -165,7 +168,7 @@ def delays_of(
     for thread, rules in islice(shared, MOST_THREADS):
         if not budget.allows_thread(rules):
             break
-        # No other policy has a say, and a few are quicker to judge by than all.
+        # No other policy matters here, and judging by a few is faster than by all.
         together = replace(policies, rules=rules)
         without = replace(policies, rules=tuple(rule for rule in rules if rule is not one))
         each = (_delay(stage, thread, (one, other), together, without) for stage in Stage)
@@ -217,7 +220,7 @@ def _due(stage: Stage, thread: Thread, policies: Policies) -> Due | None:
 def redundant(policies: Policies, budget: ComparisonBudget) -> Iterator[Redundant]:
     """The policies that change nothing for a thread whose metadata and dates are known.
 
-    Another matches all of their threads, and does each of their stages as late, or keeps all.
+    Another policy matches all their threads, and does each of their stages as late, or keeps all.
     """
     book = rulebook(policies)
     for rule in _regular(policies.rules):
@@ -230,7 +233,7 @@ def redundant(policies: Policies, budget: ComparisonBudget) -> Iterator[Redundan
                 return
             if not _supersedes(one, rule, policies):
                 continue
-            # Of two that say the same, the second by name is the one too many.
+            # Of two equal ones, the second by name is the redundant one.
             if one.name < rule.name or not _supersedes(rule, one, policies):
                 yield Redundant(rule.name, one.name)
                 break
@@ -264,7 +267,7 @@ def _keeps_all(one: Policy, other: Policy, policies: Policies) -> bool:
 
 
 def _waits_for_removal(rule: Policy) -> bool:
-    """Whether its copies may be due with a removing stage, whichever policy names that."""
+    """Whether its copies may fall due with a removing stage of any policy."""
     return rule.archive is not None and rule.archive.after is None
 
 
@@ -318,7 +321,7 @@ def undo_window(policy: Policy) -> timedelta:
 
 
 def silent_defaults(policies: Policies) -> Iterator[SilentDefault]:
-    """The defaults of which each thread certainly belongs to another policy."""
+    """The defaults whose threads all certainly belong to other policies."""
     for default in policies.rules:
         if default.default:
             kinds = sorted(default.match.kinds or Kind)
@@ -334,7 +337,7 @@ def silent_defaults(policies: Policies) -> Iterator[SilentDefault]:
 def _silencer(
     default: Policy, kind: Kind, project: str | None, policies: Policies
 ) -> Policy | None:
-    """A policy that applies to all threads of a default of this kind and project."""
+    """A policy that applies to all threads of this kind and project that a default matches."""
     here = replace(
         default.match,
         kinds=frozenset({kind}),

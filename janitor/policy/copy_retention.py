@@ -1,8 +1,8 @@
 """How long the archive keeps the copy of a thread that is deleted at the server; pure.
 
 A tombstone has no metadata, so neither policies nor holds can be matched against it as they are
-against a living thread. What was settled at the deletion is remembered as `Terms`; what cannot be
-told from them keeps the copy.
+against a living thread. The facts settled at the deletion are stored as `Terms`; if they do not
+answer a question, the copy is kept.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from janitor.policy.rules import Policies, Policy
 from janitor.policy.schedule import NEVER, after
 
 COPIES = "archive.keep_for"
-"""The name under which the removal of copies is limited and told."""
+"""The name under which the removal of copies is limited and reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was known when the thread was deleted, and its tombstone no longer tells.
+    """What was known when the thread was deleted and its tombstone no longer has.
 
-    `policies` asked for its copy; `selection` says among which rules they were chosen.
-    `reported_alone` are digests of the metadata keys of which the application said something that
-    the server did not, and the copy therefore does not tell (`None`: it may be any key). The names
-    themselves are not kept: a tombstone has no metadata.
+    `policies` asked for its copy; `selection` is the digest of the rules from which they were
+    chosen. `reported_alone` are digests of the metadata keys for which the application reported a
+    value that the server did not have, so that the copy lacks it too (`None`: it may be any key).
+    The names themselves are not kept: a tombstone has no metadata.
     """
 
     policies: tuple[str, ...] = ()
@@ -41,10 +41,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class KeptCopy:
-    """The copy of a deleted thread: its objects, and until when it was said to be kept.
+    """The copy of a deleted thread: its objects, and until when it was recorded to be kept.
 
-    `paths` are those of all its objects, the newest one last. `until=None` is forever. `run` is
-    the run that was about to remove it when its janitor died.
+    `paths` are those of all its objects, the newest one last. `until=None` is forever. `run` is the
+    run that was about to remove it when its janitor died.
     """
 
     key: Key
@@ -57,12 +57,12 @@ class KeptCopy:
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Every policy that has to do with it: those that asked for it, and what deleted it."""
+        """Every policy involved: those that asked for the copy, and what deleted the thread."""
         return tuple(dict.fromkeys((*self.terms.policies, *filter(None, (self.policy,)))))
 
 
 def selection(policies: Policies) -> str:
-    """A digest of which threads the rules mean, whatever they do with them."""
+    """A digest of which threads the rules match, whatever they do with them."""
     rules = (
         Policy(
             one.name,
@@ -77,9 +77,9 @@ def selection(policies: Policies) -> str:
 
 
 def terms_of(thread: Thread, decision: Decision, chosen: str) -> Terms:
-    """What is to be remembered of a thread that is being deleted; `chosen` is the `selection`.
+    """The terms to store for a thread that is being deleted; `chosen` is the `selection`.
 
-    The copy tells of the server's metadata only where it is current.
+    The copy has the server's metadata only if it is current.
     """
     alone = None
     if thread.copy_is_current and thread.upstream is not None:
@@ -101,7 +101,7 @@ def keep_until(decision: Decision, deleted_at: datetime) -> datetime | None:
 class Retention:
     """Until when copies are kept, by what was recorded and by today's policies.
 
-    `sides` are the configured policies and those approved last, where they still stand.
+    `sides` are the configured policies and, if they still apply, those approved last.
     """
 
     def __init__(self, sides: Sequence[Policies]) -> None:
@@ -110,8 +110,8 @@ class Retention:
     def until(self, copy: KeptCopy) -> datetime | None:
         """The later of the recorded date and what today's policies ask for; `None`: forever.
 
-        Policies that mean the same threads as at the deletion speak of the copy where they did
-        then. Of others, each that may mean its thread counts.
+        If policies match the same threads as at the deletion, those that asked for the copy then
+        still count. Of others, each that may match its thread counts.
         """
         if copy.until is None or copy.deleted_at is None:
             return None
@@ -159,7 +159,7 @@ def holder(
 def needs_reading(copy: KeptCopy, holds: Collection[Hold], grace: timedelta, now: datetime) -> bool:
     """Whether the metadata in the copy decides if a hold matches its thread."""
     if copy.terms.reported_alone is None:
-        return False  # it would not tell everything
+        return False  # the copy would not tell everything
     by_id = [replace(hold, metadata={}) for hold in holds]
     is_named = holder(copy, by_id, grace, now, None) is not None
     return not is_named and holder(copy, holds, grace, now, None) is not None
@@ -184,7 +184,7 @@ def _digest(name: str) -> str:
 def over_limit(
     policies: Policies, *, due: int, held: int, since_last: timedelta | None
 ) -> Tripped | None:
-    """The limit that the removal of `due` copies of all that are `held` is over, or `None`."""
+    """The limit that removing `due` of the `held` copies would exceed, or `None`."""
     spans = [
         rule.archive.keep_for
         for rule in policies.rules

@@ -14,7 +14,7 @@ from janitor.policy.schedule import NEVER, after, ceiling_of
 
 
 def as_before(thread: Thread, *, reported: Metadata | None, upstream: Metadata | None) -> Thread:
-    """The thread with the metadata of the last decision; `None` where it had not been read yet.
+    """The thread with the metadata of the last decision; `None` if it had not been read yet.
 
     Reading metadata for the first time is not an edit.
     """

@@ -1,4 +1,4 @@
-"""What is to be done with one thread: a pure function of facts, policies and now."""
+"""What to do with one thread: a pure function of facts, policies and now."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEEP_UNTIL = "janitor_keep_until"
 class Protection(NamedTuple):
     """A reason to keep a thread, the policy or hold it comes from, and when it ends.
 
-    `ends_at` is `NEVER` where nothing but a change of facts, policies or holds ends it.
+    `ends_at` is `NEVER` if only a change of facts, policies or holds ends it.
     """
 
     reason: Reason
@@ -233,7 +233,7 @@ class Evaluation:
 
     def pending(self) -> list[tuple[Stage, Due]]:
         """The stages still ahead, in order, with their times."""
-        # At the ceiling a thread is deleted at once, unless `delete: never` takes that away.
+        # At the ceiling a thread is deleted at once, unless `delete: never` forbids it.
         marked = is_marked(self.thread) or (self.at_ceiling and self.times.delete is not None)
         ahead = (
             (Stage.ARCHIVE, None if self.thread.copy_is_current else self.times.archive),
@@ -298,11 +298,11 @@ def _with_early_copy(
     start: datetime,
     now: datetime,
 ) -> Times:
-    """Bring the copy forward where a policy makes it `at: earliest`.
+    """Bring the copy forward if a policy makes it `at: earliest`.
 
     Such a policy neither waits for the others nor makes them wait. The removing stages keep their
-    times: an early copy never hastens a removal. Where the copy is due already, a policy in audit
-    mode does not take it from one that acts.
+    times: an early copy never hastens a removal. If the copy is already due, a policy that acts
+    makes it rather than one in audit mode.
     """
     early = [one for one in speaking if one.archive is not None and one.archive.is_early]
     if not early or times.archive is None:
@@ -421,7 +421,7 @@ def _review_at(case: Evaluation, due: Due | None) -> datetime | None:
     times = [guard.ends_at for guard in case.guards if guard.ends_at != NEVER]
     if due is not None:
         times.append(due.at)
-    # Something may change at a date that nobody knows.
+    # Something may change at an unknown date.
     if (
         any(guard.reason in DOUBTS for guard in case.guards)
         or (case.floor == NEVER and case.matched.concerned)
@@ -432,7 +432,7 @@ def _review_at(case: Evaluation, due: Due | None) -> datetime | None:
 
 
 def counts_items(thread: Thread, policies: Policies) -> bool:
-    """Whether a policy that speaks of the thread asks how many items it has."""
+    """Whether a policy that applies to the thread depends on its number of items."""
     matched = rulebook(policies).matched(thread.key, views_of(thread))
     return any(_counts(policy) for policy in matched.speaking)
 

@@ -1,4 +1,4 @@
-"""The `except` that leaves one policy's threads to another, where it certainly does no more."""
+"""The `except` that leaves one policy's threads to another, if it certainly does no more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from janitor.policy.schedule import UNDO_WINDOW
 
 
 class Risk(Enum):
-    """What an `except` might do beside leaving threads to the other policy.
+    """What an `except` might do besides leaving threads to the other policy.
 
     `PROTECTION`: end a protection. `COPY`: leave threads without a copy. `EXCEPT`: release threads
     that the other policy excludes. `DEFAULT`: let a default apply. `SOONER`: let others remove a
-    thread sooner whose metadata differs between the application and the server. `UNKNOWN`: it
+    thread sooner if its metadata differs between the application and the server. `UNKNOWN`: it
     cannot be written as one list of selectors.
     """
 
@@ -31,7 +31,7 @@ class Risk(Enum):
 
 
 def left_to(other: Policy, one: Policy, policies: Policies) -> Policy | Risk:
-    """`one` with an `except` for the threads of `other`, or why that might do more than it says.
+    """`one` with an `except` for the threads of `other`, or what else that might do.
 
     A thread to which `other` does not apply is then removed no sooner, and loses no protection. If
     both sides have the same metadata, its decision is the same as before.
@@ -108,7 +108,7 @@ def _any(selectors: Sequence[Selector]) -> Selector:
 
 
 def _one_by_one(selector: Selector) -> list[Selector] | None:
-    """Selectors without `any_of` of which any matches; `None` where one cannot be written so."""
+    """Selectors without `any_of`, any of which may match; `None` if one cannot be written so."""
     possible = [
         way
         for way in selector.alternatives
@@ -130,10 +130,10 @@ def _joined(way: Sequence[Selector]) -> Selector | None:
 
 
 def _both(key: str, tests: Sequence[Test]) -> Test | None:
-    """One test for all of a key's; `None` where there is none."""
+    """One test in place of all tests of a key; `None` if there is none."""
     named = exact_values(key, tests)
     if named is not None:
         return Test(any_of=named)
-    # A pattern asks for the key as well.
+    # A pattern requires the key as well.
     needed = [test for test in tests if test.glob is not None] or tests
     return needed[0] if all(test == needed[0] for test in needed) else None

@@ -21,10 +21,10 @@ def ranks_of(
 ) -> dict[Key, dict[str, int]]:
     """The `Ranks` of each thread that has any, given every thread of the groups.
 
-    A group is the threads that a policy matches, active or archived, with the same value of
-    `per`; the most recently active is 0, equals go by id. A thread of unknown or future activity
-    or without the group key takes no place, nor does one that is removed all the same. All that
-    are given are taken to be alive.
+    A group is the threads that a policy matches, active or archived, with the same value of `per`;
+    the most recently active is 0, ties are ordered by id. A thread of unknown or future activity or
+    without the group key takes no place, nor does one that is removed anyway. All threads given are
+    assumed to be alive.
     """
     groups: dict[Group, list[tuple[datetime, Thread]]] = defaultdict(list)
     for thread in threads:
@@ -45,9 +45,9 @@ def ranks_of(
 def is_removed_anyway(
     thread: Thread, policies: Policies, holds: Sequence[Hold], now: datetime
 ) -> bool:
-    """Whether a thread is to be removed now though it is among the last of all its groups."""
+    """Whether a thread is to be removed now even if it is first in all its groups."""
     if ceiling_of(thread, policies.lifetime) > now:
-        return False  # nothing else stands above `keep_last`
+        return False  # nothing else overrides `keep_last`
     first = {one.name: 0 for one in policies.rules if one.keep_last is not None}
     case = weigh(thread, policies, holds, first, now)
     return any(stage in REMOVING and due.at <= now for stage, due in case.pending())

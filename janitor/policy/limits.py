@@ -73,7 +73,7 @@ def tripped_share(
     since_last: timedelta | None,
     shortest: timedelta | None,
 ) -> Tripped | None:
-    """Like `tripped`, but for copies: `percent` may go at once, more if a sweep is late.
+    """Like `tripped`, but for copies: `percent` may be removed at once, more if a sweep is late.
 
     `shortest` is the shortest time after which any of them falls due.
     """
@@ -101,6 +101,6 @@ def _shortest_span(policies: Policies, name: str) -> timedelta | None:
 
 
 def shortest_removal(policy: Policy) -> timedelta | None:
-    """The shortest age at which a policy removes anything, or `None` where it never does."""
+    """The shortest age at which a policy removes anything, or `None` if it never does."""
     stages = (policy.soft_delete, policy.delete, policy.trim)
     return min((stage.after for stage in stages if stage and stage.after), default=None)

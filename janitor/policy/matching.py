@@ -93,7 +93,7 @@ class Alternative:
 
     @classmethod
     def of(cls, selectors: Sequence[Selector]) -> Alternative:
-        """Compile selectors that must all hold; one that tests a janitor's own key never does."""
+        """Compile selectors that must all hold; one that tests a key of janitor's never does."""
         return cls(
             common([one.kinds for one in selectors]),
             common([one.projects for one in selectors]),
@@ -148,7 +148,7 @@ class Matcher:
 
 
 def asks_reserved(keys: Iterable[str]) -> bool:
-    """Whether any of the keys is the janitor's own."""
+    """Whether any of the keys is janitor's own."""
     return any(key.startswith(RESERVED) for key in keys)
 
 
@@ -184,7 +184,7 @@ COUNTED = {
     MatchOutcome.PROTECTS: Match.YES,
     MatchOutcome.SPEAKS: Match.YES,
 }
-"""Whether a policy that applies so far has matched a thread."""
+"""Whether a policy with this outcome counts as having matched a thread."""
 
 
 def protects(policy: Policy) -> bool:
@@ -196,8 +196,8 @@ def protects(policy: Policy) -> bool:
 class Rule:
     """A compiled policy.
 
-    `parts` are the names of what may match nothing on its own: `policy:NAME` and `except:NAME`;
-    where a selector has several alternatives, each of them: `match[0]:NAME`, `except[0]:NAME`.
+    `parts` names each part that may match nothing on its own: `policy:NAME` and `except:NAME`; if a
+    selector has several alternatives, each of them: `match[0]:NAME`, `except[0]:NAME`.
     """
 
     policy: Policy
@@ -298,7 +298,7 @@ def _sort(key: Key, views: Views | None, rules: Collection[Rule]) -> Matched:
 
 
 def _merged(others: Matched, defaults: Matched) -> Matched:
-    """The default policies beside others that leave them in force."""
+    """The default policies together with others that leave them in force."""
     return Matched(
         _by_name([*others.speaking, *defaults.speaking]),
         _by_name([*others.protecting, *defaults.protecting]),
@@ -373,8 +373,8 @@ class Rulebook:
     def matched(self, key: Key, views: Views | None) -> Matched:
         """The policies that concern a thread; defaults only if no other policy applies.
 
-        If another policy may apply, defaults do not, until that is known. Policies that stand
-        beside the default do not count.
+        If another policy may apply, defaults do not, until that is known. Policies with
+        `beside_default` do not count.
         """
         if views is not None:
             return self._matched(key, views)
@@ -412,13 +412,13 @@ def rulebook(policies: Policies) -> Rulebook:
 
 
 class RuleCoverage:
-    """Which policies, `except`s and holds matched none of the threads that it was shown.
+    """Tracks which policies, `except`s and holds matched none of the threads shown to it.
 
     A typo in a protecting rule is how data is lost, and this is how it is noticed.
 
-    A default policy counts by its own `match`, whatever else speaks. What only unread metadata
-    might match has matched nothing yet, and is no typo either (`doubtful`). Each alternative of a
-    `match` or an `except` counts as a rule of its own.
+    A default policy counts by its own `match`, whatever other policies apply. A rule that only
+    unread metadata might match has matched nothing yet, but is not a typo either (`doubtful`). Each
+    alternative of a `match` or an `except` counts as a rule of its own.
     """
 
     def __init__(self, policies: Policies, holds: Sequence[Hold]) -> None:
@@ -438,7 +438,7 @@ class RuleCoverage:
         return tuple(sorted(self._silent))
 
     def doubtful(self, thread: Thread) -> frozenset[str]:
-        """The rules that may match a thread of unread metadata, by the same names."""
+        """The rules that may match a thread with unread metadata, by the same names."""
         return frozenset(self._found(thread, Match.UNKNOWN, self._holds))
 
     def _found(self, thread: Thread, wanted: Match, names: Collection[str]) -> set[str]:

@@ -13,7 +13,7 @@ from janitor.policy.matching import asks_reserved, clause, common
 from janitor.policy.rules import Policy, Selector, Test
 
 BORN = datetime(2000, 1, 1, tzinfo=UTC)
-"""When the threads that are made up here were created and last active."""
+"""When the threads made up here were created and last active."""
 ANY_VALUE = "x"
 PRESENT = Test(exists=True)
 MOST_TRIED = 256
@@ -27,7 +27,7 @@ U = TypeVar("U")
 def covers(outer: Selector, inner: Selector) -> bool:
     """Whether `outer` certainly matches every thread that `inner` matches, by the same view.
 
-    False where that cannot be told from what they say.
+    False if the selectors alone do not tell.
     """
     if asks_reserved(key for one in (*outer.parts, *inner.parts) for key in one.metadata):
         return False
@@ -38,7 +38,7 @@ def covers(outer: Selector, inner: Selector) -> bool:
 
 
 def _all_follow(given: Sequence[Selector], wanted: Sequence[Selector]) -> bool:
-    """Whether whatever meets every selector of the one meets every selector of the other."""
+    """Whether everything that meets all of the `given` selectors meets all of the `wanted` ones."""
     kinds = _common([one.kinds for one in given], frozenset(Kind))
     projects = common([one.projects for one in given])
     return all(
@@ -78,7 +78,7 @@ def apart(one: Selector, other: Selector) -> bool:
 def clash(selectors: Sequence[Selector]) -> str | None:
     """The clause that no thread can meet in all selectors, whatever their `any_of`.
 
-    As a file names it: `kind`, `project` or `metadata.KEY`; `None` where none is known.
+    Named as in a file: `kind`, `project` or `metadata.KEY`; `None` if none is known.
     """
     if common([one.kinds for one in selectors]) == frozenset():
         return "kind"
@@ -105,7 +105,7 @@ def _exclude_all(key: str, tests: Sequence[Test]) -> bool:
 
 
 def exact_values(key: str, tests: Sequence[Test]) -> frozenset[str] | None:
-    """The values that meet all tests of a key; `None` where no test names any."""
+    """The values that meet all tests of a key; `None` if no test names any."""
     named = common([test.any_of for test in tests])
     if named is None:
         return None
@@ -122,9 +122,9 @@ def never_together(*selectors: Selector) -> bool:
 
 
 def threads_of_both(one: Policy, other: Policy) -> Iterator[Thread]:
-    """Threads that the `match` of both policies names, with little else that others could match.
+    """Threads that the `match` of both policies selects, with little else for others to match.
 
-    Each is created and last active at `BORN`, its metadata is read and the same on both sides. It
+    Each is created and last active at `BORN`; its metadata is read and the same on both sides. It
     has the keys by which `keep_last` groups.
     """
     if apart(one.match, other.match):
@@ -171,6 +171,6 @@ def _values(key: str, tests: Sequence[Test]) -> list[str | None]:
 
 
 def _common(sets: Iterable[frozenset[T] | None], every: U) -> frozenset[T] | U:
-    """What all sets have in common; `every` where none of them says anything."""
+    """What all sets have in common; `every` if all of them are `None`."""
     found = common(sets)
     return every if found is None else found

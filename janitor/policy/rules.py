@@ -1,4 +1,4 @@
-"""The nouns of the policy language; what a policy file says once it is parsed."""
+"""The nouns of the policy language: what a policy file contains once it is parsed."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which threads are meant; every clause must hold, `None` stands for every one.
+    """Which threads are selected; every clause must hold, and `None` selects all.
 
-    Where `any_of` is not empty, at least one of its selectors must hold, too; these have no
-    `any_of` of their own.
+    If `any_of` is not empty, at least one of its selectors must hold, too; these have no `any_of`
+    of their own.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -95,7 +95,7 @@ class ArchiveRule:
 
 @dataclass(frozen=True, slots=True)
 class SoftDelete:
-    """Mark as to be deleted; undone by `restore` and by activity."""
+    """Mark for deletion; undone by `restore` and by activity."""
 
     after: timedelta
     mark: DeletionMark = DeletionMark.REGISTRY
@@ -139,9 +139,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy: which threads, and when which stage. `mode=None` takes the file's.
+    """One policy: which threads it matches, and when each stage applies.
 
-    A `default` applies where no other policy does; one that stands `beside_default` does not count.
+    `mode=None` means the file's mode. A `default` applies if no other policy does; those with
+    `beside_default` do not count.
     """
 
     name: str
@@ -162,7 +163,7 @@ class Policy:
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
-        """Every selector that it spells, in `match` and in `except`."""
+        """Every selector in its `match` and `except`."""
         return (*self.match.parts, *(self.excepts.parts if self.excepts is not None else ()))
 
     @property
@@ -177,13 +178,13 @@ class Policy:
 
     @property
     def forbids_deletion(self) -> bool:
-        """Whether it says `delete: never`."""
+        """Whether it has `delete: never`."""
         return self.delete is not None and self.delete.after is None
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """A floor since creation under every policy, and a ceiling: a promise to delete."""
+    """Ages since creation: `min`, a floor under every policy, and `max`, a promise to delete."""
 
     min: timedelta | None = None
     max: timedelta | None = None
@@ -193,7 +194,7 @@ class Lifetime:
 class Policies:
     """Everything that decides, as one value. The order of `rules` never matters.
 
-    `expire` has, by the name of a source, how long after its row vanished a thread is to go.
+    `expire` gives, by the name of a source, how long after its row vanished a thread is deleted.
     """
 
     rules: tuple[Policy, ...] = ()

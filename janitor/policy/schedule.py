@@ -1,4 +1,4 @@
-"""When each stage of a thread falls due, by its policies alone: no hold, limit or keep counts."""
+"""When each stage of a thread falls due, by its policies alone, without holds, limits or keeps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ UNDO_WINDOW = timedelta(hours=24)
 
 
 class Due(NamedTuple):
-    """When a stage falls due, whose time that is, and from when it counts.
+    """When a stage falls due, by which policy, and from when it counts.
 
-    `NEVER` stands for a time that does not come as things are.
+    `NEVER` means that the time does not come unless something changes.
     """
 
     at: datetime
@@ -27,7 +27,7 @@ class Due(NamedTuple):
 
 
 class Times(NamedTuple):
-    """When each stage falls due; `None` where no policy names it."""
+    """When each stage falls due; `None` if no policy names it."""
 
     archive: Due | None = None
     soft_delete: Due | None = None
@@ -44,7 +44,7 @@ def after(at: datetime, by: timedelta) -> datetime:
 
 
 def base_of(policy: Policy, thread: Thread) -> datetime | None:
-    """The moment from which a policy counts a thread's age, `None` where it is unknown."""
+    """The moment from which a policy counts a thread's age, `None` if it is unknown."""
     match policy.age_from:
         case AgeFrom.CREATED:
             return thread.created_at
@@ -70,7 +70,7 @@ def ceiling_of(thread: Thread, lifetime: Lifetime) -> datetime:
 
 
 def undated(policies: Iterable[Policy], thread: Thread) -> str | None:
-    """The first policy that needs an age which is unknown."""
+    """The first policy that needs an age that is unknown."""
     return next((one.name for one in policies if _ages(one) and base_of(one, thread) is None), None)
 
 
@@ -163,7 +163,7 @@ def revived(thread: Thread) -> bool:
 
 
 def is_marked(thread: Thread) -> bool:
-    """Whether a soft delete stands."""
+    """Whether a soft delete is in force."""
     return thread.state is State.SOFT_DELETED and not revived(thread)
 
 

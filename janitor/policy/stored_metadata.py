@@ -17,11 +17,11 @@ DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class MetadataFilter:
-    """Drops metadata that is not to be stored, and hashes values that are not to be readable.
+    """Drops metadata that must not be stored, and hashes values that must not be readable.
 
-    Only `keys` are stored (`None`: all of them); of those in `hashed` an HMAC-SHA-256 under
-    `secret` stands for the value, the same for equal values of one key. The janitor's own keys are
-    always stored as they are. What went through once goes through again unchanged.
+    Only `keys` are stored (`None`: all of them). For those in `hashed`, an HMAC-SHA-256 under
+    `secret` replaces the value; it is the same for equal values of one key. janitor's own keys are
+    always stored as they are. Filtering metadata a second time leaves it unchanged.
     """
 
     keys: frozenset[str] | None = None
@@ -35,11 +35,11 @@ class MetadataFilter:
 
     @property
     def fingerprint(self) -> str:
-        """Tells one secret from another; empty where nothing is hashed."""
+        """Tells one secret from another; empty if nothing is hashed."""
         return self._hash("", "")[:DIGITS] if self.hashed else ""
 
     def keeps(self, key: str) -> bool:
-        """Whether anything is stored of a key."""
+        """Whether anything is stored for a key."""
         return self.keys is None or key in self.keys or key.startswith(RESERVED)
 
     def is_hashed(self, key: str) -> bool:
@@ -47,13 +47,13 @@ class MetadataFilter:
         return key in self.hashed and self.keeps(key) and not key.startswith(RESERVED)
 
     def value(self, key: str, value: str) -> str:
-        """How a value of a key is stored."""
+        """The form in which a key's value is stored."""
         if not self.is_hashed(key) or HASHED.fullmatch(value):
             return value
         return f"hmac:{self._hash(key, value)[:DIGITS]}"
 
     def metadata(self, metadata: Metadata) -> dict[str, str]:
-        """What is stored of metadata."""
+        """The part of metadata that is stored."""
         return {key: self.value(key, value) for key, value in metadata.items() if self.keeps(key)}
 
     def policies(self, policies: Policies) -> Policies:
@@ -84,7 +84,7 @@ class MetadataFilter:
                 yield f"{rule.name}: {rule.keep_last.per}"
 
     def _hash(self, key: str, value: str) -> str:
-        # With the key in it, equal values under two keys cannot be told to be equal.
+        # The key is hashed too, so that nobody can tell that two keys have equal values.
         text = f"{key}\0{value}".encode("utf-8", "surrogatepass")
         return hmac.new(self.secret, text, "sha256").hexdigest()
 
@@ -104,4 +104,4 @@ class MetadataFilter:
 
 
 OPEN = MetadataFilter()
-"""Everything as it is."""
+"""Stores everything as it is."""

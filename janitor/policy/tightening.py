@@ -32,11 +32,11 @@ def tightened(
 ) -> bool:
     """Whether under `new` a removing stage gets earlier or a protection ends.
 
-    To go without the copy that `old` makes before it deletes is such a protection. Looked at as
-    things are, and as they will be once holds, `keep_last` and `keep_until` end. Dates that nobody
-    knows are taken as now on both sides. While the metadata is unread, any difference between the
-    rules that may match counts, and so does whatever gets earlier among the others, whether these
-    match or not.
+    Losing the copy that `old` makes before it deletes counts as the end of a protection. Both are
+    compared as things are, and as they will be once holds, `keep_last` and `keep_until` end.
+    Unknown dates are taken as now on both sides. While the metadata is unread, any difference
+    between the rules that may match counts, and so does whatever gets earlier among the others,
+    whether these match or not.
     """
     if thread.state not in LIVE:
         return False
@@ -71,10 +71,10 @@ def first_to_remove(thread: Thread, policies: Policies, now: datetime) -> str | 
 
 
 def _worlds(policies: Policies, unknown: tuple[Policy, ...]) -> tuple[Policies, ...]:
-    """The policies, and what they may turn out to be where some are `unknown` to apply.
+    """The policies, and what may apply instead while it is `unknown` whether some of them do.
 
-    Either none of these applies, or in their place one that removes at once: what others then
-    delay or protect shows in its dates. The same values each time, so that each is compiled once.
+    Either none of these applies, or in their place one that removes at once: its dates show what
+    others then delay or protect. The values are the same each time, so that each is compiled once.
     """
     if not unknown:
         return (policies,)
@@ -131,10 +131,10 @@ def decide_unapproved(
     proposed_ranks: Ranks,
     now: datetime,
 ) -> Decision:
-    """Decide while a tightening waits for approval: removed is only what both policies remove.
+    """Decide while a tightening waits for approval: only what both policies remove is removed.
 
-    What was promised goes on, what got earlier waits with the reason `unapproved`, what was
-    loosened is loosened at once. A copy is made where either asks for one.
+    What was promised continues, what gets earlier waits with the reason `unapproved`, and what is
+    loosened takes effect at once. A copy is made if either asks for one.
     """
     old = decide(thread, approved, holds, approved_ranks, now)
     new = decide(thread, proposed, holds, proposed_ranks, now)
@@ -147,7 +147,7 @@ def decide_unapproved(
 
 
 def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
-    """Whether a stage may go on; where one side marks and the other deletes, it is marked."""
+    """Whether a stage may go on; if one side marks and the other deletes, the thread is marked."""
     both = stage in old.stages and stage in new.stages
     either = stage in old.stages or stage in new.stages
     match stage:
@@ -164,10 +164,10 @@ def _agreed(stage: Stage, old: Decision, new: Decision) -> bool:
 
 
 def _waiting(old: Decision, new: Decision, now: datetime) -> Decision:
-    """The decision of the side that keeps the thread, looked at when a side next changes.
+    """The decision of the side that keeps the thread, reviewed when a side next changes.
 
-    What waits for approval stays up for review, so that each sweep tells of it. Where the approved
-    side lacks a fact, that is the reason: a look at the server may supply it.
+    A thread that waits for approval stays up for review, so that each sweep reports it. If the
+    approved side lacks a fact, that is the reason: a look at the server may supply it.
     """
     reviews = [at for at in (old.review_at, new.review_at) if at is not None and at > now]
     review_at = min(reviews, default=None)
