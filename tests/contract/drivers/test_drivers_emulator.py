@@ -175,6 +175,7 @@ ACTS: dict[str, tuple[Callable[[str], Act], Callable[[Kind, int], Calls]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("items", [0, 3, 120])
 @pytest.mark.parametrize("act", ACTS)

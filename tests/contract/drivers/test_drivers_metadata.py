@@ -78,6 +78,7 @@ def test_a_kind_without_metadata_refuses_before_any_call(kind: Kind) -> None:
     assert server.requests == []
 
 
+@pytest.mark.slow
 @given(MAPS, CHANGES)
 def test_a_merge_touches_only_the_keys_it_names(
     current: dict[str, str], changes: dict[str, str | None]

@@ -90,6 +90,7 @@ async def speaks_no_http(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     await writer.drain()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "verb"), VERBS, ids=VERB_NAMES)
 @pytest.mark.parametrize("peer", [resets, breaks_off])
 def test_a_broken_connection_is_transient(kind: Kind, verb: Act, peer: Peer) -> None:

@@ -91,6 +91,7 @@ def screen(world: World, width: int, *arguments: str) -> str:
     return shown.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_every_id_is_whole_and_no_row_is_wider_than_the_terminal(
     world: World, ids: dict[str, str], width: int

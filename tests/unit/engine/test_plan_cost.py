@@ -37,6 +37,7 @@ TASKS = st.lists(
 ).map(Counter)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("policy", [DELETED, KEPT_ITEMS, COPIED, CHATS], ids=str)
 def test_a_sweep_makes_the_calls_that_its_plan_counts(

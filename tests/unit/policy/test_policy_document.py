@@ -37,6 +37,7 @@ def test_what_was_written_is_read_back(given: Policies) -> None:
     assert dump(read) == dump(given)
 
 
+@pytest.mark.slow
 @given(spelled, a_thread(), some_holds, some_ranks)
 def test_what_was_read_back_decides_the_same(
     given: Policies, thread: Thread, holds: tuple[Hold, ...], ranks: Ranks
@@ -45,6 +46,7 @@ def test_what_was_read_back_decides_the_same(
     assert decide(thread, again, holds, ranks, NOW) == decide(thread, given, holds, ranks, NOW)
 
 
+@pytest.mark.slow
 @given(some_policies(), st.randoms())
 def test_the_order_of_rules_never_matters(
     given: Policies,

@@ -106,6 +106,7 @@ def test_an_early_copy_changes_no_removal(
     assert done in (expected, expected | {Stage.ARCHIVE})
 
 
+@pytest.mark.slow
 @given(*GIVEN, st.sets(st.sampled_from(NAMES)))
 def test_an_early_copy_is_due_as_soon_as_its_own_policy_or_the_others_say(
     thread: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks, audited: set[str]

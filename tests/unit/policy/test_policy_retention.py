@@ -73,6 +73,7 @@ def test_another_keep_for_in_the_same_policies_only_lengthens(
         assert until == max(copy.until, NOW + keep_for)
 
 
+@pytest.mark.slow
 @given(a_thread(), some_policies())
 def test_while_the_policies_are_the_same_the_promise_is_kept_to_the_day(
     thread: Thread, policies: Policies

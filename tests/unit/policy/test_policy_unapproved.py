@@ -102,6 +102,7 @@ def test_no_stage_falls_due_before_the_next_look(
             assert both(thread, sides, holds, ranks, at).stages == ()
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_unapproved_is_what_the_new_policies_alone_would_remove(
     thread: Thread, sides: Sides, holds: Sequence[Hold], ranks: Ranks

@@ -50,6 +50,7 @@ def gone(known: Thread, at: datetime = NOW) -> Thread:
     return replace(known, source="chats", vanished_at=at)
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_what_has_not_vanished_is_decided_as_ever(
     known: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks
@@ -77,6 +78,7 @@ def test_nothing_is_later_for_it_and_nothing_earlier_than_its_date(
         assert early == late or early >= vanished_at + EXPIRY["chats"]
 
 
+@pytest.mark.slow
 @given(*GIVEN, moments)
 def test_later_activity_and_a_later_date_to_keep_never_make_anything_earlier(
     known: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks, until: datetime
@@ -91,6 +93,7 @@ def test_later_activity_and_a_later_date_to_keep_never_make_anything_earlier(
         assert early <= late
 
 
+@pytest.mark.slow
 @given(*GIVEN)
 def test_a_hold_and_keep_forever_stand_above_it(
     known: Thread, given: Policies, holds: Sequence[Hold], ranks: Ranks

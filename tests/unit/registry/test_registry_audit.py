@@ -71,6 +71,7 @@ def test_runs_are_chained(registry: Registry) -> None:
     assert registry.runs.first_broken() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forgery",
     [

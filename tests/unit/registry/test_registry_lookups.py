@@ -89,6 +89,7 @@ def test_ranks_are_served_by_an_index(registry: Registry) -> None:
     assert not SCANS.search(group)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("field", SORTABLE)
 def test_an_order_has_every_thread_once_over_all_its_pages(

@@ -266,6 +266,7 @@ BODY = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=SHARED_FIXTURE)
 @given(body=BODY)
 def test_no_body_is_a_fault_of_ours(operated: Operated, body: bytes) -> None:

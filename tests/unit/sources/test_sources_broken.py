@@ -143,6 +143,7 @@ def restored(text: str | None) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 @given(st.lists(REGISTRATIONS, max_size=10))
 def test_what_is_written_is_read_as_it_was(form: str, said: list[Registration]) -> None:

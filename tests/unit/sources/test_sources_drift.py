@@ -83,6 +83,7 @@ def drifts(registry: Registry, source: Source, add: Add, before: str, after: str
     assert down(registry, ["chats"]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "before", "after"), OF_FILES)
 def test_no_row_of_a_file_is_lost_to_another_format(
     column: str, before: str, after: str, tmp_path: Path, registry: Registry

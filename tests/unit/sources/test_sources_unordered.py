@@ -88,6 +88,7 @@ def of_rows(path: Path) -> Fill:
     return fill
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "old", "odd"), OF_FILES)
 def test_a_row_of_a_file_that_is_not_put_in_order_is_read(
     column: str, old: object, odd: object, tmp_path: Path, registry: Registry

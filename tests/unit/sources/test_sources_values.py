@@ -312,6 +312,7 @@ STRANGE = {
 ELSEWHERE = ["metadata", '"metadata.x"', '"user"', "kind", "project", "created_at", "keep_until"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ELSEWHERE)
 def test_a_value_of_any_type_concerns_its_row_alone(
     column: str, postgres: Server, app: str, registry: Registry

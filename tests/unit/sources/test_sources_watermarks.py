@@ -53,6 +53,7 @@ def test_what_is_no_time_is_none(value: object) -> None:
 moments = st.integers(-(10**9), 10**9).map(lambda seconds: AT + timedelta(seconds=seconds))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPELLINGS)
 @given(at=moments, later=st.timedeltas(timedelta(), timedelta(minutes=10)))
 def test_the_beginning_stands_before_every_spelling_within_the_overlap(
