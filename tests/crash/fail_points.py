@@ -19,11 +19,13 @@ def chosen(
     """Each name's first and last occurrence and one in between, at every moment.
 
     Without `is_whole` only from the first request, or the count of copies past their date, to the
-    last settlement, and those of the archive only where the registry is `on_file`: the archive does
-    not know of the registry's engine. Unless `is_literal`, dying right after an effect stands for
-    dying before the next.
+    last settlement. Where the registry is not `on_file` only its own effects: the others do not
+    know of its engine, and what lies between two effects of the registry is the same to it. Unless
+    `is_literal`, dying right after an effect stands for dying before the next.
     """
-    span = points if is_whole else _about_the_thread(points, on_file=on_file)
+    span = points if is_whole else _about_the_thread(points)
+    if not on_file:
+        span = [point for point in span if point.name.startswith("registry/")]
     alike: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in span:
         alike[point.name, point.moment].append(point)
@@ -43,11 +45,10 @@ def _ends_and_one(group: Sequence[Point]) -> set[Point]:
     return {group[0], group[-1], *middle}
 
 
-def _about_the_thread(points: Sequence[Point], *, on_file: bool) -> Sequence[Point]:
+def _about_the_thread(points: Sequence[Point]) -> Sequence[Point]:
     begins = next(n for n, point in enumerate(points) if _is_any(BEGUN, point))
     ends = max(n for n, point in enumerate(points) if _is_any(SETTLED, point))
-    about = points[begins : ends + 1]
-    return [point for point in about if on_file or not point.name.startswith("archive/")]
+    return points[begins : ends + 1]
 
 
 def _is_any(names: Sequence[str], point: Point) -> bool:
