@@ -19,7 +19,6 @@ from contextlib import (
 )
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -91,18 +90,19 @@ def pace_of(
     clock: Callable[[], float] | None = None,
     *,
     changing: bool,
-    hear: Callable[[Event], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> ProjectLimiter:
     """The rate limiter of a project; the rates it finds are stored in the registry if `changing`.
 
-    Metrics and `hear` get each event.
+    Metrics and `progress` get each event, and `progress` predicts by the limiter.
     """
 
     def tell(event: Event) -> None:
         _observe(metrics, project.name, event)
-        hear(event)
+        if progress is not None:
+            progress.hear(project.name, event)
 
-    return ProjectLimiter(
+    limiter = ProjectLimiter(
         project.name,
         rates={Verb(verb): rate for verb, rate in asdict(project.rate).items()},
         concurrency=project.concurrency,
@@ -111,6 +111,9 @@ def pace_of(
         sleep=sleep,
         tell=tell,
     )
+    if progress is not None:
+        progress.watch(limiter)
+    return limiter
 
 
 def show_rates(config: Config, registry: Registry, metrics: Metrics) -> None:
@@ -338,30 +341,21 @@ async def compose(
 
     The archive is opened if a policy needs it or a copy is past its date, always for `copying`,
     and without `changing` also to tell what is left of removals that were begun. `progress` gets
-    each call. Once `stop` is set no request waits for a rate limit any more: it raises
-    `StoppedError` instead.
+    each call. Once `stop` is set, a request that would wait for its rate raises `StoppedError`.
 
     Raises:
         ConfigError: No project's secret can be read.
     """
     observed, progress = metrics or Metrics(), progress or Progress()
-    archive, archive_error = None, None
-    if copying or _needs_archive(config, registry, time.now(), changing=changing):
-        archive, archive_error = _archive(config, registry, changing=changing)
-    sleep = time.sleep or _sleep_until(stop or threading.Event())
+    is_used = copying or _needs_archive(config, registry, time.now(), changing=changing)
+    archive, archive_error = _archive(config, registry, is_used=is_used, changing=changing)
+    shared = (registry, observed, time.sleep or _sleep_until(stop), time.steady)
     guard, watch = _guarded(config, time)
-
-    def limiter(project: Project) -> ProjectLimiter:
-        hear = partial(progress.hear, project.name)
-        shared = (project, registry, observed, sleep, time.steady)
-        made = pace_of(*shared, changing=changing, hear=hear)
-        progress.watch(made)
-        return made
-
     async with AsyncExitStack() as stack:
         projects = {
             name: await _connected(
-                *(stack, config.projects[name], target, limiter(config.projects[name])),
+                *(stack, config.projects[name], target),
+                pace_of(config.projects[name], *shared, changing=changing, progress=progress),
                 urgency=urgency,
                 guard=guard,
                 screen=registry.screen,
@@ -435,12 +429,14 @@ def _needs_archive(config: Config, registry: Registry, now: datetime, *, changin
 
 
 def _archive(
-    config: Config, registry: Registry, *, changing: bool
+    config: Config, registry: Registry, *, is_used: bool, changing: bool
 ) -> tuple[Archive | None, ArchiveError | None]:
     """The archive, or why it cannot be used; one that was used before must still exist.
 
-    Without `changing` it is only read, and not created.
+    Neither if this run does not use it. Without `changing` it is only read, and not created.
     """
+    if not is_used:
+        return None, None
     url = config.archive.url
     try:
         return Archive.open(url, create=changing, known=registry.copies.archive_url() == url), None
@@ -448,11 +444,11 @@ def _archive(
         return None, error
 
 
-def _sleep_until(stop: threading.Event) -> Callable[[float], Awaitable[None]]:
+def _sleep_until(stop: threading.Event | None) -> Callable[[float], Awaitable[None]]:
     async def sleep(seconds: float) -> None:
         ends_at = monotonic() + seconds
         while (left := ends_at - monotonic()) > 0:
-            if stop.is_set():
+            if stop is not None and stop.is_set():
                 raise StoppedError("stopped while waiting for a rate limit")
             await asyncio.sleep(min(left, BEAT))
 
