@@ -454,7 +454,7 @@ class ContainerDriver:
         try:
             known = [item["id"] async for item in self._walk(id, part)]
             if known:
-                if is_known is not None and not await is_known(known[-1]):
+                if is_known is not None and not await is_known(known):
                     raise BusyError(f"{self._subject(id)}: an item has arrived since; kept")
                 await empty(
                     known,

@@ -6,7 +6,7 @@ what is decided later from the row.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn, Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ from janitor.model import Kind, Metadata, Presence, Probe, Record
 from janitor.policy.stored_metadata import MetadataFilter
 
 StillWanted = Callable[[], Awaitable[bool]]
-IsKnown = Callable[[str], Awaitable[bool]]
+IsKnown = Callable[[Sequence[str]], Awaitable[bool]]
 
 
 class TornError(BusyError):
@@ -81,8 +81,8 @@ class Driver(Protocol):
 
         If the API keeps the items of a deleted container and `items_first` is true, each item
         listed at the start is deleted first, proven by an empty listing. `is_known` is asked about
-        the newest of them before any is deleted, and `still_wanted` before each page of item
-        deletes and before the container's own. False stops the deletion, as does an item that
+        all of them, oldest first, before any is deleted, and `still_wanted` before each page of
+        item deletes and before the container's own. False stops the deletion, as does an item that
         arrived since. Raises `BusyError`, `UnsupportedError` and `IncompleteError` only if nothing
         was removed, and `TornError` if some items were; after any other error items may be gone,
         too.

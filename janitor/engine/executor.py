@@ -281,19 +281,24 @@ class Executor:
                 or a list of what to remove cannot be read to its end.
         """
         refusals: list[str] = []
+        removing: Sequence[str] = ()
 
         async def still_wanted() -> bool:
             self.lease.check()
             refusals.extend(await self._why_no_longer(review))
             return not refusals
 
-        async def is_known(item: str) -> bool:
-            if not await self._is_known(review, item, is_begun=looked_at is None):
+        async def is_known(items: Sequence[str]) -> bool:
+            nonlocal removing
+            if await self._is_known(review, items[-1], is_begun=looked_at is None):
+                removing = items
+            else:
                 refusals.append("an item has arrived since the check")
             return not refusals
 
         async def look_again() -> None:
-            refusals.extend(await self._what_changed(review, is_begun=look.is_begun))
+            begun = removing if look.is_begun else None
+            refusals.extend(await self._what_changed(review, begun))
             if refusals:
                 raise BusyError(refusals[0])
 
@@ -354,9 +359,14 @@ class Executor:
             await self._check_newest(review, item)
         return item == review.thread.newest_item
 
-    async def _what_changed(self, review: Review, *, is_begun: bool) -> tuple[str, ...]:
-        """Why a removal may not continue, after reading everything again; empty if it may."""
-        if not is_begun:
+    async def _what_changed(
+        self, review: Review, removing: Sequence[str] | None
+    ) -> tuple[str, ...]:
+        """Why a removal may not continue, after reading everything again; empty if it may.
+
+        `removing` are the items that may be gone by now, in any order; `None` before the first.
+        """
+        if removing is None:
             again = await self._look_after(review, review.entry)
             if again.decision.stage is not Stage.DELETE or again.remover != review.remover:
                 return (again.decision.why or "changed since it was decided",)
@@ -364,7 +374,8 @@ class Executor:
         probe = await self.context.driver(review.thread.key).probe(review.thread.key.id)
         if probe.busy:
             return ("in use",)
-        if not await asyncio.to_thread(self._knows, review, probe.newest_item):
+        is_listed = probe.newest_item in removing
+        if not is_listed and not await asyncio.to_thread(self._knows, review, probe.newest_item):
             return ("an item arrived while items were deleted",)
         thread = replace(review.thread, upstream=probe.metadata)
         return await self._why_no_longer(replace(review, thread=thread))

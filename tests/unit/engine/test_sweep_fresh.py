@@ -7,6 +7,7 @@ from rates import UNLIMITED
 from sweep_world import CHATS, DELETED, World, enforced, matching, path_of
 
 from janitor.drivers.send_guard import LOOK_LASTS
+from janitor.emulator import Fault, How
 from janitor.model import Hold, Kind, State
 from janitor.policy.rules import Policy
 from janitor.rate_limit import Verb
@@ -24,9 +25,33 @@ def test_one_call_a_minute_still_removes_everything(
 ) -> None:
     world.rates, world.policies = dict(rates), enforced(policy)
     keys = [world.add(Kind.CONVERSATION, items=2) for _ in range(4)]
-    for _ in range(2):  # a removal that a look delayed for too long is the next sweep's
-        world.sweep()
+    world.sweep()
     assert {world.state(key) for key in keys} == {State.DELETED}
+    assert all("failed" not in world.story(key) for key in keys)
+
+
+def test_an_item_that_has_to_wait_while_newer_ones_go_is_no_new_one(world: World) -> None:
+    world.policies = enforced(DELETED)
+    key = world.add(Kind.CONVERSATION, items=2)
+    oldest, newest = (item["id"] for item in world.server.items(key.id))
+    body = {"error": {"type": "requests", "code": "rate_limit_exceeded", "message": "slow down"}}
+    world.server.add_fault(
+        Fault(
+            How.STATUS,
+            method="DELETE",
+            path=f"*/items/{oldest}",
+            status=429,
+            body=body,
+            headers={"retry-after": f"{3 * LOOK_LASTS:.0f}"},
+            times=1,
+        )
+    )
+    world.sweep()
+    items = [one.path.split("/")[-1] for one in world.server.log if "/items/" in one.path]
+    assert sorted(items) == [oldest, oldest, newest]
+    assert items[-1] == oldest
+    assert world.state(key) is State.DELETED
+    assert "torn" not in world.story(key)
 
 
 def stall(world: World, seconds: float) -> None:
