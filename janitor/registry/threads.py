@@ -254,9 +254,15 @@ class ThreadQueries:
             return connection.execute(carrying).scalar_one()
 
     def values_of_keys(self) -> Mapping[str, tuple[int, int]]:
-        """For each metadata key, how many pairs are stored and how many values are distinct."""
-        values = func.count(LABEL.c.value.distinct())
-        counted = select(LABEL.c.key, func.count(), values).group_by(LABEL.c.key)
+        """For each metadata key, how many threads have it and how many values are distinct."""
+        owned = select(LABEL.c.key, *_LABEL_KEY).distinct().subquery()
+        number = func.count(LABEL.c.value.distinct()).label("number")
+        values = select(LABEL.c.key, number).group_by(LABEL.c.key).subquery()
+        counted = (
+            select(owned.c.key, func.count(), values.c.number)
+            .join(values, values.c.key == owned.c.key)
+            .group_by(owned.c.key, values.c.number)
+        )
         with self._store.reading() as connection:
             return {key: (n, distinct) for key, n, distinct in connection.execute(counted)}
 

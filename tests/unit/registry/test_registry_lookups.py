@@ -339,3 +339,11 @@ def test_rescheduling_writes_only_what_changes(registry: Registry) -> None:
     )
     assert [entry.thread.key for entry in registry.threads.reviewable()] == [KEY]
     assert registry.threads.reviewable(KEY) == []
+
+
+def test_a_thread_of_two_values_of_a_key_is_one_thread(registry: Registry) -> None:
+    first, second = Key("main", Kind.THREAD, "t1"), Key("main", Kind.CONVERSATION, "t1")
+    told = [Registration(key, NOW, NOW, metadata={"plan": "old"}) for key in (first, second)]
+    registry.registrations.add(told, NOW)
+    registry.settlements.settle([Settlement(first, NOW + DAY, upstream={"plan": "new"})])
+    assert registry.threads.values_of_keys() == {"plan": (2, 2)}
