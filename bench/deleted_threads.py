@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from itertools import count
 from pathlib import Path
@@ -63,13 +64,12 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
             spent = dict[bool, tuple[float, float]]()
             for is_ours in (True, False) if pair % 2 else (False, True):
                 ids = server.conversations(number)
-                if is_ours:
-                    config = prepared(ids)
-                    spent[is_ours] = timed(lambda config=config: sweep(config))  # type: ignore[misc]
-                else:
-                    spent[is_ours] = timed(
-                        lambda ids=ids: asyncio.run(replay(server, ids, calls))  # type: ignore[misc]
-                    )
+                act = (
+                    partial(sweep, prepared(ids))
+                    if is_ours
+                    else partial(replay, server, ids, calls)
+                )
+                spent[is_ours] = timed(act)
             by_cpu.append(spent[False][0] / spent[True][0])
             by_wall.append(spent[False][1] / spent[True][1])
     told = f"{number} deletions of {len(calls)} calls, 20 ms"
@@ -91,8 +91,13 @@ def sweep(config: Path) -> None:
     assert code == 0, said.getvalue()
 
 
-async def replay(server: Server, ids: list[str], calls: list[tuple[str, str]]) -> None:
-    """Make the calls of each thread, so many threads at once."""
+def replay(server: Server, ids: list[str], calls: list[tuple[str, str]]) -> None:
+    """Make the calls of each thread with the SDK alone, so many threads at once."""
+    asyncio.run(replay_all(server, ids, calls))
+
+
+async def replay_all(server: Server, ids: list[str], calls: list[tuple[str, str]]) -> None:
+    """What `replay` does, in a loop."""
     room = asyncio.Semaphore(AT_ONCE)
     async with AsyncOpenAI(
         base_url=server.url, api_key=server.key, max_retries=0, http_client=DefaultAioHttpClient()
