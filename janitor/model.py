@@ -233,7 +233,8 @@ class Probe:
 
     `created_at` is `None` if the server never set it, `last_active_at` also if the API
     reports none (conversations). `newest_item` is `None` for an empty container. `metadata` is
-    empty for kinds that have none.
+    empty for kinds that have none. `items` are the ids of all items, oldest first; `None` if they
+    were not asked for or fill more than a page.
     """
 
     created_at: datetime | None
@@ -241,6 +242,7 @@ class Probe:
     metadata: Metadata
     newest_item: str | None
     busy: bool = False
+    items: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Terms in docs/glossary.md: archive, copy, fingerprint, store.
 """
 
-from janitor.archive.archive import Archive
+from janitor.archive.archive import Archive, ObjectDraft
 from janitor.archive.fingerprint import Fingerprint, fingerprint
 from janitor.archive.local import ArchiveDamagedError
 from janitor.archive.object_format import Header, Trailer
@@ -13,6 +13,7 @@ __all__ = [
     "ArchiveDamagedError",
     "Fingerprint",
     "Header",
+    "ObjectDraft",
     "Trailer",
     "fingerprint",
 ]

@@ -131,19 +131,21 @@ class ObjectDraft:
         self._directory = series_directory(key, created_at)
         self._header = Header(key, created_at, now, CATALOGUE[key.kind].volatile)
         self._open: tuple[Staged, ObjectWriter] | None = None
+        self.rest: list[Record] = []
+        """Records that are not written yet."""
 
     def add(self, records: Sequence[Record]) -> None:
         """Write the next records. Raises `RefusedError` or `ArchiveError`."""
         self._opened()[1].add(records)
 
-    def finish(self, records: Sequence[Record]) -> Copy:
-        """Write the last records, publish, read back and prove.
+    def finish(self) -> Copy:
+        """Write the rest, publish, read back and prove.
 
         Raises `RefusedError`, `ArchiveError` or, if the data read back is not what was written,
         `ArchiveDamagedError`.
         """
         staged, writer = self._opened()
-        writer.add(records)
+        writer.add(self.rest)
         writer.close()
         path = object_path(self._directory, self._header.key, writer.seen.digest)
         self._publish(staged, path, writer.seen.digest)
@@ -230,21 +232,41 @@ class Archive:
         and then nothing was archived. Raises `RefusedError` if the export cannot be believed,
         `ArchiveError`, `ArchiveDamagedError`.
         """
+        draft = await self.draft(key, created_at, records, now)
+        try:
+            return await self.publish(draft)
+        finally:
+            draft.discard()
+
+    async def draft(
+        self, key: Key, created_at: datetime | None, records: AsyncIterator[Record], now: datetime
+    ) -> ObjectDraft:
+        """Read an export to its end; nothing is in the archive before the draft is published.
+
+        The caller discards the draft. Memory stays constant. Raises as `put` does.
+        """
         draft = ObjectDraft(self._disk, key, created_at, now)
-        batch: list[Record] = []
         waiting = 0
         try:
             async with closed_at_end(records):
                 async for record in records:
-                    batch.append(record)
+                    draft.rest.append(record)
                     waiting += len(record.body)
                     del record  # it may be large, and waiting for the next one takes time
                     if waiting >= BATCH:
-                        await run_in_thread(draft.add, batch)
-                        batch, waiting = [], 0
-            return await run_in_thread(draft.finish, batch)
-        finally:
+                        await run_in_thread(draft.add, draft.rest)
+                        draft.rest, waiting = [], 0
+        except BaseException:
             draft.discard()
+            raise
+        return draft
+
+    async def publish(self, draft: ObjectDraft) -> Copy:
+        """Make a draft the thread's newest object: durable, read back and proven on return.
+
+        Raises as `put` does.
+        """
+        return await run_in_thread(draft.finish)
 
     async def prove(self, copy: Copy) -> None:
         """Read an object again and check that it is byte for byte the one that was proven.

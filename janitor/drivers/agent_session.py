@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import orjson
-
 from janitor.drivers.container import Activity, ContainerDriver, Seen
-from janitor.drivers.responses import read_moment
+from janitor.drivers.responses import Body, read_moment
 from janitor.errors import DriverError
-from janitor.model import Kind, Record
+from janitor.model import Kind
 
 # Unknown means busy: a status that is not known to be idle keeps the session.
 IDLE = frozenset({"idle", "failed"})
@@ -27,11 +25,11 @@ class AgentSessionDriver(ContainerDriver):
     parts = ("turns", "subagents", "artifacts", "traces", EVENTS)
     streamed_parts = frozenset({EVENTS})
 
-    async def _activity(self, seen: Seen) -> Activity:
+    def _activity(self, seen: Seen) -> Activity:
         active_at = read_moment(seen.container, "last_active_at", self._subject(seen.id))
         return Activity(active_at, busy=seen.container.get("status") not in IDLE)
 
-    async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
+    async def _part(self, id: str, part: str) -> AsyncGenerator[tuple[str, Body], None]:
         """Not every server has every part; one that was not read is recorded as missing."""
         if part in self.streamed_parts:
             yield _not_fetched(part)
@@ -39,7 +37,7 @@ class AgentSessionDriver(ContainerDriver):
         try:
             async with aclosing(self._walk(id, part, optional=True)) as bodies:
                 async for body in bodies:
-                    yield self._record(id, body, is_item=False)
+                    yield body["id"], body
                     del body
         except DriverError as error:
             if error.status != NOT_FOUND:
@@ -47,6 +45,6 @@ class AgentSessionDriver(ContainerDriver):
             yield _not_fetched(part)
 
 
-def _not_fetched(part: str) -> Record:
-    body = {"object": "janitor.not_fetched", "part": part}
-    return Record(f"janitor.not_fetched.{part}", orjson.dumps(body), is_item=False)
+def _not_fetched(part: str) -> tuple[str, Body]:
+    """What stands in a copy for a part that was not read."""
+    return f"janitor.not_fetched.{part}", {"object": "janitor.not_fetched", "part": part}

@@ -13,6 +13,6 @@ class ChatkitThreadDriver(ContainerDriver):
     kind = Kind.CHATKIT_THREAD
     follows_last_id = True
 
-    async def _activity(self, seen: Seen) -> Activity:
+    def _activity(self, seen: Seen) -> Activity:
         newest = seen.newest or seen.container
         return Activity(read_moment(newest, "created_at", self._subject(seen.id)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -25,7 +26,7 @@ from urllib.parse import quote
 import orjson
 
 from janitor.drivers.client import Api, Query, Reply
-from janitor.drivers.driver import IsKnown, StillWanted, TornError
+from janitor.drivers.driver import IsKnown, StillWanted, Tell, TornError
 from janitor.drivers.response_memory import Share
 from janitor.drivers.responses import (
     Body,
@@ -185,11 +186,12 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The facts of a container and of its newest item (`None`: it is empty)."""
+    """The facts of a container, its newest item (`None`: it is empty) and its `probed_part`."""
 
     id: str
     container: Body
     newest: Body | None
+    inside: Sequence[Body] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class ContainerDriver:
     `follows_last_id` says whether the next page of a list follows the list's `last_id`
     (`ConversationCursorPage` in the SDK) or its last item's id (`CursorPage`). `parts` are the
     lists that belong to a container besides its items; no call lists the `streamed_parts`, and a
-    probe reads `probed_parts` of the others. `item_noun` is the API's word for an item, where it
+    probe reads the newest of the `probed_part`. `item_noun` is the API's word for an item, where it
     confirms an item's deletion. `tells_error` says that the container itself has a field `error`,
     which is no failure of the call.
     """
@@ -215,7 +217,7 @@ class ContainerDriver:
     follows_last_id: ClassVar[bool]
     parts: ClassVar[tuple[str, ...]] = ()
     streamed_parts: ClassVar[frozenset[str]] = frozenset()
-    probed_parts: ClassVar[int] = 0
+    probed_part: ClassVar[str | None] = None
     item_noun: ClassVar[str] = ""
     tells_error: ClassVar[bool] = False
 
@@ -228,18 +230,33 @@ class ContainerDriver:
         """The kind's entry in the catalogue."""
         return CATALOGUE[self.kind]
 
-    async def probe(self, id: str) -> Probe:
+    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
         """See `Driver.probe`."""
-        presence, container = await self._seen(id)
-        page = await self._newest_page(id, self.trait.items_path)
+        container = await self._container(id)
+        presence, shown = self._presence(id, container), facts(container, *FACTS)
+        del container  # free it before the next answer is awaited
+        page = await self._newest_page(id, PAGE if with_items else 1)
         newest = page.items[0] if page.items else None
-        seen = Seen(id, container, newest)
-        activity = await self._activity(seen) if self.trait.has_activity else Activity()
+        inside: list[Body] = []
+        if self.probed_part is not None:
+            inside = [one async for one in self._newest(id, self.probed_part, PAGE)]
+        probe = self._probe(presence, Seen(id, shown, newest, inside))
+        if not with_items or page.has_more:
+            return probe
+        return replace(probe, items=tuple(item["id"] for item in reversed(page.items)))
+
+    async def newest_item(self, id: str) -> str | None:
+        """See `Driver.newest_item`."""
+        page = await self._newest_page(id)
+        return page.items[0]["id"] if page.items else None
+
+    def _probe(self, presence: Presence, seen: Seen) -> Probe:
+        activity = self._activity(seen) if self.trait.has_activity else Activity()
         return Probe(
             created_at=presence.created_at,
             last_active_at=activity.last_active_at,
             metadata=presence.metadata,
-            newest_item=None if newest is None else newest["id"],
+            newest_item=None if seen.newest is None else seen.newest["id"],
             busy=activity.busy,
         )
 
@@ -253,28 +270,41 @@ class ContainerDriver:
 
     async def presence(self, id: str) -> Presence:
         """See `Driver.presence`."""
-        return (await self._seen(id))[0]
+        return self._presence(id, await self._container(id))
 
-    async def _seen(self, id: str) -> tuple[Presence, Body]:
-        """A container's presence, and the facts to keep about it."""
-        container, subject = await self._container(id), self._subject(id)
-        presence = Presence(
+    def _presence(self, id: str, container: Body) -> Presence:
+        subject = self._subject(id)
+        return Presence(
             read_moment(container, "created_at", subject),
             read_metadata(container, subject) if self.trait.has_metadata else {},
         )
-        return presence, facts(container, *FACTS)
 
-    async def export(self, id: str) -> AsyncIterator[Record]:
+    async def export(self, id: str, tell: Tell | None = None) -> AsyncIterator[Record]:
         """See `Driver.export`."""
-        yield self._record(id, await self._container(id), is_item=False)
+        container = await self._container(id)
+        shown, first = facts(container, *FACTS), self._record(id, container, is_item=False)
+        presence = None if tell is None else self._presence(id, container)
+        del container  # free it before the next answer is awaited
+        yield first
+        del first
+        newest, ids = None, deque[str](maxlen=PAGE + 1)
         async with aclosing(self._walk(id, self.trait.items_path)) as items:
             async for item in items:
+                newest = facts(item, *FACTS)
+                ids.append(item["id"])
                 yield self._record(id, item, is_item=True)
-                del item  # free it before the next page is awaited
+                del item
+        inside = deque[Body](maxlen=PAGE)
         for part in self.parts:
-            async with aclosing(self._part(id, part)) as records:
-                async for record in records:
-                    yield record
+            async with aclosing(self._part(id, part)) as bodies:
+                async for name, body in bodies:
+                    if part == self.probed_part:
+                        inside.append(facts(body, *FACTS))
+                    yield self._record(id, body, is_item=False, name=name)
+                    del body
+        if tell is not None and presence is not None:
+            probe = self._probe(presence, Seen(id, shown, newest, [*inside]))
+            tell(replace(probe, items=tuple(ids) if len(ids) <= PAGE else None))
 
     async def list_page(self, after: str | None = None) -> Listing:
         """See `Driver.list_page`."""
@@ -324,6 +354,7 @@ class ContainerDriver:
         id: str,
         *,
         items_first: bool = True,
+        items: Sequence[str] | None = None,
         still_wanted: StillWanted | None = None,
         is_known: IsKnown | None = None,
     ) -> str | None:
@@ -331,7 +362,7 @@ class ContainerDriver:
         gone: list[str] = []
         try:
             if items_first and self.trait.items_first:
-                await self._empty(id, still_wanted, is_known, gone)
+                await self._empty(id, items, still_wanted, is_known, gone)
             await self._ask(id, still_wanted)
             with self._changing(id, f"delete {self._plural}", REMEDIES["delete"]):
                 reply = await self._delete(self._path(id), id)
@@ -376,14 +407,15 @@ class ContainerDriver:
             raise RefusedError(f"{subject}: the server did not store the metadata as written")
         return wanted
 
-    async def _activity(self, seen: Seen) -> Activity:
+    def _activity(self, seen: Seen) -> Activity:
         """When the container was last active; only for kinds whose API tells."""
         raise NotImplementedError
 
-    async def _part(self, id: str, part: str) -> AsyncGenerator[Record, None]:
+    async def _part(self, id: str, part: str) -> AsyncGenerator[tuple[str, Body], None]:
+        """The entries of a part, each with the id that its record gets."""
         async with aclosing(self._walk(id, part)) as bodies:
             async for body in bodies:
-                yield self._record(id, body, is_item=False)
+                yield body["id"], body
                 del body
 
     async def _container(self, id: str) -> Body:
@@ -395,11 +427,17 @@ class ContainerDriver:
     def _check_container(self, body: Body, id: str) -> None:
         check_container(body, self.trait.noun, id, self._subject(id), tells_error=self.tells_error)
 
-    async def _newest_page(self, id: str, part: str) -> Page:
-        """A page with the facts of the newest item."""
+    async def _newest_page(self, id: str, limit: int = 1) -> Page:
+        """A page with the facts of the newest items; of one, if so many are too large together."""
         with self._api.share(self._subject(id)) as share:
-            page = await self._page(id, part, {"order": "desc", "limit": 1}, share)
-            return replace(page, items=[facts(item, *FACTS) for item in page.items])
+            try:
+                query = {"order": "desc", "limit": limit}
+                page = await self._page(id, self.trait.items_path, query, share)
+                return replace(page, items=[facts(item, *FACTS) for item in page.items])
+            except TooLargeError:
+                if limit == 1:
+                    raise
+        return await self._newest_page(id)
 
     async def _newest(self, id: str, part: str, most: int) -> AsyncGenerator[Body, None]:
         """The facts of at most `most` entries, newest first."""
@@ -446,20 +484,23 @@ class ContainerDriver:
     async def _empty(
         self,
         id: str,
+        items: Sequence[str] | None,
         still_wanted: StillWanted | None,
         is_known: IsKnown | None,
         gone: list[str],
     ) -> None:
         part = self.trait.items_path
         try:
-            known = [item["id"] async for item in self._walk(id, part)]
+            known = items
+            if known is None:
+                known = [item["id"] async for item in self._walk(id, part)]
             if known:
                 if is_known is not None and not await is_known(known):
                     raise BusyError(f"{self._subject(id)}: an item has arrived since; kept")
                 await empty(
                     known,
                     gone,
-                    newest=partial(self._newest_page, id, part),
+                    newest=partial(self._newest_page, id),
                     delete=partial(self._delete_item, id),
                     ask=partial(self._ask, id, still_wanted),
                     subject=self._subject(id),
@@ -514,9 +555,9 @@ class ContainerDriver:
         shown = id if is_id(id) else ascii(id[:80])
         return f"{self.kind} {shown} in project {self._api.endpoint.name}"
 
-    def _record(self, id: str, body: Body, *, is_item: bool) -> Record:
+    def _record(self, id: str, body: Body, *, is_item: bool, name: str | None = None) -> Record:
         try:
-            return Record(body["id"], _written(body), is_item=is_item)
+            return Record(name or body["id"], _written(body), is_item=is_item)
         except (ValueError, RecursionError):
             raise RefusedError(
                 f"{self._subject(id)}: an object nested too deeply to be copied; kept"

@@ -18,6 +18,7 @@ from janitor.policy.stored_metadata import MetadataFilter
 
 StillWanted = Callable[[], Awaitable[bool]]
 IsKnown = Callable[[Sequence[str]], Awaitable[bool]]
+Tell = Callable[[Probe], None]
 
 
 class TornError(BusyError):
@@ -38,11 +39,16 @@ class Driver(Protocol):
         """The kind of container that this driver handles."""
         ...
 
-    async def probe(self, id: str) -> Probe:
+    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
         """What the server says about the container now; two calls, three for a kind with runs.
 
-        Raises `GoneError` only if the server says that it does not know the container itself.
+        With `with_items` the ids of its items are read too, if they fit on a page. Raises
+        `GoneError` only if the server says that it does not know the container itself.
         """
+        ...
+
+    async def newest_item(self, id: str) -> str | None:
+        """The id of the newest item, in one call; raises as `probe` does."""
         ...
 
     async def presence(self, id: str) -> Presence:
@@ -53,11 +59,12 @@ class Driver(Protocol):
         """How many items the container has, counted up to `most`; one call for up to `PAGE`."""
         ...
 
-    def export(self, id: str) -> AsyncIterator[Record]:
+    def export(self, id: str, tell: Tell | None = None) -> AsyncIterator[Record]:
         """The container, then its items oldest first, then whatever else belongs to it.
 
         The export is complete when the iterator ends. If it cannot be proven complete, it raises
-        `RefusedError`, and the records yielded before must not be kept.
+        `RefusedError`, and the records yielded before must not be kept. At its end `tell` gets what
+        a probe would have found, with the items' ids.
         """
         ...
 
@@ -74,13 +81,15 @@ class Driver(Protocol):
         id: str,
         *,
         items_first: bool = True,
+        items: Sequence[str] | None = None,
         still_wanted: StillWanted | None = None,
         is_known: IsKnown | None = None,
     ) -> str | None:
         """Delete the container and return the id of the request that was answered, if any.
 
         If the API keeps the items of a deleted container and `items_first` is true, each item
-        listed at the start is deleted first, proven by an empty listing. `is_known` is asked about
+        listed at the start is deleted first, proven by an empty listing. `items` are the ids that a
+        look has just listed, oldest first; `None` lists them here. `is_known` is asked about
         all of them, oldest first, before any is deleted, and `still_wanted` before each page of
         item deletes and before the container's own. False stops the deletion, as does an item that
         arrived since. Raises `BusyError`, `UnsupportedError` and `IncompleteError` only if nothing
@@ -115,8 +124,11 @@ class _Reading:
     def kind(self) -> Kind:
         return self._driver.kind
 
-    async def probe(self, id: str) -> Probe:
-        return await self._driver.probe(id)
+    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
+        return await self._driver.probe(id, with_items=with_items)
+
+    async def newest_item(self, id: str) -> str | None:
+        return await self._driver.newest_item(id)
 
     async def presence(self, id: str) -> Presence:
         return await self._driver.presence(id)
@@ -124,8 +136,8 @@ class _Reading:
     async def count_items(self, id: str, most: int = PAGE) -> int:
         return await self._driver.count_items(id, most)
 
-    def export(self, id: str) -> AsyncIterator[Record]:
-        return self._driver.export(id)
+    def export(self, id: str, tell: Tell | None = None) -> AsyncIterator[Record]:
+        return self._driver.export(id, tell)
 
     async def list_page(self, after: str | None = None) -> Listing:
         return await self._driver.list_page(after)
@@ -137,10 +149,11 @@ class _ReadOnly(_Reading):
         id: str,
         *,
         items_first: bool = True,
+        items: Sequence[str] | None = None,
         still_wanted: StillWanted | None = None,
         is_known: IsKnown | None = None,
     ) -> str | None:
-        _forbid("delete", id, items_first, still_wanted, is_known)
+        _forbid("delete", id, items_first, items, still_wanted, is_known)
 
     async def delete_item(self, id: str, item_id: str) -> None:
         _forbid("delete_item", id, item_id)
@@ -189,8 +202,15 @@ class _Filtered(_Reading):
         super().__init__(driver)
         self._filter = metadata_filter
 
-    async def probe(self, id: str) -> Probe:
-        probe = await self._driver.probe(id)
+    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
+        return self._filtered(await self._driver.probe(id, with_items=with_items))
+
+    def export(self, id: str, tell: Tell | None = None) -> AsyncIterator[Record]:
+        if tell is None:
+            return self._driver.export(id)
+        return self._driver.export(id, lambda probe: tell(self._filtered(probe)))
+
+    def _filtered(self, probe: Probe) -> Probe:
         return replace(probe, metadata=self._filter.metadata(probe.metadata))
 
     async def presence(self, id: str) -> Presence:
@@ -202,11 +222,16 @@ class _Filtered(_Reading):
         id: str,
         *,
         items_first: bool = True,
+        items: Sequence[str] | None = None,
         still_wanted: StillWanted | None = None,
         is_known: IsKnown | None = None,
     ) -> str | None:
         return await self._driver.delete(
-            id, items_first=items_first, still_wanted=still_wanted, is_known=is_known
+            id,
+            items_first=items_first,
+            items=items,
+            still_wanted=still_wanted,
+            is_known=is_known,
         )
 
     async def delete_item(self, id: str, item_id: str) -> None:

@@ -13,9 +13,10 @@ import httpx2
 
 from janitor.errors import BusyError
 
-LOOK_LASTS = 10.0
+LOOK_LASTS = 5.0
 """Seconds for which a look is valid: a request that relies on it must be sent by then."""
-RENEWED_AFTER = LOOK_LASTS / 2
+RENEWED_AFTER = 0.8 * LOOK_LASTS
+"""Seconds after which a look is taken again: what is left is for the request to be sent."""
 TRIES = 8
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # a machine may be suspended
@@ -43,6 +44,10 @@ class SendGuard:
         self.certify: Callable[[], Awaitable[None]] = _certified
         self.now = now
 
+    def is_fresh(self, looked_at: float) -> bool:
+        """Whether a look taken then need not be taken again before a request relies on it."""
+        return self.now() - looked_at <= RENEWED_AFTER
+
 
 @dataclass(slots=True)
 class Look:
@@ -66,7 +71,7 @@ class Look:
     async def renew(self) -> None:
         """Look again if the look is older than `RENEWED_AFTER`."""
         async with self._one_at_a_time:
-            if self.age > RENEWED_AFTER:
+            if not self.guard.is_fresh(self.at):
                 await self.again()
                 self.at = self.guard.now()
 

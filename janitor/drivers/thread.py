@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from janitor.drivers.container import Activity, ContainerDriver, Seen
 from janitor.drivers.responses import read_moment
-from janitor.kinds import PAGE
 from janitor.model import Kind
 
 # Unknown means busy: a status that is not known to be final keeps the thread.
@@ -19,10 +18,10 @@ class ThreadDriver(ContainerDriver):
     item_noun = "thread.message"
     follows_last_id = False
     parts = (RUNS,)
-    probed_parts = 1
+    probed_part = RUNS
 
-    async def _activity(self, seen: Seen) -> Activity:
-        runs = [run async for run in self._newest(seen.id, RUNS, PAGE)]
+    def _activity(self, seen: Seen) -> Activity:
+        runs = seen.inside
         inside = [*runs, *([seen.newest] if seen.newest else [])]
         subject = self._subject(seen.id)
         dates = [read_moment(body, "created_at", subject) for body in inside or [seen.container]]

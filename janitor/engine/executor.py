@@ -18,6 +18,7 @@ from janitor.archive import ArchiveDamagedError, fingerprint
 from janitor.drivers import Look, StaleError, TornError, resting_on
 from janitor.engine.context import RunContext, RunNotice
 from janitor.engine.errors import DELETED_BESIDE, ChangedError, UnsettledError
+from janitor.engine.export import Observation
 from janitor.engine.keep_last import Heads
 from janitor.engine.lease import Lease
 from janitor.engine.pauses import PAUSED, is_paused
@@ -61,6 +62,22 @@ def _heard(thread: Thread, registered: Thread) -> Thread:
 def still_due(review: Review) -> Decision:
     """The decision for a thread that stays due, with its `review_at` unchanged."""
     return replace(review.decision, review_at=review.entry.review_at)
+
+
+def takes_items_first(review: Review) -> bool:
+    """Whether a deletion is due that deletes each item by itself."""
+    decision = review.decision
+    is_removed = Stage.DELETE in decision.stages and decision.items_first
+    return is_removed and CATALOGUE[review.thread.key.kind].items_first
+
+
+def with_sightings(review: Review, entry: Entry) -> Entry:
+    """The entry with what a look has seen, and with what was reported since."""
+    sightings = entry.sightings
+    seen = replace(
+        review.sightings, reported_at=sightings.reported_at, touched_at=sightings.touched_at
+    )
+    return replace(entry, sightings=seen)
 
 
 def archived_ids(context: RunContext, copy: Copy) -> set[str]:
@@ -133,15 +150,9 @@ class Executor:
         del self.doing[review.thread.key]
 
     async def _archive(self, review: Review) -> None:
-        key, now = review.thread.key, self.context.clock()
-        records = self.context.driver(key).export(key.id)
-        copy = await self.context.store.put(key, review.thread.created_at, records, now)
+        key, copy = review.thread.key, await self._put(review)
         is_last = review.decision.stages[-1] is Stage.ARCHIVE
         await self._check_newest(review, copy.newest_item)
-        if is_last or review.thread.copy is not None:  # only a complete copy replaces an older one
-            again = await self._look_after(review, review.entry)
-            if again.thread.newest_item != copy.newest_item:
-                raise ChangedError("changed while it was copied", review=again)
         older: tuple[str, ...] | None = None
         if review.thread.copy is not None:
             # Point at the new copy, then remove the older ones that it contains. It counts as
@@ -153,10 +164,21 @@ class Executor:
         after = replace(
             review.thread, copy=copy, copy_is_current=True, items=copy.items, state=state
         )
+        now = self.context.clock()
         then = self._reviewer().decide(after, now) if is_last else still_due(review)
         change = settlement(replace(review, thread=after), then)
         change = replace(change, copy=copy, older_copies=older, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
+
+    async def _put(self, review: Review) -> Copy:
+        """A new copy in the archive: of the export that was the look, if there was one."""
+        thread, observed, now = review.thread, review.observed, self.context.clock()
+        export = None if observed is None else observed.export
+        dated = review.entry.thread.created_at
+        if export is not None and export.draft is not None and thread.created_at == dated:
+            return await self.context.store.publish(export.draft)
+        records = self.context.driver(thread.key).export(thread.key.id)
+        return await self.context.store.put(thread.key, thread.created_at, records, now)
 
     async def _soft_delete(self, review: Review) -> None:
         again, now = await self._look_again(review, Stage.SOFT_DELETE), self.context.clock()
@@ -182,15 +204,14 @@ class Executor:
         return replace(review, thread=replace(review.thread, upstream=upstream))
 
     async def _delete(self, review: Review) -> None:
-        # Wait for the turn before looking: a look taken before the wait would be too old.
+        # A look taken before the wait for the turn may be too old after it: then look again.
         async with self.context.projects[review.thread.key.project].reserve("DELETE"):
-            looked_at = self.context.guard.now()
             again = await self._look_again(review, Stage.DELETE)
             await self._prove_copy(again, just_made=Stage.ARCHIVE in review.decision.stages)
             async with self.together(again) as whole:
                 await self.intend(whole)
                 try:
-                    await self.remove(whole, looked_at)
+                    await self.remove(whole, whole.observed)
                 except (BusyError, ChangedError, UnsupportedError, IncompleteError):
                     await self.withdraw(whole)
                     raise
@@ -266,12 +287,11 @@ class Executor:
                 await self.withdraw(review)
             raise
 
-    async def remove(self, review: Review, looked_at: float | None = None) -> None:
+    async def remove(self, review: Review, observed: Observation | None = None) -> None:
         """Make the removing call of a committed intent and settle its reply.
 
-        `looked_at` is when everything was looked at, by the guard's clock; `None` continues a
-        removal that is partly done. If that is too long ago by the time a call can be made,
-        everything is looked at again.
+        `observed` is the look that the removal relies on; `None` continues one that is partly done.
+        If the look is too old by the time a call can be made, everything is looked at again.
 
         Raises:
             UnsettledError: The call may have worked, wholly or in part; the intent stays.
@@ -290,7 +310,7 @@ class Executor:
 
         async def is_known(items: Sequence[str]) -> bool:
             nonlocal removing
-            if await self._is_known(review, items[-1], is_begun=looked_at is None):
+            if await self._is_known(review, items[-1], is_begun=observed is None):
                 removing = items
             else:
                 refusals.append("an item has arrived since the check")
@@ -302,13 +322,14 @@ class Executor:
             if refusals:
                 raise BusyError(refusals[0])
 
-        at, guard = looked_at or -math.inf, self.context.guard
-        look = Look(guard, at, look_again, is_begun=looked_at is None)
+        at = -math.inf if observed is None else observed.asked_at
+        look = Look(self.context.guard, at, look_again, is_begun=observed is None)
         self.lease.check()
         with _as_outcome(refusals), resting_on(look):
             response_id = await self.context.driver(review.thread.key).delete(
                 review.thread.key.id,
                 items_first=review.decision.items_first,
+                items=None if observed is None else observed.probe.items,
                 still_wanted=still_wanted,
                 is_known=is_known,
             )
@@ -355,9 +376,11 @@ class Executor:
         """Whether a list that ends with `item` is the one on which the removal was decided."""
         if is_begun:  # the newest item may be gone already
             return await asyncio.to_thread(self._knows, review, item)
+        if item == review.thread.newest_item:
+            return True
         with suppress(ChangedError):
             await self._check_newest(review, item)
-        return item == review.thread.newest_item
+        return False
 
     async def _what_changed(
         self, review: Review, removing: Sequence[str] | None
@@ -403,11 +426,19 @@ class Executor:
         return item in archived_ids(self.context, copy)
 
     async def _look_again(self, review: Review, stage: Stage) -> Review:
-        """Read everything that a removing call depends on again, right before it (I2)."""
+        """Read everything that a removing call depends on again, right before it (I2).
+
+        The server is asked again only if its last answer is no longer fresh; the registry always.
+        """
         entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry has changed since")
-        again = await self._look_after(review, entry)
+        observed, seen = review.observed, with_sightings(review, entry)
+        if observed is not None and self.context.guard.is_fresh(observed.asked_at):
+            reviewer, now = self._reviewer(), self.context.clock()
+            again = replace(await reviewer.once_more(review, observed, seen, now), entry=entry)
+        else:
+            again = await self._look_after(review, entry)
         if is_paused(self.context, entry, *again.decision.policies):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
@@ -419,41 +450,40 @@ class Executor:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
-        sightings = entry.sightings
-        seen = replace(
-            review.sightings, reported_at=sightings.reported_at, touched_at=sightings.touched_at
-        )
-        now = self.context.clock()
-        again = await self._reviewer().on_probe(replace(entry, sightings=seen), now)
+        seen, now = with_sightings(review, entry), self.context.clock()
+        with_items = takes_items_first(review)
+        again = await self._reviewer().on_probe(seen, now, with_items=with_items)
         return replace(again, entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
-        """Check that a list just read to its end ends with the item that the server calls newest.
+        """Check that a list that was read to its end ends with the item that the server has newest.
+
+        The server is asked for it now, after the list.
 
         Raises:
             ChangedError: The container has changed since, or it may have.
             IncompleteError: It has not, and an earlier look found the same newest item: the
                 server's list leaves items out.
         """
-        newest = review.thread.newest_item
-        if listed == newest:
+        key = review.thread.key
+        newest = await self.context.driver(key).newest_item(key.id)
+        if listed == newest == review.thread.newest_item:
             return
         again = await self._look_after(review, review.entry)
         known = review.entry.sightings
         if newest == again.thread.newest_item == known.newest_item and known.baseline_at:
-            key = review.thread.key
             raise IncompleteError(
                 f"{key.kind} {key.id} in project {key.project}: the server's list of items ends "
                 f"early: it ends with {listed or 'none'}, and asked for the newest item the server "
                 f"has answered {newest or 'none'} more than once; neither copied nor removed"
             )
-        if again.thread.newest_item != listed:
-            raise ChangedError("changed while it was copied", review=again)
+        raise ChangedError("changed while it was copied", review=again)
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """Read the archive object again and compare it with what is upstream (I1).
 
-        For a copy made under this claim, the newest item, just read again, is enough.
+        For a copy made under this claim, the newest item, read after it was made, is enough. The
+        export that was the look is what is upstream, if there was one.
         """
         copy, key = review.thread.copy, review.thread.key
         archives = self.context.archive is not None or self.context.archive_error is not None
@@ -462,7 +492,10 @@ class Executor:
         await self.prove_object(review)
         if just_made:
             return
-        upstream = await fingerprint(key.kind, self.context.driver(key).export(key.id))
+        export = None if review.observed is None else review.observed.export
+        upstream = None if export is None else export.fingerprint
+        if upstream is None:
+            upstream = await fingerprint(key.kind, self.context.driver(key).export(key.id))
         await self._check_newest(review, upstream.newest_item)
         if upstream.digest != copy.digest and not await self._is_torn(review, copy):
             stale = replace(review, thread=replace(review.thread, copy_is_current=False))

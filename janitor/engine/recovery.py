@@ -252,7 +252,7 @@ async def as_before(
     """The thread as it was when its removal was decided; items gone since are our own doing."""
     thread = replace(entry.thread, state=state_before(entry.thread), upstream=upstream)
     decision = reviewer.decide(thread, now)
-    known = Review(entry, thread, entry.sightings, decision, probed=False)
+    known = Review(entry, thread, entry.sightings, decision)
     review = await reviewer.conclude(known, now)
     if review.decision.policy is None and entry.intent is not None:
         return replace(review, decision=replace(review.decision, policy=entry.intent.policy))

@@ -15,6 +15,7 @@ from functools import partial
 from janitor.archive import ArchiveDamagedError
 from janitor.drivers import Driver
 from janitor.engine.context import RunContext
+from janitor.engine.export import Export, Observation
 from janitor.engine.judge import Judge, removes
 from janitor.engine.keep_last import Heads, is_still_placed
 from janitor.engine.pauses import is_paused
@@ -44,12 +45,13 @@ from janitor.sources.watermark import INBOX
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)
 WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
+NOT_DECIDED = Decision()
 Decide = Callable[[Thread, datetime], Decision]
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A thread after a look; `probed` tells whether the server was asked.
+    """A thread after a look; `observed` is what the server said, `None` if it was not asked.
 
     `remover` is the policy that a removal counts under, if one is due or may turn out to be.
     `twins` are the rows of other projects that a removal takes with it.
@@ -60,10 +62,15 @@ class Review:
     thread: Thread
     sightings: Sightings
     decision: Decision
-    probed: bool
+    observed: Observation | None = None
     remover: str | None = None
     twins: tuple[Review, ...] = ()
     is_torn: bool = False
+
+    @property
+    def probed(self) -> bool:
+        """Whether the server was asked."""
+        return self.observed is not None
 
     @property
     def rows(self) -> tuple[Review, ...]:
@@ -113,7 +120,7 @@ class Reviewer:
         thread = self.with_edit_grace(entry, as_known(entry), now)
         decision = self.decide(thread, now)
         remover = self._remover(thread, decision, now)
-        return Review(entry, thread, entry.sightings, decision, probed=False, remover=remover)
+        return Review(entry, thread, entry.sightings, decision, remover=remover)
 
     def needs_probe(self, review: Review) -> bool:
         """Whether the server must be asked before the thread is decided about."""
@@ -130,30 +137,59 @@ class Reviewer:
             return True
         return self._counts_items(review.thread)
 
-    async def on_probe(self, entry: Entry, now: datetime) -> Review:
+    async def on_probe(self, entry: Entry, now: datetime, *, with_items: bool = False) -> Review:
         """Probe the thread, and the heads of its groups if it would leave them; then decide.
 
         Raises:
             DriverError: The call failed; `BusyError` also where the probe says busy.
             AccessError: The credential was refused.
         """
-        return await self.conclude(await self.look(entry, now), now)
+        review = await self.look(entry, now, with_items=with_items)
+        return await self.conclude(review, now)
 
-    async def look(self, entry: Entry, now: datetime) -> Review:
-        """Probe the thread alone, then decide; raises as `on_probe` does."""
-        driver = self._context.driver(entry.thread.key)
-        probe = await driver.probe(entry.thread.key.id)
+    async def look(
+        self,
+        entry: Entry,
+        now: datetime,
+        *,
+        export: Export | None = None,
+        with_items: bool = False,
+    ) -> Review:
+        """Probe the thread alone, or read its `export`, then decide; raises as `on_probe` does.
+
+        With `with_items` a probe also lists the items, if a page holds them.
+        """
+        key, asked_at = entry.thread.key, self._context.guard.now()
+        driver = self._context.driver(key)
+        if export is None:
+            probe = await driver.probe(key.id, with_items=with_items)
+        else:
+            probe = await export.read()
         if probe.busy:
-            raise BusyError(f"{entry.thread.key.kind} {entry.thread.key.id}: in use; kept")
+            raise BusyError(f"{key.kind} {key.id}: in use; kept")
         is_torn = await self._is_torn(entry, probe, driver)
         thread, sightings = self._merge(entry, probe, now, is_torn=is_torn)
         if self._counts_items(thread):
             thread = replace(thread, items=await _count(driver, entry, probe))
-        thread = await asyncio.to_thread(self.with_edit_grace, entry, thread, now)
-        decision = await asyncio.to_thread(self.decide, thread, now)
-        remover = await asyncio.to_thread(self._remover, thread, decision, now)
-        review = Review(entry, thread, sightings, decision, probed=True, remover=remover)
-        return replace(review, is_torn=is_torn)
+        observed = Observation(probe, asked_at, export)
+        seen = Review(entry, thread, sightings, NOT_DECIDED, observed, is_torn=is_torn)
+        return await asyncio.to_thread(self._decided, seen, now)
+
+    async def once_more(
+        self, review: Review, observed: Observation, entry: Entry, now: datetime
+    ) -> Review:
+        """Decide again on what a look has shown, by what the registry knows now."""
+        thread, sightings = self._merge(entry, observed.probe, now, is_torn=review.is_torn)
+        thread = replace(thread, items=review.thread.items)
+        seen = replace(review, entry=entry, thread=thread, sightings=sightings)
+        return await self.conclude(await asyncio.to_thread(self._decided, seen, now), now)
+
+    def _decided(self, review: Review, now: datetime) -> Review:
+        """The review with the decision about what was seen. Blocks."""
+        thread = self.with_edit_grace(review.entry, review.thread, now)
+        decision = self.decide(thread, now)
+        remover = self._remover(thread, decision, now)
+        return replace(review, thread=thread, decision=decision, remover=remover)
 
     async def conclude(self, review: Review, now: datetime) -> Review:
         """Probe the heads that must be alive before the thread may go, then decide."""
@@ -274,9 +310,7 @@ class Reviewer:
         twin = as_twin(entry, seen)
         thread = self.with_edit_grace(entry, _settled_state(twin.thread), now)
         decision = self._alone(thread, now, by)
-        return Review(
-            entry, thread, entry.sightings, decision, probed=False, remover=decision.policy
-        )
+        return Review(entry, thread, entry.sightings, decision, remover=decision.policy)
 
     def objection(self, stages: tuple[Stage, ...], twin: Review) -> str | None:
         """Why a twin forbids the removing stage in `stages`, or `None`."""
@@ -413,6 +447,8 @@ async def _count(driver: Driver, entry: Entry, probe: Probe) -> int | None:
     thread = entry.thread
     if thread.items is not None and entry.sightings.newest_item == probe.newest_item:
         return thread.items
+    if probe.items is not None:
+        return len(probe.items)
     records = driver.export(thread.key.id)
     return sum([1 async for record in records if record.is_item])
 

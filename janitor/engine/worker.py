@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +22,8 @@ from janitor.engine.breaker import (
 )
 from janitor.engine.context import RunContext, RunNotice, selected
 from janitor.engine.errors import ChangedError, UnsettledError
-from janitor.engine.executor import Executor
+from janitor.engine.executor import Executor, takes_items_first
+from janitor.engine.export import Export, export_of
 from janitor.engine.keep_last import HeadAnswer, Heads, as_seen
 from janitor.engine.lease import Lease
 from janitor.engine.limits import ActionGate
@@ -268,25 +270,41 @@ class Worker:
 
     async def _look_and_follow(self, review: Review) -> None:
         key, counted = review.thread.key, review.remover
-        if self.reviewer.needs_probe(review):
-            if review.decision.stage is not None:
-                self.executor.doing[key] = review.decision.stage
-            review = await self._look(review.entry, self.context.clock())
-            self.executor.doing.pop(key, None)
-            self.context.watch.check()
-            await self.missing_judge.answered(review.entry)
-            if (
-                review.is_torn
-                and review.sightings.newest_item != review.entry.sightings.newest_item
-            ):
-                await self.executor.note_torn(review)
-        await self._follow(review, counted)
+        if not self.reviewer.needs_probe(review):
+            await self._follow(review, counted)
+            return
+        stages = review.decision.stages
+        export = export_of(self.context, review.entry, review.thread, stages)
+        async with self._turn(review, export):
+            with nullcontext() if export is None else closing(export):
+                if stages:
+                    self.executor.doing[key] = stages[0]
+                review = await self._look(review, export)
+                self.executor.doing.pop(key, None)
+                self.context.watch.check()
+                await self.missing_judge.answered(review.entry)
+                newest = review.sightings.newest_item
+                if review.is_torn and newest != review.entry.sightings.newest_item:
+                    await self.executor.note_torn(review)
+                await self._follow(review, counted)
 
-    async def _look(self, entry: Entry, now: datetime) -> Review:
-        """Probe a thread for itself; threads that wait for it as a head get the answer, too."""
+    def _turn(self, review: Review, export: Export | None) -> AbstractAsyncContextManager[None]:
+        """The turn of the deletion that is due by the facts: no look is to get old in a queue.
+
+        What takes longer than a look is valid, such as the export of a long thread, comes first.
+        """
+        project, stages = self.context.projects[review.thread.key.project], review.decision.stages
+        is_short = export is not None or stages[:1] == (Stage.DELETE,)
+        return project.reserve("DELETE") if Stage.DELETE in stages and is_short else nullcontext()
+
+    async def _look(self, known: Review, export: Export | None) -> Review:
+        """Look at a thread for itself; threads that wait for it as a head get the answer, too."""
+        entry, now = known.entry, self.context.clock()
         with self.heads.awaiting(entry.thread.key) as tell:
             try:
-                review = await self.reviewer.look(entry, now)
+                review = await self.reviewer.look(
+                    entry, now, export=export, with_items=takes_items_first(known)
+                )
             except GoneError:
                 tell(HeadAnswer.GONE)
                 raise

@@ -95,7 +95,6 @@ def test_a_hold_at_the_last_moment_has_its_line(world: World) -> None:
         "GET",
         path_of(key),
         lambda: world.registry.holds.add(Hold("court", ids=frozenset([key.id])), world.now),
-        skip=1,
     )
     world.sweep()
     line = last(world, key)

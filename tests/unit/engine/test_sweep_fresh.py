@@ -58,24 +58,32 @@ def stall(world: World, seconds: float) -> None:
     world.uptime += seconds
 
 
-@pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.THREAD])
-def test_what_is_said_while_a_removal_waits_keeps_it(world: World, kind: Kind) -> None:
+@pytest.mark.parametrize(
+    ("kind", "items", "reads", "story"),
+    [
+        (Kind.CONVERSATION, 2, 2, ["kept"]),
+        (Kind.THREAD, 2, 3, ["kept"]),
+        (Kind.CONVERSATION, 120, 4, ["withdrawn", "kept"]),  # the last two list what is to go
+    ],
+)
+def test_what_is_said_while_a_removal_waits_keeps_it(
+    world: World, kind: Kind, items: int, reads: int, story: list[str]
+) -> None:
     world.policies = enforced(DELETED, LEGAL)
-    key = world.add(kind, items=0)
+    key = world.add(kind, items=items)
 
     def wait_and_protect() -> None:
         stall(world, LOOK_LASTS + 1)
         world.server._world.named(key.id).metadata["department"] = "legal"
 
     # The last read before the removing call: it is answered, and then nothing goes for a while.
-    reads = 4 if kind is Kind.CONVERSATION else 6
     world.on("GET", f"{path_of(key)}*", wait_and_protect, skip=reads - 1)
     world.hooks[-1].after = True
     world.sweep()
     assert world.hooks[-1].happened
     assert world.changing_calls() == []
     assert world.state(key) is State.ACTIVE
-    assert world.story(key) == ["withdrawn", "kept"]
+    assert world.story(key) == story
     assert world.entry(key).attempts == 0
 
 

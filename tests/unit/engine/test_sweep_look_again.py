@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching, path_of
 
+from janitor.drivers.send_guard import LOOK_LASTS
 from janitor.emulator import Fault, How
+from janitor.kinds import CATALOGUE
 from janitor.model import Hold, Key, Kind, State
 from janitor.policy.rules import Policy
 from janitor.registry import Settlement
@@ -56,9 +58,14 @@ def change_metadata(world: World, key: Key) -> None:
     world.server._world.named(key.id).metadata["topic"] = "other"
 
 
-def last_read(key: Key) -> str:
-    """The listing right before the first DELETE, after everything was looked at again."""
-    return f"{path_of(key)}/items"
+def newest_of(key: Key) -> str:
+    """The list of which the newest item is read after a copy: right before the first DELETE."""
+    return f"{path_of(key)}/{CATALOGUE[key.kind].items_path}"
+
+
+def age(world: World) -> None:
+    """Let the look become too old to rely on."""
+    world.uptime += LOOK_LASTS
 
 
 LATEST = {
@@ -81,9 +88,10 @@ def test_what_the_registry_is_told_last_of_all_still_keeps_it(
 ) -> None:
     act, reason = LATEST[name]
     world.policies = enforced(policy, LEGAL)
-    key = world.add(upstream={"plan": "trial"})
-    reads = 4 if policy is CHATS else 2
-    world.on("GET", last_read(key), lambda: act(world, key), skip=reads - 1)
+    key = world.add(upstream={"plan": "trial"}, items=120)
+    # Two pages are listed right before the first DELETE; so many items are more than a look lists.
+    lists = 5 if policy is CHATS else 3
+    world.on("GET", newest_of(key), lambda: act(world, key), skip=lists - 1)
     report = world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.state(key) in {State.ACTIVE, State.ARCHIVED}
@@ -93,14 +101,37 @@ def test_what_the_registry_is_told_last_of_all_still_keeps_it(
     assert (report.kept[reason], report.exit_code) == (1, 0)
 
 
-@pytest.mark.parametrize("name", EARLIER)
+@pytest.mark.parametrize("name", LATEST)
 @pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.THREAD, Kind.AGENT_SESSION])
 def test_what_changes_after_the_decision_keeps_it(world: World, name: str, kind: Kind) -> None:
+    act, reason = LATEST[name]
+    world.policies = enforced(CHATS, LEGAL)
+    key = world.add(kind, upstream={"plan": "trial"})
+    world.on("GET", newest_of(key), lambda: act(world, key), skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.server.exists(key.id)
+    assert world.changing_calls() == []
+    assert world.story(key) == ["archived", "kept"]
+    assert world.reasons(key) == [reason]
+
+
+@pytest.mark.parametrize("name", EARLIER)
+@pytest.mark.parametrize("kind", [Kind.CONVERSATION, Kind.THREAD, Kind.AGENT_SESSION])
+def test_what_changes_after_a_look_that_is_too_old_keeps_it(
+    world: World, name: str, kind: Kind
+) -> None:
     act, reason = EARLIER[name]
     world.policies = enforced(CHATS, LEGAL)
     key = world.add(kind, upstream={"plan": "trial"})
-    # The third look at the container is the one right before the removal.
-    world.on("GET", path_of(key), lambda: act(world, key), skip=2)
+
+    def wait() -> None:
+        age(world)
+        act(world, key)
+
+    # Right after the copy's last read, so that only another look can tell.
+    world.on("GET", newest_of(key), wait, skip=1)
+    world.hooks[-1].after = True
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.server.exists(key.id)
@@ -141,7 +172,7 @@ def test_a_copy_that_is_no_longer_sound_keeps_it_and_is_made_anew(
 @pytest.mark.parametrize("act", [damage, lose])
 def test_a_copy_that_is_harmed_within_the_sweep_keeps_it(world: World, act: Change) -> None:
     key = world.add()
-    world.on("GET", path_of(key), lambda: act(world, key), skip=2)
+    world.on("GET", newest_of(key), lambda: act(world, key), skip=1)
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.changing_calls() == []
@@ -193,7 +224,7 @@ def test_what_is_locked_at_the_last_moment_stays(world: World, kind: Kind) -> No
 def test_an_item_between_copy_and_proof_keeps_it(world: World) -> None:
     world.policies = enforced(CHATS)
     key = world.add(created_at=NOW - 10 * DAY, active_at=NOW - 10 * DAY)
-    world.on("GET", f"{path_of(key)}/items", lambda: world.server.append_item(key.id), skip=2)
+    world.on("GET", f"{path_of(key)}/items", lambda: world.server.append_item(key.id), skip=1)
     world.sweep()
     assert world.state(key) is State.ACTIVE
     assert world.reasons(key) == ["changed while it was copied"]

@@ -79,7 +79,7 @@ def test_a_pause_during_the_look_makes_no_copy(world: World) -> None:
 
 
 def test_a_pause_after_the_last_look_keeps_it(world: World) -> None:
-    key = world.add(items=0)
+    key = world.add(items=120)  # so many are listed once more, after the look
     world.on("GET", f"{path_of(key)}/items", lambda: pause(world), skip=2)
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
