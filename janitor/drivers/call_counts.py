@@ -36,14 +36,22 @@ def export_calls(kind: Kind, items: float) -> Calls:
     return Calls(reads=1 + pages(items) + parts)
 
 
-def delete_calls(kind: Kind, items: float, *, items_first: bool) -> Calls:
+def delete_calls(kind: Kind, items: float, *, items_first: bool, are_listed: bool = False) -> Calls:
     """Deletes the container; if its items go first, it lists and deletes those before.
 
-    It also reads the newest item before each further page, and the empty list at the end.
+    It also reads the newest item before each further page, and the empty list at the end. What
+    fits on a page is not listed again if `are_listed`.
     """
     if not (items_first and CATALOGUE[kind].items_first):
         return Calls(deletes=1)
+    if are_listed and items <= PAGE:
+        return Calls(deletes=items + 1, reads=1 if items else 0)
     return Calls(deletes=items + 1, reads=2 * pages(items) if items else 1)
+
+
+def newest_calls() -> Calls:
+    """Reads the newest item."""
+    return Calls(reads=1)
 
 
 def mark_calls(kind: Kind) -> Calls:

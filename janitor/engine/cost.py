@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_calls, probe_calls
+from janitor.drivers.call_counts import (
+    Calls,
+    delete_calls,
+    export_calls,
+    mark_calls,
+    newest_calls,
+    probe_calls,
+)
+from janitor.engine.export import is_exported
 from janitor.engine.review import Review
 from janitor.kinds import CATALOGUE, PAGE, Kind
 from janitor.model import Stage
@@ -52,7 +60,8 @@ class Task:
     """What a sweep does with one thread after its look.
 
     `has_copy`: a current copy is compared before a deletion. `marks`: a soft delete writes
-    upstream. `items` is `None` if their number is unknown.
+    upstream. `items` is `None` if their number is unknown. `is_exported`: an export is the look.
+    `are_listed`: the look lists the items. `is_changed`: the newest item is not the known one.
     """
 
     kind: Kind
@@ -61,6 +70,9 @@ class Task:
     items_first: bool = True
     marks: bool = False
     has_copy: bool = False
+    is_exported: bool = False
+    are_listed: bool = False
+    is_changed: bool = False
 
     @property
     def counts(self) -> bool:
@@ -70,6 +82,9 @@ class Task:
     def calls(self, items: float) -> Calls:
         """The calls for all its stages, given its number of items."""
         calls = Calls()
+        if self.is_exported:
+            calls = export_calls(self.kind, items).plus(probe_calls(self.kind).times(-1))
+            calls = calls.plus(newest_calls()) if self.is_changed else calls
         for stage in self.stages:
             calls = calls.plus(self._calls(stage, items))
         return calls
@@ -79,18 +94,21 @@ class Task:
         return probe_calls(self.kind).times(items / AT_ONCE if self.counts else 0)
 
     def _calls(self, stage: Stage, items: float) -> Calls:
-        look = probe_calls(self.kind)
+        read = Calls() if self.is_exported else export_calls(self.kind, items)
         match stage:
             case Stage.ARCHIVE:
-                is_last = self.stages[-1] is Stage.ARCHIVE
-                copied = export_calls(self.kind, items)
-                return copied.plus(look) if is_last else copied
+                return read.plus(newest_calls())
             case Stage.SOFT_DELETE:
-                return look.plus(mark_calls(self.kind)) if self.marks else look
+                return mark_calls(self.kind) if self.marks else Calls()
             case _:
-                removed = look.plus(delete_calls(self.kind, items, items_first=self.items_first))
+                removed = delete_calls(
+                    self.kind,
+                    items,
+                    items_first=self.items_first,
+                    are_listed=self.are_listed or self.is_exported,
+                )
                 is_compared = self.has_copy and Stage.ARCHIVE not in self.stages
-                return removed.plus(export_calls(self.kind, items)) if is_compared else removed
+                return removed.plus(read).plus(newest_calls()) if is_compared else removed
 
 
 @dataclass(slots=True)
@@ -134,9 +152,13 @@ class Work:
         return ItemCount(0, items / sum(known.values()) if known else USUAL, LONGEST)
 
 
-def task_of(review: Review, counted: int | None = None) -> Task:
-    """The task of carrying out a review's stages; `counted` items are counted up to a page."""
+def task_of(review: Review, facts: Review, counted: int | None = None) -> Task:
+    """The task of carrying out a review's stages; `counted` items are counted up to a page.
+
+    `facts` is the review by the registry's facts, which decides how a sweep looks.
+    """
     thread, decision = review.thread, review.decision
+    known_newest = facts.sightings.newest_item
     known = None if thread.items is None else ItemCount.exactly(thread.items)
     return Task(
         thread.key.kind,
@@ -145,6 +167,9 @@ def task_of(review: Review, counted: int | None = None) -> Task:
         items_first=decision.items_first,
         marks=decision.mark_upstream,
         has_copy=thread.copy is not None and thread.copy_is_current,
+        is_exported=is_exported(facts.thread, facts.decision.stages),
+        are_listed=facts.deletes_items,
+        is_changed=facts.sightings.baseline_at is not None and thread.newest_item != known_newest,
     )
 
 

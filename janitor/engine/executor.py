@@ -64,13 +64,6 @@ def still_due(review: Review) -> Decision:
     return replace(review.decision, review_at=review.entry.review_at)
 
 
-def takes_items_first(review: Review) -> bool:
-    """Whether a deletion is due that deletes each item by itself."""
-    decision = review.decision
-    is_removed = Stage.DELETE in decision.stages and decision.items_first
-    return is_removed and CATALOGUE[review.thread.key.kind].items_first
-
-
 def with_sightings(review: Review, entry: Entry) -> Entry:
     """The entry with what a look has seen, and with what was reported since."""
     sightings = entry.sightings
@@ -451,8 +444,7 @@ class Executor:
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
         seen, now = with_sightings(review, entry), self.context.clock()
-        with_items = takes_items_first(review)
-        again = await self._reviewer().on_probe(seen, now, with_items=with_items)
+        again = await self._reviewer().on_probe(seen, now, with_items=review.deletes_items)
         return replace(again, entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:

@@ -62,21 +62,12 @@ class Export:
             self.draft.discard()
 
 
-def is_short(thread: Thread) -> bool:
-    """Whether a thread is not known to have more items than a page holds."""
-    return thread.items is None or thread.items <= PAGE
+def is_exported(thread: Thread, stages: tuple[Stage, ...]) -> bool:
+    """Whether an export is the look at a thread, given what is due by the registry's facts.
 
-
-def export_of(
-    context: RunContext, entry: Entry, thread: Thread, stages: tuple[Stage, ...]
-) -> Export | None:
-    """The export to look at a thread with, given what is due by the registry's facts.
-
-    None if nothing needs an export, or if the thread is so long that a look should not read it all.
+    It is not if nothing needs an export, or if the thread is too long to be read for a look.
     """
-    if context.archive is None or not stages or not is_short(thread):
-        return None
-    if stages[0] is Stage.ARCHIVE:
-        return Export(context, entry, is_copied=False)
-    is_compared = Stage.DELETE in stages and thread.copy is not None and thread.copy_is_current
-    return Export(context, entry, is_copied=True) if is_compared else None
+    if thread.items is not None and thread.items > PAGE:
+        return False
+    has_copy = thread.copy is not None and thread.copy_is_current
+    return stages[:1] == (Stage.ARCHIVE,) or (Stage.DELETE in stages and has_copy)

@@ -76,7 +76,7 @@ class Backlog:
         work = self.work[key.project, review.remover]
         work.look(key.kind)
         if context.mode_of(review.decision.policy or "") is Mode.ENFORCE:
-            work.tasks[task_of(review)] += 1
+            work.tasks[task_of(review, review)] += 1
 
     @property
     def calls(self) -> dict[tuple[str, Verb], float]:

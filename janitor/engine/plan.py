@@ -473,7 +473,7 @@ class _Planner:
     async def _look_and_count(self, entry: Entry) -> Review:
         """Look at a thread, and count up to a page of its items if each is deleted separately."""
         review, key = await self._reviewer.look(entry, self._made.now), entry.thread.key
-        if task_of(review).counts and not _has_count(review):
+        if review.deletes_items and not _has_count(review):
             self._items[key] = await self._context.driver(key).count_items(key.id, PAGE)
         return review
 
@@ -527,9 +527,11 @@ class _Planner:
                 answer = replace(answer, decision=approved)
         if answer.decision.stages or self._scope.everything:
             made.decisions.append(_planned(answer, swept, why or answer.decision.why))
-        if answer.decision.stages and why not in (PAUSED, "archive_down"):
-            key = answer.thread.key
-            self._work[key.project].tasks[task_of(answer, self._items.get(key))] += 1
+        if why in (PAUSED, "archive_down"):
+            return
+        task = task_of(answer, facts, self._items.get(answer.thread.key))
+        if task.stages or (task.is_exported and answer.probed):
+            self._work[answer.thread.key.project].tasks[task] += 1
 
     def _add(self, project: str, calls: Calls) -> None:
         work = self._work[project]

@@ -22,8 +22,8 @@ from janitor.engine.breaker import (
 )
 from janitor.engine.context import RunContext, RunNotice, selected
 from janitor.engine.errors import ChangedError, UnsettledError
-from janitor.engine.executor import Executor, takes_items_first
-from janitor.engine.export import Export, export_of
+from janitor.engine.executor import Executor
+from janitor.engine.export import Export, is_exported
 from janitor.engine.keep_last import HeadAnswer, Heads, as_seen
 from janitor.engine.lease import Lease
 from janitor.engine.limits import ActionGate
@@ -274,7 +274,10 @@ class Worker:
             await self._follow(review, counted)
             return
         stages = review.decision.stages
-        export = export_of(self.context, review.entry, review.thread, stages)
+        export = None
+        if self.context.archive is not None and is_exported(review.thread, stages):
+            is_copied = stages[0] is not Stage.ARCHIVE
+            export = Export(self.context, review.entry, is_copied=is_copied)
         async with self._turn(review, export):
             with nullcontext() if export is None else closing(export):
                 if stages:
@@ -303,7 +306,7 @@ class Worker:
         with self.heads.awaiting(entry.thread.key) as tell:
             try:
                 review = await self.reviewer.look(
-                    entry, now, export=export, with_items=takes_items_first(known)
+                    entry, now, export=export, with_items=known.deletes_items
                 )
             except GoneError:
                 tell(HeadAnswer.GONE)

@@ -125,7 +125,7 @@ def test_the_rate_that_binds_is_named() -> None:
 
 def test_unknown_items_are_told_as_a_range() -> None:
     made = cost(deleting(140, None), paces(300.0))
-    assert message(made).endswith(". At least 85 s, at most 7 h 57 min")
+    assert message(made).endswith(". At least 28 s, at most 7 h 57 min")
 
 
 def test_a_cost_of_nothing_is_told_as_that() -> None:
