@@ -1,8 +1,8 @@
 """Carries out what was decided about a thread: look, intent, call, with a commit per step.
 
 Each stage is settled separately, so after a crash between two stages the registry says exactly how
-far the thread came. Before a removing call, the thread is looked at again and the intent is
-committed; only what the reply says is believed.
+far the thread came. Before a removing call, the registry is read again, the server if its last
+answer is no longer fresh, and the intent is committed; only what the reply says is believed.
 """
 
 from __future__ import annotations
@@ -461,7 +461,7 @@ class Executor:
         newest = await self.context.driver(key).newest_item(key.id)
         if listed == newest == review.thread.newest_item:
             return
-        again = await self._look_after(review, review.entry)
+        again = await self._look_after(await self._undoubted(review, listed), review.entry)
         known = review.entry.sightings
         if newest == again.thread.newest_item == known.newest_item and known.baseline_at:
             raise IncompleteError(
@@ -470,6 +470,20 @@ class Executor:
                 f"has answered {newest or 'none'} more than once; neither copied nor removed"
             )
         raise ChangedError("changed while it was copied", review=again)
+
+    async def _undoubted(self, review: Review, listed: str | None) -> Review:
+        """The review without an end of a list that the server contradicts, if nothing confirms it.
+
+        Where a list was the first look of all, another newest item may be a new one, or the list
+        may end early. It does if it still ends in the same place.
+        """
+        observed, known = review.observed, review.entry.sightings
+        if observed is None or observed.export is None or known.baseline_at is not None:
+            return review
+        key = review.thread.key
+        items = [one.id async for one in self.context.driver(key).export(key.id) if one.is_item]
+        is_early = items[-1:] == [listed]
+        return replace(review, sightings=known) if is_early else review
 
     async def _prove_copy(self, review: Review, *, just_made: bool) -> None:
         """Read the archive object again and compare it with what is upstream (I1).

@@ -22,8 +22,9 @@ MARKED = EVERY - {Kind.CHATKIT_THREAD}
 class Call:
     """One call: `before` calls of its name go before it. `scene` says what the sweep finds.
 
-    `fresh`: due for copy and removal at once; `copied`: due for removal, copied by an earlier
-    sweep; `marking`: due for a copy and a mark upstream.
+    `fresh`: due for copy and removal at once, so that the export is the look; `bare`: due for
+    removal without a copy; `copied`: due for removal, copied by an earlier sweep; `marking`: due
+    for a copy and a mark upstream.
     """
 
     name: str
@@ -42,22 +43,23 @@ class Call:
 
 
 CALLS = (
-    Call("probe", "fresh", "retrieve", 0),
-    Call("newest", "fresh", "items.list", 0),
-    Call("busy", "fresh", "runs.list", 0, WITH_RUNS),
-    Call("copy", "fresh", "retrieve", 1),
-    Call("page", "fresh", "items.list", 1),
-    Call("next", "fresh", "items.list", 2),
-    Call("runs", "fresh", "runs.list", 1, WITH_RUNS),
+    Call("probe", "bare", "retrieve", 0),
+    Call("newest", "bare", "items.list", 0),
+    Call("busy", "bare", "runs.list", 0, WITH_RUNS),
+    Call("copy", "fresh", "retrieve", 0),
+    Call("page", "fresh", "items.list", 0),
+    Call("next", "fresh", "items.list", 1),
+    Call("runs", "fresh", "runs.list", 0, WITH_RUNS),
     Call("turns", "fresh", "", 0, WITH_PARTS, "turns"),
-    Call("again", "fresh", "retrieve", 2),
-    Call("walk", "fresh", "items.list", 4, EMPTIED),
+    Call("latest", "fresh", "items.list", 2),
+    Call("walk", "fresh", "items.list", 3, EMPTIED),
     Call("item", "fresh", "items.delete", 1, EMPTIED),
-    Call("proof", "fresh", "items.list", 6, EMPTIED),
+    Call("proof", "fresh", "items.list", 5, EMPTIED),
     Call("delete", "fresh", "delete", 0),
-    Call("compare", "copied", "retrieve", 2),
-    Call("paged", "copied", "items.list", 2),
-    Call("read", "marking", "retrieve", 3, MARKED),
+    Call("compare", "copied", "retrieve", 0),
+    Call("paged", "copied", "items.list", 0),
+    Call("after", "copied", "items.list", 2),
+    Call("read", "marking", "retrieve", 1, MARKED),
     Call("write", "marking", "update", 0, MARKED),
 )
 

@@ -56,6 +56,7 @@ PINNED = Policy(
 )
 COPY, DELETE = ArchiveRule(after=7 * DAY, keep_for=90 * DAY), Delete(30 * DAY)
 CHATS = Policy("chats", archive=COPY, delete=DELETE)
+BARE = Policy("bare", delete=DELETE)
 MARKED = replace(CHATS, soft_delete=SoftDelete(20 * DAY, DeletionMark.UPSTREAM))
 PATIENCE, HASTE = 60.0, 0.5
 BUDGET = Budget(large=16 << 20)
@@ -140,8 +141,8 @@ class FaultyWorld:
 
     @cached_property
     def policies(self) -> Policies:
-        rules = (MARKED if self._scene == "marking" else CHATS, PINNED)
-        return Policies(rules, mode=Mode.ENFORCE, limits=Limits(max_percent=100))
+        rule = {"marking": MARKED, "bare": BARE}.get(self._scene, CHATS)
+        return Policies((rule, PINNED), mode=Mode.ENFORCE, limits=Limits(max_percent=100))
 
     def _cell(self, kind: Kind, name: str) -> Cell:
         struck, healthy, stays = (

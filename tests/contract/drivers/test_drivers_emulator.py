@@ -16,7 +16,7 @@ from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
 from janitor.kinds import CATALOGUE
-from janitor.model import Kind, Record
+from janitor.model import Kind, Probe, Record
 from janitor.testing import Emulated, emulator
 
 T = TypeVar("T")
@@ -190,6 +190,26 @@ def test_each_method_makes_as_many_calls_as_a_plan_reckons_with(
     over(emulated, kind, method(box))
     made = Counter(entry.method for entry in emulated.server.log)
     assert Calls(made["DELETE"], made["GET"], made["POST"]) == reckoned(kind, items)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("items", [0, 3, 100, 130])
+def test_a_look_lists_up_to_a_page_of_items(emulated: Emulated, kind: Kind, items: int) -> None:
+    box = put(emulated.server, kind, items)
+    if kind is Kind.THREAD:
+        emulated.server.start_run(box)
+    ids = tuple(item["id"] for item in emulated.server.items(box))
+
+    async def look(driver: Driver) -> tuple[Probe, list[Probe], str | None]:
+        told = list[Probe]()
+        async for _ in driver.export(box, told.append):
+            assert not told
+        return await driver.probe(box, with_items=True), told, await driver.newest_item(box)
+
+    probe, told, newest = over(emulated, kind, look)
+    assert probe.items == (ids if items <= 100 else None)
+    assert told == [probe]
+    assert newest == probe.newest_item == (ids[-1] if ids else None)
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -65,6 +65,7 @@ def stall(world: World, seconds: float) -> None:
         (Kind.THREAD, 2, 3, ["kept"]),
         (Kind.CONVERSATION, 120, 4, ["withdrawn", "kept"]),  # the last two list what is to go
     ],
+    ids=["conversation", "thread", "long"],
 )
 def test_what_is_said_while_a_removal_waits_keeps_it(
     world: World, kind: Kind, items: int, reads: int, story: list[str]

@@ -120,8 +120,9 @@ def test_many_such_threads_are_no_failure_of_their_project(world: World) -> None
     assert failed(world).keys() == {key.id for key in keys}
 
 
+@pytest.mark.parametrize(("path", "skip"), [("", 0), ("/items", 1)], ids=["first", "last"])
 def test_an_item_that_was_deleted_while_it_was_copied_is_no_list_that_ends_early(
-    world: World,
+    world: World, path: str, skip: int
 ) -> None:
     world.policies = enforced(COPIED)
     key = world.add(items=3, created_at=NOW - 5 * DAY, active_at=NOW - 5 * DAY)
@@ -129,17 +130,35 @@ def test_an_item_that_was_deleted_while_it_was_copied_is_no_list_that_ends_early
     world.advance(5 * DAY)
     newest = world.server.items(key.id)[-1]["id"]
     remove = world.server._world.named(key.id).items.pop
-    world.on("GET", f"/conversations/{key.id}", lambda: remove(newest), skip=1)
+    world.on("GET", f"/conversations/{key.id}{path}", lambda: remove(newest), skip=skip)
     report = world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert report.exit_code == 0
     assert not failed(world)
 
 
+def test_an_item_that_arrives_after_a_copy_that_was_the_first_look_is_activity(
+    world: World,
+) -> None:
+    key = world.add(items=3)
+    path = f"/conversations/{key.id}/items"
+    world.on("GET", path, lambda: world.server.append_item(key.id), skip=1)
+    world.sweep()
+    assert world.reasons(key) == ["changed while it was copied"]
+    assert not failed(world)
+    assert world.sweep().outcomes == {}
+    world.advance(29 * DAY)
+    world.sweep()
+    assert world.server.exists(key.id)
+    world.advance(2 * DAY)
+    world.sweep()
+    assert world.state(key) is State.DELETED
+
+
 def test_items_that_arrive_while_they_are_copied_are_copied(world: World) -> None:
     world.policies = enforced(COPIED)
     key = world.add(items=3)
-    world.on("GET", f"/conversations/{key.id}", lambda: world.server.append_item(key.id), skip=1)
+    world.on("GET", f"/conversations/{key.id}/items", lambda: world.server.append_item(key.id))
     report = world.sweep()
     assert report.outcomes == {("copied", Stage.ARCHIVE, Outcome.DONE): 1}
     assert world.entry(key).thread.items == 4

@@ -13,7 +13,7 @@ from janitor.policy import Policies
 from janitor.policy.rules import Delete, DeletionMark, Policy, SoftDelete
 from janitor.registry import Intent
 
-CALLS = {Kind.CONVERSATION: 12, Kind.THREAD: 10}  # with and without items to delete first
+CALLS = {Kind.CONVERSATION: 8, Kind.THREAD: 5}  # with and without items to delete first
 STEPS = [(kind, step) for kind, calls in CALLS.items() for step in range(calls)]
 
 

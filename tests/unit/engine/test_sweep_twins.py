@@ -228,7 +228,7 @@ def test_a_hold_on_either_row_between_items_stops_the_rest(world: World, held: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", range(0, 15, 3))
+@pytest.mark.parametrize("step", range(0, 10, 3))
 def test_death_around_any_request_ends_with_both_rows_gone(
     world: World, step: int, *, after: bool
 ) -> None:
