@@ -15,7 +15,7 @@ import ssl
 import sys
 from typing import Any, NoReturn
 
-from seams import Point, Seams, hasten_renewals
+from seams import Point, Seams, hasten_renewals, keep_looks_fresh
 
 from janitor.cli import execute
 
@@ -24,6 +24,7 @@ def main() -> None:
     """Serve orders until stdin ends."""
     # Loopback speaks no TLS, and the world's certificates take longer to read than a sweep.
     ssl.SSLContext.load_verify_locations = _load_nothing  # type: ignore[method-assign]
+    keep_looks_fresh()
     answers = os.fdopen(os.dup(1), "w")
     _enter(json.loads(sys.stdin.readline()))
     gc.freeze()

@@ -60,6 +60,8 @@ ELSEWHERE = {
     "engine/missing.py:_is_alive": ONLY_ASKS,
     "engine/plan.py:_ask_head": ONLY_ASKS,
     "engine/executor.py:_is_torn": ONLY_ASKS,
+    "engine/executor.py:_undoubted": ONLY_ASKS,
+    "engine/review.py:_count": ONLY_ASKS,
     "engine/review.py:_is_torn": ONLY_ASKS,
     "engine/recovery.py:on_probe": ONLY_ASKS,
     "tracking/spool.py:make_private": SPOOLED,

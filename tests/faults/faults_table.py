@@ -15,50 +15,51 @@ from itertools import islice
 from janitor.model import Kind
 
 HEADER = """
-  probe newest busy copy page next runs turns again walk item proof delete compare paged read write
+  probe newest busy copy page next runs turns latest walk item proof delete compare paged after read
+  write
 """
 
 ROWS = """
 401 403 no-quota 401-huge
-  stop stop stop stop stop stop stop stop stop halt halt halt halt stop stop stop stop
+  stop stop stop stop stop stop stop stop stop halt halt halt halt stop stop stop stop stop
 404
-  miss fail fail miss fail fail fail done miss open open open open miss fail miss miss
+  miss fail fail miss fail fail fail done fail open open open open miss fail fail miss miss
 404-html 404-bare 404-huge
-  fail fail fail fail fail fail fail done fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail done fail open open open open fail fail fail fail fail
 409 locked
-  busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy
+  busy busy busy busy busy busy busy busy busy busy torn torn busy busy busy busy busy busy
 405 501
-  fail fail fail fail fail fail fail fail fail open open open fail fail fail fail fail
+  fail fail fail fail fail fail fail fail fail open open open fail fail fail fail fail fail
 400 429 429-short 429-long 500 502 503 504 redirect 204 no-body object null html gzip
-  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail fail
 429-huge 500-huge
-  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail fail
 202 206 twofold and-error gzip-cut
-  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail fail
 reset silence
-  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail fail fail open open open open fail fail fail fail fail
 cut no-text huge bomb nested number
-  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail
+  fail fail fail fail fail fail fail .    fail open open open open fail fail fail fail fail
 other-id
-  fail .    .    fail .    .    .    .    fail .    open .    open fail .    fail fail
+  fail .    .    fail .    .    .    .    .    .    open .    open fail .    .    fail fail
 500-late object-late cut-late reset-late silence-late
-  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    fail
+  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    .    fail
 mislabelled
-  done done done done done done done done done done done done done done done soft soft
+  done done done done done done done done done done done done done done done done soft soft
 not-deleted
-  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    .
+  .    .    .    .    .    .    .    .    .    .    open .    open .    .    .    .    .
 lie
-  .    .    .    .    .    .    .    .    .    .    open .    done .    .    .    .
+  .    .    .    .    .    .    .    .    .    .    open .    done .    .    .    .    .
 no-last-id never
-  .    fail fail .    fail fail fail .    .    fail .    open .    .    fail .    .
+  .    .    fail .    fail fail fail .    .    fail .    open .    .    fail .    .    .
 no-after
-  .    .    .    .    fail fail .    .    .    fail .    .    .    .    fail .    .
+  .    .    .    .    fail fail .    .    .    fail .    .    .    .    fail .    .    .
 twice
-  .    fail .    .    fail fail .    .    .    fail .    .    .    .    fail .    .
+  .    .    .    .    fail fail .    .    .    fail .    .    .    .    fail .    .    .
 half
-  .    kept .    .    kept kept .    .    .    kept .    done .    .    kept .    .
+  .    .    .    .    kept kept .    .    kept kept .    done .    .    kept kept .    .
 short
-  .    kept .    .    kept .    .    .    .    fail .    .    .    .    fail .    .
+  .    .    .    .    kept .    .    .    .    fail .    .    .    .    fail .    .    .
 """
 
 EXCEPTIONS: dict[tuple[Kind, str, str], str] = {

@@ -95,7 +95,8 @@ def check_nothing_lost(world: FaultyWorld, cell: Cell) -> Iterator[str]:
             yield f"{cell.name}: {key.id} is a tombstone, and its container lives"
         is_gone = not server.exists(key.id)
         gone = {one for one in cell.items[key.id] if is_gone or server.deletes[one]}
-        if gone and (lost := world.missing_items(key, cell.items[key.id])):
+        is_copied = world.is_copied and gone
+        if is_copied and (lost := world.missing_items(key, cell.items[key.id])):
             yield f"{cell.name}: {len(lost)} items are gone and in no proven copy"
         if any(server.deletes[one] > 1 for one in (key.id, *cell.items[key.id])):
             yield f"{cell.name}: deleted twice"

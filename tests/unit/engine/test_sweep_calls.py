@@ -1,0 +1,87 @@
+"""How many calls a due thread takes: docs/performance.md says it, the server counts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced
+
+from janitor.model import Key, Kind, State
+from janitor.policy.rules import Delete, Items, Policy
+
+PAGE = Path(__file__).parents[3] / "docs" / "performance.md"
+KEPT = replace(DELETED, delete=Delete(30 * DAY, Items.KEEP))
+BOTH_KEPT = replace(CHATS, delete=Delete(30 * DAY, Items.KEEP))
+
+
+def due(policy: Policy) -> Callable[[World, Kind], Key]:
+    """A thread that a sweep looks at for the first time."""
+
+    def add(world: World, kind: Kind) -> Key:
+        world.policies = enforced(policy)
+        return world.add(kind, items=7)
+
+    return add
+
+
+def copied(world: World, kind: Kind) -> Key:
+    """A thread that an earlier sweep has copied, and that is due for removal now."""
+    world.policies = enforced(BOTH_KEPT)
+    key = world.add(kind, items=7, created_at=NOW - 10 * DAY, active_at=NOW - 10 * DAY)
+    world.sweep()
+    assert world.state(key) is State.ARCHIVED
+    world.advance(20 * DAY)
+    return key
+
+
+def busy(world: World, kind: Kind) -> Key:
+    """A thread with an item more than an earlier look has seen."""
+    world.policies = enforced(KEPT)
+    key = world.add(kind, items=7, created_at=NOW - 29 * DAY, active_at=NOW - 29 * DAY)
+    world.sweep()
+    world.advance(DAY)
+    world.server.append_item(key.id)
+    return key
+
+
+SCENES: dict[str, Callable[[World, Kind], Key]] = {
+    "deleted, items kept": due(KEPT),
+    "deleted, items first": due(DELETED),
+    "archived": due(COPIED),
+    "archived and deleted, items kept": due(BOTH_KEPT),
+    "archived and deleted, items first": due(CHATS),
+    "archived earlier, deleted, items kept": copied,
+    "kept after a look": busy,
+}
+
+
+def table() -> dict[tuple[str, Kind], str]:
+    """The calls by scene and kind, as the page has them."""
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
+    head, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    start = next(n for n, row in enumerate([head, *rows]) if row[0] == "policy")
+    kinds = [Kind(name) for name in [head, *rows][start][1:]]
+    known = [row for row in [head, *rows][start + 1 :] if row[0] in SCENES]
+    return {
+        (row[0], kind): cell for row in known for kind, cell in zip(kinds, row[1:], strict=True)
+    }
+
+
+TABLE = table()
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_thread_takes_as_many_calls_as_the_page_says(
+    world: World, scene: str, kind: Kind
+) -> None:
+    SCENES[scene](world, kind)
+    world.server.clear_log()
+    world.sweep()
+    made = Counter(entry.method for entry in world.server.log)
+    shown = ", ".join(f"{made[verb]} {verb}" for verb in ("GET", "DELETE", "POST") if made[verb])
+    assert shown == TABLE[scene, kind]
