@@ -8,7 +8,8 @@ changed, and removed only when a newer one of its series has been proven. Its pa
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +18,16 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from janitor.archive.fingerprint import Fingerprint
-from janitor.archive.local import ArchiveDamagedError, Disk, Staged, closed_at_end, run_in_thread
+from janitor.archive.local import (
+    ArchiveDamagedError,
+    Content,
+    Disk,
+    Measured,
+    Staged,
+    closed_at_end,
+    content,
+    run_in_thread,
+)
 from janitor.archive.object_format import (
     Header,
     MalformedError,
@@ -82,15 +92,15 @@ def inspect(disk: Disk, path: str) -> tuple[Header, Copy]:
 
     Raises `ArchiveDamagedError` or `ArchiveError`.
     """
-    stored = MeasuredBlocks(disk.read(path))
+    stored = Measured()
     try:
-        header, trailer = verify(stored)
+        header, trailer = verify(stored.passed(disk.read(path)))
     except MalformedError as error:
         raise disk.damaged(path, f"the object is damaged: {error}") from error
     copy = Copy(
         path=path,
         digest=trailer.digest,
-        sealed=stored.digest,
+        sealed=stored.content.sha256,
         items=trailer.items,
         newest_item=trailer.newest_item,
         size=stored.size,
@@ -99,92 +109,101 @@ def inspect(disk: Disk, path: str) -> tuple[Header, Copy]:
     return header, copy
 
 
-class MeasuredBlocks:
-    """Iterates over blocks of bytes and measures them: sha256 and number of bytes."""
-
-    def __init__(self, blocks: Iterable[bytes]) -> None:
-        self.size = 0
-        self._blocks = blocks
-        self._hash = sha256()
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of the blocks so far, in hex."""
-        return self._hash.hexdigest()
-
-    def __iter__(self) -> Iterator[bytes]:
-        for block in self._blocks:
-            self._hash.update(block)
-            self.size += len(block)
-            yield block
-
-
 class ObjectDraft:
     """An object being written; after `discard` only what was published remains.
 
-    Nothing is written to disk before the first `add`, so an export that fails at once costs
-    nothing.
+    Nothing is written to disk before there is a piece to write, so an export that fails at once
+    costs nothing.
     """
 
     def __init__(self, disk: Disk, key: Key, created_at: datetime | None, now: datetime) -> None:
         self._disk = disk
         self._directory = series_directory(key, created_at)
         self._header = Header(key, created_at, now, CATALOGUE[key.kind].volatile)
-        self._open: tuple[Staged, ObjectWriter] | None = None
+        self._writer = ObjectWriter(self._write, self._header)
+        self._staged: Staged | None = None
         self.rest: list[Record] = []
         """Records that are not written yet."""
 
-    def add(self, records: Sequence[Record]) -> None:
-        """Write the next records. Raises `RefusedError` or `ArchiveError`."""
-        self._opened()[1].add(records)
+    @property
+    def is_small(self) -> bool:
+        """Whether all records are in the rest, and short."""
+        is_whole = self._writer.seen.container is None
+        return is_whole and sum(len(record.body) for record in self.rest) <= SMALL
 
-    def finish(self) -> Copy:
-        """Write the rest, publish, read back and prove.
+    def add_rest(self) -> None:
+        """Write the rest so far. Raises `RefusedError` or `ArchiveError`."""
+        self._writer.add(self.rest)
+        self.rest = []
 
-        Raises `RefusedError`, `ArchiveError` or, if the data read back is not what was written,
+    def close(self) -> bytes:
+        """Add the rest and return the last piece, which `finish` writes.
+
+        Raises `RefusedError` or `ArchiveError`.
+        """
+        self.add_rest()
+        return self._writer.close()
+
+    def finish(self, last: bytes) -> Copy:
+        """Write the writer's last piece, publish, read back and prove.
+
+        Raises `ArchiveError` or, if the data read back is not what was written,
         `ArchiveDamagedError`.
         """
-        staged, writer = self._opened()
-        writer.add(self.rest)
-        writer.close()
-        path = object_path(self._directory, self._header.key, writer.seen.digest)
-        self._publish(staged, path, writer.seen.digest)
+        staged = self._write(last)
+        seen, written = self._writer.seen, staged.written.content
+        copy = Copy(
+            path=object_path(self._directory, self._header.key, seen.digest),
+            digest=seen.digest,
+            sealed=written.sha256,
+            items=seen.count,
+            newest_item=seen.newest_item,
+            size=written.size,
+            archived_at=self._header.archived_at,
+        )
+        copy, stored = self._published(staged, copy)
         self.discard()
-        _, copy = inspect(self._disk, path)
-        seen = writer.seen
-        written = (seen.digest, seen.count, seen.newest_item)
-        if (copy.digest, copy.items, copy.newest_item) != written:
-            raise self._disk.damaged(path, "the data read back is not what was written")
+        if stored != (copy.sealed, copy.size):
+            inspect(self._disk, copy.path)  # says what is wrong with it, if it is damaged
+            raise self._disk.damaged(copy.path, "the data read back is not what was written")
         return copy
 
     def discard(self) -> None:
         """Drop the temporary file; never raises."""
-        if self._open is not None:
-            self._disk.discard(self._open[0])
-            self._open = None
+        if self._staged is not None:
+            self._disk.discard(self._staged)
+            self._staged = None
 
-    def _opened(self) -> tuple[Staged, ObjectWriter]:
-        if self._open is None:
-            staged = self._disk.stage()
-            self._open = staged, ObjectWriter(staged.write, self._header)
-        return self._open
+    def _write(self, piece: bytes) -> Staged:
+        if self._staged is None:
+            self._staged = self._disk.stage()
+        self._staged.write(piece)
+        return self._staged
 
-    def _publish(self, staged: Staged, path: str, digest: str) -> None:
-        """Move the object to its place, unless an equal one is there already."""
-        if self._disk.publish(staged, path):
-            return
+    def _published(self, staged: Staged, copy: Copy) -> tuple[Copy, Content | None]:
+        """Move the object to its place; returns the copy that is there then, read back.
+
+        If an equal one is there already, it stays.
+        """
+        stored = self._disk.publish(staged, copy.path)
+        if stored is not None:
+            return copy, stored
         try:
-            _, copy = inspect(self._disk, path)
+            _, earlier = inspect(self._disk, copy.path)
         except ArchiveDamagedError:
-            self._disk.publish(staged, path, replace=True)
-            return
-        if copy.digest != digest:
-            raise self._disk.damaged(path, "an intact copy of something else is in its place")
-        self._disk.settle(path)
+            return copy, self._disk.publish(staged, copy.path, replace=True)
+        if earlier.digest != copy.digest:
+            raise self._disk.damaged(copy.path, "an intact copy of something else is in its place")
+        return earlier, self._disk.settle(copy.path)
 
 
-# Records are collected until so many bytes justify a worker thread; a small export takes one.
+# Records are collected until so many bytes justify a worker thread. A small export is compressed
+# sooner than a thread takes over.
 BATCH = 1 << 20
+SMALL = 1 << 16
+# Threads that mostly wait for the disk, which syncs many objects in the time of one.
+DISK_THREADS = 16
+REMEMBERED = 4096
 
 
 class Older(NamedTuple):
@@ -202,6 +221,8 @@ class Archive:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self._disk_threads = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="archive")
+        self._written: dict[str, Copy] = {}  # what was put and read back here, the latest of it
 
     @classmethod
     def open(cls, url: str, *, create: bool = True, known: bool = False) -> Archive:
@@ -254,8 +275,8 @@ class Archive:
                     waiting += len(record.body)
                     del record  # it may be large, and waiting for the next one takes time
                     if waiting >= BATCH:
-                        await run_in_thread(draft.add, draft.rest)
-                        draft.rest, waiting = [], 0
+                        await run_in_thread(None, draft.add_rest)
+                        waiting = 0
         except BaseException:
             draft.discard()
             raise
@@ -266,20 +287,32 @@ class Archive:
 
         Raises as `put` does.
         """
-        return await run_in_thread(draft.finish)
+        last = draft.close() if draft.is_small else await run_in_thread(None, draft.close)
+        copy = await run_in_thread(self._disk_threads, draft.finish, last)
+        self._remember(copy)
+        return copy
 
     async def prove(self, copy: Copy) -> None:
         """Read an object again and check that it is byte for byte the one that was proven.
 
-        Raises `ArchiveDamagedError` or `ArchiveError`.
+        What it holds is checked as well, unless this archive itself put it there. Raises
+        `ArchiveDamagedError` or `ArchiveError`.
         """
-        await run_in_thread(self._prove, copy)
+        await run_in_thread(self._disk_threads, self._prove, copy)
 
     def _prove(self, copy: Copy) -> None:
         _named(copy.path)
+        is_known = self._written.get(copy.path) == copy
+        if is_known and content(self._disk.read(copy.path)) == (copy.sealed, copy.size):
+            return
         _, stored = inspect(self._disk, copy.path)
         if replace(stored, archived_at=copy.archived_at) != copy:
             raise self._disk.damaged(copy.path, "it is not the object that was proven")
+
+    def _remember(self, copy: Copy) -> None:
+        self._written[copy.path] = copy
+        while len(self._written) > REMEMBERED:
+            self._written.pop(next(iter(self._written)), None)
 
     async def holds_all_of(
         self, copy: Copy, newest_item: str | None, records: AsyncIterator[Record]
@@ -292,7 +325,7 @@ class Archive:
         object is not the one that was proven, and `ArchiveError`.
         """
         kind = _named(copy.path).kind
-        items, lines = await run_in_thread(self._contents, copy.path, kind)
+        items, lines = await run_in_thread(None, self._contents, copy.path, kind)
         if newest_item is not None and newest_item not in items:
             return False
         await self.prove(copy)
@@ -337,7 +370,7 @@ class Archive:
     async def remove(self, path: str) -> bool:
         """Remove one object, durably; false if there is none. Raises `ArchiveError`."""
         _named(path)
-        return await run_in_thread(self._disk.remove, path)
+        return await run_in_thread(self._disk_threads, self._disk.remove, path)
 
     def stands(self, key: Key, paths: Sequence[str]) -> bool:
         """Whether any of a thread's objects exists at these paths. Blocks.
@@ -357,7 +390,7 @@ class Archive:
         """
         for path in paths:
             self._must_be_of(key, path)
-            await run_in_thread(self._disk.remove, path)
+            await run_in_thread(self._disk_threads, self._disk.remove, path)
 
     def container(self, key: Key, path: str) -> Record:
         """The container as stored in a thread's object, which is read to its end. Blocks.
@@ -388,7 +421,7 @@ class Archive:
         unknown, and lists both: call it only if an older copy is known. Raises
         `ArchiveDamagedError` before anything is removed, or `ArchiveError`.
         """
-        return await run_in_thread(self._remove_older, key, keep)
+        return await run_in_thread(self._disk_threads, self._remove_older, key, keep)
 
     def _remove_older(self, key: Key, keep: Copy) -> Older:
         self._must_be_of(key, keep.path)

@@ -14,10 +14,12 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 from uuid import uuid4
 
 from janitor.causes import cause, lack
@@ -43,23 +45,23 @@ class ArchiveDamagedError(JanitorError):
         self.what = what
 
 
-async def run_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` in a thread and return its result.
+async def run_in_thread(
+    executor: Executor | None, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Run `work` in a thread of `executor` (`None`: the loop's own) and return its result.
 
     A cancellation is raised only after the thread has finished, so that no file is closed while it
     is in use.
     """
-    future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **kwargs))
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
+    future = asyncio.get_running_loop().run_in_executor(executor, lambda: work(*args, **kwargs))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
         future.exception()  # retrieved, so that the loop does not complain about it
-        raise cancelled
-    return future.result()
+        raise
 
 
 @asynccontextmanager
@@ -81,20 +83,63 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
-class Staged:
-    """A file not yet published; locked while its writer lives, so `tidy` leaves it alone."""
+class Content(NamedTuple):
+    """What a file contains: the sha256 of its bytes, in hex, and how many there are."""
 
-    def __init__(self, disk: Disk, name: str, descriptor: int) -> None:
+    sha256: str
+    size: int
+
+
+class Measured:
+    """The sha256 and the number of the bytes that went by."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._hash = sha256()
+
+    @property
+    def content(self) -> Content:
+        """What went by so far."""
+        return Content(self._hash.hexdigest(), self.size)
+
+    def add(self, block: bytes) -> None:
+        """Count the next bytes."""
+        self.size += len(block)
+        self._hash.update(block)
+
+    def passed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks, counted as they go by."""
+        for block in blocks:
+            self.add(block)
+            yield block
+
+
+def content(blocks: Iterable[bytes]) -> Content:
+    """What a file contains, given its bytes."""
+    measured = Measured()
+    for block in blocks:
+        measured.add(block)
+    return measured.content
+
+
+class Staged:
+    """A file not yet published; locked while its writer lives, so `tidy` leaves it alone.
+
+    `directory` is the open staging directory, `written` what was written so far.
+    """
+
+    def __init__(self, disk: Disk, name: str, directory: int, descriptor: int) -> None:
         self._disk = disk
         self.name = name
+        self.directory = directory
         self.descriptor = descriptor
-        self.size = 0
+        self.written = Measured()
 
     def write(self, data: bytes) -> None:
         """Append. Raises `ArchiveError`, which names needed and free space if the disk is full."""
-        self.size += len(data)
+        self.written.add(data)
         rest = memoryview(data)
-        with self._disk.answering(f"writing {self.size:,} bytes"):
+        with self._disk.answering(f"writing {self.written.size:,} bytes"):
             while rest:
                 rest = rest[os.write(self.descriptor, rest) :]
 
@@ -163,20 +208,28 @@ class Disk:
     @contextmanager
     def directory(self, path: str, *, create: bool = False) -> Iterator[int]:
         """An open directory below the root; with `create` it is made, durably, if missing."""
+        descriptor = self._open_directory(path, create=create)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _open_directory(self, path: str, *, create: bool = False) -> int:
         with self.answering("opening it"):
             current = self._open_root()
-        try:
-            walked = ""
-            for part in path.split("/") if path else ():
-                walked = f"{walked}/{part}"
-                if create:
-                    self._make(part, current, walked)
-                following = os.open(part, _DIRECTORY, dir_fd=current)
+        walked = ""
+        for part in path.split("/") if path else ():
+            walked = f"{walked}/{part}"
+            try:
+                following = (
+                    self._open_durable(part, current, walked)
+                    if create
+                    else os.open(part, _DIRECTORY, dir_fd=current)
+                )
+            finally:
                 os.close(current)
-                current = following
-            yield current
-        finally:
-            os.close(current)
+            current = following
+        return current
 
     def _open_root(self) -> int:
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -189,14 +242,16 @@ class Disk:
             )
         return descriptor
 
-    def _make(self, part: str, parent: int, walked: str) -> None:
-        made = False
+    def _open_durable(self, part: str, parent: int, walked: str) -> int:
+        """Open a directory; unless this process knows it, it is made and its parent fsynced."""
+        if walked in self._durable:
+            with suppress(FileNotFoundError):
+                return os.open(part, _DIRECTORY, dir_fd=parent)
         with suppress(FileExistsError):
             os.mkdir(part, 0o700, dir_fd=parent)
-            made = True
-        if made or walked not in self._durable:
-            os.fsync(parent)
-            self._durable.add(walked)
+        os.fsync(parent)
+        self._durable.add(walked)
+        return os.open(part, _DIRECTORY, dir_fd=parent)
 
     def _must_write(self) -> None:
         if not self._writable:
@@ -205,51 +260,57 @@ class Disk:
     def stage(self) -> Staged:
         """A new empty file, mode 0600, that no reader sees."""
         self._must_write()
-        with self.answering("staging a file"), self.directory(STAGING, create=True) as directory:
+        with self.answering("staging a file"), ExitStack() as failed:
+            directory = self._open_directory(STAGING, create=True)
+            failed.callback(os.close, directory)
             while True:
                 name = f"{uuid4().hex}.part"
                 descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 if os.fstat(descriptor).st_nlink:
-                    return Staged(self, name, descriptor)
+                    failed.pop_all()
+                    return Staged(self, name, directory, descriptor)
                 os.close(descriptor)  # `tidy` removed it before it was locked
 
-    def publish(self, staged: Staged, path: str, *, replace: bool = False) -> bool:
-        """Move a staged file to its place, durably; false if a file is there already."""
+    def publish(self, staged: Staged, path: str, *, replace: bool = False) -> Content | None:
+        """Move a staged file to its place, durably, and read it back.
+
+        `None`, and nothing is moved, if a file is there already.
+        """
         parent, _, name = path.rpartition("/")
         with (
-            self.answering(f"writing {path} of {staged.size:,} bytes"),
-            self.directory(STAGING) as source,
+            self.answering(f"writing {path} of {staged.written.size:,} bytes"),
             self.directory(parent, create=True) as target,
         ):
             os.fsync(staged.descriptor)
             if replace:
-                os.replace(staged.name, name, src_dir_fd=source, dst_dir_fd=target)
+                os.replace(staged.name, name, src_dir_fd=staged.directory, dst_dir_fd=target)
             else:
                 try:
                     os.link(
                         staged.name,
                         name,
-                        src_dir_fd=source,
+                        src_dir_fd=staged.directory,
                         dst_dir_fd=target,
                         follow_symlinks=False,
                     )
                 except FileExistsError:
-                    return False
+                    return None
             os.fsync(target)
-        return True
+            return content(self._blocks(path, self._open_in(target, path)))
 
     def discard(self, staged: Staged) -> None:
         """Close a staged file and remove its temporary name; what was published stays.
 
         Never raises: anything left is removed at the next start.
         """
-        with suppress(OSError, ArchiveError), self.directory(STAGING) as directory:
-            os.unlink(staged.name, dir_fd=directory)
+        with suppress(OSError):
+            os.unlink(staged.name, dir_fd=staged.directory)
+        os.close(staged.directory)
         os.close(staged.descriptor)
 
-    def settle(self, path: str) -> None:
-        """Make durable a file that an earlier writer left, perhaps one that crashed."""
+    def settle(self, path: str) -> Content:
+        """Make durable a file that an earlier writer left, perhaps one that crashed; read it."""
         descriptor = self._open(path)
         try:
             with (
@@ -260,10 +321,13 @@ class Disk:
                 os.fsync(directory)
         finally:
             os.close(descriptor)
+        return content(self.read(path))
 
     def read(self, path: str) -> Iterator[bytes]:
         """The bytes of a file, in blocks."""
-        descriptor = self._open(path)
+        yield from self._blocks(path, self._open(path))
+
+    def _blocks(self, path: str, descriptor: int) -> Iterator[bytes]:
         try:
             with self.answering(f"reading {path}"):
                 while block := os.read(descriptor, BLOCK):
@@ -272,16 +336,24 @@ class Disk:
             os.close(descriptor)
 
     def _open(self, path: str) -> int:
-        parent, _, name = path.rpartition("/")
         try:
-            with self.directory(parent) as directory:
-                descriptor = os.open(name, _READ, dir_fd=directory)
+            with self.directory(path.rpartition("/")[0]) as directory:
+                return self._open_in(directory, path)
+        except FileNotFoundError as error:
+            raise self.damaged(path, "the object is gone") from error
+        except OSError as error:
+            raise ArchiveError(self._sentence(error, f"reading {path}")) from error
+
+    def _open_in(self, directory: int, path: str) -> int:
+        """Open a file to be read, of which `directory` is the open parent."""
+        try:
+            descriptor = os.open(path.rpartition("/")[2], _READ, dir_fd=directory)
         except FileNotFoundError as error:
             raise self.damaged(path, "the object is gone") from error
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise self.damaged(path, "a link is in its place") from error
-            raise ArchiveError(self._sentence(error, f"reading {path}")) from error
+            raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise self.damaged(path, "it is not a regular file")

@@ -39,6 +39,9 @@ _MUCH = 1 << 16
 _STREAM = 1 << 18
 
 
+# To make one takes three times as long as to compress a short object.
+_COMPRESSORS: list[zstandard.ZstdCompressor] = []
+
 LONG = 1 << 20
 _ALONE = threading.Lock()
 _PATIENCE = 60.0  # the lock only saves memory: nothing else depends on it
@@ -76,7 +79,6 @@ class ObjectWriter:
         self._sink = sink
         self._key = header.key
         self._lines = hashlib.sha256()
-        self._zstd = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         self._stream: zstandard.ZstdCompressionObj | None = None
         self._pending: list[bytes] = []
         self._waiting = 0
@@ -91,8 +93,11 @@ class ObjectWriter:
             with _alone(len(record.body)):
                 self._put(self._line(record))
 
-    def close(self) -> None:
-        """Write the trailer; nothing may follow. Raises `RefusedError` if there is no container."""
+    def close(self) -> bytes:
+        """End with the trailer and return the last piece, which is not given to `sink`.
+
+        Nothing may follow. Raises `RefusedError` if there is no container.
+        """
         if self.seen.container is None:
             raise RefusedError(
                 f"{self._key.id}: its export is empty: even the container is missing"
@@ -106,9 +111,8 @@ class ObjectWriter:
         self._put(_TRAILER + canonical(trailer) + b"}\n")
         rest = b"".join(self._pending)
         if self._stream is None:  # with a known size it needs a fraction of a stream's memory
-            self._sink(self._zstd.compress(rest))
-        else:
-            self._sink(self._stream.compress(rest) + self._stream.flush())
+            return _compressed(rest)
+        return self._stream.compress(rest) + self._stream.flush()
 
     def _line(self, record: Record) -> bytes:
         if self.seen.container is None and record.id != self._key.id:
@@ -120,8 +124,7 @@ class ObjectWriter:
                 f"{self._key.id}: record {record.id!r} of its export is not minified"
             )
         body = self.seen.add(record)
-        plain = body.get("id") == record.id and not record.body.startswith(_MARKED)
-        if record.is_item and plain:
+        if record.is_item and body.get("id") == record.id and not record.body.startswith(_MARKED):
             return record.body + b"\n"
         mark = b"item" if record.is_item else b"other"
         name = canonical(record.id)
@@ -132,9 +135,25 @@ class ObjectWriter:
         self._pending.append(data)
         self._waiting += len(data)
         if self._waiting >= _STREAM:
-            self._stream = self._stream or self._zstd.compressobj()
+            self._stream = self._stream or _compressor().compressobj()
             self._sink(self._stream.compress(b"".join(self._pending)))
             self._pending, self._waiting = [], 0
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+
+
+def _compressed(content: bytes) -> bytes:
+    """One whole frame, by a compressor that no other thread is using."""
+    try:
+        compressor = _COMPRESSORS.pop()
+    except IndexError:
+        compressor = _compressor()
+    try:
+        return compressor.compress(content)
+    finally:
+        _COMPRESSORS.append(compressor)
 
 
 def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:

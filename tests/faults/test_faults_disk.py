@@ -12,7 +12,7 @@ import pytest
 from mounts import fill_up, tmpfs
 from world import Done, World
 
-from janitor.archive.local import Disk
+from janitor.archive.local import Content, Disk
 
 
 def assert_nothing_lost(world: World, ids: list[str]) -> None:
@@ -68,7 +68,7 @@ def struck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], N
     def strike(act: Callable[[], None]) -> None:
         publish = Disk.publish
 
-        def and_then(self: Disk, *args: object, **named: object) -> bool:
+        def and_then(self: Disk, *args: object, **named: object) -> Content | None:
             done = publish(self, *args, **named)  # type: ignore[arg-type]
             act()
             return done

@@ -220,7 +220,7 @@ def _archive() -> list[str]:
             model.Record("i", b"{}", is_item=True),
         ]
     )
-    writer.close()
+    parts.append(writer.close())
     lines = b"".join(object_format._lines(object_format._unpacked(parts))).splitlines()
     found = sorted({path for line in lines for path in _paths(json.loads(line), ())})
     place = archive.object_path(archive.series_directory(key, now), key, "0123456789abcdef")

@@ -118,7 +118,7 @@ def test_an_archive_object_is_what_is_written_today(tmp_path: Path) -> None:
         parts: list[bytes] = []
         writer = object_format.ObjectWriter(parts.append, header)
         writer.add([one for one in records if isinstance(one, Record)])
-        writer.close()
+        parts.append(writer.close())
         assert list(object_format.read(parts)) == [header, *records, trailer]
 
 

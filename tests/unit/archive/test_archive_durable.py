@@ -65,6 +65,20 @@ def test_directories_that_a_crashed_writer_made_are_made_durable(
     assert {str(tmp_path / each) for each in (path, *path.parents)} <= journal.synced()
 
 
+def test_directories_that_this_process_made_durable_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = archive_in(tmp_path)
+    copy = put(archive, export())
+    journal = Journal(monkeypatch)
+    monkeypatch.delattr(os, "mkdir")
+    other = put(archive, export(7))
+    assert Path(other.path).parent == Path(copy.path).parent
+    synced = [path for what, path in journal.lines if what == "fsync"]
+    assert synced[1:] == [str((tmp_path / copy.path).parent)]
+    assert synced[0].endswith(".part")
+
+
 def test_a_removal_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = archive_in(tmp_path)
     copy = put(archive, export())

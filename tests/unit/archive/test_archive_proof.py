@@ -18,6 +18,7 @@ from archive_exports import KEY, archive_in, container, export, item, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import janitor.archive.archive
 from janitor.archive import Archive, ArchiveDamagedError
 from janitor.errors import StoreError
 from janitor.model import Copy, Record
@@ -38,10 +39,17 @@ def prove(archive: Archive, copy: Copy) -> None:
     asyncio.run(archive.prove(copy))
 
 
+@pytest.fixture(params=["who put it", "another"])
+def prover(request: pytest.FixtureRequest, sample: Sample) -> Archive:
+    """Who put an object knows its bytes already; another finds the same damage."""
+    return sample.archive if request.param == "who put it" else archive_in(sample.root)
+
+
 @dataclass(frozen=True)
 class Sample:
     """An object that many examples damage, each its own way."""
 
+    root: Path
     archive: Archive
     copy: Copy
     path: Path
@@ -53,7 +61,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     root = tmp_path_factory.mktemp("archive")
     archive = archive_in(root)
     copy = put(archive, RECORDS)
-    return Sample(archive, copy, root / copy.path, (root / copy.path).read_bytes())
+    return Sample(root, archive, copy, root / copy.path, (root / copy.path).read_bytes())
 
 
 @given(place=st.integers(min_value=0), flip=st.integers(1, 255))
@@ -65,7 +73,7 @@ def test_a_flipped_byte_is_found(sample: Sample, place: int, flip: int) -> None:
         prove(sample.archive, sample.copy)
 
 
-def test_any_one_byte_flipped_or_cut_off_is_found(sample: Sample) -> None:
+def test_any_one_byte_flipped_or_cut_off_is_found(sample: Sample, prover: Archive) -> None:
     async def proven() -> list[int]:
         found = []
         for place in range(len(sample.words)):
@@ -74,13 +82,13 @@ def test_any_one_byte_flipped_or_cut_off_is_found(sample: Sample) -> None:
             for damaged in (flipped, sample.words[:place]):
                 sample.path.write_bytes(damaged)
                 with suppress(ArchiveDamagedError):
-                    await sample.archive.prove(sample.copy)
+                    await prover.prove(sample.copy)
                     found.append(place)
         return found
 
     assert asyncio.run(proven()) == []
     sample.path.write_bytes(sample.words)
-    prove(sample.archive, sample.copy)
+    prove(prover, sample.copy)
 
 
 @settings(max_examples=30)
@@ -142,11 +150,25 @@ def test_the_content_of_another_object_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_says_something_else_is_found(changed: dict[str, object]) -> None:
-    with (
-        archived() as (archive, copy, _),
-        pytest.raises(ArchiveDamagedError, match="not the object that was proven"),
-    ):
-        prove(archive, replace(copy, **changed))  # type: ignore[arg-type]
+    with archived() as (archive, copy, path):
+        root = path.parents[len(Path(copy.path).parts) - 1]
+        for prover in (archive, archive_in(root)):
+            with pytest.raises(ArchiveDamagedError, match="not the object that was proven"):
+                prove(prover, replace(copy, **changed))  # type: ignore[arg-type]
+
+
+def test_what_is_forgotten_is_proven_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor.archive.archive, "REMEMBERED", 2)
+    archive = archive_in(tmp_path)
+    copies = [put(archive, export(number)) for number in range(5)]
+    for copy in copies:
+        prove(archive, copy)
+    for copy in copies:
+        os.truncate(tmp_path / copy.path, copy.size - 1)
+        with pytest.raises(ArchiveDamagedError, match="truncated"):
+            prove(archive, copy)
 
 
 def test_an_object_that_is_gone_concerns_its_thread_alone() -> None:

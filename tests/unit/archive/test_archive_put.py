@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -131,6 +132,33 @@ def test_a_damaged_object_is_replaced(tmp_path: Path, damage: bytes) -> None:
     assert again.digest == first.digest
     asyncio.run(archive.prove(again))
     assert files(tmp_path) == [first.path]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda stored, _: stored[:-1], "truncated"),
+        (lambda stored, _: stored[:-9] + bytes([stored[-9] ^ 1]) + stored[-8:], "decompressed"),
+        (lambda _, other: other, "the data read back is not what was written"),
+    ],
+)
+def test_what_the_disk_gives_back_otherwise_is_no_copy(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[bytes, bytes], bytes],
+    message: str,
+) -> None:
+    archive, link = archive_in(tmp_path), os.link
+    other = (tmp_path / put(archive, export(7)).path).read_bytes()
+
+    def spoilt(source: str, target: str, **directories: int) -> None:
+        link(source, target, **directories)  # type: ignore[arg-type]
+        (stored,) = tmp_path.rglob(target)
+        stored.write_bytes(damage(stored.read_bytes(), other))
+
+    monkeypatch.setattr(os, "link", spoilt)
+    with pytest.raises(ArchiveDamagedError, match=message):
+        put(archive, export())
 
 
 def test_an_intact_object_of_something_else_is_never_replaced(tmp_path: Path) -> None:

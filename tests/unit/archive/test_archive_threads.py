@@ -20,7 +20,7 @@ def test_a_cancellation_is_raised_only_once_the_thread_is_through() -> None:
             release.wait(60)
             through.set()
 
-        task = asyncio.create_task(run_in_thread(work))
+        task = asyncio.create_task(run_in_thread(None, work))
         await begun.wait()
         for _ in range(3):  # an impatient caller cancels more than once
             task.cancel()
@@ -38,4 +38,4 @@ def test_a_cancellation_is_raised_only_once_the_thread_is_through() -> None:
 
 def test_what_the_thread_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(run_in_thread(divmod, 1, 0))
+        asyncio.run(run_in_thread(None, divmod, 1, 0))
