@@ -11,11 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import archived_objects
+import archived_threads
 import deleted_threads
 import due_rows
 import imported_rows
 import start_up
 import tracked_calls
+import unwritten_sweeps
 from comparison import Measure, Size
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).with_name("results.json")))
@@ -27,7 +29,9 @@ SIZE = Size(
 MODULES: dict[str, Callable[[Path, Size], Iterator[Measure]]] = {
     "B2": due_rows.measures,
     "B5": deleted_threads.measures,
+    "B6": archived_threads.measures,
     "B7": archived_objects.measures,
+    "B8": unwritten_sweeps.measures,
     "B10": start_up.measures,
     "B13": tracked_calls.measures,
     "B14": imported_rows.measures,
