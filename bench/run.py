@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import archived_objects
@@ -15,8 +19,10 @@ import archived_threads
 import deleted_threads
 import due_rows
 import imported_rows
+import quotas
 import start_up
 import tracked_calls
+import two_replicas
 import unwritten_sweeps
 from comparison import Measure, Size
 
@@ -26,13 +32,16 @@ SIZE = Size(
     calls=int(os.environ.get("BENCH_CALLS", "40")),
     share=float(os.environ.get("BENCH_SHARE", "1")),
 )
+LIBRARIES = ("thread-janitor", "openai", "aiohttp", "sqlalchemy", "orjson", "zstandard", "psycopg")
 MODULES: dict[str, Callable[[Path, Size], Iterator[Measure]]] = {
     "B2": due_rows.measures,
     "B5": deleted_threads.measures,
     "B6": archived_threads.measures,
     "B7": archived_objects.measures,
     "B8": unwritten_sweeps.measures,
+    "B9": quotas.measures,
     "B10": start_up.measures,
+    "B12": two_replicas.measures,
     "B13": tracked_calls.measures,
     "B14": imported_rows.measures,
 }
@@ -49,8 +58,36 @@ def main() -> None:
             for line in MODULES[name](Path(directory), SIZE):
                 print(line.shown, flush=True)  # noqa: T201 - a command
                 lines.append(line)
-    found = [asdict(line) | {"median": line.median} for line in lines]
+    found = {
+        "machine": machine(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "measures": [asdict(line) | summary(line) for line in lines],
+    }
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, object]:
+    """What the measures were taken on."""
+    return {
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[1],
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name."""
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    named = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return named[1] if named else platform.machine()
+
+
+def summary(line: Measure) -> dict[str, float]:
+    """What a reader compares."""
+    return {"median": line.median, "least": min(line.ratios), "most": max(line.ratios)}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ projects:
     api_key: {{env: BENCH_KEY}}
     base_url: "{url}"
     concurrency: {at_once}
+    timeout: 5m
     rate: {{delete: unlimited, read: unlimited, write: unlimited}}
 limits: {{max_percent: 100}}
 policies:

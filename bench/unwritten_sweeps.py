@@ -32,7 +32,7 @@ WRITES = (
 
 
 def measures(directory: Path, size: Size) -> Iterator[Measure]:
-    """ThreadQueries a second of CPU, durable ÷ unwritten; latency 0, so that CPU is all there is."""
+    """Threads a second of CPU, durable ÷ unwritten; latency 0, so that CPU is all there is."""
     number, names = size.rows(THREADS), count()
     with serving(0.0) as server:
 
