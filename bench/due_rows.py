@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 from comparison import Measure, Size, speeds
 
-from janitor.engine.limits import due_entries
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry
 
@@ -45,7 +44,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
         registry.registrations.add(told, OLD)
 
         def ours() -> None:
-            assert sum(1 for _ in due_entries(registry.threads, NOW)) == number
+            assert sum(1 for _ in registry.threads.due(NOW)) == number
 
         def reference() -> None:
             assert sum(1 for _ in raw_rows(file)) == number

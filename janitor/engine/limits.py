@@ -25,10 +25,9 @@ from janitor.errors import ArchiveError
 from janitor.model import LIVE, REMOVING, Key, Mode, Outcome, Stage, State
 from janitor.policy import PSEUDO_POLICIES, Tripped, tripped
 from janitor.rate_limit import Verb
-from janitor.registry import Cursor, Entry, Note, Pause, ThreadQueries
+from janitor.registry import Entry, Note, Pause, ThreadQueries
 from janitor.texts import counted
 
-PAGE = 1000
 RESTING = frozenset({Outcome.FAILED, Outcome.BUSY})
 
 
@@ -87,16 +86,6 @@ class Backlog:
                 for verb, number in by_verb(work.calls("likely")).items():
                     calls[project, verb] += number
         return calls
-
-
-def due_entries(
-    threads: ThreadQueries, now: datetime, policy: str | None = None
-) -> Iterator[Entry]:
-    """Everything up for review, in pages along the index, with bounded memory."""
-    after = None
-    while page := threads.due(now, after=after, limit=PAGE, policy=policy):
-        yield from page
-        after = Cursor.of(page[-1])
 
 
 def count(
@@ -298,7 +287,7 @@ def overdue(context: RunContext, now: datetime) -> Mapping[str, datetime | None]
     resting = (
         entry for entry in registry.threads.select(failed=True) if entry.thread.state in LIVE
     )
-    for entry in chain(due_entries(registry.threads, now), resting):
+    for entry in chain(registry.threads.due(now), resting):
         policy, due_at = None, None
         if entry.thread.state is State.DELETING:  # decided long ago, and not finished yet
             policy, due_at = entry.policy, entry.due_at

@@ -29,7 +29,6 @@ from janitor.engine.limits import (
     ActionGate,
     Backlog,
     Failing,
-    due_entries,
     failing,
     is_paused_by,
     judge,
@@ -50,7 +49,6 @@ from janitor.engine.redecide import (
     described,
     foresee,
     is_outdated,
-    living_entries,
     rescheduled,
     rules_digest,
 )
@@ -107,7 +105,7 @@ def survey(registry: Registry, policies: Policies, now: datetime) -> Survey:
     threads: Counter[str] = Counter()
     overlaps: Counter[tuple[str, str]] = Counter()
     rules, unmatched = UnmatchedRules(policies, registry.holds.recent(now), now), 0
-    for entry in living_entries(registry.threads):
+    for entry in registry.threads.living():
         rules.see(entry.thread)
         matched = rulebook(policies).matched(entry.thread.key, views_of(entry.thread)).speaking
         unmatched += not matched
@@ -431,11 +429,7 @@ class _Planner:
         If the rules have changed, that takes deciding every living row again.
         """
         registry, now = self._context.registry, self._made.now
-        for entry in (
-            living_entries(registry.threads)
-            if self._outdated
-            else due_entries(registry.threads, now)
-        ):
+        for entry in registry.threads.living() if self._outdated else registry.threads.due(now):
             if unmatched is not None:
                 unmatched.see(entry.thread)
             if entry.thread.state in REVIEWED:

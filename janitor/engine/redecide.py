@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,12 +25,12 @@ from janitor.errors import LimitError
 from janitor.model import Key
 from janitor.policy import Policies, policies_digest
 from janitor.policy.codec import dump, load
-from janitor.registry import Approval, Entry, PendingApproval, Registry, ThreadQueries
+from janitor.registry import Approval, PendingApproval, Registry
+from janitor.registry.database import PAGE, batches
 from janitor.texts import counted
 
 SHOWN = 12
 JANITOR = "janitor"
-PAGE = 1000
 RULES = "2"
 """Change this to have every row decided again, and unmatched rules found again."""
 
@@ -182,13 +182,6 @@ def is_outdated(context: RunContext) -> bool:
     return context.registry.policies.decided_digest() != rules_digest(context)
 
 
-def living_entries(threads: ThreadQueries, after: Key | None = None) -> Iterator[Entry]:
-    """Every living row, in pages by key, with bounded memory."""
-    while page := threads.reviewable(after, PAGE):
-        yield from page
-        after = page[-1].thread.key
-
-
 def redecide(context: RunContext, now: datetime) -> RunContext:
     """Decide all living rows again from the registry's facts, if the rules changed.
 
@@ -231,7 +224,7 @@ def _tightened(context: RunContext, now: datetime) -> Mapping[str, int]:
     judge = Judge(
         context.registry, context.policies, context.approved, context.registry.holds.recent(now)
     )
-    for entry in living_entries(context.registry.threads):
+    for entry in context.registry.threads.living():
         if (policy := judge.tightened_by(as_known(entry), now)) is not None:
             threads[policy] += 1
     return threads
@@ -248,7 +241,7 @@ def _decide_all(context: RunContext, now: datetime) -> None:
         registry.policies.set_decided_digest("")  # until the pass ends, rows follow different rules
     living = sum(registry.threads.population().values())
     context.progress.begin(f"deciding all threads {why}", living)
-    while page := registry.threads.reviewable(after, PAGE):
+    for page in batches(registry.threads.living(after), PAGE):
         after = page[-1].thread.key
         context.progress.advance(len(page))
         reviews = [reviewer.on_facts(entry, now) for entry in page]

@@ -22,7 +22,7 @@ import orjson
 
 from janitor.engine.clock import look_at_clock
 from janitor.engine.context import RunContext
-from janitor.engine.limits import Backlog, count, due_entries, notes, told
+from janitor.engine.limits import Backlog, count, notes, told
 from janitor.engine.pauses import noted
 from janitor.engine.prune import prune
 from janitor.engine.recovery import recover
@@ -198,7 +198,7 @@ async def _make_ready(worker: Worker, run: RunRecord, orders: Orders) -> Backlog
 
     def count_due() -> Backlog:
         reviewer = Reviewer(context, context.registry.holds.recent(now))
-        due = due_entries(context.registry.threads, now, orders.policy)
+        due = context.registry.threads.due(now, policy=orders.policy)
         return count(context, reviewer, due, now, pauses)
 
     backlog = await asyncio.to_thread(count_due)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
-from janitor.model import Probe
+from janitor.model import Probe, dataclass
 
 
 @dataclass(frozen=True, slots=True)

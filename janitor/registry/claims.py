@@ -6,7 +6,7 @@ owner but still names the run, which is done with it: that run never claims it a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from janitor.model import Key, State
 from janitor.registry.database import PAGE, Store, bound, by_key, find_rows
-from janitor.registry.mapping import Values, entry_of, key_of, rows_of
+from janitor.registry.entries import entry_of, read
+from janitor.registry.mapping import Values, key_of
 from janitor.registry.records import Claimant, Cursor, Entry
 from janitor.registry.tables import CLAIMED, THREAD
 from janitor.registry.threads import (
@@ -113,7 +114,8 @@ class Claims:
             rows = find_rows(connection, keys).values()
             now = self._store.database.now(connection)
             free = [row for row in rows if row["state"] in states and _is_free(row, by, now)]
-            return self._hold(connection, by, free)
+            entries = [entry_of(row, self._store.untrusted) for row in free]
+            return self._hold(connection, by, entries)
 
     def borrow(self, by: Claimant, keys: Iterable[Key]) -> dict[Key, ClaimedRow]:
         """Claims these threads for a while, even if this run is done with them.
@@ -131,7 +133,7 @@ class Claims:
                 for row in free
                 if row["state"] is not State.DELETED
             }
-            self._hold(connection, by, [row for row in free if key_of(row) in loans])
+            self._hold(connection, by, [loan.entry for loan in loans.values()])
             return loans
 
     def bring_back(self, by: Claimant, loans: Iterable[ClaimedRow]) -> None:
@@ -148,11 +150,11 @@ class Claims:
     def _take_page(self, by: Claimant, page: Select[tuple[object, ...]]) -> list[Entry]:
         with self._store.writing() as connection:
             free = page.where(claimable(by.run, self._store.database.now(connection)))
-            found = connection.execute(free.with_for_update(skip_locked=True))
-            return self._hold(connection, by, list(rows_of(found)))
+            locked = free.with_for_update(skip_locked=True)
+            entries = list(read(connection, locked).entries(self._store.untrusted))
+            return self._hold(connection, by, entries)
 
-    def _hold(self, connection: Connection, by: Claimant, rows: Sequence[Values]) -> list[Entry]:
-        entries = [entry_of(row, self._store.untrusted) for row in rows]
+    def _hold(self, connection: Connection, by: Claimant, entries: list[Entry]) -> list[Entry]:
         until = self._store.database.lease_end(self._store.database.now(connection))
         claim = {"claim_run": by.run, "claim_owner": by.owner, "claim_until": until}
         if entries:

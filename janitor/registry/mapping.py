@@ -1,4 +1,4 @@
-"""Converts between rows and records, and computes what a settlement does to a row."""
+"""What a row says about its key, sightings, labels and copies, and what a settlement does to it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import CursorResult
 
-from janitor.model import Copy, Key, Outcome, State, Thread
-from janitor.policy.activity import Sightings, last_activity
+from janitor.model import Copy, Key, Outcome, State
+from janitor.policy.activity import Sightings
 from janitor.policy.copy_retention import KeptCopy, Terms
-from janitor.registry.records import Entry, Intent, Settlement
+from janitor.registry.records import Settlement
 from janitor.registry.tables import THREAD
 
 Values = dict[str, Any]
@@ -64,78 +64,6 @@ def sightings_of(row: Values) -> Sightings:
         row["newest_item"],
         row["alive_at"],
         row["touched_at"],
-    )
-
-
-def entry_of(row: Values, untrusted: frozenset[str]) -> Entry:
-    """A row as an entry; its activity is recomputed by which projects are trusted now."""
-    key, seen = key_of(row), sightings_of(row)
-    return Entry(
-        thread=_thread_of(row, key, seen, untrusted),
-        sightings=seen,
-        review_at=row["review_at"],
-        policy=row["policy"],
-        due_at=row["due_at"],
-        attempts=row["attempts"],
-        last_error=row["last_error"],
-        last_outcome=row["last_outcome"],
-        intent=_intent_of(row, key),
-        registered_at=row["registered_at"],
-        deleted_at=row["deleted_at"],
-        deleted_run=row["deleted_run"],
-        missing_since=row["missing_since"],
-        archive_keep_until=row["archive_keep_until"],
-        reported_before=row["reported_before"],
-        dated_before=row["dated_before"],
-    )
-
-
-def _thread_of(row: Values, key: Key, seen: Sightings, untrusted: frozenset[str]) -> Thread:
-    created_at = row["created_at"]
-    return Thread(
-        key=key,
-        state=row["state"],
-        created_at=created_at,
-        last_active_at=last_activity(created_at, seen, trust_reported=key.project not in untrusted),
-        items=row["items"],
-        newest_item=row["newest_item"],
-        reported=row["reported"],
-        upstream=row["upstream"],
-        keep_until=row["keep_until"],
-        soft_deleted_at=row["soft_deleted_at"],
-        copy=_copy_of(row),
-        copy_is_current=row["copy_is_current"],
-        grace_until=row["spared_until"],
-        grace_by=row["spared_by"],
-        source=row["source"],
-        vanished_at=row["vanished_at"],
-    )
-
-
-def _copy_of(row: Values) -> Copy | None:
-    if row["copy_path"] is None:
-        return None
-    return Copy(
-        path=row["copy_path"],
-        digest=row["copy_digest"],
-        sealed=row["copy_sealed"],
-        items=row["copy_items"],
-        newest_item=row["copy_newest_item"],
-        size=row["copy_size"],
-        archived_at=row["copied_at"],
-    )
-
-
-def _intent_of(row: Values, key: Key) -> Intent | None:
-    if row["intent_run"] is None:
-        return None
-    return Intent(
-        key,
-        row["intent_run"],
-        row["intent_at"],
-        row["intent_policy"],
-        row["intent_alive_at"],
-        row["intent_access"],
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
-from janitor.model import Copy, Key, Metadata, Outcome, Stage, State, Thread
+from janitor.model import Copy, Key, Metadata, Outcome, Stage, State, Thread, dataclass
 from janitor.policy.activity import Sightings
 from janitor.policy.copy_retention import Terms
 

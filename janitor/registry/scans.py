@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from janitor.model import LIVE, Key, Kind
 from janitor.registry.database import PAGE, Store, batches, set_meta, write
-from janitor.registry.mapping import entry_of, key_of, rows_of
+from janitor.registry.entries import read
+from janitor.registry.mapping import key_of, rows_of
 from janitor.registry.records import Entry, Registered, Registration
 from janitor.registry.registrations import Registrations, check
 from janitor.registry.tables import SEEN, THREAD
@@ -110,8 +111,8 @@ class Scans:
             statement = select(THREAD).where(*_lacking(round, fed, before))
             if after is not None:
                 statement = statement.where(beyond(after))
-            rows = rows_of(connection.execute(statement.order_by(*KEY).limit(PAGE)))
-            return [entry_of(row, self._store.untrusted) for row in rows]
+            page = statement.order_by(*KEY).limit(PAGE)
+            return list(read(connection, page).entries(self._store.untrusted))
 
     def vanishing(self, round: str, source: str, before: datetime) -> tuple[int, int]:
         """How many `vanish` would mark, and how many of the source have not vanished yet."""

@@ -21,7 +21,8 @@ from sqlalchemy import (
 
 from janitor.model import LIVE, Key, Kind, State
 from janitor.registry.database import PAGE, Store, batches
-from janitor.registry.mapping import entry_of, rows_of
+from janitor.registry.entries import ReadRows, entry_of, read
+from janitor.registry.mapping import rows_of
 from janitor.registry.records import Cursor, Entry
 from janitor.registry.tables import (
     COUNT,
@@ -142,9 +143,11 @@ class ThreadQueries:
         self._store = store
 
     def _entries(self, statement: Select[tuple[object, ...]]) -> list[Entry]:
+        return list(self._rows(statement).entries(self._store.untrusted))
+
+    def _rows(self, statement: Select[tuple[object, ...]]) -> ReadRows:
         with self._store.reading() as connection:
-            rows = rows_of(connection.execute(statement))
-            return [entry_of(row, self._store.untrusted) for row in rows]
+            return read(connection, statement)
 
     def get(self, key: Key) -> Entry | None:
         """The entry of a thread, even a tombstone; `None` if the registry does not have it."""
@@ -159,19 +162,20 @@ class ThreadQueries:
         return [entry for entry in found if entry is not None]
 
     def due(
-        self,
-        now: datetime,
-        *,
-        after: Cursor | None = None,
-        limit: int = PAGE,
-        policy: str | None = None,
-    ) -> list[Entry]:
-        """A page of threads up for review at `now`, the longest waiting first.
+        self, now: datetime, *, policy: str | None = None, page_size: int = PAGE
+    ) -> Iterator[Entry]:
+        """Every thread up for review at `now`, the longest waiting first, streaming in pages.
 
-        Only in states in which something can still be done; `Cursor.of` the last entry of a page
-        leads to the next one.
+        Only in states in which something can still be done.
         """
-        return self._entries(due_statement(now, after, limit, policy))
+        statement = due_statement(now, None, page_size, policy)
+        while True:
+            entry, rows = None, self._rows(statement)
+            for entry in rows.entries(self._store.untrusted):
+                yield entry
+            if entry is None or len(rows) < page_size:
+                return
+            statement = due_statement(now, Cursor.of(entry), page_size, policy)
 
     def select(
         self,
@@ -229,12 +233,18 @@ class ThreadQueries:
             after = (value, last.thread.key)
         yield from self._by_key(statement.where(column.is_(None)))
 
-    def _by_key(self, statement: Select[tuple[object, ...]]) -> Iterator[Entry]:
-        page = self._entries(statement.order_by(*KEY).limit(PAGE))
-        while page:
-            yield from page
-            rest = statement.where(beyond(page[-1].thread.key))
-            page = self._entries(rest.order_by(*KEY).limit(PAGE)) if len(page) == PAGE else []
+    def _by_key(
+        self, statement: Select[tuple[object, ...]], after: Key | None = None
+    ) -> Iterator[Entry]:
+        paged = statement.order_by(*KEY).limit(PAGE)
+        page = paged if after is None else paged.where(beyond(after))
+        while True:
+            entry, rows = None, self._rows(page)
+            for entry in rows.entries(self._store.untrusted):
+                yield entry
+            if entry is None or len(rows) < PAGE:
+                return
+            page = paged.where(beyond(entry.thread.key))
 
     def _labelled(
         self, statement: Select[tuple[object, ...]], metadata: Mapping[str, str]
@@ -298,12 +308,9 @@ class ThreadQueries:
             rows = rows_of(connection.execute(statement))
             return [(row[field], entry_of(row, self._store.untrusted)) for row in rows]
 
-    def reviewable(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
-        """A page, by key, of all live entries, for a pass that decides every one again."""
-        statement = select(THREAD).where(THREAD.c.state.in_(sorted(LIVE)))
-        if after is not None:
-            statement = statement.where(beyond(after))
-        return self._entries(statement.order_by(*KEY).limit(limit))
+    def living(self, after: Key | None = None) -> Iterator[Entry]:
+        """Every live entry beyond a key, by key, streaming: for a pass that decides all again."""
+        return self._by_key(select(THREAD).where(THREAD.c.state.in_(sorted(LIVE))), after)
 
     def open_intents(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
         """A page, by key, of threads being deleted: at a run's start, those a dead janitor left."""

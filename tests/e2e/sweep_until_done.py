@@ -11,10 +11,8 @@ from janitor.registry import Registry
 
 
 def is_due(registry: Registry) -> bool:
-    left = registry.threads.due(datetime.now(UTC), limit=1) or registry.threads.open_intents(
-        limit=1
-    )
-    return bool(left or registry.runs.unclosed())
+    left = next(registry.threads.due(datetime.now(UTC)), None)
+    return bool(left or registry.threads.open_intents(limit=1) or registry.runs.unclosed())
 
 
 def main() -> None:

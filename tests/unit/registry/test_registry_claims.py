@@ -58,7 +58,7 @@ def test_nobody_else_writes_what_is_claimed(due: Registry) -> None:
     said = [Settlement(KEYS[0], None, events=(line,)), Settlement(KEYS[1], NOW + DAY)]
     assert due.settlements.settle(said, B) == {KEYS[0]}
     assert due.runs.history(KEYS[0]) == []
-    assert due.threads.due(NOW, limit=1)[0].thread.key == KEYS[0]
+    assert next(due.threads.due(NOW)).thread.key == KEYS[0]
     intents = [Intent(key, "r1", NOW, "p") for key in KEYS[:2]]
     assert due.settlements.intend(intents, A) == {KEYS[1]}
     assert [entry.thread.key for entry in due.threads.open_intents()] == [KEYS[0]]

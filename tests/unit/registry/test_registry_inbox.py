@@ -93,7 +93,7 @@ def test_a_touch_from_the_inbox_brings_nothing_up_for_review(registry: Registry)
     registry.settlements.reschedule([(KEY, NOW + 9 * DAY, None, None)])
     registry.inbox.append([InboxNotice("main", "thread", "t", NOW + DAY, "touch")])
     registry.inbox.drain(NOW + DAY)
-    assert registry.threads.due(NOW + DAY) == []
+    assert list(registry.threads.due(NOW + DAY)) == []
 
 
 def test_a_deletion_by_the_application_brings_a_thread_up_and_settles_nothing(

@@ -11,7 +11,6 @@ from janitor.model import Copy, Key, Kind, Outcome, Probe, Stage, State
 from janitor.policy.activity import observe
 from janitor.registry import (
     Claimant,
-    Cursor,
     Event,
     Intent,
     RefusedRegistration,
@@ -53,7 +52,7 @@ def test_registering_again_changes_nothing(registry: Registry) -> None:
     ]
     assert registry.registrations.add(said, NOW) == Registered(added=1203)
     assert registry.registrations.add(said, NOW + DAY) == Registered(unchanged=1203)
-    assert registry.threads.due(NOW + DAY, limit=1)[0].review_at == NOW
+    assert next(registry.threads.due(NOW + DAY)).review_at == NOW
 
 
 def test_times_only_move_forward_and_none_clears_nothing(registry: Registry) -> None:
@@ -145,7 +144,7 @@ def test_the_whole_life_of_a_row(registry: Registry) -> None:
     intent = Intent(KEY, "r2", NOW + DAY, "old", NOW + DAY, "fingerprint")
     registry.settlements.intend([intent])
     assert [found.intent for found in registry.threads.open_intents()] == [intent]
-    assert registry.threads.due(NOW + 9 * DAY) == []
+    assert list(registry.threads.due(NOW + 9 * DAY)) == []
     gone = Settlement(
         KEY, None, tombstone=True, events=(event("deleted", run="r2", at=NOW + 2 * DAY),)
     )
@@ -204,9 +203,9 @@ def test_missing_and_back(registry: Registry) -> None:
     )
     (entry,) = registry.threads.select(state=State.MISSING)
     assert entry.missing_since == NOW
-    assert registry.threads.due(NOW + 9 * DAY) == []
+    assert list(registry.threads.due(NOW + 9 * DAY)) == []
     registry.settlements.settle([Settlement(KEY, NOW, state=State.ACTIVE)])
-    assert registry.threads.due(NOW)[0].missing_since is None
+    assert next(registry.threads.due(NOW)).missing_since is None
 
 
 def test_activity_revives_what_was_soft_deleted(registry: Registry) -> None:
@@ -245,14 +244,11 @@ def test_pages_of_due_rows_follow_on(registry: Registry) -> None:
     keys = [Key("main", kind, f"t{n}") for kind in Kind for n in range(5)]
     registry.registrations.add((Registration(key) for key in keys), NOW)
     registry.settlements.reschedule([(key, NOW - DAY, "p", NOW) for key in keys[3:9]])
-    found: list[Key] = []
-    cursor: Cursor | None = None
-    while page := registry.threads.due(NOW, after=cursor, limit=3):
-        found += [entry.thread.key for entry in page]
-        cursor = Cursor.of(page[-1])
+    found = [entry.thread.key for entry in registry.threads.due(NOW, page_size=3)]
     assert found == sorted(keys[3:9]) + sorted({*keys} - {*keys[3:9]})
-    assert len(registry.threads.due(NOW, policy="p")) == 6
-    assert registry.threads.due(NOW - 2 * DAY) == []
+    by_policy = registry.threads.due(NOW, policy="p", page_size=3)
+    assert [entry.thread.key for entry in by_policy] == sorted(keys[3:9])
+    assert list(registry.threads.due(NOW - 2 * DAY)) == []
 
 
 def test_who_holds_a_lock_that_is_waited_for_is_told_once(url: str, registry: Registry) -> None:

@@ -337,8 +337,8 @@ def test_rescheduling_writes_only_what_changes(registry: Registry) -> None:
     assert (
         registry.settlements.reschedule([change, (Key("q", Kind.THREAD, "t"), NOW, "p", NOW)]) == 0
     )
-    assert [entry.thread.key for entry in registry.threads.reviewable()] == [KEY]
-    assert registry.threads.reviewable(KEY) == []
+    assert [entry.thread.key for entry in registry.threads.living()] == [KEY]
+    assert list(registry.threads.living(KEY)) == []
 
 
 def test_a_thread_of_two_values_of_a_key_is_one_thread(registry: Registry) -> None:

@@ -14,7 +14,8 @@ from janitor.policy import Policies, Policy, decide
 from janitor.policy.activity import Sightings, last_activity
 from janitor.policy.rules import AgeFrom, Delete, Lifetime
 from janitor.registry import InboxNotice, Registered, Registration, Registry, Settlement
-from janitor.registry.mapping import Values, entry_of, sightings_of
+from janitor.registry.entries import entry_of
+from janitor.registry.mapping import Values, sightings_of
 from janitor.registry.registrations import fresh, merged
 from janitor.registry.tables import THREAD
 
