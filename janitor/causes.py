@@ -6,7 +6,6 @@ import errno
 import os
 import resource
 import stat
-import tempfile
 from pathlib import Path
 
 SPARE = 8
@@ -131,6 +130,8 @@ def temporary(error: OSError) -> str:
 
     `tempfile` reports every cause as a missing directory, and skips a TMPDIR that does not work.
     """
+    import tempfile  # noqa: PLC0415 - whoever failed has imported it
+
     place = Path(tempfile.tempdir or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  as it does
     if tempfile.tempdir is None:
         error = lack(place) or outgrown() or PermissionError(errno.EACCES, "")

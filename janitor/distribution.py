@@ -11,8 +11,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 NAME = "thread-janitor"
 VERSION = "0.1.0"
@@ -97,6 +100,8 @@ class _Claim:
 
 
 def _claims(places: Sequence[str]) -> list[_Claim]:
+    from importlib.metadata import distributions  # noqa: PLC0415 - a quarter of what --help takes
+
     read = (_claim(one) for one in distributions(path=list(places)))
     return [claim for claim in read if claim is not None]
 

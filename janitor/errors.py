@@ -30,7 +30,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import ClassVar
-from urllib.parse import unquote
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
 _STRAY = re.compile(r"[^:]*://[^:/]*:[^@]*@.*@", re.DOTALL)
@@ -44,6 +43,8 @@ def shown_address(url: str) -> str:
     Nothing before the last `@` is shown, since a password may contain another one. Nothing after
     the first parameter name that suggests a secret is shown, since its value may contain an `&`.
     """
+    from urllib.parse import unquote  # noqa: PLC0415 - whoever read an address has imported it
+
     scheme = found[0] if (found := _SCHEME.match(url)) else ""
     rest = url.removeprefix(scheme)
     for parameter in _PARAMETER.finditer(rest):

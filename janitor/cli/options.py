@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,6 @@ from typing import Any, NoReturn
 
 import click
 
-from janitor.cli.logs import configure_logging
 from janitor.cli.output import Settings
 
 CLEARLY = 0.1
@@ -142,6 +140,8 @@ def _take(ctx: click.Context, param: click.Parameter, value: object) -> None:
 
 def use_settings(ctx: click.Context, settings: Settings) -> None:
     """Apply the global options to a context and those below it."""
+    from janitor.cli.logs import configure_logging
+
     ctx.obj, ctx.color = settings, settings.is_colored
     configure_logging(settings)
 
@@ -158,6 +158,8 @@ def with_global_options(command: click.Command, options: tuple[click.Option, ...
 
 def person() -> str:
     """The user who runs this; a number if the system knows no name."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

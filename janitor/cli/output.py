@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,6 +87,8 @@ def texts_only(command: click.Command) -> click.Command:
 
 def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:
     """Print a document for machines: one JSON document, or its `rows` as one object per line."""
+    import json
+
     if settings.output == "jsonl" and rows is not None:
         emit_lines(document[rows])
     elif settings.output == "jsonl":
@@ -101,6 +101,8 @@ def emit_long(
     head: Mapping[str, Any], name: str, rows: Iterable[Mapping[str, Any]], *, one_line: bool = False
 ) -> None:
     """Print one JSON document, whose last field may be too long a list for memory, row by row."""
+    import json
+
     indent, end, outer, inner = (None, "}", " ", " ") if one_line else (2, "\n}", "\n  ", "\n    ")
     before = json.dumps({"schema": 1, **head}, indent=indent, default=as_json).removesuffix(end)
     click.echo(f'{before},{outer}"{name}": [', nl=False)
@@ -112,6 +114,8 @@ def emit_long(
 
 def emit_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object per line, as they come."""
+    import json
+
     for row in rows:
         click.echo(json.dumps({"schema": 1, **row}, default=as_json))
 
@@ -152,6 +156,8 @@ def _print_titled(title: str, lines: Iterable[str]) -> None:
 
 def screen_width() -> int | None:
     """How many columns the terminal has, or COLUMNS says; `None` if there is no terminal."""
+    import shutil
+
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 

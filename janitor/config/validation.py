@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from itertools import combinations, islice, pairwise
 from typing import Any, cast
 
@@ -135,14 +136,14 @@ def _part(name: str, document: Mapping[str, Any], found: DraftConfig) -> Iterato
         try:
             found.sections[name] = _PARTS[name].validate_python(document[name])
         except ValidationError as error:
-            yield from shape_problems(error, SCHEMA, (name,))
+            yield from shape_problems(error, _schema(), (name,))
 
 
 def _policy(index: int, item: object, found: DraftConfig) -> Iterator[Problem]:
     try:
         found.policies[index] = PolicyForm.model_validate(item)
     except ValidationError as error:
-        yield from shape_problems(error, SCHEMA, ("policies", index))
+        yield from shape_problems(error, _schema(), ("policies", index))
         wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
         _rest(index, item, wrong, found)
 
@@ -153,7 +154,12 @@ def _rest(index: int, item: object, wrong: Collection[object], found: DraftConfi
         found.damaged[index] = PolicyForm.model_validate(rest)
 
 
-SCHEMA = FileForm.model_json_schema()
+@cache
+def _schema() -> dict[str, Any]:
+    # Only problems are explained with it, and it takes longer than reading a file without any.
+    return FileForm.model_json_schema()
+
+
 _PARTS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(info.rebuild_annotation()) for name, info in FileForm.model_fields.items()
 }

@@ -6,15 +6,15 @@ import hashlib
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import orjson
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI
 
 from janitor.causes import cause, is_scarce
 from janitor.drivers.environment import proxy_variable
@@ -31,6 +31,9 @@ from janitor.errors import (
     TransientError,
 )
 from janitor.model import NotFound
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -149,6 +152,8 @@ def failure(error: Exception, *, endpoint: Endpoint, subject: str) -> AccessErro
     `subject` names the container for people. The message contains at most status, code and type:
     the server's text may quote conversations.
     """
+    from openai import APIConnectionError, APIStatusError  # noqa: PLC0415 - the call imported it
+
     match error:
         case APIStatusError(response=response):
             return _from_fault(read_fault(response), endpoint, subject)
@@ -317,16 +322,22 @@ class Reply:
 
 
 class Api:
-    """The calls of one project over one client.
+    """The calls of one project over one client, which is made for the first call.
 
     Paths are relative to the endpoint's base URL; `subject` names the container in errors. Each
     call raises `AccessError`, a `DriverError`, or what the transport raises as a `JanitorError`.
     """
 
-    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint, budget: Budget) -> None:
-        self._client = client
+    def __init__(
+        self, new_client: Callable[[], AsyncOpenAI], endpoint: Endpoint, budget: Budget
+    ) -> None:
+        self._new_client = new_client
         self._budget = budget
         self.endpoint = endpoint
+
+    @cached_property
+    def _client(self) -> AsyncOpenAI:
+        return self._new_client()
 
     def share(self, subject: str) -> Share:
         """Memory for an answer with items; given back at the end of a `with`."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import cached_property, partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
 
 from janitor.drivers.client import Api, Endpoint
 from janitor.drivers.container import ContainerDriver
@@ -26,6 +26,9 @@ from janitor.drivers.response_memory import (
 )
 from janitor.errors import AccessError
 from janitor.model import Kind
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, DefaultAioHttpClient
 
 Transport = httpx2.AsyncBaseTransport
 """The class of transports; other packages import it from here instead of from httpx2."""
@@ -46,8 +49,16 @@ class Outbound(httpx2.AsyncBaseTransport):
 
     def __init__(self, concurrency: int) -> None:
         check_environment()
-        limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = DefaultAioHttpClient(limits=limits, follow_redirects=False)
+        self._concurrency = concurrency
+
+    @cached_property
+    def _client(self) -> DefaultAioHttpClient:
+        from openai import DefaultAioHttpClient  # noqa: PLC0415 - see `_client` below
+
+        limits = httpx2.Limits(
+            max_connections=self._concurrency, max_keepalive_connections=self._concurrency
+        )
+        return DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request and read the whole answer, through the proxy for its address.
@@ -89,7 +100,8 @@ class Outbound(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        if "_client" in self.__dict__:
+            await self._client.aclose()
 
 
 class Received:
@@ -176,8 +188,8 @@ async def connect(
         follow_redirects=False,
         trust_env=False,
     )
-    async with _client(endpoint, http) as client:
-        api = Api(client, endpoint, budget)
+    async with aclosing(http):
+        api = Api(partial(_client, endpoint, http), endpoint, budget)
         yield {kind: driver_class(kind)(api) for kind in Kind}
 
 
@@ -190,6 +202,9 @@ def driver_class(kind: Kind) -> type[ContainerDriver]:
 
 
 def _client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:
+    # The SDK takes half of the time that a command takes to start, and many make no call.
+    from openai import AsyncAzureOpenAI, AsyncOpenAI  # noqa: PLC0415
+
     client: AsyncOpenAI
     if endpoint.azure_endpoint is None:
         client = AsyncOpenAI(
