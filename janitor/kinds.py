@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 ID = re.compile(r"[A-Za-z0-9._:-]{1,200}")
@@ -159,6 +160,7 @@ def kind_of(id: str) -> Kind | None:
     return found[0] if len(found) == 1 else None
 
 
+@lru_cache(4096)  # a page of a file, of which each id is checked where it is read and entered
 def is_id(id: str) -> bool:
     """Whether an id is accepted: `[A-Za-z0-9._:-]{1,200}`, and not dots alone (`.`, `..`)."""
     return ID.fullmatch(id) is not None and id.strip(".") != ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -37,6 +38,8 @@ _TEXT = re.compile(
     r"(?: UTC| GMT)?)?(?P<before_christ> BC)?",
 )
 _LAST_YEAR = 9999
+USUAL = len("2026-01-31T00:00:00Z")
+"""How most times are written, which the standard library reads ten times as fast."""
 
 
 def parse(value: object) -> datetime:
@@ -57,7 +60,8 @@ def parse(value: object) -> datetime:
         case int() | float() | Decimal() if not isinstance(value, bool):
             return _of_number(value)
         case str():
-            return _of_text(value.strip())
+            text = value.strip()
+            return _of_usual(text) or _of_text(text)
         case _:
             raise ValueError("not a time")
 
@@ -111,6 +115,13 @@ def _of_number(number: float | Decimal) -> datetime:
     if (unit := unit_of(number)) is None:
         return CEILING
     return EPOCH + timedelta(microseconds=math.floor(number * (1_000_000 // UNITS[unit])))
+
+
+def _of_usual(text: str) -> datetime | None:
+    if len(text) == USUAL and text[-1] == "Z":
+        with suppress(ValueError):  # it is written in another way
+            return datetime.fromisoformat(text)
+    return None
 
 
 def _of_text(text: str) -> datetime:

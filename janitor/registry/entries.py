@@ -20,7 +20,7 @@ from janitor.model import Copy, Key, Kind, Outcome, State, Thread
 from janitor.policy.activity import Sightings, last_activity
 from janitor.registry.mapping import Values
 from janitor.registry.records import Entry, Intent
-from janitor.registry.tables import THREAD
+from janitor.registry.tables import THREAD, time_of
 
 # The order in which the functions below take the values.
 _OF_THREAD = (
@@ -67,10 +67,6 @@ class _Conversion(NamedTuple):
     json: Convert
 
 
-def _of_text(text: str) -> datetime:
-    return datetime.fromisoformat(text + "+00:00")
-
-
 def _in_utc(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
@@ -80,7 +76,7 @@ def _same(value: object) -> object:
 
 
 _CONVERSIONS = {
-    "sqlite": _Conversion(_of_text, orjson.loads),
+    "sqlite": _Conversion(time_of, orjson.loads),
     "postgresql": _Conversion(_in_utc, _same),
 }
 _CONVERTED = _Conversion(_same, _same)

@@ -30,6 +30,15 @@ from janitor.registry.threads import ProjectKind, noted_as_missing
 PLACED = frozenset({State.ACTIVE, State.ARCHIVED})
 """The states in which a thread may have a place in a `keep_last` group."""
 
+_SCHEDULED = tuple(
+    THREAD.c[name]
+    for name in (
+        *("project", "kind", "id", "state", "copy_path"),
+        *("review_at", "policy", "due_at"),
+    )
+)
+"""What a new review time changes, and what the counts of rows go by."""
+
 Rescheduling = tuple[Key, datetime | None, str | None, datetime | None]
 
 
@@ -147,14 +156,17 @@ class Settlements:
         """Writes each key's review time, policy and due time if they differ; how many did."""
         names = ("review_at", "policy", "due_at")
         with self._store.writing() as connection:
-            rows = find_rows(connection, (change[0] for change in changes))
+            rows = find_rows(connection, (change[0] for change in changes), _SCHEDULED)
             after: dict[Key, Values] = {}
             for key, *values in changes:
                 row = rows.get(key)
                 new = dict(zip(names, values, strict=True))
                 if row is not None and any(row[name] != new[name] for name in names):
                     after[key] = row | new
-            self._apply(connection, rows, after)
+            pairs = [(rows[key], row) for key, row in after.items()]
+            differing = [n for n in names if any(before[n] != row[n] for before, row in pairs)]
+            write(connection, differing, list(after.values()))
+            recount(connection, pairs)
         return len(after)
 
     def forgive(self, entries: Sequence[Entry]) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Enum, Index, Integer, MetaData, String, Table, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import JSON, Column, Dialect, Enum, Index, Integer, MetaData, String, Table, text
+from sqlmodel import Field, SQLModel, UTCDateTime
 
 from janitor.model import Kind, Outcome, Stage, State
 from janitor.registry.records import RunResult
@@ -34,6 +34,42 @@ def by_value(enum: type[StrEnum]) -> Enum:
         length=20,
         values_callable=lambda members: [member.value for member in members],
     )
+
+
+class Time(UTCDateTime):
+    """A time in UTC, which SQLite stores as text; converted in one step there."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """What writes a time; ValueError if it has no zone."""
+        return _written if dialect.name == "sqlite" else super().bind_processor(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """What reads a time."""
+        return _read if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _written(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    if at.tzinfo is not UTC:
+        if at.utcoffset() is None:
+            raise ValueError("a time without a zone cannot be stored")
+        at = at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[:ZONELESS]
+
+
+def _read(text: str | None) -> datetime | None:
+    return None if text is None else time_of(text)
+
+
+def time_of(text: str) -> datetime:
+    """A time that SQLite has as text."""
+    return datetime.fromisoformat(text + "+00:00")
+
+
+ZONELESS = len("2026-01-31 00:00:00.000000")
 
 
 # Pages follow the order of keys, which also breaks ties: it must be the same on both engines.
@@ -323,6 +359,10 @@ class InboxRow(Row, table=True):
 
 METADATA = Row.metadata
 TABLES: Mapping[str, Table] = METADATA.tables
+for _table in TABLES.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, UTCDateTime):
+            _column.type = Time()
 
 THREAD = TABLES["thread"]
 LABEL = TABLES["label"]

@@ -155,3 +155,13 @@ def test_a_number_is_never_read_older_than_as_seconds_where_it_may_be_seconds(nu
     if number <= 253_402_300_799:
         assert parse(number) == datetime.fromtimestamp(number, UTC)
     assert parse(number) == parse(str(number))
+
+
+@given(st.datetimes())
+def test_the_usual_spelling_is_read_like_any_other(at: datetime) -> None:
+    day, time = at.strftime("%Y-%m-%d").rjust(10, "0"), at.strftime("%H:%M:%S")
+    assert parse(f"{day}T{time}Z") == parse(f"{day} {time} +00:00")
+
+
+def test_a_year_that_no_calendar_has_is_read_like_any_other() -> None:
+    assert parse("0000-01-31T00:00:00Z") == parse("0000-01-31 00:00:00")
