@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sweep_world import DAY, DELETED, World, enforced, matching, path_of
 
+from janitor.drivers.send_guard import LOOK_LASTS
 from janitor.model import Kind, Mode, State
 from janitor.policy.rules import Delete, Policy
 
@@ -13,7 +14,13 @@ def test_an_item_that_arrives_between_the_two_looks_of_a_first_sweep_keeps_it(
 ) -> None:
     world.policies = enforced(DELETED)
     key = world.add()
-    world.on("GET", path_of(key), lambda: world.server.append_item(key.id), skip=1)
+
+    def wait_and_say_more() -> None:
+        world.uptime += LOOK_LASTS  # which the next look is for
+        world.server.append_item(key.id)
+
+    world.on("GET", f"{path_of(key)}/items", wait_and_say_more)
+    world.hooks[-1].after = True
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.server.exists(key.id)
@@ -51,9 +58,11 @@ def test_a_thread_that_moves_under_an_audited_policy_between_two_looks_stays(wor
     key = world.add(Kind.THREAD, metadata={"plan": "a"}, upstream={"plan": "a"})
 
     def move() -> None:
+        world.uptime += LOOK_LASTS
         world.server._world.named(key.id).metadata = {"plan": "b"}
 
-    world.on("GET", path_of(key), move, skip=1)
+    world.on("GET", f"{path_of(key)}/runs", move)
+    world.hooks[-1].after = True
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.server.exists(key.id)

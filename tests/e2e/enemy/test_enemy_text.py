@@ -24,7 +24,7 @@ def test_half_a_character_is_copied_as_it_is_and_deleted_with_the_rest(world: Wo
     path = f"{path_of(key)}/items"
     headers = {"content-type": "application/json"}
     world.server.add_fault(
-        Fault("status", "GET", path, status=200, body=page(world, key.id), headers=headers, times=4)
+        Fault("status", "GET", path, status=200, body=page(world, key.id), headers=headers, times=2)
     )
     world.sweep()
     assert world.state(key) is State.DELETED
