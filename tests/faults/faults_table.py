@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from faults_calls import Call, calls_of
+
 from janitor.model import Kind
 
 HEADER = """
@@ -76,22 +78,53 @@ LATER = {"done": 0, "soft": 3, "miss": 2, "kept": 4}
 """How many sweeps finish a thread once the fault is gone; one, unless it stands here."""
 
 
-def table() -> dict[tuple[str, str], str]:
-    """The outcome of every cell, by call and fault."""
-    cells: dict[tuple[str, str], str] = {}
+def rows() -> dict[tuple[str, ...], dict[str, str]]:
+    """The outcome of every call, by the faults that end alike."""
     lines = ROWS.strip().splitlines()
-    for names, outcomes in zip(islice(lines, 0, None, 2), islice(lines, 1, None, 2), strict=True):
-        for fault in names.split():
-            cells |= {
-                (call, fault): outcome
-                for call, outcome in zip(COLUMNS, outcomes.split(), strict=True)
-            }
-    return cells
+    return {
+        tuple(names.split()): dict(zip(COLUMNS, outcomes.split(), strict=True))
+        for names, outcomes in zip(
+            islice(lines, 0, None, 2), islice(lines, 1, None, 2), strict=True
+        )
+    }
 
 
-TABLE = table()
+ALIKE = rows()
+TABLE = {
+    (call, fault): outcome
+    for faults, outcomes in ALIKE.items()
+    for fault in faults
+    for call, outcome in outcomes.items()
+}
 
 
 def wanted(kind: Kind, call: str, fault: str) -> str:
     """The outcome of one cell; `KeyError` for one that nobody has thought of."""
     return EXCEPTIONS.get((kind, call, fault)) or TABLE[call, fault]
+
+
+def faults_of(kind: Kind, call: Call) -> list[str]:
+    """The faults to strike a call about a kind with.
+
+    All of them for the first kind that has the call. All kinds read answers by the same code: for
+    the others some of those that end alike, so that each kind meets each fault in one call of its
+    own, and each of its calls one fault of each row.
+    """
+    return [
+        fault
+        for faults, outcomes in ALIKE.items()
+        if outcomes[call.name] != "."
+        for fault in (faults if kind is first_kind(call) else _share(faults, kind, call))
+    ]
+
+
+def first_kind(call: Call) -> Kind:
+    """The kind whose call meets all faults."""
+    return next(kind for kind in Kind if kind in call.kinds)
+
+
+def _share(faults: tuple[str, ...], kind: Kind, call: Call) -> tuple[str, ...]:
+    """Its share of the faults of a row: dealt out to the calls, and again from the first one."""
+    struck = [one.name for one in calls_of(kind) if ALIKE[faults][one.name] != "."]
+    number = struck.index(call.name)
+    return faults[number :: len(struck)] or (faults[number % len(faults)],)
