@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fail_points import Own
 from seams import Point
 
 from janitor.kinds import CATALOGUE
@@ -56,9 +57,10 @@ MARK = "soft_delete: {after: 20d, mark: upstream}, delete: {after: 90d}"
 class Scenario:
     """A run to be killed, over one container of each kind in turn.
 
-    `prepare` brings the stage to where the run begins. `is_whole`: die in what comes before the
-    first request and after the last settlement, too; that is the same for all kinds, and is died
-    in for one of them. Without `is_trusted` times are no longer believed that were. `is_fed`: an
+    `prepare` brings the stage to where the run begins. `own` is what to die
+    in, too, of what comes before the first request and after the last settlement: the deletion's
+    sweep is died in as a whole, and what others have in common with it is not died in again.
+    Without `is_trusted` times are no longer believed that were. `is_fed`: an
     application's table names it, too. `is_shared`: a second project of the account has it
     registered, too. `died` is where a janitor was killed already: what is killed here is the
     recovery. `exits` are the codes that the last run may end with; `is_swept`: a sweep follows it,
@@ -71,7 +73,7 @@ class Scenario:
     command: tuple[str, ...] = ("sweep",)
     prepare: Callable[[Stage], None] = lambda _: None
     items: int = 3
-    is_whole: bool = False
+    own: Own = ()
     is_trusted: bool = True
     is_fed: bool = False
     is_shared: bool = False
@@ -183,8 +185,13 @@ PRUNED = Point("archive/local.py:remove os.unlink", 1, "after")
 UNSENT = Point("registry/settlements.py:intend commit", 1, "after")
 TORN = Point("drivers/container.py:_delete DELETE /conversations/*/items/*", 9, "before")
 
+STOPPED = (
+    *("registry/claims.py:pass_by ", "registry/runs.py:note_stop ", "registry/runs.py:record "),
+    "registry/runs.py:close ",
+)
+
 SCENARIOS = (
-    Scenario("delete", DELETE, is_whole=True),
+    Scenario("delete", DELETE, own="whole"),
     Scenario("soft delete", "soft_delete: {after: 10d}, delete: {after: 90d}"),
     Scenario("mark", MARK, MARKED_KINDS),
     Scenario("revived", MARK, prepare=marked_and_active_again),
@@ -197,26 +204,26 @@ SCENARIOS = (
     Scenario("put off", LAST, ONE, prepare=a_head_to_be_looked_at),
     Scenario("head", LAST, ONE, prepare=a_head_seen_before),
     Scenario("recovery under a head", LAST, ONE, prepare=a_head_seen_before, died=UNSENT),
-    Scenario("paused", DELETE, ONE, prepare=paused, is_whole=True),
-    Scenario("refused", DELETE, ONE, prepare=refused, is_whole=True, exits=frozenset({3})),
-    Scenario("distrusted", DELETE, ONE, is_whole=True, is_trusted=False),
+    Scenario("paused", DELETE, ONE, prepare=paused, own=STOPPED),
+    Scenario("refused", DELETE, ONE, prepare=refused, own=STOPPED, exits=frozenset({3})),
+    Scenario("distrusted", DELETE, ONE, own=("registry/registry.py:_date_",), is_trusted=False),
     Scenario(
-        "source", DELETE, ONE, ("sync",), told_by_a_table, is_whole=True, is_fed=True, is_swept=True
+        "source", DELETE, ONE, ("sync",), told_by_a_table, own="whole", is_fed=True, is_swept=True
     ),
-    Scenario("apply", DELETE, command=("apply", "plan.json"), prepare=planned, is_whole=True),
+    Scenario("apply", DELETE, command=("apply", "plan.json"), prepare=planned, own="whole"),
     Scenario(
         "restore",
         MARK,
         MARKED_KINDS,
         command=("restore", "ID"),
         prepare=swept,
-        is_whole=True,
+        own="whole",
         is_swept=True,
         exits=frozenset({0, 2}),  # the second is told that nothing is left to be restored
     ),
     Scenario("shared", DELETE, ONE, is_shared=True),
     Scenario("recovery of what is shared and gone", DELETE, ONE, is_shared=True, died=gone(ONE[0])),
-    Scenario("tag", DELETE, ONE, command=("tag",), is_whole=True, is_swept=True),
+    Scenario("tag", DELETE, ONE, command=("tag",), own="whole", is_swept=True),
     Scenario("prune", DELETE, ONE, prepare=copy_past_its_date),
     Scenario(
         "prune on demand", DELETE, ONE, ("archive", "prune"), copy_past_its_date, is_swept=True

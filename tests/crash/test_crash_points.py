@@ -49,7 +49,8 @@ def test_a_death_at_any_effect_changes_nothing(
     is_first, on_file = stage.kind is stage.scenario.kinds[0], isinstance(stage.database, Files)
     points = chosen(
         stage.points,
-        is_whole=stage.scenario.is_whole and is_first,
+        stage.scenario.own if is_first else (),
+        is_first=is_first,
         # That nothing happens between two points depends neither on the kind nor on the engine.
         is_literal=stage.scenario is SCENARIOS[0] and is_first and on_file,
         on_file=on_file,
