@@ -7,7 +7,13 @@ Terms in docs/glossary.md: container, driver, endpoint, item, kind, probe.
 """
 
 from janitor.drivers.client import Endpoint
-from janitor.drivers.connect import ClosedTransport, Outbound, Transport, connect
+from janitor.drivers.connect import (
+    ClosedTransport,
+    Outbound,
+    Transport,
+    connect,
+    load_sdk,
+)
 from janitor.drivers.container import NoFreeKeyError
 from janitor.drivers.driver import (
     Driver,
@@ -54,6 +60,7 @@ __all__ = [
     "check_environment",
     "connect",
     "filtered",
+    "load_sdk",
     "read_only",
     "resting_on",
 ]

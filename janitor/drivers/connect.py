@@ -193,6 +193,11 @@ async def connect(
         yield {kind: driver_class(kind)(api) for kind in Kind}
 
 
+async def load_sdk() -> None:
+    """Import the SDK beside the event loop: it takes a second, and a look would age meanwhile."""
+    await asyncio.to_thread(import_module, "openai")
+
+
 def driver_class(kind: Kind) -> type[ContainerDriver]:
     """The driver's class, found by the kind's name: `agent_session.AgentSessionDriver`."""
     name = kind.value.title().replace("_", "")

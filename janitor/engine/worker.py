@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from janitor.archive import ArchiveDamagedError
+from janitor.drivers import load_sdk
 from janitor.engine.breaker import (
     NOT_ASKED,
     REPEAT,
@@ -144,7 +145,9 @@ class Worker:
         room = asyncio.Semaphore(sum(p.concurrency for p in self.context.projects.values()) or 1)
         try:
             async with asyncio.TaskGroup() as group:
-                for entry in entries:
+                for number, entry in enumerate(entries):
+                    if number == 0:
+                        await load_sdk()
                     if self.is_over:
                         return False
                     await room.acquire()
