@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from started import start
 
 from janitor.cli import execute
 from janitor.emulator import Emulator
@@ -162,21 +163,24 @@ class World:
         cwd: Path | None = None,
     ) -> Done:
         """Call a command in a process of its own."""
-        done = subprocess.run(
-            self.command(*arguments),
-            input=stdin or b"",
+        process = start(
+            "janitor",
+            *self.arguments(*arguments),
             env={**os.environ, **self.environment, **(environment or {})},
             cwd=cwd or self.directory,
-            capture_output=True,
-            timeout=DEADLINE,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        self.started.append(process)
+        out, err = process.communicate(stdin or b"", timeout=DEADLINE)
+        return Done(process.returncode, out.decode(), err.decode())
 
     def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
         """Begin a command in a process of its own."""
-        process = subprocess.Popen(
-            self.command(*arguments),
+        process = start(
+            "janitor",
+            *self.arguments(*arguments),
             env={**os.environ, **self.environment},
             cwd=self.directory,
             stdin=stdin,
@@ -192,9 +196,13 @@ class World:
             process.kill()
             process.communicate()
 
+    def arguments(self, *arguments: str) -> list[str]:
+        """The arguments of a process."""
+        return ["--config", str(self.config), *arguments]
+
     def command(self, *arguments: str) -> list[str]:
         """The command line of a process."""
-        return [sys.executable, "-m", "janitor", "--config", str(self.config), *arguments]
+        return [sys.executable, "-m", "janitor", *self.arguments(*arguments)]
 
     @property
     def changes(self) -> list[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -30,7 +31,8 @@ from pathlib import Path
 
 import bytecode
 from serve.serving import Serving
-from world import DEADLINE, NOW, World
+from started import program, start
+from world import AUTHORITY, DEADLINE, NOW, World
 
 SKIPPED = ("git clone", "cd ", "pip ", "python -m venv", "python3 -m venv", "#")
 ELSEWHERE = ("sudo ", "systemctl ", "journalctl ", "install ", "docker ", "podman ", "buildah ")
@@ -97,6 +99,7 @@ class Reader:
         self.directory = world.directory / "reader"
         self.directory.mkdir()
         self.environment = {
+            "SSL_CERT_FILE": str(AUTHORITY),
             bytecode.PREFIX: os.environ[bytecode.PREFIX],
             "PATH": f"{self._programs()}:/usr/bin:/bin",
             "OPENAI_API_KEY": world.emulator.key,
@@ -123,10 +126,9 @@ class Reader:
         self._edit(r"tokens: \{\}", "tokens: {app: {env: APP_TOKEN, scope: register}}")
         self.environment["APP_TOKEN"] = "secret-of-app"  # noqa: S105 - this test's own
         log = self.world.directory / "serve.log"
-        command = [sys.executable, "-m", "janitor", "serve"]
         with log.open("wb") as said:
-            process = subprocess.Popen(
-                command, cwd=self.directory, env=self.environment, stderr=said
+            process = start(
+                "janitor", "serve", cwd=self.directory, env=self.environment, stderr=said
             )
         service = Serving(process, log)
         try:
@@ -165,7 +167,7 @@ class Reader:
         programs.mkdir()
         database = str(self.world.directory / "application.db")
         written = {
-            "janitor": f'#!/bin/sh\nexec {sys.executable} -m janitor "$@"\n',
+            "janitor": f'#!/bin/sh\nexec {shlex.join(program())} "$@"\n',
             "psql": PSQL.format(python=sys.executable, database=database),
         }
         for name, text in written.items():

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 import pytest
-from world import KEY, KEY_VARIABLE, Done, World
+from started import start
+from world import KEY, KEY_VARIABLE, Done, World, finished
 
 from janitor.cli import COMMANDS, GLOBAL_OPTIONS, cli, execute
 from janitor.cli.output import DEFAULT_CONFIGS
@@ -219,16 +220,15 @@ def test_a_path_after_the_command_may_start_with_a_dash_behind_a_directory(world
 
 def execute_in(world: World, *arguments: str) -> Done:
     """Call a command whose configuration is named, if at all, by the arguments."""
-    command = [sys.executable, "-m", "janitor", *arguments]
-    done = subprocess.run(
-        command,
+    process = start(
+        "janitor",
+        *arguments,
         env={**os.environ, **world.environment},
         cwd=world.directory,
-        capture_output=True,
-        text=True,
-        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return finished(process)
 
 
 def test_an_option_after_the_command_wins_over_one_before_it(world: World) -> None:

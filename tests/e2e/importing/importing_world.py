@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from peak import MEASURED
+from started import start
 from world import Done, finished
 
 from janitor.errors import ConfigError
@@ -43,10 +44,11 @@ BROKEN = (
 
 @dataclass
 class Office:
-    """Calls commands in a directory of its own."""
+    """Calls commands in a directory of its own; where it `is_measured` they tell their memory."""
 
     directory: Path
     url: str = "sqlite:///janitor.db"
+    is_measured: bool = False
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,13 +58,18 @@ class Office:
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Begin a command in a process of its own."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", MEASURED, "--config", "janitor.yaml", *arguments],
-            cwd=self.directory,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        named = ("--config", "janitor.yaml", *arguments)
+        options: dict[str, Any] = {
+            "cwd": self.directory,
+            "stdin": stdin,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        process: subprocess.Popen[bytes]
+        if self.is_measured:
+            process = subprocess.Popen([sys.executable, "-c", MEASURED, *named], **options)
+        else:
+            process = start("janitor", *named, **options)
         self.started.append(process)
         return process
 

@@ -19,12 +19,13 @@ GROWTH = 16 << 20
 @pytest.fixture
 def few(tmp_path_factory: pytest.TempPathFactory) -> Office:
     """Another registry, for an import of a sixth."""
-    return Office(tmp_path_factory.mktemp("few"))
+    return Office(tmp_path_factory.mktemp("few"), is_measured=True)
 
 
 def test_twice_is_the_same_in_bounded_memory(
     office: Office, few: Office, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    office.is_measured = True
     write_table(office.directory / "threads.csv", SCALE)
     write_table(few.directory / "threads.csv", SCALE // 6)
     small = few.run("import", "threads.csv")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fleet import Replicas
+from started import start
 from world import World, finished, until
 
 THREADS = 24
@@ -77,8 +78,9 @@ def test_restore_waits_for_the_lease_of_a_killed_sweep(replicas: Replicas) -> No
 def serve(world: World, name: str) -> tuple[subprocess.Popen[bytes], Path]:
     log = world.directory / name
     with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [*world.command(), "serve"],
+        process = start(
+            "janitor",
+            *world.arguments("serve"),
             env={**os.environ, **world.environment},
             cwd=world.directory,
             stderr=stderr,

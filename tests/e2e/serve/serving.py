@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from started import start as process_start
 from world import DEADLINE, World, until
 
 SERVICE = 'schedule: {{every: {every}}}\nservice: {{listen: "127.0.0.1:0", {more}}}\n'
@@ -87,8 +88,10 @@ def serving(world: World) -> Iterator[Start]:
     def start(*options: str, **environment: str) -> Serving:
         log = world.directory / f"serve-{len(started)}.log"
         with log.open("wb") as stderr:
-            process = subprocess.Popen(
-                [*world.command(*options), "serve"],
+            process = process_start(
+                "janitor",
+                *world.arguments(*options),
+                "serve",
                 env={**os.environ, **world.environment, **environment},
                 cwd=world.directory,
                 stderr=stderr,
