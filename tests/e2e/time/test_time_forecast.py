@@ -48,16 +48,16 @@ class Mix:
 
 MIXES = {
     "few conversations": Mix(((Kind.CONVERSATION, 10, 5),), DELETE),
-    "conversations with items": Mix(((Kind.CONVERSATION, 60, 40),), DELETE),
+    "conversations with items": Mix(((Kind.CONVERSATION, 30, 40),), DELETE),
     "long conversations": Mix(((Kind.CONVERSATION, 6, 250),), DELETE, "{delete: 300/min}"),
-    "items kept": Mix(((Kind.CONVERSATION, 400, 30),), KEEP_ITEMS),
-    "threads": Mix(((Kind.THREAD, 300, 3),), DELETE, "{delete: 60/min, read: 600/min}"),
-    "slow reads": Mix(((Kind.THREAD, 200, 3),), DELETE, "{delete: 300/min, read: 100/min}"),
-    "copies": Mix(((Kind.AGENT_SESSION, 150, 20), (Kind.THREAD, 100, 150)), COPY),
+    "items kept": Mix(((Kind.CONVERSATION, 150, 30),), KEEP_ITEMS),
+    "threads": Mix(((Kind.THREAD, 120, 3),), DELETE, "{delete: 60/min, read: 600/min}"),
+    "slow reads": Mix(((Kind.THREAD, 100, 3),), DELETE, "{delete: 300/min, read: 100/min}"),
+    "copies": Mix(((Kind.AGENT_SESSION, 60, 20), (Kind.THREAD, 40, 150)), COPY),
     "copied and deleted": Mix(
-        ((Kind.CONVERSATION, 80, 20), (Kind.CHATKIT_THREAD, 80, 20)), COPY_AND_DELETE
+        ((Kind.CONVERSATION, 40, 20), (Kind.CHATKIT_THREAD, 40, 20)), COPY_AND_DELETE
     ),
-    "marked": Mix(((Kind.CONVERSATION, 300, 4),), MARK, "{write: 60/min}"),
+    "marked": Mix(((Kind.CONVERSATION, 120, 4),), MARK, "{write: 60/min}"),
     "a quota to be found": Mix(
         ((Kind.CONVERSATION, 130, 20),), DELETE, AUTO, {"DELETE": 300, "GET": 1000}
     ),
