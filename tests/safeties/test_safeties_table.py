@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutant import ROOT, Safety, table, without
+from mutant import ROOT, Safety, table, with_dependents, without
 
 SAFETIES = table()
 
@@ -28,6 +28,12 @@ def test_each_named_test_exists() -> None:
     cases = {line.removeprefix("tests/") for line in done.stdout.splitlines() if "::" in line}
     there = cases | {case.partition("[")[0] for case in cases}
     assert sorted(named - there) == []
+
+
+def test_whoever_imports_a_room_is_read_again_with_it() -> None:
+    assert with_dependents("engine") == {"engine", "doctor", "app", "cli", "__main__"}
+    assert with_dependents("policy") > with_dependents("registry") > with_dependents("engine")
+    assert "emulator" not in with_dependents("policy")
 
 
 def test_each_safety_has_a_name_of_its_own() -> None:
