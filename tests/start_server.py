@@ -25,6 +25,8 @@ from typing import Any, TextIO
 import janitor
 
 MODULE = "janitor"
+FOR_CALLS = ("openai", "openai.lib.azure", "openai._base_client", "aiohttp")
+"""What the program imports once it makes a call."""
 LARGEST = 1 << 17
 
 
@@ -33,6 +35,8 @@ def main(path: str) -> None:
     for found in pkgutil.walk_packages(janitor.__path__, "janitor."):
         if not found.name.endswith(".__main__") and ".migrations." not in found.name:
             importlib.import_module(found.name)
+    for name in FOR_CALLS:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
