@@ -118,7 +118,7 @@ def _of_number(number: float | Decimal) -> datetime:
 
 
 def _of_usual(text: str) -> datetime | None:
-    if len(text) == USUAL and text[-1] == "Z":
+    if len(text) == USUAL and text[4] + text[7] + text[10] + text[-1] == "--TZ":
         with suppress(ValueError):  # it is written in another way
             return datetime.fromisoformat(text)
     return None
