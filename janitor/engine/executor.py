@@ -157,8 +157,7 @@ class Executor:
         after = replace(
             review.thread, copy=copy, copy_is_current=True, items=copy.items, state=state
         )
-        now = self.context.clock()
-        then = self._reviewer().decide(after, now) if is_last else still_due(review)
+        then = await asyncio.to_thread(self._next, after) if is_last else still_due(review)
         change = settlement(replace(review, thread=after), then)
         change = replace(change, copy=copy, older_copies=older, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
@@ -181,7 +180,7 @@ class Executor:
             self.lease.check()
             await self.context.driver(review.thread.key).write_metadata(thread.key.id, mark)
             thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
-        then = self._reviewer().decide(thread, now)
+        then = await asyncio.to_thread(self._next, thread)
         is_last = review.decision.stages[-1] is Stage.SOFT_DELETE
         change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
@@ -230,7 +229,7 @@ class Executor:
         try:
             twins = list[Review]()
             if loans:
-                reviewer = self._reviewer()  # which reads holds and sources
+                reviewer = await asyncio.to_thread(self._reviewer)  # which reads holds and sources
                 for loan in loans.values():
                     twin = reviewer.as_twin(loan.entry, review.thread, self.context.clock())
                     seen = as_sighted(loan.entry.sightings, review.sightings)
@@ -249,7 +248,7 @@ class Executor:
 
     async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
         """Raise ChangedError unless a twin may be removed too; its copy is proven like our own."""
-        key, reviewer = twin.thread.key, self._reviewer()
+        key, reviewer = twin.thread.key, await asyncio.to_thread(self._reviewer)
         if twin.entry.intent is not None and not is_begun:
             raise _vetoed(review, key, "its own removal is not settled yet")
         why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
@@ -398,14 +397,20 @@ class Executor:
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not continue, by the registry's facts; empty if it may."""
-        entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
-        if entry is None or entry.intent is None:
-            return ("the registry has changed since",)
-        if is_paused(self.context, entry, *review.decision.policies):
-            return (PAUSED,)
-        reviewer, now = self._reviewer(), self.context.clock()
-        heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
-        decision = reviewer.allowed(heard, now)
+        return await asyncio.to_thread(self._objections, review)
+
+    def _objections(self, review: Review) -> tuple[str, ...]:
+        """What the registry has against a removal under way, as it is at one moment. Blocks."""
+        registry, now = self.context.registry, self.context.clock()
+        with registry.at_once():
+            entry = registry.threads.get(review.thread.key)
+            if entry is None or entry.intent is None:
+                return ("the registry has changed since",)
+            if is_paused(self.context, entry, *review.decision.policies):
+                return (PAUSED,)
+            reviewer = self._reviewer()
+            heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
+            decision = reviewer.allowed(heard, now)
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (decision.why or "changed since it was decided",)
 
@@ -423,16 +428,17 @@ class Executor:
 
         The server is asked again only if its last answer is no longer fresh; the registry always.
         """
-        entry = await asyncio.to_thread(self.context.registry.threads.get, review.thread.key)
+        entry, reviewer = await asyncio.to_thread(self._registered, review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry has changed since")
         observed, seen = review.observed, with_sightings(review, entry)
         if observed is not None and self.context.guard.is_fresh(observed.asked_at):
-            reviewer, now = self._reviewer(), self.context.clock()
+            now = self.context.clock()
             again = replace(await reviewer.once_more(review, observed, seen, now), entry=entry)
         else:
             again = await self._look_after(review, entry)
-        if is_paused(self.context, entry, *again.decision.policies):
+        policies = again.decision.policies
+        if await asyncio.to_thread(is_paused, self.context, entry, *policies):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
             reason = again.decision.why or "changed since it was decided"
@@ -443,8 +449,9 @@ class Executor:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
-        seen, now = with_sightings(review, entry), self.context.clock()
-        again = await self._reviewer().on_probe(seen, now, with_items=review.deletes_items)
+        seen, reviewer = with_sightings(review, entry), await asyncio.to_thread(self._reviewer)
+        now, with_items = self.context.clock(), review.deletes_items
+        again = await reviewer.on_probe(seen, now, with_items=with_items)
         return replace(again, entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
@@ -528,6 +535,16 @@ class Executor:
         """Record that a container has fewer items than its proven copy, and nothing new."""
         line = event(self.run, self.context.clock(), review, "torn")
         await self.writer.record(replace(line, reason=TORN))
+
+    def _next(self, thread: Thread) -> Decision:
+        """What follows for a thread by all that the registry knows at this moment. Blocks."""
+        with self.context.registry.at_once():
+            return self._reviewer().decide(thread, self.context.clock())
+
+    def _registered(self, key: Key) -> tuple[Entry | None, Reviewer]:
+        """A row, and a reviewer by all that the registry knows at that moment. Blocks."""
+        with self.context.registry.at_once():
+            return self.context.registry.threads.get(key), self._reviewer()
 
     def _reviewer(self) -> Reviewer:
         holds = self.context.registry.holds.recent(self.context.clock())

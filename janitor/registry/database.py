@@ -172,6 +172,12 @@ WHAT_NOW = (
 )
 
 
+class _Open(threading.local):
+    """The transaction that a thread reads in, if it reads several things at once."""
+
+    connection: Connection | None = None
+
+
 class Store:
     """What the parts of a registry share: one database, and how it is read and written.
 
@@ -188,6 +194,7 @@ class Store:
         self.last_run: str | None = None
         self._screen: MetadataFilter | None = OPEN
         self._turn = threading.Lock()
+        self._open = _Open()
 
     @property
     def name(self) -> str:
@@ -248,10 +255,23 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads; engine failures become errors that say what to do."""
+        if self._open.connection is not None:
+            yield self._open.connection
+            return
         database = self.database
         database.check_in_place()
         with database.explained(), database.engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let all that this thread reads in the block be one transaction."""
+        with self.reading() as connection:
+            outer, self._open.connection = self._open.connection, connection
+            try:
+                yield
+            finally:
+                self._open.connection = outer
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -5,6 +5,7 @@ Also migrating it to the schema that this program uses, when a person asks for i
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
@@ -186,6 +187,10 @@ class Registry:
     def workers(self, run: str) -> int:
         """How many janitors work on this run; always 0 if the run's lock cannot be shared."""
         return self.store.database.workers(run)
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Let all that this thread reads in the block be one transaction."""
+        return self.store.at_once()
 
     def close(self) -> None:
         """Releases files and connections; the registry is not usable afterwards."""

@@ -1,17 +1,22 @@
-"""How many calls a due thread takes: docs/performance.md says it, the server counts them."""
+"""How many calls a due thread takes: docs/performance.md says it, the server counts them.
+
+And how many statements it costs where everything else would wait for them.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced
+from sqlalchemy import event
+from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, world_in
 
 from janitor.model import Key, Kind, State
-from janitor.policy.rules import Delete, Items, Policy
+from janitor.policy.rules import Delete, Items, Limits, Policy
 
 PAGE = Path(__file__).parents[3] / "docs" / "performance.md"
 KEPT = replace(DELETED, delete=Delete(30 * DAY, Items.KEEP))
@@ -85,3 +90,30 @@ def test_a_thread_takes_as_many_calls_as_the_page_says(
     made = Counter(entry.method for entry in world.server.log)
     shown = ", ".join(f"{made[verb]} {verb}" for verb in ("GET", "DELETE", "POST") if made[verb])
     assert shown == TABLE[scene, kind]
+
+
+def on_the_loop(root: Path, policy: Policy, threads: int) -> int:
+    """How many statements a sweep of so many threads sends in the event loop's own thread."""
+    with world_in(root) as world:
+        world.policies = enforced(policy, limits=Limits(max_percent=100))
+        keys = [world.add(items=2) for _ in range(threads)]
+        sent: list[str] = []
+
+        def note(*said: object) -> None:
+            if threading.current_thread() is threading.main_thread():
+                sent.append(str(said[2]))
+
+        event.listen(world.registry.store.database.engine, "before_cursor_execute", note)
+        world.sweep()
+        made = len(sent)
+        assert {world.state(key) for key in keys} == {State.DELETED}
+        return made
+
+
+@pytest.mark.parametrize("policy", [DELETED, CHATS], ids=lambda one: str(one.name))
+def test_no_thread_costs_a_statement_on_the_event_loop(tmp_path: Path, policy: Policy) -> None:
+    counts = {number: tmp_path / str(number) for number in (1, 9)}
+    for root in counts.values():
+        root.mkdir()
+    found = {on_the_loop(root, policy, number) for number, root in counts.items()}
+    assert len(found) == 1
