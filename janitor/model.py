@@ -248,8 +248,8 @@ class Probe:
 
     `created_at` is `None` if the server never set it, `last_active_at` also if the API
     reports none (conversations). `newest_item` is `None` for an empty container. `metadata` is
-    empty for kinds that have none. `items` are the ids of all items, oldest first; `None` if they
-    were not asked for or fill more than a page.
+    empty for kinds that have none. `items` are the ids of all items, oldest first, if an export
+    has listed them and they fit on a page.
     """
 
     created_at: datetime | None
@@ -258,6 +258,18 @@ class Probe:
     newest_item: str | None
     busy: bool = False
     items: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What is at the end of a container's lists, read newest first.
+
+    `active_at` is the latest time there and `busy` as in a probe, for kinds with runs.
+    """
+
+    newest_item: str | None
+    active_at: datetime | None = None
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

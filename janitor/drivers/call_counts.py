@@ -49,9 +49,9 @@ def delete_calls(kind: Kind, items: float, *, items_first: bool, are_listed: boo
     return Calls(deletes=items + 1, reads=2 * pages(items) if items else 1)
 
 
-def newest_calls() -> Calls:
-    """Reads the newest item."""
-    return Calls(reads=1)
+def tail_calls(kind: Kind) -> Calls:
+    """Reads the newest item, and the newest of the parts that tell whether it is in use."""
+    return Calls(reads=1 if driver_class(kind).probed_part is None else 2)
 
 
 def mark_calls(kind: Kind) -> Calls:

@@ -61,7 +61,7 @@ from janitor.kinds import (
     Trait,
     is_id,
 )
-from janitor.model import Kind, Metadata, Presence, Probe, Record
+from janitor.model import Kind, Metadata, Presence, Probe, Record, Tail
 from janitor.texts import counted, misfit
 
 
@@ -230,25 +230,29 @@ class ContainerDriver:
         """The kind's entry in the catalogue."""
         return CATALOGUE[self.kind]
 
-    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
+    async def probe(self, id: str) -> Probe:
         """See `Driver.probe`."""
         container = await self._container(id)
         presence, shown = self._presence(id, container), facts(container, *FACTS)
         del container  # free it before the next answer is awaited
-        page = await self._newest_page(id, PAGE if with_items else 1)
-        newest = page.items[0] if page.items else None
+        return self._probe(presence, await self._end(id, shown))
+
+    async def tail(self, id: str) -> Tail:
+        """See `Driver.tail`."""
+        seen = await self._end(id, {})
+        newest = None if seen.newest is None else seen.newest["id"]
+        if self.probed_part is None or not (seen.inside or seen.newest):
+            return Tail(newest)
+        activity = self._activity(seen)
+        return Tail(newest, activity.last_active_at, activity.busy)
+
+    async def _end(self, id: str, shown: Body) -> Seen:
+        """The end of the lists beside the container's facts as `shown`."""
+        page = await self._newest_page(id)
         inside: list[Body] = []
         if self.probed_part is not None:
             inside = [one async for one in self._newest(id, self.probed_part, PAGE)]
-        probe = self._probe(presence, Seen(id, shown, newest, inside))
-        if not with_items or page.has_more:
-            return probe
-        return replace(probe, items=tuple(item["id"] for item in reversed(page.items)))
-
-    async def newest_item(self, id: str) -> str | None:
-        """See `Driver.newest_item`."""
-        page = await self._newest_page(id)
-        return page.items[0]["id"] if page.items else None
+        return Seen(id, shown, page.items[0] if page.items else None, inside)
 
     def _probe(self, presence: Presence, seen: Seen) -> Probe:
         activity = self._activity(seen) if self.trait.has_activity else Activity()
@@ -427,17 +431,12 @@ class ContainerDriver:
     def _check_container(self, body: Body, id: str) -> None:
         check_container(body, self.trait.noun, id, self._subject(id), tells_error=self.tells_error)
 
-    async def _newest_page(self, id: str, limit: int = 1) -> Page:
-        """A page with the facts of the newest items; of one, if so many are too large together."""
+    async def _newest_page(self, id: str) -> Page:
+        """A page with the facts of the newest item."""
         with self._api.share(self._subject(id)) as share:
-            try:
-                query = {"order": "desc", "limit": limit}
-                page = await self._page(id, self.trait.items_path, query, share)
-                return replace(page, items=[facts(item, *FACTS) for item in page.items])
-            except TooLargeError:
-                if limit == 1:
-                    raise
-        return await self._newest_page(id)
+            query = {"order": "desc", "limit": 1}
+            page = await self._page(id, self.trait.items_path, query, share)
+            return replace(page, items=[facts(item, *FACTS) for item in page.items])
 
     async def _newest(self, id: str, part: str, most: int) -> AsyncGenerator[Body, None]:
         """The facts of at most `most` entries, newest first."""

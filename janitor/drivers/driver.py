@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol, runtime_checkable
 from janitor.drivers.responses import Listing
 from janitor.errors import BusyError
 from janitor.kinds import PAGE
-from janitor.model import Kind, Metadata, Presence, Probe, Record
+from janitor.model import Kind, Metadata, Presence, Probe, Record, Tail
 from janitor.policy.stored_metadata import MetadataFilter
 
 StillWanted = Callable[[], Awaitable[bool]]
@@ -39,16 +39,15 @@ class Driver(Protocol):
         """The kind of container that this driver handles."""
         ...
 
-    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
+    async def probe(self, id: str) -> Probe:
         """What the server says about the container now; two calls, three for a kind with runs.
 
-        With `with_items` the ids of its items are read too, if they fit on a page. Raises
-        `GoneError` only if the server says that it does not know the container itself.
+        Raises `GoneError` only if the server says that it does not know the container itself.
         """
         ...
 
-    async def newest_item(self, id: str) -> str | None:
-        """The id of the newest item, in one call; raises as `probe` does."""
+    async def tail(self, id: str) -> Tail:
+        """The end of its lists, as a probe reads them; one call, two for a kind with runs."""
         ...
 
     async def presence(self, id: str) -> Presence:
@@ -89,7 +88,8 @@ class Driver(Protocol):
 
         If the API keeps the items of a deleted container and `items_first` is true, each item
         listed at the start is deleted first, proven by an empty listing. `items` are the ids that a
-        look has just listed, oldest first; `None` lists them here. `is_known` is asked about
+        look has listed and a second reading confirmed, oldest first; `None` lists them here.
+        `is_known` is asked about
         all of them, oldest first, before any is deleted, and `still_wanted` before each page of
         item deletes and before the container's own. False stops the deletion, as does an item that
         arrived since. Raises `BusyError`, `UnsupportedError` and `IncompleteError` only if nothing
@@ -124,11 +124,11 @@ class _Reading:
     def kind(self) -> Kind:
         return self._driver.kind
 
-    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
-        return await self._driver.probe(id, with_items=with_items)
+    async def probe(self, id: str) -> Probe:
+        return await self._driver.probe(id)
 
-    async def newest_item(self, id: str) -> str | None:
-        return await self._driver.newest_item(id)
+    async def tail(self, id: str) -> Tail:
+        return await self._driver.tail(id)
 
     async def presence(self, id: str) -> Presence:
         return await self._driver.presence(id)
@@ -202,8 +202,8 @@ class _Filtered(_Reading):
         super().__init__(driver)
         self._filter = metadata_filter
 
-    async def probe(self, id: str, *, with_items: bool = False) -> Probe:
-        return self._filtered(await self._driver.probe(id, with_items=with_items))
+    async def probe(self, id: str) -> Probe:
+        return self._filtered(await self._driver.probe(id))
 
     def export(self, id: str, tell: Tell | None = None) -> AsyncIterator[Record]:
         if tell is None:

@@ -16,8 +16,8 @@ from janitor.drivers.call_counts import (
     delete_calls,
     export_calls,
     mark_calls,
-    newest_calls,
     probe_calls,
+    tail_calls,
 )
 from janitor.engine.export import is_exported
 from janitor.engine.review import Review
@@ -32,6 +32,8 @@ LONG = 200.0
 """Items assumed for a thread that is only known to fill a page."""
 LONGEST = 1000.0
 NONE = Calls()
+GIVEN_UP = Calls(reads=3)
+"""An export for a look that ends after a page: the container and two pages."""
 AT_ONCE = 8
 """Items of one container that are deleted at once."""
 
@@ -61,7 +63,7 @@ class Task:
 
     `has_copy`: a current copy is compared before a deletion. `marks`: a soft delete writes
     upstream. `items` is `None` if their number is unknown. `is_exported`: an export is the look.
-    `are_listed`: the look lists the items. `is_changed`: the newest item is not the known one.
+    `is_changed`: the newest item is not the known one.
     """
 
     kind: Kind
@@ -71,7 +73,6 @@ class Task:
     marks: bool = False
     has_copy: bool = False
     is_exported: bool = False
-    are_listed: bool = False
     is_changed: bool = False
 
     @property
@@ -82,9 +83,11 @@ class Task:
     def calls(self, items: float) -> Calls:
         """The calls for all its stages, given its number of items."""
         calls = Calls()
-        if self.is_exported:
+        if self._is_exported(items):
             calls = export_calls(self.kind, items).plus(probe_calls(self.kind).times(-1))
-            calls = calls.plus(newest_calls()) if self.is_changed else calls
+            calls = calls.plus(tail_calls(self.kind)) if self.is_changed else calls
+        elif self.is_exported:
+            calls = GIVEN_UP
         for stage in self.stages:
             calls = calls.plus(self._calls(stage, items))
         return calls
@@ -93,11 +96,14 @@ class Task:
         """The looks repeated because items wait so long that the last look is too old."""
         return probe_calls(self.kind).times(items / AT_ONCE if self.counts else 0)
 
+    def _is_exported(self, items: float) -> bool:
+        return self.is_exported and items <= PAGE
+
     def _calls(self, stage: Stage, items: float) -> Calls:
-        read = Calls() if self.is_exported else export_calls(self.kind, items)
+        read = Calls() if self._is_exported(items) else export_calls(self.kind, items)
         match stage:
             case Stage.ARCHIVE:
-                return read.plus(newest_calls())
+                return read.plus(tail_calls(self.kind))
             case Stage.SOFT_DELETE:
                 return mark_calls(self.kind) if self.marks else Calls()
             case _:
@@ -105,10 +111,10 @@ class Task:
                     self.kind,
                     items,
                     items_first=self.items_first,
-                    are_listed=self.are_listed or self.is_exported,
+                    are_listed=self._is_exported(items),
                 )
                 is_compared = self.has_copy and Stage.ARCHIVE not in self.stages
-                return removed.plus(read).plus(newest_calls()) if is_compared else removed
+                return removed.plus(read).plus(tail_calls(self.kind)) if is_compared else removed
 
 
 @dataclass(slots=True)
@@ -168,7 +174,6 @@ def task_of(review: Review, facts: Review, counted: int | None = None) -> Task:
         marks=decision.mark_upstream,
         has_copy=thread.copy is not None and thread.copy_is_current,
         is_exported=is_exported(facts.thread, facts.decision.stages),
-        are_listed=facts.deletes_items,
         is_changed=facts.sightings.baseline_at is not None and thread.newest_item != known_newest,
     )
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import assert_never
 
 from janitor.archive import ArchiveDamagedError, fingerprint
@@ -62,6 +63,11 @@ def _heard(thread: Thread, registered: Thread) -> Thread:
 def still_due(review: Review) -> Decision:
     """The decision for a thread that stays due, with its `review_at` unchanged."""
     return replace(review.decision, review_at=review.entry.review_at)
+
+
+def _seconds(at: datetime | None) -> datetime | None:
+    """A time in whole seconds: a server and an application may differ in what follows."""
+    return None if at is None else at.replace(microsecond=0)
 
 
 def with_sightings(review: Review, entry: Entry) -> Entry:
@@ -164,10 +170,9 @@ class Executor:
 
     async def _put(self, review: Review) -> Copy:
         """A new copy in the archive: of the export that was the look, if there was one."""
-        thread, observed, now = review.thread, review.observed, self.context.clock()
-        export = None if observed is None else observed.export
-        dated = review.entry.thread.created_at
-        if export is not None and export.draft is not None and thread.created_at == dated:
+        thread, export, now = review.thread, review.export, self.context.clock()
+        is_dated = _seconds(thread.created_at) == _seconds(review.entry.thread.created_at)
+        if export is not None and export.draft is not None and is_dated:
             return await self.context.store.publish(export.draft)
         records = self.context.driver(thread.key).export(thread.key.id)
         return await self.context.store.put(thread.key, thread.created_at, records, now)
@@ -321,7 +326,7 @@ class Executor:
             response_id = await self.context.driver(review.thread.key).delete(
                 review.thread.key.id,
                 items_first=review.decision.items_first,
-                items=None if observed is None else observed.probe.items,
+                items=None if observed is None else observed.items,
                 still_wanted=still_wanted,
                 is_known=is_known,
             )
@@ -433,6 +438,8 @@ class Executor:
             raise ChangedError("the registry has changed since")
         observed, seen = review.observed, with_sightings(review, entry)
         if observed is not None and self.context.guard.is_fresh(observed.asked_at):
+            if (export := observed.export) is not None and export.needs_confirmation:
+                await self._check_newest(review, export.newest_item)
             now = self.context.clock()
             again = replace(await reviewer.once_more(review, observed, seen, now), entry=entry)
         else:
@@ -450,9 +457,7 @@ class Executor:
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
         seen, reviewer = with_sightings(review, entry), await asyncio.to_thread(self._reviewer)
-        now, with_items = self.context.clock(), review.deletes_items
-        again = await reviewer.on_probe(seen, now, with_items=with_items)
-        return replace(again, entry=entry)
+        return replace(await reviewer.on_probe(seen, self.context.clock()), entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
         """Check that a list that was read to its end ends with the item that the server has newest.
@@ -465,12 +470,20 @@ class Executor:
                 server's list leaves items out.
         """
         key = review.thread.key
-        newest = await self.context.driver(key).newest_item(key.id)
-        if listed == newest == review.thread.newest_item:
+        tail = await self.context.driver(key).tail(key.id)
+        if tail.busy:
+            raise BusyError(f"{key.kind} {key.id}: in use; kept")
+        newest, export = tail.newest_item, review.export
+        shown = None if export is None else export.shown
+        is_same = shown is None or tail.active_at in (None, shown.last_active_at)
+        if listed == newest == review.thread.newest_item and is_same:
+            if export is not None:
+                export.is_confirmed = True
             return
         again = await self._look_after(await self._undoubted(review, listed), review.entry)
         known = review.entry.sightings
-        if newest == again.thread.newest_item == known.newest_item and known.baseline_at:
+        is_known = newest == again.thread.newest_item == known.newest_item
+        if listed != newest and is_known and known.baseline_at:
             raise IncompleteError(
                 f"{key.kind} {key.id} in project {key.project}: the server's list of items ends "
                 f"early: it ends with {listed or 'none'}, and asked for the newest item the server "
@@ -505,11 +518,12 @@ class Executor:
         await self.prove_object(review)
         if just_made:
             return
-        export = None if review.observed is None else review.observed.export
+        export = review.export
         upstream = None if export is None else export.fingerprint
         if upstream is None:
             upstream = await fingerprint(key.kind, self.context.driver(key).export(key.id))
-        await self._check_newest(review, upstream.newest_item)
+        if export is None or not export.is_confirmed:
+            await self._check_newest(review, upstream.newest_item)
         if upstream.digest != copy.digest and not await self._is_torn(review, copy):
             stale = replace(review, thread=replace(review.thread, copy_is_current=False))
             raise ChangedError("the copy no longer matches what is upstream", review=stale)

@@ -73,6 +73,11 @@ class Review:
         return self.observed is not None
 
     @property
+    def export(self) -> Export | None:
+        """The export that was the look, if it was one."""
+        return None if self.observed is None else self.observed.export
+
+    @property
     def deletes_items(self) -> bool:
         """Whether a deletion is due that deletes each item by itself first."""
         is_due = Stage.DELETE in self.decision.stages and self.decision.items_first
@@ -143,34 +148,20 @@ class Reviewer:
             return True
         return self._counts_items(review.thread)
 
-    async def on_probe(self, entry: Entry, now: datetime, *, with_items: bool = False) -> Review:
+    async def on_probe(self, entry: Entry, now: datetime) -> Review:
         """Probe the thread, and the heads of its groups if it would leave them; then decide.
 
         Raises:
             DriverError: The call failed; `BusyError` also where the probe says busy.
             AccessError: The credential was refused.
         """
-        review = await self.look(entry, now, with_items=with_items)
-        return await self.conclude(review, now)
+        return await self.conclude(await self.look(entry, now), now)
 
-    async def look(
-        self,
-        entry: Entry,
-        now: datetime,
-        *,
-        export: Export | None = None,
-        with_items: bool = False,
-    ) -> Review:
-        """Probe the thread alone, or read its `export`, then decide; raises as `on_probe` does.
-
-        With `with_items` a probe also lists the items, if a page holds them.
-        """
+    async def look(self, entry: Entry, now: datetime, export: Export | None = None) -> Review:
+        """Probe the thread alone, or read its `export`, then decide; raises as `on_probe` does."""
         key, asked_at = entry.thread.key, self._context.guard.now()
         driver = self._context.driver(key)
-        if export is None:
-            probe = await driver.probe(key.id, with_items=with_items)
-        else:
-            probe = await export.read()
+        probe = await (driver.probe(key.id) if export is None else export.read())
         if probe.busy:
             raise BusyError(f"{key.kind} {key.id}: in use; kept")
         is_torn = await self._is_torn(entry, probe, driver)

@@ -277,15 +277,16 @@ class Worker:
             await self._follow(review, counted)
             return
         stages = review.decision.stages
-        export = None
-        if self.context.archive is not None and is_exported(review.thread, stages):
+        export, is_acted_on = None, not self.gate.is_audited(review)
+        is_archived = self.context.archive is not None and is_acted_on
+        if is_archived and is_exported(review.thread, stages):
             is_copied = stages[0] is not Stage.ARCHIVE
             export = Export(self.context, review.entry, is_copied=is_copied)
-        async with self._turn(review, export):
+        async with self._turn(review, export) if is_acted_on else nullcontext():
             with nullcontext() if export is None else closing(export):
                 if stages:
                     self.executor.doing[key] = stages[0]
-                review = await self._look(review, export)
+                review = await self._look(review.entry, export)
                 self.executor.doing.pop(key, None)
                 self.context.watch.check()
                 await self.missing_judge.answered(review.entry)
@@ -303,14 +304,12 @@ class Worker:
         is_short = export is not None or stages[:1] == (Stage.DELETE,)
         return project.reserve("DELETE") if Stage.DELETE in stages and is_short else nullcontext()
 
-    async def _look(self, known: Review, export: Export | None) -> Review:
+    async def _look(self, entry: Entry, export: Export | None) -> Review:
         """Look at a thread for itself; threads that wait for it as a head get the answer, too."""
-        entry, now = known.entry, self.context.clock()
+        now = self.context.clock()
         with self.heads.awaiting(entry.thread.key) as tell:
             try:
-                review = await self.reviewer.look(
-                    entry, now, export=export, with_items=known.deletes_items
-                )
+                review = await self.reviewer.look(entry, now, export)
             except GoneError:
                 tell(HeadAnswer.GONE)
                 raise

@@ -65,8 +65,11 @@ def _read(text: str | None) -> datetime | None:
 
 
 def time_of(text: str) -> datetime:
-    """A time that SQLite has as text."""
-    return datetime.fromisoformat(text + "+00:00")
+    """A time that SQLite has as text: as written here, or in another form that is one."""
+    if len(text) == ZONELESS:
+        return datetime.fromisoformat(text + "+00:00")
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 ZONELESS = len("2026-01-31 00:00:00.000000")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
 from janitor.kinds import CATALOGUE
-from janitor.model import Kind, Probe, Record
+from janitor.model import Kind, Probe, Record, Tail
 from janitor.testing import Emulated, emulator
 
 T = TypeVar("T")
@@ -194,22 +195,25 @@ def test_each_method_makes_as_many_calls_as_a_plan_reckons_with(
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("items", [0, 3, 100, 130])
-def test_a_look_lists_up_to_a_page_of_items(emulated: Emulated, kind: Kind, items: int) -> None:
+def test_an_export_tells_what_a_probe_finds_and_up_to_a_page_of_items(
+    emulated: Emulated, kind: Kind, items: int
+) -> None:
     box = put(emulated.server, kind, items)
     if kind is Kind.THREAD:
         emulated.server.start_run(box)
     ids = tuple(item["id"] for item in emulated.server.items(box))
 
-    async def look(driver: Driver) -> tuple[Probe, list[Probe], str | None]:
+    async def look(driver: Driver) -> tuple[Probe, list[Probe], Tail]:
         told = list[Probe]()
         async for _ in driver.export(box, told.append):
             assert not told
-        return await driver.probe(box, with_items=True), told, await driver.newest_item(box)
+        return await driver.probe(box), told, await driver.tail(box)
 
-    probe, told, newest = over(emulated, kind, look)
-    assert probe.items == (ids if items <= 100 else None)
-    assert told == [probe]
-    assert newest == probe.newest_item == (ids[-1] if ids else None)
+    probe, told, tail = over(emulated, kind, look)
+    assert told == [replace(probe, items=ids if items <= 100 else None)]
+    assert tail.newest_item == probe.newest_item == (ids[-1] if ids else None)
+    assert tail.busy is probe.busy is (kind is Kind.THREAD)
+    assert tail.active_at == (probe.last_active_at if kind is Kind.THREAD else None)
 
 
 @pytest.mark.parametrize("kind", Kind)
