@@ -14,7 +14,11 @@ import httpx2
 from janitor.errors import BusyError
 
 LOOK_LASTS = 5.0
-"""Seconds for which a look is valid: a request that relies on it must be sent by then."""
+"""Seconds for which a look is valid: a request that relies on it must be sent by then.
+
+They count from before its first call; if it has to be taken again, from its end, since its calls
+may have to wait for their own turns.
+"""
 RENEWED_AFTER = 0.8 * LOOK_LASTS
 """Seconds after which a look is taken again: what is left is for the request to be sent."""
 TRIES = 8

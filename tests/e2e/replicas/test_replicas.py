@@ -11,6 +11,8 @@ import pytest
 from fleet import LEASE_SECONDS, Replicas, has_said, wait_for_begin
 from world import until
 
+from janitor.engine.lease import LOST
+
 STORE_FAILED, LOCKED = 3, 5
 SCALE = int(os.environ.get("JANITOR_SCALE", "800"))
 FEWER = SCALE * 5 // 8
@@ -25,7 +27,7 @@ def was_held_up(replica: subprocess.Popen[bytes]) -> bool:
     assert replica.stderr is not None
     said = replica.stderr.read()
     has_left = replica.wait() in (STORE_FAILED, LOCKED)
-    return has_left and (b"held up" in said or b"lost the connection" in said)
+    return has_left and (LOST.encode() in said or b"lost the connection" in said)
 
 
 def wait_to_kill(replicas: Replicas, working: list[subprocess.Popen[bytes]], goal: int) -> None:

@@ -43,14 +43,20 @@ def copied(world: World, kind: Kind) -> Key:
     return key
 
 
-def busy(world: World, kind: Kind) -> Key:
+def busy(policy: Policy) -> Callable[[World, Kind], Key]:
     """A thread with an item more than an earlier look has seen."""
-    world.policies = enforced(KEPT)
-    key = world.add(kind, items=7, created_at=NOW - 29 * DAY, active_at=NOW - 29 * DAY)
-    world.sweep()
-    world.advance(DAY)
-    world.server.append_item(key.id)
-    return key
+
+    def add(world: World, kind: Kind) -> Key:
+        world.policies = enforced(KEPT)
+        key = world.add(kind, items=7, created_at=NOW - 29 * DAY, active_at=NOW - 29 * DAY)
+        world.sweep()
+        world.policies = enforced(policy)
+        world.approve()
+        world.advance(DAY)
+        world.server.append_item(key.id)
+        return key
+
+    return add
 
 
 SCENES: dict[str, Callable[[World, Kind], Key]] = {
@@ -60,7 +66,8 @@ SCENES: dict[str, Callable[[World, Kind], Key]] = {
     "archived and deleted, items kept": due(BOTH_KEPT),
     "archived and deleted, items first": due(CHATS),
     "archived earlier, deleted, items kept": copied,
-    "kept after a look": busy,
+    "kept after a look": busy(KEPT),
+    "kept after a look that exports": busy(BOTH_KEPT),
 }
 
 
