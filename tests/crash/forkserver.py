@@ -8,6 +8,7 @@ first run, which is to be no test's, warms the caches up in the server itself.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 from seams import Point, Seams, hasten_renewals, keep_looks_fresh
 
 from janitor.cli import execute
+from janitor.drivers import load_sdk
 
 
 def main() -> None:
@@ -25,6 +27,7 @@ def main() -> None:
     # Loopback speaks no TLS, and the world's certificates take longer to read than a sweep.
     ssl.SSLContext.load_verify_locations = _load_nothing  # type: ignore[method-assign]
     keep_looks_fresh()
+    asyncio.run(load_sdk())  # which the first run does not need
     answers = os.fdopen(os.dup(1), "w")
     _enter(json.loads(sys.stdin.readline()))
     gc.freeze()
