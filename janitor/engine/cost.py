@@ -16,9 +16,11 @@ from janitor.drivers.call_counts import (
     delete_calls,
     export_calls,
     mark_calls,
+    pages,
     probe_calls,
     tail_calls,
 )
+from janitor.engine.export import LONGEST as EXPORT_LONGEST
 from janitor.engine.export import is_exported
 from janitor.engine.review import Review
 from janitor.kinds import CATALOGUE, PAGE, Kind
@@ -32,8 +34,8 @@ LONG = 200.0
 """Items assumed for a thread that is only known to fill a page."""
 LONGEST = 1000.0
 NONE = Calls()
-GIVEN_UP = Calls(reads=3)
-"""An export for a look that ends after a page: the container and two pages."""
+GIVEN_UP = Calls(reads=1 + pages(EXPORT_LONGEST + 1))
+"""An export for a look that turns out to be too long."""
 AT_ONCE = 8
 """Items of one container that are deleted at once."""
 
@@ -97,7 +99,7 @@ class Task:
         return probe_calls(self.kind).times(items / AT_ONCE if self.counts else 0)
 
     def _is_exported(self, items: float) -> bool:
-        return self.is_exported and items <= PAGE
+        return self.is_exported and items <= EXPORT_LONGEST
 
     def _calls(self, stage: Stage, items: float) -> Calls:
         read = Calls() if self._is_exported(items) else export_calls(self.kind, items)

@@ -95,13 +95,17 @@ class Export:
             self.draft.discard()
 
 
+LONGEST = 10 * PAGE
+"""So many items are read for a look where their number is not known."""
+
+
 async def _short(records: AsyncIterator[Record]) -> AsyncIterator[Record]:
-    """The records; `RefusedError` if more items come than a page holds."""
+    """The records; `RefusedError` if more than `LONGEST` items come."""
     items = 0
     async with aclosing(records) as each:  # type: ignore[type-var]  # a driver's is a generator
         async for record in each:
             items += record.is_item
-            if items > PAGE:
+            if items > LONGEST:
                 raise RefusedError("too long to be read for a look")
             yield record
 
@@ -110,7 +114,7 @@ def is_exported(thread: Thread, stages: tuple[Stage, ...]) -> bool:
     """Whether an export is the look at a thread, given what is due by the registry's facts.
 
     It is not if nothing needs an export, or if the thread is known to have more than a page of
-    items. Where their number is not known, the export ends after a page.
+    items. Where their number is not known, the export is given up after `LONGEST`.
     """
     if thread.items is not None and thread.items > PAGE:
         return False

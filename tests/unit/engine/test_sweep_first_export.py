@@ -8,6 +8,7 @@ import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, OLD, World, enforced, matching
 
 from janitor.emulator import Fault, How
+from janitor.engine.export import LONGEST
 from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import ArchiveRule, KeepLast, Limits, Policy, SoftDelete
@@ -69,14 +70,20 @@ def test_a_list_of_runs_that_ends_early_hides_no_run(world: World, status: str) 
     assert world.changing_calls() == []
 
 
-def test_a_thread_too_long_for_a_look_is_probed_and_copied_whole(world: World) -> None:
-    key = world.add(items=130)
+@pytest.mark.parametrize(("items", "exports"), [(130, 1), (LONGEST + 1, 2)])
+def test_a_thread_too_long_for_a_look_is_probed_and_copied_whole(
+    world: World, items: int, exports: int
+) -> None:
+    world.policies = enforced(COPIED)
+    key = world.add(Kind.CHATKIT_THREAD, items=items)
     world.sweep()
-    assert world.state(key) is State.DELETED
+    assert world.state(key) is State.ARCHIVED
     copy = world.entry(key).thread.copy
     assert copy is not None
-    assert copy.items == 130
+    assert copy.items == items
     assert len(world.objects()) == 1
+    probes = exports - 1
+    assert sum(one.path.endswith(key.id) for one in world.server.log) == exports + probes
 
 
 def test_a_part_that_cannot_be_exported_fails_its_thread_and_leaves_it_a_head(world: World) -> None:
