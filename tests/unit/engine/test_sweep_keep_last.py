@@ -336,8 +336,9 @@ def supplant(world: World, head: Key) -> None:
 def test_right_before_the_call_it_must_still_hold(world: World) -> None:
     newest, second = of_ann(world, 20, 30)
     looked_at(world, newest, second)
-    path = f"/conversations/{second.id}"
-    world.on("GET", path, lambda: supplant(world, newest))
+    # After the look that asked for the head: the list of what is to go, right before the call.
+    path = f"/conversations/{second.id}/items"
+    world.on("GET", path, lambda: supplant(world, newest), skip=1)
     world.sweep()
     assert world.state(second) is State.ACTIVE
 
