@@ -27,9 +27,9 @@ def feed(world: World, *keys: Key) -> None:
     world.registry.registrations.add(said, world.now)
 
 
-def vanish(world: World, number: int = 1) -> list[Key]:
+def vanish(world: World, number: int = 1, kind: Kind = Kind.THREAD, items: int = 0) -> list[Key]:
     """Chats of the source, all of which have just vanished from it."""
-    keys = [world.add(Kind.THREAD, items=0, metadata={}) for _ in range(number)]
+    keys = [world.add(kind, items=items, metadata={}) for _ in range(number)]
     feed(world, *keys)
     world.sweep()
     assert world.registry.scans.vanish("pass", "chats", NOW + DAY, world.now) == number
@@ -81,9 +81,10 @@ def test_a_copy_goes_first_and_one_that_fails_keeps_it(world: World) -> None:
 
 
 def test_a_row_that_is_back_last_of_all_keeps_it(world: World) -> None:
-    [key] = vanish(world)
+    [key] = vanish(world, kind=Kind.CONVERSATION, items=3)
     world.advance(30 * DAY)
-    world.on("GET", f"{path_of(key)}/runs", lambda: feed(world, key))
+    # After the look: the list of what is to go, right before the first DELETE.
+    world.on("GET", f"{path_of(key)}/items", lambda: feed(world, key), skip=1)
     world.sweep()
     assert all(hook.happened for hook in world.hooks)
     assert world.state(key) is State.ACTIVE
