@@ -172,7 +172,7 @@ WHAT_NOW = (
 )
 
 
-class _Open(threading.local):
+class _OpenTransaction(threading.local):
     """The transaction that a thread reads in, if it reads several things at once."""
 
     connection: Connection | None = None
@@ -194,7 +194,7 @@ class Store:
         self.last_run: str | None = None
         self._screen: MetadataFilter | None = OPEN
         self._turn = threading.Lock()
-        self._open = _Open()
+        self._open = _OpenTransaction()
 
     @property
     def name(self) -> str:

@@ -36,7 +36,7 @@ def by_value(enum: type[StrEnum]) -> Enum:
     )
 
 
-class Time(UTCDateTime):
+class StoredTime(UTCDateTime):
     """A time in UTC, which SQLite stores as text; converted in one step there."""
 
     cache_ok = True
@@ -365,7 +365,7 @@ TABLES: Mapping[str, Table] = METADATA.tables
 for _table in TABLES.values():
     for _column in _table.columns:
         if isinstance(_column.type, UTCDateTime):
-            _column.type = Time()
+            _column.type = StoredTime()
 
 THREAD = TABLES["thread"]
 LABEL = TABLES["label"]
