@@ -24,7 +24,28 @@ SELECT 'main', 'conversation', printf('conv_%09d', number), 'active', :active, :
     :active, '{"plan": "trial"}', :active, :active, 'old', :due, :due, 0, 0
 FROM row
 """
+CONFIG = """\
+version: 1
+registry: {{url: "sqlite:///{registry}"}}
+projects: {{main: {{api_key: {{env: BENCH_KEY}}}}}}
+policies:
+  - {{name: old, match: {{project: main}}, delete: {{after: 30d}}}}
+"""
+OTHER = "  - {{name: other-{n}, match: {{metadata: {{tenant: t{n}}}}}, delete: {{after: 60d}}}}\n"
 COUNT = "INSERT INTO count VALUES ('main', 'conversation', 'active', 'old', ?, 0)"
+
+
+def configured(directory: Path, policies: int, number: int, due: int) -> Path:
+    """A configuration of so many policies, of which all but `old` match nothing, and its registry.
+
+    The registry is filled as `fill` says.
+    """
+    file = directory / f"{policies}.yaml"
+    others = "".join(OTHER.format(n=n) for n in range(policies - 1))
+    registry = directory / f"{policies}.db"
+    file.write_text(CONFIG.format(registry=registry) + others, encoding="utf-8")
+    fill(file, number, due)
+    return file
 
 
 def fill(config_file: Path, number: int, due: int) -> None:

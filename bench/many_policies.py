@@ -9,20 +9,12 @@ from io import StringIO
 from pathlib import Path
 
 from comparison import Measure, Size, times
-from filled_registry import fill
+from filled_registry import configured
 
 from janitor.cli import execute
 
 DUE = 10_000
 FEW, MANY = 10, 1000
-CONFIG = """\
-version: 1
-registry: {{url: "sqlite:///{registry}"}}
-projects: {{main: {{api_key: {{env: BENCH_KEY}}}}}}
-policies:
-  - {{name: old, match: {{project: main}}, delete: {{after: 30d}}}}
-"""
-OTHER = "  - {{name: other-{n}, match: {{metadata: {{tenant: t{n}}}}}, delete: {{after: 60d}}}}\n"
 
 
 def measures(directory: Path, size: Size) -> Iterator[Measure]:
@@ -30,15 +22,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     os.environ["BENCH_KEY"] = "sk-bench"
     number = size.rows(DUE)
 
-    def configured(policies: int) -> Path:
-        file = directory / f"{policies}.yaml"
-        others = "".join(OTHER.format(n=n) for n in range(policies - 1))
-        registry = directory / f"{policies}.db"
-        file.write_text(CONFIG.format(registry=registry) + others, encoding="utf-8")
-        fill(file, number, number)
-        return file
-
-    many, few = configured(MANY), configured(FEW)
+    many, few = (configured(directory, policies, number, number) for policies in (MANY, FEW))
     plan(many)
     plan(few)
     ratios = tuple(times(lambda: plan(many), lambda: plan(few), size.pairs))

@@ -17,7 +17,7 @@ from pathlib import Path
 import jmespath
 from comparison import Measure, Size, speeds
 from dateutil.parser import parse
-from filled_registry import NOW, fill
+from filled_registry import NOW, configured
 
 from janitor.app.compose import offline_context
 from janitor.config import load
@@ -30,14 +30,6 @@ from janitor.registry import Registry
 ROWS = 10_000
 DUE_PERCENT = 1
 FEW, MANY = 10, 1000
-CONFIG = """\
-version: 1
-registry: {{url: "sqlite:///{registry}"}}
-projects: {{main: {{api_key: {{env: BENCH_KEY}}}}}}
-policies:
-  - {{name: old, match: {{project: main}}, delete: {{after: 30d}}}}
-"""
-OTHER = "  - {{name: other-{n}, match: {{metadata: {{tenant: t{n}}}}}, delete: {{after: 60d}}}}\n"
 Resource = Mapping[str, object]
 Filter = Callable[[Resource], bool]
 
@@ -47,12 +39,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     os.environ["BENCH_KEY"] = "sk-bench"
     number = size.rows(ROWS)
     for policies, target in ((FEW, 2.0), (MANY, 40.0)):
-        file = directory / f"{policies}.yaml"
-        others = "".join(OTHER.format(n=n) for n in range(policies - 1))
-        registry = directory / f"{policies}.db"
-        file.write_text(CONFIG.format(registry=registry) + others, encoding="utf-8")
-        fill(file, number, number * DUE_PERCENT // 100)
-        config = load(file)
+        config = load(configured(directory, policies, number, number * DUE_PERCENT // 100))
         with Registry.open(config.registry.url) as opened:
             context = offline_context(config, opened)
             reference = partial(engine, [*filters_of(policies)], exported(opened))

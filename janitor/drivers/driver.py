@@ -47,7 +47,10 @@ class Driver(Protocol):
         ...
 
     async def tail(self, id: str) -> Tail:
-        """The end of its lists, as a probe reads them; one call, two for a kind with runs."""
+        """The end of its lists, as a probe reads them; one call, two for a kind with runs.
+
+        Raises as `probe` does.
+        """
         ...
 
     async def presence(self, id: str) -> Presence:
@@ -89,12 +92,11 @@ class Driver(Protocol):
         If the API keeps the items of a deleted container and `items_first` is true, each item
         listed at the start is deleted first, proven by an empty listing. `items` are the ids that a
         look has listed and a second reading confirmed, oldest first; `None` lists them here.
-        `is_known` is asked about
-        all of them, oldest first, before any is deleted, and `still_wanted` before each page of
-        item deletes and before the container's own. False stops the deletion, as does an item that
-        arrived since. Raises `BusyError`, `UnsupportedError` and `IncompleteError` only if nothing
-        was removed, and `TornError` if some items were; after any other error items may be gone,
-        too.
+        `is_known` is asked about all of them, oldest first, before any is deleted, and
+        `still_wanted` before each page of item deletes and before the container's own. False stops
+        the deletion, as does an item that arrived since. Raises `BusyError`, `UnsupportedError` and
+        `IncompleteError` only if nothing was removed, and `TornError` if some items were; after any
+        other error items may be gone, too.
         """
         ...
 

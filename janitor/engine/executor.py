@@ -173,7 +173,7 @@ class Executor:
         thread, export, now = review.thread, review.export, self.context.clock()
         is_dated = _seconds(thread.created_at) == _seconds(review.entry.thread.created_at)
         if export is not None and export.draft is not None and is_dated:
-            return await self.context.store.publish(export.draft)
+            return await export.publish(export.draft)
         records = self.context.driver(thread.key).export(thread.key.id)
         return await self.context.store.put(thread.key, thread.created_at, records, now)
 
@@ -492,10 +492,10 @@ class Executor:
         raise ChangedError("changed while it was copied", review=again)
 
     async def _undoubted(self, review: Review, listed: str | None) -> Review:
-        """The review without an end of a list that the server contradicts, if nothing confirms it.
+        """The review, without the newest item that its list showed if that list ends early.
 
-        Where a list was the first look of all, another newest item may be a new one, or the list
-        may end early. It does if it still ends in the same place.
+        If a list was the first look of all, and the server names another newest item, that item may
+        be new, or the list may end early. It does if it still ends in the same place.
         """
         observed, known = review.observed, review.entry.sightings
         if observed is None or observed.export is None or known.baseline_at is not None:

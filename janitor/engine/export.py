@@ -10,7 +10,7 @@ from janitor.archive import Fingerprint, ObjectDraft, fingerprint
 from janitor.engine.context import RunContext
 from janitor.errors import BusyError, DriverError, GoneError, RefusedError
 from janitor.kinds import PAGE
-from janitor.model import Probe, Record, Stage, Thread
+from janitor.model import Copy, Probe, Record, Stage, Thread
 from janitor.registry import Entry
 
 
@@ -36,8 +36,7 @@ class Export:
     """One export of a thread: the draft of a new copy, or the fingerprint to compare a copy with.
 
     `shown` is what it shows, `None` if it could not be read, or is too long to be read for a look.
-    `is_confirmed` once the server has named the same newest item and runs after it. The draft goes
-    with `close`, unless it was published.
+    `is_confirmed` once the server has named the same newest item and runs after it.
     """
 
     def __init__(self, context: RunContext, entry: Entry, *, is_copied: bool) -> None:
@@ -89,10 +88,18 @@ class Export:
             store, now = self._context.store, self._context.clock()
             self.draft = await store.draft(thread.key, thread.created_at, records, now)
 
+    async def publish(self, draft: ObjectDraft) -> Copy:
+        """Make its draft the thread's newest copy; raises as `Archive.put` does."""
+        try:
+            return await self._context.store.publish(draft)
+        finally:
+            self.close()
+
     def close(self) -> None:
-        """Drop the draft."""
+        """Drop the draft, and the memory that it takes."""
         if self.draft is not None:
             self.draft.discard()
+            self.draft = None
 
 
 LONGEST = 10 * PAGE

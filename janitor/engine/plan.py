@@ -467,7 +467,7 @@ class _Planner:
     async def _look_and_count(self, entry: Entry) -> Review:
         """Look at a thread, and count up to a page of its items if each is deleted separately."""
         review, key = await self._reviewer.look(entry, self._made.now), entry.thread.key
-        if review.deletes_items and not _has_count(review):
+        if task_of(review, review).counts and not _has_count(review):
             self._items[key] = await self._context.driver(key).count_items(key.id, PAGE)
         return review
 

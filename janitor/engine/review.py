@@ -78,12 +78,6 @@ class Review:
         return None if self.observed is None else self.observed.export
 
     @property
-    def deletes_items(self) -> bool:
-        """Whether a deletion is due that deletes each item by itself first."""
-        is_due = Stage.DELETE in self.decision.stages and self.decision.items_first
-        return is_due and CATALOGUE[self.thread.key.kind].items_first
-
-    @property
     def rows(self) -> tuple[Review, ...]:
         """Every row of the container that a removal turns into a tombstone: this and its twins."""
         return (self, *self.twins)
