@@ -22,7 +22,7 @@ from janitor.engine.errors import DELETED_BESIDE, ChangedError, UnsettledError
 from janitor.engine.export import Observation
 from janitor.engine.keep_last import Heads
 from janitor.engine.lease import Lease
-from janitor.engine.pauses import PAUSED, is_paused
+from janitor.engine.pauses import PAUSED, is_covered
 from janitor.engine.review import Review, Reviewer
 from janitor.engine.settlement import SettlementWriter, event, settlement
 from janitor.engine.shared_containers import as_sighted
@@ -37,7 +37,15 @@ from janitor.errors import (
 from janitor.kinds import CATALOGUE
 from janitor.model import Copy, Decision, Key, Outcome, Record, Stage, State, Thread, Veto
 from janitor.policy.copy_retention import keep_until, terms_of
-from janitor.registry import Entry, Event, Intent, Settlement
+from janitor.registry import (
+    Entry,
+    Event,
+    Intent,
+    RestrictionReader,
+    Restrictions,
+    Settlement,
+)
+from janitor.sources import down_by
 
 TORN = "items of its copy are gone upstream and none has been added since; the copy is used"
 SOFT_DELETE_MARK = "janitor_soft_deleted_at"
@@ -118,6 +126,7 @@ class Executor:
     writer: SettlementWriter
     lease: Lease
     heads: Heads
+    restrictions: RestrictionReader
     doing: dict[Key, Stage] = field(default_factory=dict)
     """The stage under way for each thread; a failure is recorded with it."""
     selection: str = ""
@@ -234,7 +243,7 @@ class Executor:
         try:
             twins = list[Review]()
             if loans:
-                reviewer = await asyncio.to_thread(self._reviewer)  # which reads holds and sources
+                reviewer = self._reviewer(await self._standing())
                 for loan in loans.values():
                     twin = reviewer.as_twin(loan.entry, review.thread, self.context.clock())
                     seen = as_sighted(loan.entry.sightings, review.sightings)
@@ -253,7 +262,7 @@ class Executor:
 
     async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
         """Raise ChangedError unless a twin may be removed too; its copy is proven like our own."""
-        key, reviewer = twin.thread.key, await asyncio.to_thread(self._reviewer)
+        key, reviewer = twin.thread.key, self._reviewer(await self._standing())
         if twin.entry.intent is not None and not is_begun:
             raise _vetoed(review, key, "its own removal is not settled yet")
         why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
@@ -266,17 +275,15 @@ class Executor:
 
     async def intend(self, review: Review) -> None:
         """Commit the intents of a removal, one for each row of the container."""
+        now, intents = self.context.clock(), list[Intent]()
         for row in review.rows:
+            key, policy, look = row.thread.key, row.decision.policy or "", None
             is_missing = row.entry.thread.state is State.MISSING
             if row.entry.intent is None and (row.sightings != row.entry.sightings or is_missing):
                 # Recovery must know which item was the newest when the removal was decided.
-                change = settlement(row, still_due(row))
-                await self.writer.settle(replace(change, keep_claim=True))
-        now, intents = self.context.clock(), list[Intent]()
-        for row in review.rows:
-            key, policy = row.thread.key, row.decision.policy or ""
+                look = replace(settlement(row, still_due(row)), keep_claim=True)
             access = self.context.projects[key.project].access
-            intents.append(Intent(key, self.run, now, policy, now, access))
+            intents.append(Intent(key, self.run, now, policy, now, access, look))
         try:
             await self.writer.intend(*intents)
         except ClaimLostError:
@@ -406,14 +413,14 @@ class Executor:
 
     def _objections(self, review: Review) -> tuple[str, ...]:
         """What the registry has against a removal under way, as it is at one moment. Blocks."""
-        registry, now = self.context.registry, self.context.clock()
-        with registry.at_once():
-            entry = registry.threads.get(review.thread.key)
+        now = self.context.clock()
+        with self.context.registry.at_once():
+            entry, standing = self.restrictions.with_entry(review.thread.key, now)
             if entry is None or entry.intent is None:
                 return ("the registry has changed since",)
-            if is_paused(self.context, entry, *review.decision.policies):
+            if is_covered(standing.pauses(now), entry, *review.decision.policies):
                 return (PAUSED,)
-            reviewer = self._reviewer()
+            reviewer = self._reviewer(standing)
             heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
             decision = reviewer.allowed(heard, now)
         wanted = Stage.DELETE in decision.stages
@@ -433,19 +440,24 @@ class Executor:
 
         The server is asked again only if its last answer is no longer fresh; the registry always.
         """
-        entry, reviewer = await asyncio.to_thread(self._registered, review.thread.key)
+        observed = review.observed
+        if observed is not None and not self.context.guard.is_fresh(observed.asked_at):
+            observed = None
+        export = None if observed is None else observed.export
+        if export is not None and export.needs_confirmation:
+            await self._check_newest(review, export.newest_item)
+        entry, standing = await self._registered(review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry has changed since")
-        observed, seen = review.observed, with_sightings(review, entry)
-        if observed is not None and self.context.guard.is_fresh(observed.asked_at):
-            if (export := observed.export) is not None and export.needs_confirmation:
-                await self._check_newest(review, export.newest_item)
-            now = self.context.clock()
+        reviewer = self._reviewer(standing)
+        if observed is not None:
+            seen, now = with_sightings(review, entry), self.context.clock()
             again = replace(await reviewer.once_more(review, observed, seen, now), entry=entry)
         else:
             again = await self._look_after(review, entry)
-        policies = again.decision.policies
-        if await asyncio.to_thread(is_paused, self.context, entry, *policies):
+        if observed is None or reviewer.reads_registry:  # the server may have been asked since
+            standing = await self._standing()
+        if is_covered(standing.pauses(self.context.clock()), entry, *again.decision.policies):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
             reason = again.decision.why or "changed since it was decided"
@@ -456,7 +468,7 @@ class Executor:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
-        seen, reviewer = with_sightings(review, entry), await asyncio.to_thread(self._reviewer)
+        seen, reviewer = with_sightings(review, entry), self._reviewer(await self._standing())
         return replace(await reviewer.on_probe(seen, self.context.clock()), entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
@@ -552,17 +564,22 @@ class Executor:
 
     def _next(self, thread: Thread) -> Decision:
         """What follows for a thread by all that the registry knows at this moment. Blocks."""
+        now = self.context.clock()
         with self.context.registry.at_once():
-            return self._reviewer().decide(thread, self.context.clock())
+            return self._reviewer(self.restrictions.current(now)).decide(thread, now)
 
-    def _registered(self, key: Key) -> tuple[Entry | None, Reviewer]:
-        """A row, and a reviewer by all that the registry knows at that moment. Blocks."""
-        with self.context.registry.at_once():
-            return self.context.registry.threads.get(key), self._reviewer()
+    async def _registered(self, key: Key) -> tuple[Entry | None, Restrictions]:
+        """A row, and the restrictions at that moment."""
+        now = self.context.clock()
+        return await asyncio.to_thread(self.restrictions.with_entry, key, now)
 
-    def _reviewer(self) -> Reviewer:
-        holds = self.context.registry.holds.recent(self.context.clock())
-        return Reviewer(self.context, holds, self.heads)
+    async def _standing(self) -> Restrictions:
+        """The restrictions at this moment."""
+        return await asyncio.to_thread(self.restrictions.current, self.context.clock())
+
+    def _reviewer(self, standing: Restrictions) -> Reviewer:
+        down = down_by(standing.inputs, self.context.sources)
+        return Reviewer(self.context, standing.holds, self.heads, down)
 
     def _done(self, review: Review, stage: Stage, name: str) -> Event:
         return event(

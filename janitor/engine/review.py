@@ -7,10 +7,11 @@ still copied.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import ParamSpec, TypeVar
 
 from janitor.archive import ArchiveDamagedError
 from janitor.drivers import Driver
@@ -39,13 +40,15 @@ from janitor.policy import Policies, as_before, counts_items, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import rulebook, views_of
 from janitor.registry import Entry
-from janitor.sources import down
+from janitor.sources import down as failing
 from janitor.sources.watermark import INBOX
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)
 WOKEN = frozenset({State.ACTIVE, State.ARCHIVED})
 NOT_DECIDED = Decision()
+P = ParamSpec("P")
+T = TypeVar("T")
 Decide = Callable[[Thread, datetime], Decision]
 
 
@@ -106,10 +109,15 @@ class Reviewer:
     """Decides about threads from the registry's facts and, where needed, from the server's.
 
     With `heads` no thread leaves a `keep_last` group unless others were seen alive in the run.
+    `down` are the sources that fail, if they were read already.
     """
 
     def __init__(
-        self, context: RunContext, holds: Sequence[Hold], heads: Heads | None = None
+        self,
+        context: RunContext,
+        holds: Sequence[Hold],
+        heads: Heads | None = None,
+        down: Mapping[str, str] | None = None,
     ) -> None:
         self._context = context
         self._holds = holds
@@ -118,7 +126,16 @@ class Reviewer:
             *(context.registry, context.policies, context.approved, holds, heads),
             container_of=context.container_of,
         )
-        self._down = down(context.registry, context.sources)
+        self._down = failing(context.registry, context.sources) if down is None else down
+        has_groups = any(rule.keep_last for side in context.sides for rule in side.rules)
+        self.reads_registry = has_groups or any(map(context.twins_of, context.projects))
+        """Whether deciding reads the registry: `keep_last` groups and shared containers do."""
+
+    async def off_loop(self, decide: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Call what decides: in a thread if that reads the registry."""
+        if self.reads_registry:
+            return await asyncio.to_thread(decide, *args, **named)
+        return decide(*args, **named)
 
     def on_facts(self, entry: Entry, now: datetime) -> Review:
         """Decide by the registry's facts."""
@@ -164,7 +181,7 @@ class Reviewer:
             thread = replace(thread, items=await _count(driver, entry, probe))
         observed = Observation(probe, asked_at, export)
         seen = Review(entry, thread, sightings, NOT_DECIDED, observed, is_torn=is_torn)
-        return await asyncio.to_thread(self._decided, seen, now)
+        return await self.off_loop(self._decided, seen, now)
 
     async def once_more(
         self, review: Review, observed: Observation, entry: Entry, now: datetime
@@ -173,7 +190,7 @@ class Reviewer:
         thread, sightings = self._merge(entry, observed.probe, now, is_torn=review.is_torn)
         thread = replace(thread, items=review.thread.items)
         seen = replace(review, entry=entry, thread=thread, sightings=sightings)
-        return await self.conclude(await asyncio.to_thread(self._decided, seen, now), now)
+        return await self.conclude(await self.off_loop(self._decided, seen, now), now)
 
     def _decided(self, review: Review, now: datetime) -> Review:
         """The review with the decision about what was seen. Blocks."""
@@ -184,7 +201,7 @@ class Reviewer:
 
     async def conclude(self, review: Review, now: datetime) -> Review:
         """Probe the heads that must be alive before the thread may go, then decide."""
-        if self._heads is None or not removes(review.decision):
+        if self._heads is None or not self.reads_registry or not removes(review.decision):
             return review
         thread = review.thread
         decision = await self._with_heads(thread, now)

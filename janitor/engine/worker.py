@@ -50,6 +50,7 @@ from janitor.errors import (
 from janitor.model import Decision, Key, Outcome, Presence, Reason, Stage, State
 from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
 from janitor.registry.runs import SWEEPS
+from janitor.sources import MEMORY
 
 HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT, Reason.UNANSWERED})
 """Reasons that keep what is due; each time is recorded as an event."""
@@ -91,7 +92,8 @@ class Worker:
         context.guard.certify = partial(asyncio.to_thread, context.registry.check_in_place, run.id)
         self.stop = stop
         self._was_cut_short = False
-        self.gate = ActionGate(context, lambda: context.registry.pauses.in_force(context.clock()))
+        self.restrictions = context.registry.restrictions(MEMORY)
+        self.gate = ActionGate(context, self._pauses)
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
@@ -100,7 +102,8 @@ class Worker:
         self.waits_for_heads = False
         self.unmatched: UnmatchedRules | None = None
         self.executor = Executor(
-            *(self.context, run.id, self.writer, self.lease, self.heads, self.doing),
+            *(self.context, run.id, self.writer, self.lease, self.heads, self.restrictions),
+            doing=self.doing,
             selection=selected(context),
             refusal=lambda twin: self._why_not(twin, twin.remover),
         )
@@ -174,9 +177,7 @@ class Worker:
         await self._note_stop(entry.thread.key.project)
         if self.kept[PAUSED] > self._paused_before:
             self._paused_before = self.kept[PAUSED]
-            await asyncio.to_thread(
-                self.note, self.context.registry.pauses.in_force(self.context.clock())
-            )
+            await asyncio.to_thread(lambda: self.note(self._pauses()))
 
     async def _tell_end(self) -> None:
         """Store from time to time when the sweep is expected to end."""
@@ -190,6 +191,11 @@ class Worker:
         """Let the other janitors of the run know that this one stopped the project."""
         if (stop := self.health.fresh_stop(project)) is not None:
             await asyncio.to_thread(self.context.registry.runs.note_stop, self.run, stop.note())
+
+    def _pauses(self) -> tuple[Pause, ...]:
+        """The pauses in force at this moment. Blocks."""
+        now = self.context.clock()
+        return self.restrictions.current(now).pauses(now)
 
     def note(self, pauses: Iterable[Pause]) -> None:
         """Add these pauses to the run's record, once each. Blocks."""
@@ -211,10 +217,10 @@ class Worker:
                 self.keep_unsettled(fresh, NOT_ASKED)
                 return
             now = self.counted_at or self.context.clock()
-            review = await asyncio.to_thread(self.reviewer.on_facts, fresh, now)
+            review = await self.reviewer.off_loop(self.reviewer.on_facts, fresh, now)
             if (reason := await asyncio.to_thread(self.gate.before_look, review)) is not None:
                 await self._refuse(review, reason)
-            elif self.waits_for_heads and await asyncio.to_thread(
+            elif self.waits_for_heads and await self.reviewer.off_loop(
                 self.reviewer.is_put_off, review, now
             ):
                 await self.writer.put_off(fresh.thread.key)
@@ -345,14 +351,14 @@ class Worker:
             await self.executor.carry_out(review)
             if is_held_back:
                 await self._note_kept(review, review.decision.why or "")
-            if await asyncio.to_thread(self._waiting, review) is not None:
+            if await self.reviewer.off_loop(self._waiting, review) is not None:
                 await self._note_kept(review, Reason.UNAPPROVED)
 
     async def _settle_without_stages(self, review: Review) -> None:
         """Record the look; a stage that waits only for approval is recorded as undone."""
         waiting = None
         if review.decision.reason is Reason.UNAPPROVED and not review.is_revived:
-            waiting = await asyncio.to_thread(self._waiting, review)
+            waiting = await self.reviewer.off_loop(self._waiting, review)
         if waiting is None:
             await self._settle_look(review)
         else:

@@ -27,6 +27,7 @@ from janitor.registry.records import (
 )
 from janitor.registry.registrations import RefusedRegistration, check
 from janitor.registry.registry import Registry, Upgrade, upgrade
+from janitor.registry.restrictions import RestrictionReader, Restrictions
 from janitor.registry.scans import ScanPage, ScanScope
 from janitor.registry.sqlite import RunLock
 from janitor.registry.threads import ThreadOrder, ThreadQueries
@@ -51,6 +52,8 @@ __all__ = [
     "Registered",
     "Registration",
     "Registry",
+    "RestrictionReader",
+    "Restrictions",
     "RunLock",
     "RunRecord",
     "RunResult",

@@ -135,6 +135,12 @@ T = TypeVar("T")
 SCREEN = "screen"
 ID = "id"
 
+_PLACE = select(
+    select(META.c.value).where(META.c.key == ID).scalar_subquery(),
+    select(RUN.c.number).where(RUN.c.id == bindparam("run")).exists(),
+)
+"""The registry's id, and whether it has a run."""
+
 BATCH = 500
 PAGE = 1000
 
@@ -244,11 +250,11 @@ class Store:
         database, last = self.database, run or self.last_run
         database.check_in_place()
         with database.explained(), database.afresh() as connection:
-            found = read_meta(connection, ID)
+            found, knows_run = connection.execute(_PLACE, {"run": last}).one()
             if found != self.id:
                 what = "another registry" if found else "no registry"
                 raise StoreError(f"{self.name} contains {what}, not the one in use. {WHAT_NOW}")
-            if last is not None and not _has_run(connection, last):
+            if last is not None and not knows_run:
                 message = f"{self.name} was restored while in use: it does not know run {last}"
                 raise StoreError(f"{message}. {WHAT_NOW}")
 
@@ -337,11 +343,6 @@ def set_meta(connection: Connection, name: str, value: str | None) -> None:
     connection.execute(delete(META).where(META.c.key == name))
     if value is not None:
         connection.execute(insert(META), {"key": name, "value": value})
-
-
-def _has_run(connection: Connection, run: str) -> bool:
-    """Whether the registry has a run with that id."""
-    return connection.scalar(select(RUN.c.number).where(RUN.c.id == run)) is not None
 
 
 _COUNT = text(

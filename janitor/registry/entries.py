@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Select, type_coerce
+from sqlalchemy import Connection, Executable, Select, type_coerce
 from sqlalchemy.types import NullType
 
 from janitor.model import Copy, Key, Kind, Outcome, State, Thread
@@ -48,9 +48,10 @@ _THREAD = slice(len(_OF_THREAD))
 _SIGHTINGS = slice(_THREAD.stop, _THREAD.stop + len(_OF_SIGHTINGS))
 _ENTRY = slice(_SIGHTINGS.stop, _SIGHTINGS.stop + len(_OF_ENTRY))
 _COPY = slice(_ENTRY.stop, _ENTRY.stop + len(_OF_COPY))
-_INTENT = slice(_COPY.stop, None)
+_INTENT = slice(_COPY.stop, _COPY.stop + len(_OF_INTENT))
 
-_UNCONVERTED = tuple(type_coerce(THREAD.c[name], NullType()).label(name) for name in _NAMES)
+COLUMNS = tuple(type_coerce(THREAD.c[name], NullType()).label(name) for name in _NAMES)
+"""What `fetch` has to select first."""
 _values_of = itemgetter(*_NAMES)
 
 Read = Sequence[Any]
@@ -90,7 +91,12 @@ def read(connection: Connection, statement: Select[Any]) -> ReadRows:
     An entry that is built only when it is needed, and dropped then, costs the garbage collector
     nothing; neither do the rows, which hold text and numbers alone.
     """
-    found = connection.execute(statement.with_only_columns(*_UNCONVERTED))
+    return fetch(connection, statement.with_only_columns(*COLUMNS))
+
+
+def fetch(connection: Connection, statement: Executable, values: Values | None = None) -> ReadRows:
+    """Like `read`, for a statement that selects `COLUMNS` already, and perhaps more behind them."""
+    found = connection.execute(statement, values)
     return ReadRows(list(map(tuple, found)), _CONVERSIONS[connection.dialect.name])
 
 

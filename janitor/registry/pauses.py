@@ -11,7 +11,8 @@ import orjson
 from janitor.registry.database import Store, read_meta, set_meta
 
 EVERYTHING = "all"
-_META = "pauses"
+PAUSES = "pauses"
+"""The registry's key for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Pause:
             return True
         return policy is not None and self.scope == f"policy:{policy}"
 
+    def is_in_force(self, now: datetime) -> bool:
+        """Whether it has not ended by itself."""
+        return self.until is None or self.until > now
+
 
 class Pauses:
     """Stores pauses with the rows they protect, not in a configuration that may be broken."""
@@ -52,15 +57,20 @@ class Pauses:
 
     def in_force(self, now: datetime) -> tuple[Pause, ...]:
         """The pauses in force."""
-        return tuple(p for p in self._recorded() if p.until is None or p.until > now)
+        return tuple(pause for pause in self._recorded() if pause.is_in_force(now))
 
-    def _recorded(self) -> list[Pause]:
-        return [_pause(row) for row in orjson.loads(self._store.meta(_META) or "[]")]
+    def _recorded(self) -> tuple[Pause, ...]:
+        return pauses_of(self._store.meta(PAUSES))
 
     def _rewrite(self, change: Callable[[Sequence[Pause]], list[Pause]]) -> None:
         with self._store.writing_alone() as connection:
-            known = [_pause(row) for row in orjson.loads(read_meta(connection, _META) or "[]")]
-            set_meta(connection, _META, orjson.dumps(change(known)).decode())
+            known = pauses_of(read_meta(connection, PAUSES))
+            set_meta(connection, PAUSES, orjson.dumps(change(known)).decode())
+
+
+def pauses_of(text: str | None) -> tuple[Pause, ...]:
+    """The pauses in the text in which they are stored."""
+    return tuple(_pause(row) for row in orjson.loads(text or "[]"))
 
 
 def _pause(values: dict[str, str | None]) -> Pause:

@@ -120,7 +120,8 @@ class Intent:
     """A removing call that is about to be made, or was when its janitor died.
 
     `alive_at` is when the container was last seen alive under `access`, a fingerprint of endpoint
-    and credential; without both a later "not found" proves nothing (I4).
+    and credential; without both a later "not found" proves nothing (I4). `look` is what the removal
+    was decided on, written together with the intent if the row does not have it yet.
     """
 
     key: Key
@@ -129,6 +130,7 @@ class Intent:
     policy: str
     alive_at: datetime | None = None
     access: str | None = None
+    look: Settlement | None = None
 
 
 @dataclass(frozen=True, slots=True)

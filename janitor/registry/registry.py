@@ -45,6 +45,7 @@ from janitor.registry.plans import KEY as KEY_OF_PLANS
 from janitor.registry.plans import Plans
 from janitor.registry.policies import StoredPolicies
 from janitor.registry.registrations import Registrations
+from janitor.registry.restrictions import RestrictionReader
 from janitor.registry.runs import Runs
 from janitor.registry.scans import Scans
 from janitor.registry.settlements import Settlements
@@ -146,6 +147,13 @@ class Registry:
     def screen(self) -> MetadataFilter:
         """The metadata filter; ConfigError if the registry was opened without one."""
         return self.store.screen
+
+    def restrictions(self, inputs: str) -> RestrictionReader:
+        """A reader of holds, pauses and what is remembered of inputs under that name.
+
+        It keeps what it has read while that stands, so take one for each run.
+        """
+        return RestrictionReader(self.store, inputs)
 
     def check_in_place(self, run: str | None = None) -> None:
         """Checks that the address still leads to the registry that was opened.

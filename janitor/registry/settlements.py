@@ -52,7 +52,7 @@ class Settlements:
         self._store = store
 
     def intend(self, intents: Sequence[Intent], by: Claimant | None = None) -> frozenset[Key]:
-        """Commits that these threads are about to be removed; durable when it returns.
+        """Commits that these threads are about to be removed, and why; durable when it returns.
 
         Returns those whose claim `by` no longer holds: nothing is written for them. If one is no
         longer in a state to be removed, raises StoreError and writes nothing at all.
@@ -60,9 +60,14 @@ class Settlements:
         with self._store.writing() as connection:
             rows = find_rows(connection, (intent.key for intent in intents))
             lost = self._lost(connection, rows, by)
+            if any(intent.look is not None for intent in intents):
+                self._store.fence_screen(connection)
             after: dict[Key, Values] = {}
             for intent in intents:
                 row = rows.get(intent.key)
+                if row is not None and intent.look is not None:
+                    row = settled(row, self._let_upstream_in(intent.look))
+                    self._store.date(row)
                 if row is None or row["state"] not in REVIEWED | {State.DELETING}:
                     raise StoreError(
                         f"{intent.key.project} {intent.key.id}: the registry says that it is "

@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 
 from janitor.model import LIVE, Key, Kind, State
-from janitor.registry.database import PAGE, Store, batches
-from janitor.registry.entries import ReadRows, entry_of, read
+from janitor.registry.database import PAGE, Store, batches, bound, by_key
+from janitor.registry.entries import COLUMNS, ReadRows, entry_of, fetch, read
 from janitor.registry.mapping import rows_of
 from janitor.registry.records import Cursor, Entry
 from janitor.registry.tables import (
@@ -43,6 +43,7 @@ ANSWERABLE = LIVE - {State.DELETING}
 ProjectKind = tuple[str, Kind]
 """The threads of one project and kind, for which one canary can vouch."""
 _LABEL_KEY = (LABEL.c.project, LABEL.c.kind, LABEL.c.id)
+_ONE = select(*COLUMNS).where(*by_key())
 
 
 def _past(columns: Sequence[Column[Any]], values: Sequence[object]) -> ColumnElement[bool]:
@@ -151,8 +152,9 @@ class ThreadQueries:
 
     def get(self, key: Key) -> Entry | None:
         """The entry of a thread, even a tombstone; `None` if the registry does not have it."""
-        found = self._entries(select(THREAD).where(*(c == v for c, v in _parts(key))))
-        return found[0] if found else None
+        with self._store.reading() as connection:
+            found = fetch(connection, _ONE, bound(key))
+        return next(found.entries(self._store.untrusted), None)
 
     def find(self, id: str) -> list[Entry]:
         """Every entry with that id, in any project and of any kind."""

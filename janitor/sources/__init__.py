@@ -10,8 +10,10 @@ from janitor.sources.suggest import Looked, look, settings_of
 from janitor.sources.sync import Context, Synced, sync
 from janitor.sources.watermark import (
     INBOX,
+    MEMORY,
     InputMemory,
     down,
+    down_by,
     failed,
     forget_others,
     is_source,
@@ -22,6 +24,7 @@ from janitor.sources.watermark import (
 
 __all__ = [
     "INBOX",
+    "MEMORY",
     "Context",
     "Import",
     "InputMemory",
@@ -31,6 +34,7 @@ __all__ = [
     "Rejects",
     "Synced",
     "down",
+    "down_by",
     "failed",
     "forget_others",
     "is_source",

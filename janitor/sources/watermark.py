@@ -414,7 +414,12 @@ def down(registry: Registry, configured: Iterable[str]) -> dict[str, str]:
 
     `INBOX` is among them while it cannot be read: it may hold facts about any thread.
     """
-    known = memories(registry)
+    return down_by(registry.key_values.recall(MEMORY), configured)
+
+
+def down_by(remembered: str | None, configured: Iterable[str]) -> dict[str, str]:
+    """Like `down`, by the text stored under `MEMORY`."""
+    known = _read(remembered)
     found = {name: known.get(name, InputMemory()) for name in configured}
     told = {name: _told(name, memory) for name, memory in found.items() if memory.is_down}
     if (trouble := known.get(INBOX, InputMemory()).trouble) is not None:

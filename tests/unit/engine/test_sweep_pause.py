@@ -9,11 +9,13 @@ import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, matching, path_of
 
 from janitor.app.run_log import paused_messages
+from janitor.drivers.send_guard import LOOK_LASTS
 from janitor.engine.pauses import message, note, noted
 from janitor.model import Key, State
-from janitor.policy.rules import Delete, Limits, Policy
+from janitor.policy.rules import Delete, DeletionMark, Limits, Policy, SoftDelete
 from janitor.registry import Pause, RunResult
 
+MARKED = Policy("marked", soft_delete=SoftDelete(20 * DAY, DeletionMark.UPSTREAM))
 EVERYTHING, PROJECT, POLICY = "all", "project:main", "policy:deleted"
 
 
@@ -76,6 +78,21 @@ def test_a_pause_during_the_look_makes_no_copy(world: World) -> None:
     world.on("GET", path_of(key), lambda: pause(world))
     assert world.sweep().kept == {"paused": 1}
     assert world.objects() == []
+
+
+def test_a_pause_during_a_second_look_leaves_it_unmarked(world: World) -> None:
+    world.policies = enforced(MARKED)
+    key = world.add()
+
+    def wait() -> None:
+        world.uptime += LOOK_LASTS + 1
+
+    world.on("GET", f"{path_of(key)}/items", wait)
+    world.on("GET", path_of(key), lambda: pause(world), skip=1)
+    world.sweep()
+    assert all(hook.happened for hook in world.hooks)
+    assert world.changing_calls() == []
+    assert world.reasons(key) == ["paused"]
 
 
 def test_a_pause_after_the_last_look_keeps_it(world: World) -> None:

@@ -1,0 +1,103 @@
+"""What keeps threads from removal: holds, pauses, and what is remembered of inputs.
+
+A sweep reads them again before each removal. They seldom change, so a stamp that is read together
+with the row says whether those read last still stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ScalarSelect, func, select, true, type_coerce
+from sqlalchemy.types import NullType
+
+from janitor.model import Hold, Key
+from janitor.registry.database import Store, bound, by_key
+from janitor.registry.entries import COLUMNS, fetch
+from janitor.registry.holds import Holds
+from janitor.registry.key_values import PREFIX
+from janitor.registry.pauses import PAUSES, Pause, pauses_of
+from janitor.registry.records import Entry
+from janitor.registry.tables import HOLD, META, THREAD
+
+Stamp = Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """Holds, pauses and the memory of inputs as they were at one moment.
+
+    Among the `holds` are those that ended less than a year before. `inputs` is the text stored
+    under the name that the reader was given.
+    """
+
+    holds: tuple[Hold, ...]
+    recorded: tuple[Pause, ...]
+    inputs: str | None
+
+    def pauses(self, now: datetime) -> tuple[Pause, ...]:
+        """The pauses in force."""
+        return tuple(pause for pause in self.recorded if pause.is_in_force(now))
+
+
+class RestrictionReader:
+    """Reads restrictions, and parses them again only if their stamp has changed.
+
+    The stamp is made of what is stored, not of a number that every writer would have to raise:
+    whoever adds, releases or ends a hold or a pause changes it. Safe to use from several threads.
+    """
+
+    def __init__(self, store: Store, inputs: str) -> None:
+        self._store = store
+        self._holds = Holds(store)
+        self._kept: tuple[Stamp, Restrictions] | None = None
+        stamp = select(_meta(PAUSES), _meta(PREFIX + inputs), *_OF_HOLDS).subquery("stamp")
+        self._alone = select(stamp)
+        beside = THREAD.join(stamp, true())
+        self._beside_row = select(*COLUMNS, *stamp.c).select_from(beside).where(*by_key())
+
+    def current(self, now: datetime) -> Restrictions:
+        """The restrictions at this moment."""
+        with self._store.at_once(), self._store.reading() as connection:
+            return self._standing(tuple(connection.execute(self._alone).one()), now)
+
+    def with_entry(self, key: Key, now: datetime) -> tuple[Entry | None, Restrictions]:
+        """A thread's entry, if the registry has it, and the restrictions at that moment."""
+        with self._store.at_once(), self._store.reading() as connection:
+            found = fetch(connection, self._beside_row, bound(key))
+            if not found.rows:
+                return None, self.current(now)
+            (entry,), (row,) = found.entries(self._store.untrusted), found.rows
+            return entry, self._standing(row[len(COLUMNS) :], now)
+
+    def _standing(self, stamp: Stamp, now: datetime) -> Restrictions:
+        """What was read last, if its stamp is this one; else all of it anew."""
+        kept = self._kept
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        pauses, inputs, *_ = stamp
+        read = Restrictions(
+            self._holds.recent(now),
+            pauses_of(None if pauses is None else str(pauses)),
+            None if inputs is None else str(inputs),
+        )
+        self._kept = stamp, read
+        return read
+
+
+def _meta(key: str) -> ScalarSelect[str]:
+    return select(META.c.value).where(META.c.key == key).scalar_subquery()
+
+
+_OF_HOLDS = (
+    func.count(),
+    func.max(HOLD.c.number),
+    *(
+        type_coerce(of(HOLD.c[name]), NullType())
+        for name in ("until", "released_at")
+        for of in (func.count, func.max)
+    ),
+)
+"""Holds are only added and released; the dates also show most changes made by hand."""
