@@ -365,9 +365,11 @@ def _counted(row: Values) -> Counted:
 
 def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> None:
     """Adds to the counts of rows and copies, in the transaction that changes the rows."""
-    for (project, kind, state, policy), (n, copies) in sorted(deltas.items()):
-        place = {"project": project, "kind": kind, "state": state, "policy": policy}
-        connection.execute(_COUNT, {**place, "n": n, "copies": copies})
+    names = ("project", "kind", "state", "policy", "n", "copies")
+    ordered = sorted(deltas.items())
+    if ordered:
+        rows = [dict(zip(names, (*place, *both), strict=True)) for place, both in ordered]
+        connection.execute(_COUNT, rows)
 
 
 def relabel(connection: Connection, changes: Iterable[Change]) -> None:
