@@ -21,7 +21,7 @@ from filled_registry import NOW, configured
 
 from janitor.app.compose import offline_context
 from janitor.config import load
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.limits import count
 from janitor.engine.redecide import redecide
 from janitor.engine.review import Reviewer

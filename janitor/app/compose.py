@@ -27,21 +27,11 @@ from typing import cast
 from janitor.addresses import address_of
 from janitor.archive import Archive
 from janitor.config import Config, Project
-from janitor.drivers import (
-    ClosedTransport,
-    Driver,
-    Endpoint,
-    FreshTransport,
-    GuardedTransport,
-    Outbound,
-    SendGuard,
-    Transport,
-    connect,
-    filtered,
-    read_only,
-)
-from janitor.engine import ConnectedProject, RunContext, RunNotice
+from janitor.drivers import Driver, Endpoint, SendGuard, filtered, read_only
+from janitor.drivers.connect import ClosedTransport, Outbound, Transport, connect
+from janitor.drivers.guarded_transport import FreshTransport, GuardedTransport
 from janitor.engine.clock import ClockWatch, Uptime
+from janitor.engine.context import ConnectedProject, RunContext, RunNotice
 from janitor.engine.progress import Progress
 from janitor.engine.redecide import approved_beside, promises_copies
 from janitor.errors import ArchiveError, ConfigError, NoRegistryError, StoppedError
@@ -54,7 +44,6 @@ from janitor.rate_limit import (
     FoundRate,
     LimiterStore,
     LocalStore,
-    PacedTransport,
     Paused,
     ProjectLimiter,
     ReadOnlyMemory,
@@ -63,6 +52,7 @@ from janitor.rate_limit import (
     Verb,
     verb_of,
 )
+from janitor.rate_limit.transport import PacedTransport
 from janitor.registry import Registry
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -16,16 +16,10 @@ from janitor.app.run_lock import run_lock
 from janitor.app.run_log import RunLog, complain
 from janitor.app.run_metrics import KeptCounters, applied
 from janitor.config import Config
-from janitor.engine import (
-    Plan,
-    PlanSite,
-    Report,
-    RunContext,
-    apply,
-    check,
-    load,
-    refuse,
-)
+from janitor.engine.apply import PlanSite, apply, check, load, refuse
+from janitor.engine.context import RunContext
+from janitor.engine.plan import Plan
+from janitor.engine.report import Report
 from janitor.errors import ConfigError, LockedError
 from janitor.metrics import Metrics
 from janitor.rate_limit import Urgency

@@ -16,7 +16,8 @@ from janitor.app.run_log import RunLog, summarize
 from janitor.app.run_metrics import KeptCounters, end
 from janitor.app.source_readings import read_sources
 from janitor.config import Config
-from janitor.engine import Report, RunContext
+from janitor.engine.context import RunContext
+from janitor.engine.report import Report
 from janitor.rate_limit import Urgency
 from janitor.registry import Registry
 

@@ -18,7 +18,9 @@ from janitor.app.run_lock import shared_run_lock
 from janitor.app.run_log import RunLog, complain
 from janitor.app.run_metrics import KeptCounters, look
 from janitor.config import Config, load
-from janitor.engine import Orders, Report, RunContext, sweep
+from janitor.engine.context import RunContext
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.errors import ConfigError, FaultError, JanitorError, LockedError, StoppedError
 from janitor.metrics import ASGIApp, Metrics
 from janitor.policy import PSEUDO_POLICIES
@@ -35,7 +37,7 @@ from janitor.service import (
     application,
     routes,
 )
-from janitor.sources import troubles
+from janitor.sources.watermark import troubles
 
 log = logging.getLogger("janitor")
 

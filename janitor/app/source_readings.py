@@ -22,8 +22,9 @@ from janitor.errors import (
 )
 from janitor.metrics import Metrics
 from janitor.registry import Registry
-from janitor.sources import INBOX, Context, InputMemory, Synced, forget_others, memories, sync
 from janitor.sources.discovery import round_of
+from janitor.sources.sync import Context, Synced, sync
+from janitor.sources.watermark import INBOX, InputMemory, forget_others, memories
 from janitor.texts import counted
 
 log = logging.getLogger("janitor")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from janitor.config.starter import DataLocation
     from janitor.engine.plan import Survey
     from janitor.registry import Registration
-    from janitor.sources import Looked
+    from janitor.sources.suggest import Looked
 
 
 log = logging.getLogger("janitor")
@@ -44,7 +44,7 @@ def looked_at(source: str | None, name: str | None) -> Looked | None:
         return None
     if source is None or name is None:
         raise click.UsageError("--source and --table go together: name a database and its table")
-    from janitor.sources import look, settings_of
+    from janitor.sources.suggest import look, settings_of
 
     sql = settings_of(source, Path.cwd())
     try:

@@ -59,10 +59,12 @@ async def _canary(config: Config, project: Project, registry: Registry) -> list[
     from janitor.app.compose import endpoint, pace_of
     from janitor.doctor import CanaryRun, try_canary
     from janitor.doctor.findings import fine
-    from janitor.drivers import GuardedTransport, Outbound, Planting, SendGuard, connect
+    from janitor.drivers import Planting, SendGuard
+    from janitor.drivers.connect import Outbound, connect
+    from janitor.drivers.guarded_transport import GuardedTransport
     from janitor.metrics import Metrics
     from janitor.model import Kind
-    from janitor.rate_limit import PacedTransport
+    from janitor.rate_limit.transport import PacedTransport
 
     if Kind.CONVERSATION not in project.kinds:
         return [fine(f"canary {project.name}", "serves no conversations; not tested")]
@@ -260,7 +262,9 @@ async def _access(
 ) -> Sequence[Finding]:
     from janitor.app.compose import endpoint
     from janitor.doctor import look_at_project
-    from janitor.drivers import GuardedTransport, Outbound, SendGuard, connect, read_only
+    from janitor.drivers import SendGuard, read_only
+    from janitor.drivers.connect import Outbound, connect
+    from janitor.drivers.guarded_transport import GuardedTransport
 
     target, guard = endpoint(project), SendGuard()
     guard.dated = watch.hear

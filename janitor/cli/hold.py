@@ -16,8 +16,8 @@ from janitor.texts import counted, plain
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.engine import Report
     from janitor.engine.copy_held import Held
+    from janitor.engine.report import Report
     from janitor.model import Hold
     from janitor.registry import HoldRecord, Registry
 

@@ -47,7 +47,7 @@ def serve_command(settings: Settings) -> None:
     from janitor.app.service_loop import ServiceLoop
     from janitor.cli.logs import configure_logging
     from janitor.config import load
-    from janitor.drivers import check_environment
+    from janitor.drivers.environment import check_environment
     from janitor.metrics import Metrics
     from janitor.service import Job, Server, Service, Watcher
 

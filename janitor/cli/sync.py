@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from janitor.config import Config, Source
     from janitor.model import Key
     from janitor.registry import Registry
-    from janitor.sources import Synced
     from janitor.sources.discovery import ListResult
+    from janitor.sources.sync import Synced
 
 
 SHOWN = 20

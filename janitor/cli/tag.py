@@ -17,7 +17,7 @@ from janitor.texts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from janitor.engine import Report
+    from janitor.engine.report import Report
     from janitor.engine.tag import Foreseen, Tagged, Wanted
 
 KINDS = [kind.value for kind in Kind if CATALOGUE[kind].has_metadata]

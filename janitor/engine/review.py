@@ -39,8 +39,7 @@ from janitor.policy import Policies, as_before, counts_items, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import rulebook, views_of
 from janitor.registry import Entry
-from janitor.sources import down
-from janitor.sources.watermark import INBOX
+from janitor.sources.watermark import INBOX, down
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)

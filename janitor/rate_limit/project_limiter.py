@@ -9,9 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import TypeVar
-
-import httpx2
+from typing import TYPE_CHECKING, TypeVar
 
 from janitor.rate_limit.adaptive_concurrency import AdaptiveConcurrency
 from janitor.rate_limit.forecast import Pace
@@ -38,6 +36,9 @@ from janitor.rate_limit.state import (
     TokenClaim,
     steady,
 )
+
+if TYPE_CHECKING:
+    import httpx2
 
 Sleep = Callable[[float], Awaitable[None]]
 

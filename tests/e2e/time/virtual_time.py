@@ -16,7 +16,7 @@ import pytest
 
 from janitor.app import compose
 from janitor.app.compose import Time
-from janitor.drivers import Outbound
+from janitor.drivers.connect import Outbound
 from janitor.emulator import Clock
 
 T = TypeVar("T")

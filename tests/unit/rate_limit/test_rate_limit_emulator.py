@@ -8,9 +8,10 @@ import time
 import httpx2
 import pytest
 
-from janitor.drivers import Outbound
+from janitor.drivers.connect import Outbound
 from janitor.emulator import Emulator
-from janitor.rate_limit import AUTO, Allowance, Exchange, PacedTransport, ProjectLimiter, Verb
+from janitor.rate_limit import AUTO, Allowance, Exchange, ProjectLimiter, Verb
+from janitor.rate_limit.transport import PacedTransport
 
 WINDOW = 2.0
 SCALE = 60.0 / WINDOW
