@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from janitor.app.compose import Time
+from janitor.app.clock import Time
 from janitor.app.event_loop import StopRequest
 from janitor.app.run_context import Run
 from janitor.app.run_lock import run_lock
@@ -21,10 +22,12 @@ from janitor.engine.context import RunContext
 from janitor.engine.plan import Plan
 from janitor.engine.report import Report
 from janitor.errors import ConfigError, LockedError
-from janitor.metrics import Metrics
 from janitor.rate_limit import Urgency
 from janitor.registry import Handover, Registry, RunResult
 from janitor.registry.pauses import EVERYTHING
+
+if TYPE_CHECKING:
+    from janitor.metrics import Metrics
 
 log = logging.getLogger("janitor")
 

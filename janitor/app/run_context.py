@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from janitor.app.compose import Time, compose
+from janitor.app.clock import Time
+from janitor.app.compose import compose
 from janitor.app.event_loop import StopRequest, StopSignals, run_loop
 from janitor.app.inbox import take_in
 from janitor.app.run_lock import run_lock

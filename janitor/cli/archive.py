@@ -77,7 +77,8 @@ def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: t
 
 def _foresee(settings: Settings) -> None:
     """Look for copies as `prune` would, and list what it would remove."""
-    from janitor.app.compose import compose, open_registry
+    from janitor.app.compose import compose
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     config = load(settings.config_path())

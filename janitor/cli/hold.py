@@ -336,7 +336,7 @@ def _end(until: datetime | None) -> str:
 
 
 def _opened(settings: Settings) -> tuple[Config, Registry]:
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     # A missing key must not prevent anybody from setting a hold; the copies ask for it later.

@@ -70,7 +70,9 @@ def plan_command(
 
 
 def _plan(settings: Settings, scope: PlanScope, file: Path | None, at: datetime | None) -> None:
-    from janitor.app.compose import Time, compose, open_registry, utc_now
+    from janitor.app.clock import Time, utc_now
+    from janitor.app.compose import compose
+    from janitor.app.open_registry import open_registry
     from janitor.cli import render
     from janitor.cli.private_file import require_private
     from janitor.cli.progress import shown
@@ -401,7 +403,7 @@ def restore_command(
       janitor list --state soft_deleted
       janitor restore conv_123 --keep 90d
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import run_locked
     from janitor.config import load
 

@@ -191,8 +191,8 @@ def import_command(
       psql "$APP_DB" --csv -c "SELECT id, created_at FROM chats" | janitor import -
       janitor import --id conv_123 --created-at 2026-01-31T12:00:00Z --metadata plan=trial
     """
-    from janitor.app.compose import open_registry
     from janitor.app.inbox import take_in
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     document = {name: value for name, value in one.items() if value is not None} | _pairs(metadata)
@@ -280,7 +280,7 @@ def upgrade_command(settings: Settings, *, wait: timedelta) -> None:
       janitor db upgrade
       janitor db upgrade --wait 10m
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import shown
     from janitor.config import load, load_registry
     from janitor.engine.progress import Progress

@@ -82,8 +82,8 @@ _SCALE = 1000
 
 
 @cache
-def _bucket() -> TokenBucket:
-    # It brings the standard library's processes along, and many commands make no call.
+def token_bucket() -> TokenBucket:
+    """The algorithm, imported when it is first asked for: many commands make no call."""
     from pyrate_limiter import TokenBucket  # noqa: PLC0415
 
     return TokenBucket()
@@ -136,7 +136,7 @@ def take(
     full = int(now * 1e6) + rate.burst * per_token
     # After the clock was set back, or the burst got smaller, the debt must not last too long.
     owed = min(level.owed, full)
-    state, decision = _bucket().step([rate], (owed,), int(now * 1000), tokens)
+    state, decision = token_bucket().step([rate], (owed,), int(now * 1000), tokens)
     if decision.allowed:
         return replace(level, owed=int(state[0])), 0.0
     # Growth counts from the first call that had to wait: an idle minute proves nothing.
@@ -196,7 +196,7 @@ def per_minute(level: Level, allowance: Allowance) -> float | None:
 
 def bucket_rate(level: Level, allowance: Allowance) -> Rate:
     """The bucket's rate in thousandths of calls, and how many calls may go at once."""
-    from pyrate_limiter import Rate  # noqa: PLC0415 - see `_bucket`
+    from pyrate_limiter import Rate  # noqa: PLC0415 - see `token_bucket`
 
     fixed = not isinstance(allowance, str)
     per_minute = level.rate if isinstance(allowance, str) else allowance * STRICT

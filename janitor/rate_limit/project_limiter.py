@@ -26,6 +26,7 @@ from janitor.rate_limit.limiter import (
     per_minute,
     refused,
     take,
+    token_bucket,
     told_limit,
 )
 from janitor.rate_limit.state import (
@@ -382,6 +383,7 @@ class ProjectLimiter:
         clock: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        token_bucket()  # no call waits for its import
         self.name = name
         self.tell = tell
         self.clock = clock or steady()

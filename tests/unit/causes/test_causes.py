@@ -25,7 +25,7 @@ from janitor.cli.serve import health_command
 from janitor.config import Keeper, Secret, load
 from janitor.drivers.environment import check_environment
 from janitor.errors import ConfigError, JanitorError, StoreError
-from janitor.service import Server
+from janitor.service.server import Server
 from janitor.sources.files import Rejected
 from janitor.sources.importer import Order, Rejects, opened
 
