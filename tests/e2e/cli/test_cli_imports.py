@@ -16,6 +16,7 @@ SLOW_TO_IMPORT = frozenset(
         *("aiohttp", "alembic", "anyio", "apscheduler", "cronsim", "email", "h11", "httpx2"),
         *("importlib.metadata", "logging", "multiprocessing", "openai", "orjson"),
         *("prometheus_client", "psycopg", "pydantic", "pyrate_limiter", "pythonjsonlogger"),
+        "sqlalchemy.dialects.postgresql",
         *("rich", "sqlalchemy", "sqlglot", "sqlmodel", "starlette", "urllib.request", "uvicorn"),
         *("watchfiles", "yaml", "zstandard"),
     )
