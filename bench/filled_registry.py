@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from janitor.app.compose import offline_context
+from janitor.app.offline import offline_context
 from janitor.config import load
 from janitor.engine.redecide import approve_first, rules_digest
 from janitor.registry import Registry

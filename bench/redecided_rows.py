@@ -19,9 +19,9 @@ from comparison import Measure, Size, speeds
 from dateutil.parser import parse
 from filled_registry import NOW, configured
 
-from janitor.app.compose import offline_context
+from janitor.app.offline import offline_context
 from janitor.config import load
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.limits import count
 from janitor.engine.redecide import redecide
 from janitor.engine.review import Reviewer

@@ -25,7 +25,7 @@ from typing import Any, TextIO
 import janitor
 
 MODULE = "janitor"
-FOR_CALLS = ("openai", "openai.lib.azure", "openai._base_client", "aiohttp")
+FOR_CALLS = ("openai", "openai.lib.azure", "openai._base_client", "aiohttp", "pyrate_limiter")
 """What the program imports once it makes a call."""
 LARGEST = 1 << 17
 

@@ -6,47 +6,31 @@ The registry, each project's endpoint, rate limiter and drivers, the archive, an
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
-    ExitStack,
     asynccontextmanager,
-    contextmanager,
 )
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import asdict
+from datetime import datetime
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING
 
-from janitor.addresses import address_of
+from janitor.app.clock import MACHINE, Time, uptime, utc_now
+from janitor.app.targets import Target, targets
 from janitor.archive import Archive
 from janitor.config import Config, Project
-from janitor.drivers import (
-    ClosedTransport,
-    Driver,
-    Endpoint,
-    FreshTransport,
-    GuardedTransport,
-    Outbound,
-    SendGuard,
-    Transport,
-    connect,
-    filtered,
-    read_only,
-)
-from janitor.engine import ConnectedProject, RunContext, RunNotice
-from janitor.engine.clock import ClockWatch, Uptime
+from janitor.drivers import SendGuard, filtered, read_only
+from janitor.drivers.connect import ClosedTransport, Outbound, Transport, connect
+from janitor.drivers.guarded_transport import FreshTransport, GuardedTransport
+from janitor.engine.clock import ClockWatch
+from janitor.engine.context import ConnectedProject, RunContext, RunNotice
 from janitor.engine.progress import Progress
-from janitor.engine.redecide import approved_beside, promises_copies
-from janitor.errors import ArchiveError, ConfigError, NoRegistryError, StoppedError
+from janitor.engine.redecide import promises_copies
+from janitor.errors import ArchiveError, StoppedError
 from janitor.kinds import CATALOGUE
-from janitor.metrics import Metrics
 from janitor.policy.stored_metadata import MetadataFilter
 from janitor.rate_limit import (
     Event,
@@ -54,7 +38,6 @@ from janitor.rate_limit import (
     FoundRate,
     LimiterStore,
     LocalStore,
-    PacedTransport,
     Paused,
     ProjectLimiter,
     ReadOnlyMemory,
@@ -63,29 +46,17 @@ from janitor.rate_limit import (
     Verb,
     verb_of,
 )
+from janitor.rate_limit.transport import PacedTransport
 from janitor.registry import Registry
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-VARIABLE = "JANITOR_BOOT_ID"
-"""Gives the boot id if the sandbox of a service hides the file (`%b` in systemd)."""
-
-
-def uptime() -> Uptime | None:
-    """The current boot and the time since; `None` if the system does not tell (not Linux)."""
-    from janitor.engine.clock import Uptime
-
-    try:
-        boot = os.environ.get(VARIABLE) or BOOT_ID.read_text("ascii").strip()
-        seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
-    except (OSError, AttributeError):
-        return None
-    return Uptime(boot.replace("-", ""), timedelta(seconds=seconds))
+if TYPE_CHECKING:
+    from janitor.metrics import Metrics
 
 
 def pace_of(
     project: Project,
     registry: Registry,
-    metrics: Metrics,
+    metrics: Metrics | None,
     sleep: Callable[[float], Awaitable[None]],
     clock: Callable[[], float] | None = None,
     *,
@@ -94,11 +65,12 @@ def pace_of(
 ) -> ProjectLimiter:
     """The rate limiter of a project; the rates it finds are stored in the registry if `changing`.
 
-    Metrics and `progress` get each event, and `progress` predicts by the limiter.
+    `metrics` and `progress` get each event, and `progress` predicts by the limiter.
     """
 
     def tell(event: Event) -> None:
-        _observe(metrics, project.name, event)
+        if metrics is not None:
+            _observe(metrics, project.name, event)
         if progress is not None:
             progress.hear(project.name, event)
 
@@ -157,170 +129,7 @@ def _kind(path: str) -> str:
     return max(fits, key=lambda kind: len(CATALOGUE[kind].path), default="other")
 
 
-STAND_IN = "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One project's endpoint, or why no call can be made to it (`closed`).
-
-    Which account an unreadable secret opens is unknown. It may be that of any project at the same
-    address, so these projects share one `account` until the secret can be read, and
-    `account_is_known` is false for all of them.
-    """
-
-    endpoint: Endpoint
-    account: str
-    account_is_known: bool = True
-    closed: str | None = None
-
-
-def targets(projects: Mapping[str, Project]) -> dict[str, Target]:
-    """Each project's target, by name; an unreadable secret stops only its own project.
-
-    Raises:
-        ConfigError: No project's secret can be read.
-    """
-    opened: dict[str, Endpoint] = {}
-    failed: dict[str, ConfigError] = {}
-    for name, project in projects.items():
-        try:
-            opened[name] = endpoint(project)
-        except ConfigError as error:
-            failed[name] = error
-    if failed and not opened:
-        raise next(iter(failed.values()))
-    unread = {name: endpoint(project, STAND_IN) for name, project in projects.items()}
-    unsure = {unread[name].account for name in failed}
-
-    def target(name: str) -> Target:
-        is_known = unread[name].account not in unsure
-        found = opened.get(name, unread[name])
-        account = found.account if is_known else unread[name].account
-        return Target(found, account, is_known, _why(name, failed.get(name)))
-
-    return {name: target(name) for name in projects}
-
-
-def _why(name: str, error: ConfigError | None) -> str | None:
-    if error is None:
-        return None
-    return (
-        f"project {name}: {error}. The project is stopped; none of its threads are read or "
-        "removed. Fix that, then run: janitor plan"
-    )
-
-
-def endpoint(project: Project, api_key: str | None = None) -> Endpoint:
-    """A project's endpoint, with its secret read again unless `api_key` stands in for it.
-
-    Raises:
-        ConfigError: The secret cannot be read, or cannot be sent in a header.
-    """
-    azure = project.azure
-    return Endpoint(
-        project.name,
-        api_key or _api_key(project) or "none",
-        base_url=project.base_url,
-        organization=project.organization,
-        project=project.project,
-        query=project.query,
-        headers=project.headers,
-        azure_endpoint=azure.endpoint if azure else None,
-        azure_api_version=azure.api_version if azure else None,
-        timeout=project.timeout.total_seconds(),
-        not_found=project.not_found,
-    )
-
-
-def _api_key(project: Project) -> str:
-    """The project's secret; one that is unfit for a header would fail each call or add a header."""
-    key = project.api_key.reveal()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"projects.{project.name}.api_key: the value of {project.api_key} is not an API key: "
-            "it contains a line break or a non-ASCII character"
-        )
-    return key
-
-
 BEAT = 0.2
-Clock = Callable[[], datetime]
-
-LEASE_SECONDS = 30.0
-LONGEST_LEASE = 3600.0
-LEASE_VARIABLE = "JANITOR_LEASE_SECONDS"
-"""Shortens the leases of replicas, so that their end can be tested within seconds."""
-
-
-def utc_now() -> datetime:
-    """The clock that everything uses, except tests and `--at`."""
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Time:
-    """How a run tells the time and waits.
-
-    `now` returns aware UTC; `steady` returns seconds since the epoch that are never set back, and
-    `sleep` waits for rate limits: the machine's own if they are `None`. `uptime` tells the time
-    since boot; a clock other than the machine's has none.
-    """
-
-    now: Clock = utc_now
-    uptime: Callable[[], Uptime | None] | None = None
-    steady: Callable[[], float] | None = None
-    sleep: Callable[[float], Awaitable[None]] | None = None
-
-
-def open_registry(config: Config, *, read_only: bool = False, create: bool = False) -> Registry:
-    """The registry that a configuration names, migrated unless it is `read_only`.
-
-    Only commands that fill it or sweep may `create` it: otherwise a query to a missing registry
-    would be answered by an empty one.
-
-    Raises:
-        ConfigError: It is not a registry, has another version, or is not writable.
-        StoreError: It is full or locked.
-    """
-    distrusted = frozenset(n for n, p in config.projects.items() if not p.trust_reported)
-    return Registry.open(
-        config.registry.url,
-        password=config.registry.password.reveal() or None,
-        read_only=read_only,
-        create=create,
-        untrusted=distrusted,
-        screen=config.screen,
-        lease=_lease(),
-    )
-
-
-@contextmanager
-def trial_registry(config: Config) -> Iterator[Registry]:
-    """The registry, only read, for a dry run; a temporary empty one if there is none yet.
-
-    Raises:
-        ConfigError, StoreError: As for `open_registry`.
-    """
-    with ExitStack() as stack:
-        try:
-            registry = open_registry(config, read_only=True)
-        except NoRegistryError:
-            directory = stack.enter_context(TemporaryDirectory(prefix="janitor-dry-run-"))
-            registry = Registry.open(address_of(f"{directory}/janitor.db"), screen=config.screen)
-        yield stack.enter_context(registry)
-
-
-def _lease() -> timedelta:
-    stored = os.environ.get(LEASE_VARIABLE)
-    try:
-        seconds = LEASE_SECONDS if stored is None else float(stored)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST_LEASE:
-        most = f"more than 0 and at most {LONGEST_LEASE:g}"
-        raise ConfigError(f"{LEASE_VARIABLE}: write a number of seconds, {most}; or unset it")
-    return timedelta(seconds=seconds)
 
 
 @asynccontextmanager
@@ -329,7 +138,7 @@ async def compose(
     registry: Registry,
     *,
     changing: bool,
-    time: Time = Time(),
+    time: Time = MACHINE,
     metrics: Metrics | None = None,
     notify: Callable[[RunNotice], None] = lambda _: None,
     urgency: Urgency = Urgency.SWEEP,
@@ -346,10 +155,10 @@ async def compose(
     Raises:
         ConfigError: No project's secret can be read.
     """
-    observed, progress = metrics or Metrics(), progress or Progress()
+    progress = progress or Progress()
     is_used = copying or _needs_archive(config, registry, time.now(), changing=changing)
     archive, archive_error = _archive(config, registry, is_used=is_used, changing=changing)
-    shared = (registry, observed, time.sleep or _sleep_until(stop), time.steady)
+    shared = (registry, metrics, time.sleep or _sleep_until(stop), time.steady)
     guard, watch = _guarded(config, time)
     async with AsyncExitStack() as stack:
         projects = {
@@ -383,40 +192,6 @@ def _guarded(config: Config, time: Time) -> tuple[SendGuard, ClockWatch]:
     watch = ClockWatch(config.policies.limits.clock_step, time.now, since_boot)
     guard.dated = watch.hear
     return guard, watch
-
-
-def offline_context(config: Config, registry: Registry) -> RunContext:
-    """The context for decisions from the registry's facts alone: no driver is ever asked.
-
-    Raises:
-        LimitError: The policies approved last cannot be read.
-    """
-    nobody = cast("Driver", None)
-    projects = {
-        name: ConnectedProject(
-            name,
-            dict.fromkeys(one.kinds, nobody),
-            "",
-            trust_reported=one.trust_reported,
-            account=_account(one),
-        )
-        for name, one in config.projects.items()
-    }
-    approved = approved_beside(registry, config.policies)
-    policies, sources = config.policies, tuple(config.sources)
-    return RunContext(
-        *(registry, projects, None, policies, utc_now, lambda _: None),
-        sources=sources,
-        approved=approved,
-    )
-
-
-def _account(project: Project) -> str:
-    """The project's account; if its secret cannot be read, one computed from its reference."""
-    try:
-        return endpoint(project).account
-    except ConfigError:
-        return endpoint(project, project.api_key.reference).account
 
 
 def _needs_archive(config: Config, registry: Registry, now: datetime, *, changing: bool) -> bool:

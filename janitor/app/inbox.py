@@ -29,7 +29,7 @@ def take_in(registry: Registry, at: datetime, tell: Tell = log.warning) -> None:
     Raises:
         JanitorError: The registry cannot be written; what is waiting goes on waiting.
     """
-    from janitor.sources import INBOX, failed, recovered, troubles
+    from janitor.sources.watermark import INBOX, failed, recovered, troubles
 
     try:
         drained = registry.inbox.drain(at)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from janitor.drivers import read_only
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.errors import (
     AccessError,
     DriverError,

@@ -8,29 +8,26 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
-from janitor.app.compose import Time
+from janitor.app.clock import Time
 from janitor.app.event_loop import StopRequest
 from janitor.app.run_context import Run
 from janitor.app.run_lock import run_lock
 from janitor.app.run_log import RunLog, complain
 from janitor.app.run_metrics import KeptCounters, applied
 from janitor.config import Config
-from janitor.engine import (
-    Plan,
-    PlanSite,
-    Report,
-    RunContext,
-    apply,
-    check,
-    load,
-    refuse,
-)
+from janitor.engine.apply import PlanSite, apply, check, load, refuse
+from janitor.engine.context import RunContext
+from janitor.engine.plan import Plan
+from janitor.engine.report import Report
 from janitor.errors import ConfigError, LockedError
-from janitor.metrics import Metrics
 from janitor.rate_limit import Urgency
 from janitor.registry import Handover, Registry, RunResult
 from janitor.registry.pauses import EVERYTHING
+
+if TYPE_CHECKING:
+    from janitor.metrics import Metrics
 
 log = logging.getLogger("janitor")
 

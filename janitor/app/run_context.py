@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from janitor.app.compose import Time, compose
+from janitor.app.clock import Time
+from janitor.app.compose import compose
 from janitor.app.event_loop import StopRequest, StopSignals, run_loop
 from janitor.app.inbox import take_in
 from janitor.app.run_lock import run_lock
@@ -16,7 +17,8 @@ from janitor.app.run_log import RunLog, summarize
 from janitor.app.run_metrics import KeptCounters, end
 from janitor.app.source_readings import read_sources
 from janitor.config import Config
-from janitor.engine import Report, RunContext
+from janitor.engine.context import RunContext
+from janitor.engine.report import Report
 from janitor.rate_limit import Urgency
 from janitor.registry import Registry
 

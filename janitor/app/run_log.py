@@ -7,17 +7,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from janitor.engine import Report, RunNotice
 from janitor.engine.limits import message as limit_message
 from janitor.engine.pauses import message as pause_message
 from janitor.engine.progress import Progress
 from janitor.engine.prune import PRUNED
 from janitor.engine.redecide import message as approval_message
 from janitor.engine.shared_containers import warning
-from janitor.metrics import Metrics
 from janitor.model import Outcome
 from janitor.registry import Event
+
+if TYPE_CHECKING:
+    from janitor.engine.context import RunNotice
+    from janitor.engine.report import Report
+    from janitor.metrics import Metrics
 
 log = logging.getLogger("janitor")
 

@@ -10,18 +10,21 @@ import json
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
 from janitor.causes import cause, is_scarce
-from janitor.engine import Report, RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.limits import overdue
 from janitor.engine.progress import expected_end
-from janitor.engine.report import APPLY
+from janitor.engine.report import APPLY, Report
 from janitor.errors import ConfigError, StoreError
-from janitor.metrics import Metrics, Totals
 from janitor.registry import Registry
 from janitor.registry.runs import SWEEPS
-from janitor.sources import INBOX, is_source, memories
 from janitor.sources.discovery import place_of
+from janitor.sources.watermark import INBOX, is_source, memories
+
+if TYPE_CHECKING:
+    from janitor.metrics import Metrics, Totals
 
 COUNTERS = "counters"
 """The name under which the registry stores what all processes have counted."""

@@ -7,8 +7,10 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from janitor.app.compose import Time, show_rates
+from janitor.app.clock import Time
+from janitor.app.compose import show_rates
 from janitor.app.event_loop import StopRequest
 from janitor.app.inbox import take_in
 from janitor.app.lists import discover_due
@@ -18,24 +20,28 @@ from janitor.app.run_lock import shared_run_lock
 from janitor.app.run_log import RunLog, complain
 from janitor.app.run_metrics import KeptCounters, look
 from janitor.config import Config, load
-from janitor.engine import Orders, Report, RunContext, sweep
+from janitor.engine.context import RunContext
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.errors import ConfigError, FaultError, JanitorError, LockedError, StoppedError
-from janitor.metrics import ASGIApp, Metrics
 from janitor.policy import PSEUDO_POLICIES
 from janitor.registry import Registry
-from janitor.service import (
+from janitor.service.endpoints import (
     Access,
     Health,
     Operations,
-    Schedule,
-    Service,
     Threads,
     Token,
     TokenScope,
     application,
-    routes,
 )
-from janitor.sources import troubles
+from janitor.service.main import Service
+from janitor.service.openapi import routes
+from janitor.service.scheduler import Schedule
+from janitor.sources.watermark import troubles
+
+if TYPE_CHECKING:
+    from janitor.metrics import ASGIApp, Metrics
 
 log = logging.getLogger("janitor")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from janitor.config import Config, Source
 from janitor.errors import (
@@ -20,11 +20,14 @@ from janitor.errors import (
     LockedError,
     StoppedError,
 )
-from janitor.metrics import Metrics
 from janitor.registry import Registry
-from janitor.sources import INBOX, Context, InputMemory, Synced, forget_others, memories, sync
 from janitor.sources.discovery import round_of
+from janitor.sources.sync import Context, Synced, sync
+from janitor.sources.watermark import INBOX, InputMemory, forget_others, memories
 from janitor.texts import counted
+
+if TYPE_CHECKING:
+    from janitor.metrics import Metrics
 
 log = logging.getLogger("janitor")
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import threading
     from datetime import datetime
 
-    from janitor.engine import Report, RunContext
+    from janitor.engine.context import RunContext
     from janitor.engine.prune import Pruner
+    from janitor.engine.report import Report
     from janitor.policy.copy_retention import KeptCopy
     from janitor.registry import Pause
 
@@ -62,7 +63,7 @@ def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: t
       janitor archive prune --yes 120
     """
     from janitor.cli.plan import run
-    from janitor.engine import prune_archive
+    from janitor.engine.prune import prune_archive
 
     if dry_run:
         _foresee(settings)
@@ -76,7 +77,8 @@ def prune_command(settings: Settings, *, dry_run: bool, yes: int | None, wait: t
 
 def _foresee(settings: Settings) -> None:
     """Look for copies as `prune` would, and list what it would remove."""
-    from janitor.app.compose import compose, open_registry
+    from janitor.app.compose import compose
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     config = load(settings.config_path())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from janitor.config.starter import DataLocation
     from janitor.engine.plan import Survey
     from janitor.registry import Registration
-    from janitor.sources import Looked
+    from janitor.sources.suggest import Looked
 
 
 log = logging.getLogger("janitor")
@@ -44,7 +44,7 @@ def looked_at(source: str | None, name: str | None) -> Looked | None:
         return None
     if source is None or name is None:
         raise click.UsageError("--source and --table go together: name a database and its table")
-    from janitor.sources import look, settings_of
+    from janitor.sources.suggest import look, settings_of
 
     sql = settings_of(source, Path.cwd())
     try:
@@ -361,10 +361,12 @@ def _show(path: Path, explanation: Explanation) -> None:
 
 def _sharing(path: Path, config: Config) -> Iterator[str]:
     """Projects that reach the same containers, as far as the file shows: no secret is read."""
-    from janitor.app.compose import endpoint
+    from janitor.app.targets import endpoint
     from janitor.config.yaml_source import read_document
     from janitor.engine.shared_containers import sharing, warning
 
+    if len(config.projects) == 1:  # spares the HTTP client, which reads the addresses
+        return
     document = read_document(path)
     accounts = {
         name: endpoint(one, one.api_key.reference).account for name, one in config.projects.items()
@@ -379,7 +381,8 @@ def _sharing(path: Path, config: Config) -> Iterator[str]:
 
 
 def _survey(config: Config) -> Survey:
-    from janitor.app.compose import open_registry, utc_now
+    from janitor.app.clock import utc_now
+    from janitor.app.open_registry import open_registry
     from janitor.engine.plan import survey
 
     with open_registry(config, read_only=True) as registry:

@@ -120,7 +120,7 @@ def _run(*arguments: str, quiet: bool = False) -> None:
 
 
 def _hold(scene: Scene) -> None:
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
     from janitor.model import Hold
 

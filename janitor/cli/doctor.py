@@ -37,7 +37,7 @@ def canaries(config: Config, wait: timedelta) -> list[Finding]:
     Raises:
         JanitorError: The registry cannot be written, or another janitor holds the run.
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import run_locked
 
     with open_registry(config, create=True) as registry, run_locked(registry, wait):
@@ -56,13 +56,16 @@ async def _canaries(config: Config, registry: Registry) -> list[Finding]:
 
 async def _canary(config: Config, project: Project, registry: Registry) -> list[Finding]:
     """Run a project's canary over the same guard, counters and limiter as every other call."""
-    from janitor.app.compose import endpoint, pace_of
+    from janitor.app.compose import pace_of
+    from janitor.app.targets import endpoint
     from janitor.doctor import CanaryRun, try_canary
     from janitor.doctor.findings import fine
-    from janitor.drivers import GuardedTransport, Outbound, Planting, SendGuard, connect
+    from janitor.drivers import Planting, SendGuard
+    from janitor.drivers.connect import Outbound, connect
+    from janitor.drivers.guarded_transport import GuardedTransport
     from janitor.metrics import Metrics
     from janitor.model import Kind
-    from janitor.rate_limit import PacedTransport
+    from janitor.rate_limit.transport import PacedTransport
 
     if Kind.CONVERSATION not in project.kinds:
         return [fine(f"canary {project.name}", "serves no conversations; not tested")]
@@ -147,7 +150,7 @@ def _configured(settings: Settings) -> tuple[Config | None, list[Finding]]:
 
 def _registry(stack: ExitStack, config: Config, findings: list[Finding]) -> Registry | None:
     """The registry, read-only; `None`, with a finding that says why, if it cannot be read."""
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.doctor import open_finding
     from janitor.doctor.findings import attempt, doubtful, told
 
@@ -192,7 +195,7 @@ def _looked(config: Config, registry: Registry | None) -> list[Finding]:
 
 def _sharing(config: Config) -> list[Finding]:
     """Projects that reach the same containers by their values, however those are spelled."""
-    from janitor.app.compose import endpoint
+    from janitor.app.targets import endpoint
     from janitor.doctor.findings import doubtful
     from janitor.engine.shared_containers import sharing, warning
 
@@ -206,8 +209,7 @@ def _sharing(config: Config) -> list[Finding]:
 
 def _due_by(config: Config, registry: Registry, at: datetime) -> datetime | None:
     """When the sweep after the last complete one should have ended."""
-    from janitor.service import Schedule
-    from janitor.service.scheduler import Trigger
+    from janitor.service.scheduler import Schedule, Trigger
 
     if (last := registry.runs.last_completed(at)) is None:
         return None
@@ -231,7 +233,7 @@ def _unset(config: Config) -> list[str]:
 
 async def _asked(config: Config, registry: Registry | None) -> list[Finding]:
     """The checks that ask the API, and those of the clock and the archive."""
-    from janitor.app.compose import uptime
+    from janitor.app.clock import uptime
     from janitor.doctor import attempt, attempt_later, look_at_archive, look_at_clock
     from janitor.engine.clock import ClockWatch
 
@@ -258,9 +260,11 @@ def _tried(config: Config, wait: timedelta) -> list[Finding]:
 async def _access(
     project: Project, registry: Registry | None, watch: ClockWatch
 ) -> Sequence[Finding]:
-    from janitor.app.compose import endpoint
+    from janitor.app.targets import endpoint
     from janitor.doctor import look_at_project
-    from janitor.drivers import GuardedTransport, Outbound, SendGuard, connect, read_only
+    from janitor.drivers import SendGuard, read_only
+    from janitor.drivers.connect import Outbound, connect
+    from janitor.drivers.guarded_transport import GuardedTransport
 
     target, guard = endpoint(project), SendGuard()
     guard.dated = watch.hear

@@ -16,8 +16,8 @@ from janitor.texts import counted, plain
 
 if TYPE_CHECKING:
     from janitor.config import Config
-    from janitor.engine import Report
     from janitor.engine.copy_held import Held
+    from janitor.engine.report import Report
     from janitor.model import Hold
     from janitor.registry import HoldRecord, Registry
 
@@ -336,7 +336,7 @@ def _end(until: datetime | None) -> str:
 
 
 def _opened(settings: Settings) -> tuple[Config, Registry]:
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     # A missing key must not prevent anybody from setting a hold; the copies ask for it later.

@@ -324,7 +324,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def opened(settings: Settings) -> tuple[Config, Registry]:
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     config = load(settings.config_path(), environment=False)
@@ -367,7 +367,7 @@ def explain_command(settings: Settings, *, id: str) -> None:
 
 
 def _explained(config: Config, registry: Registry, entry: Entry) -> dict[str, Any]:
-    from janitor.app.compose import offline_context
+    from janitor.app.offline import offline_context
     from janitor.engine.keep_last import Heads, Ranking
     from janitor.engine.pauses import is_covered
     from janitor.engine.review import Reviewer

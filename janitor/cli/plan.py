@@ -23,7 +23,9 @@ from janitor.texts import counted, plain
 if TYPE_CHECKING:
     from janitor.app.run_context import Work
     from janitor.config import Config
-    from janitor.engine import Plan, PlanScope, Report, RunContext
+    from janitor.engine.context import RunContext
+    from janitor.engine.plan import Plan, PlanScope
+    from janitor.engine.report import Report
     from janitor.engine.restore import Restored
     from janitor.rate_limit import Urgency
     from janitor.registry import Registry
@@ -62,18 +64,20 @@ def plan_command(
       janitor plan -o plan.json && janitor apply plan.json
       janitor --output json plan --offline --at 2027-01-01T00:00:00Z
     """
-    from janitor.engine import PlanScope
+    from janitor.engine.plan import PlanScope
 
     _plan(settings, PlanScope(probe, offline, everything), file, at)
 
 
 def _plan(settings: Settings, scope: PlanScope, file: Path | None, at: datetime | None) -> None:
-    from janitor.app.compose import Time, compose, open_registry, utc_now
+    from janitor.app.clock import Time, utc_now
+    from janitor.app.compose import compose
+    from janitor.app.open_registry import open_registry
     from janitor.cli import render
     from janitor.cli.private_file import require_private
     from janitor.cli.progress import shown
     from janitor.config import load
-    from janitor.engine import plan
+    from janitor.engine.plan import plan
     from janitor.engine.progress import Progress
 
     if file is not None:
@@ -135,7 +139,8 @@ def sweep_command(
       janitor sweep --metrics-textfile /var/lib/node_exporter/janitor.prom
     """
     from janitor.app.lists import discover_due
-    from janitor.engine import Orders, PlanScope, sweep
+    from janitor.engine.plan import PlanScope
+    from janitor.engine.sweep import Orders, sweep
 
     if dry_run:
         if policy is not None or limit is not None:
@@ -190,7 +195,7 @@ def apply_command(
       janitor apply plan.json --detach
     """
     from janitor.cli.options import person
-    from janitor.engine import PlanSite, apply, check, load
+    from janitor.engine.apply import PlanSite, apply, check, load
     from janitor.rate_limit import Urgency
 
     made = load(_bytes(file), str(file))
@@ -214,7 +219,7 @@ def _hand_over(settings: Settings, made: Plan, name: str, max_age: timedelta) ->
         ConfigError: `check` refuses it.
     """
     from janitor.config import load
-    from janitor.engine import PlanSite, check, compact
+    from janitor.engine.apply import PlanSite, check, compact
     from janitor.registry import Registry
 
     config, at = load(settings.config_path(), environment=False), now()
@@ -398,7 +403,7 @@ def restore_command(
       janitor list --state soft_deleted
       janitor restore conv_123 --keep 90d
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import run_locked
     from janitor.config import load
 

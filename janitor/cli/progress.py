@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from janitor.app.compose import open_registry
+from janitor.app.open_registry import open_registry
 from janitor.app.run_lock import run_lock
 from janitor.app.run_log import RunLog, logged
 from janitor.cli.output import complain, is_terminal

@@ -33,9 +33,10 @@ from janitor.texts import counted, plain
 if TYPE_CHECKING:
     import threading
 
-    from janitor.engine import Report, RunContext
+    from janitor.engine.context import RunContext
+    from janitor.engine.report import Report
     from janitor.registry import Entry, Registered, Registration, Registry, Upgrade
-    from janitor.sources import Import, Order
+    from janitor.sources.importer import Import, Order
 
 
 LINES_SHOWN = 20
@@ -48,7 +49,7 @@ def import_file(settings: Settings, registry: Registry | None, order: Order) -> 
         ConfigError: It cannot be read, is empty, or is a CSV without the right columns.
         StoreError: The registry or the file of rejects failed; what was read before is kept.
     """
-    from janitor.sources import opened
+    from janitor.sources.importer import opened
 
     began = time.monotonic()
     with opened(order, registry) as begun:
@@ -190,8 +191,8 @@ def import_command(
       psql "$APP_DB" --csv -c "SELECT id, created_at FROM chats" | janitor import -
       janitor import --id conv_123 --created-at 2026-01-31T12:00:00Z --metadata plan=trial
     """
-    from janitor.app.compose import open_registry
     from janitor.app.inbox import take_in
+    from janitor.app.open_registry import open_registry
     from janitor.config import load
 
     document = {name: value for name, value in one.items() if value is not None} | _pairs(metadata)
@@ -212,7 +213,7 @@ def import_command(
 def _order(
     file: Path, form: str, projects: tuple[str, ...], rejects: Path | None, *, restart: bool
 ) -> Order:
-    from janitor.sources import Order
+    from janitor.sources.importer import Order
 
     if str(file) == "-":
         return Order(None, "standard input", form, projects, rejects, restart)
@@ -229,7 +230,7 @@ def _require_one(file: Path | None, values: dict[str, str], *, of_files: bool) -
 
 
 def _single(values: dict[str, str], projects: tuple[str, ...]) -> Registration:
-    from janitor.sources import registration
+    from janitor.sources.files import registration
 
     try:
         return registration(values, projects, strict=True)
@@ -279,7 +280,7 @@ def upgrade_command(settings: Settings, *, wait: timedelta) -> None:
       janitor db upgrade
       janitor db upgrade --wait 10m
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import shown
     from janitor.config import load, load_registry
     from janitor.engine.progress import Progress
@@ -423,7 +424,7 @@ def accept_command(
       janitor missing accept --project main --kind thread --without-canary --reason "shut down"
     """
     from janitor.cli.plan import run
-    from janitor.engine import Acceptance, accept_missing
+    from janitor.engine.accept_missing import Acceptance, accept_missing
 
     if without_canary and not ids and not (project and kind):
         raise click.UsageError("--without-canary needs --id, or both --project and --kind")
@@ -483,7 +484,7 @@ def export_command(
     """
     from janitor.cli.inspect import opened
     from janitor.model import State
-    from janitor.sources import written
+    from janitor.sources.exporter import written
 
     if form == "auto":
         form = "csv" if file is not None and file.suffix.lower() == ".csv" else "jsonl"

@@ -24,9 +24,9 @@ from janitor.cli.private_file import write_private
 from janitor.texts import counted, plain, span
 
 if TYPE_CHECKING:
-    from janitor.engine import Plan, Planned, Report
+    from janitor.engine.plan import Plan, Planned
     from janitor.engine.recovery import Unfinished
-    from janitor.engine.report import Pruned
+    from janitor.engine.report import Pruned, Report
     from janitor.registry import Pause
 
 

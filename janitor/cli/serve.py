@@ -43,13 +43,14 @@ def serve_command(settings: Settings) -> None:
       janitor serve
       curl http://127.0.0.1:9464/metrics
     """
-    from janitor.app.compose import open_registry
+    from janitor.app.open_registry import open_registry
     from janitor.app.service_loop import ServiceLoop
     from janitor.cli.logs import configure_logging
     from janitor.config import load
-    from janitor.drivers import check_environment
+    from janitor.drivers.environment import check_environment
     from janitor.metrics import Metrics
-    from janitor.service import Job, Server, Service, Watcher
+    from janitor.service.main import Job, Service, Watcher
+    from janitor.service.server import Server
 
     configure_logging(settings, service=True)
     path = settings.config_path()

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from janitor.config import Config, Source
     from janitor.model import Key
     from janitor.registry import Registry
-    from janitor.sources import Synced
     from janitor.sources.discovery import ListResult
+    from janitor.sources.sync import Synced
 
 
 SHOWN = 20
@@ -35,9 +35,9 @@ LIST_FIELDS = ("project", "kind", "listed", "added", "known", "absent", "ended")
 
 def discover_now(settings: Settings, *, dry_run: bool) -> int:
     """Walk the lists of all projects, show what was found, and return the exit code."""
-    from janitor.app.compose import open_registry, trial_registry
     from janitor.app.event_loop import StopSignals
     from janitor.app.lists import ListWalks
+    from janitor.app.open_registry import open_registry, trial_registry
     from janitor.config import load
 
     config, signals = load(settings.config_path()), StopSignals()
@@ -197,8 +197,8 @@ def _read(
     settings: Settings, names: Sequence[str], wait: timedelta | None, *, believes: bool
 ) -> list[SourceReading]:
     """Read the named sources, or all; without `wait`, into a copy of the registry."""
-    from janitor.app.compose import trial_registry
     from janitor.app.inbox import take_in
+    from janitor.app.open_registry import trial_registry
     from janitor.app.run_metrics import KeptCounters
     from janitor.app.source_readings import read_source, reading_context
     from janitor.cli.progress import open_shown, shown

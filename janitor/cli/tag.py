@@ -17,7 +17,7 @@ from janitor.texts import counted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from janitor.engine import Report
+    from janitor.engine.report import Report
     from janitor.engine.tag import Foreseen, Tagged, Wanted
 
 KINDS = [kind.value for kind in Kind if CATALOGUE[kind].has_metadata]
@@ -79,8 +79,9 @@ def _tag(settings: Settings, wanted: Wanted, wait: timedelta) -> None:
 
 def _foresee(settings: Settings, wanted: Wanted) -> None:
     """Look as `tag` would, show what it would do, and exit with the code of what was found."""
-    from janitor.app.compose import compose, open_registry
+    from janitor.app.compose import compose
     from janitor.app.event_loop import StopSignals
+    from janitor.app.open_registry import open_registry
     from janitor.cli.progress import shown
     from janitor.config import load
     from janitor.engine.progress import Progress

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from janitor import drivers, metrics
+from janitor import metrics
 from janitor.archive import Archive
 from janitor.causes import cause
 from janitor.config import Config, Keeper, Secret
 from janitor.config.regular_file import read_regular
 from janitor.distribution import NAME, OWN, REINSTALL, VERSION, lost_files, remedy, rivals, some
 from janitor.doctor.findings import Finding, attempt, doubtful, fine, told, wrong
-from janitor.drivers import Driver
+from janitor.drivers import Driver, environment
 from janitor.engine.clock import CLOCK, ClockWatch
 from janitor.engine.pauses import described, resume_command
 from janitor.engine.redecide import message
@@ -40,8 +40,8 @@ from janitor.policy import policies_digest
 from janitor.registry import Registry
 from janitor.registry.migrate import REVISION
 from janitor.registry.sqlite import is_locked
-from janitor.sources import INBOX, memories, troubles
 from janitor.sources.discovery import place_of
+from janitor.sources.watermark import INBOX, memories, troubles
 from janitor.texts import counted
 from janitor.tracking.spool import spool_states
 
@@ -554,6 +554,6 @@ def look_at_environment() -> Iterator[Finding]:
     Raises:
         ConfigError: It does.
     """
-    for check in (drivers.check_environment, metrics.check_environment):
+    for check in (environment.check_environment, metrics.check_environment):
         check()
     yield fine("environment", "no environment variable interferes")

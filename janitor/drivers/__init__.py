@@ -4,16 +4,10 @@ To add a kind, see `janitor.kinds`. Its module here is named after the kind, and
 in it: `agent_session.AgentSessionDriver`.
 
 Terms in docs/glossary.md: container, driver, endpoint, item, kind, probe.
+
+What needs an HTTP client is imported from its module: a command that makes no call does without.
 """
 
-from janitor.drivers.client import Endpoint
-from janitor.drivers.connect import (
-    ClosedTransport,
-    Outbound,
-    Transport,
-    connect,
-    load_sdk,
-)
 from janitor.drivers.container import NoFreeKeyError
 from janitor.drivers.driver import (
     Driver,
@@ -24,41 +18,28 @@ from janitor.drivers.driver import (
     filtered,
     read_only,
 )
-from janitor.drivers.environment import check_environment
+from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.response_memory import Budget
 from janitor.drivers.responses import Listed, Listing, LostPlaceError, UnlistedError
-from janitor.drivers.send_guard import (
-    FreshTransport,
-    GuardedTransport,
-    Look,
-    SendGuard,
-    StaleError,
-    resting_on,
-)
+from janitor.drivers.sdk import load_sdk
+from janitor.drivers.send_guard import Look, SendGuard, StaleError, resting_on
 
 __all__ = [
     "Budget",
-    "ClosedTransport",
     "Driver",
     "Endpoint",
-    "FreshTransport",
-    "GuardedTransport",
     "IsKnown",
     "Listed",
     "Listing",
     "Look",
     "LostPlaceError",
     "NoFreeKeyError",
-    "Outbound",
     "Planting",
     "SendGuard",
     "StaleError",
     "StillWanted",
     "TornError",
-    "Transport",
     "UnlistedError",
-    "check_environment",
-    "connect",
     "filtered",
     "load_sdk",
     "read_only",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from janitor.drivers.connect import driver_class
+from janitor.drivers.catalogue import driver_class
 from janitor.kinds import CATALOGUE, PAGE, Kind
 
 

@@ -6,24 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import cached_property, partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from janitor.drivers.client import Api, Endpoint
-from janitor.drivers.container import ContainerDriver
+from janitor.drivers.catalogue import driver_class
+from janitor.drivers.client import Api
 from janitor.drivers.driver import Driver
+from janitor.drivers.endpoint import Endpoint
 from janitor.drivers.environment import check_environment
 from janitor.drivers.response_memory import (
-    ACCEPTED,
     LEAST,
     PROCESS,
     Budget,
     Share,
-    Unpacker,
     share_of_call,
 )
+from janitor.drivers.unpacker import ACCEPTED, Unpacker
 from janitor.errors import AccessError
 from janitor.model import Kind
 
@@ -191,19 +190,6 @@ async def connect(
     async with aclosing(http):
         api = Api(partial(_client, endpoint, http), endpoint, budget)
         yield {kind: driver_class(kind)(api) for kind in Kind}
-
-
-async def load_sdk() -> None:
-    """Import the SDK beside the event loop: it takes a second, and a look would age meanwhile."""
-    await asyncio.to_thread(import_module, "openai")
-
-
-def driver_class(kind: Kind) -> type[ContainerDriver]:
-    """The driver's class, found by the kind's name: `agent_session.AgentSessionDriver`."""
-    name = kind.value.title().replace("_", "")
-    module = import_module(f"{__package__}.{kind.value}")
-    driver: type[ContainerDriver] = getattr(module, f"{name}Driver")
-    return driver
 
 
 def _client(endpoint: Endpoint, http: httpx2.AsyncClient) -> AsyncOpenAI:

@@ -20,12 +20,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 import orjson
 
-from janitor.drivers.client import Api, Query, Reply
 from janitor.drivers.driver import IsKnown, StillWanted, Tell, TornError
 from janitor.drivers.response_memory import Share
 from janitor.drivers.responses import (
@@ -63,6 +62,9 @@ from janitor.kinds import (
 )
 from janitor.model import Kind, Metadata, Presence, Probe, Record, Tail
 from janitor.texts import counted, misfit
+
+if TYPE_CHECKING:
+    from janitor.drivers.client import Api, Query, Reply
 
 
 class NoFreeKeyError(RefusedError):

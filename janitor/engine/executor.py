@@ -45,7 +45,7 @@ from janitor.registry import (
     Restrictions,
     Settlement,
 )
-from janitor.sources import down_by
+from janitor.sources.watermark import down_by
 
 TORN = "items of its copy are gone upstream and none has been added since; the copy is used"
 SOFT_DELETE_MARK = "janitor_soft_deleted_at"

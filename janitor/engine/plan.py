@@ -63,7 +63,7 @@ from janitor.policy import Policies, policies_digest
 from janitor.policy.matching import protects, rulebook, views_of
 from janitor.registry import Entry, Registry
 from janitor.registry.claims import REVIEWED
-from janitor.sources import down
+from janitor.sources.watermark import down
 
 CHUNK = 100
 NO_ANSWER = frozenset({FAILED, NOT_ASKED})

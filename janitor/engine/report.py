@@ -17,7 +17,7 @@ from janitor.model import Key, Outcome
 from janitor.policy import Tripped, policies_digest
 from janitor.registry import Pause, PendingApproval, RunRecord, RunResult
 from janitor.registry.runs import SWEEPS
-from janitor.sources import down
+from janitor.sources.watermark import down
 from janitor.texts import counted
 
 APPLY = "apply"

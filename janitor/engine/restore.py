@@ -9,8 +9,8 @@ from pathlib import PurePath
 from shlex import quote
 from urllib.parse import unquote
 
-from janitor.engine import ConnectedProject, RunContext
 from janitor.engine.breaker import REPEAT, ProjectHealth
+from janitor.engine.context import ConnectedProject, RunContext
 from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.errors import AccessError, BusyError, ConfigError, DriverError, GoneError, JanitorError
 from janitor.kinds import CATALOGUE

@@ -40,8 +40,8 @@ from janitor.policy import Policies, as_before, counts_items, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import rulebook, views_of
 from janitor.registry import Entry
-from janitor.sources import down as failing
 from janitor.sources.watermark import INBOX
+from janitor.sources.watermark import down as failing
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)

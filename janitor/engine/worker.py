@@ -50,7 +50,7 @@ from janitor.errors import (
 from janitor.model import Decision, Key, Outcome, Presence, Reason, Stage, State
 from janitor.registry import Entry, Event, Pause, RunRecord, Settlement, Witnessed
 from janitor.registry.runs import SWEEPS
-from janitor.sources import MEMORY
+from janitor.sources.watermark import MEMORY
 
 HELD_BACK = frozenset({Reason.SOURCE_DOWN, Reason.OTHER_PROJECT, Reason.UNANSWERED})
 """Reasons that keep what is due; each time is recorded as an event."""

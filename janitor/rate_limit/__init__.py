@@ -14,7 +14,6 @@ from janitor.rate_limit.state import (
     SharedRows,
     SharedStore,
 )
-from janitor.rate_limit.transport import PacedTransport
 
 __all__ = [
     "AUTO",
@@ -29,7 +28,6 @@ __all__ = [
     "LocalStore",
     "Origin",
     "Pace",
-    "PacedTransport",
     "Paused",
     "ProjectLimiter",
     "ReadOnlyMemory",

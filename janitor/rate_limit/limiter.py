@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import IntEnum, StrEnum
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
-import httpx2
-from pyrate_limiter import Rate, TokenBucket
+if TYPE_CHECKING:
+    import httpx2
+    from pyrate_limiter import Rate, TokenBucket
 
 Allowance = float | Literal["auto", "unlimited"]
 """Calls a minute; or what the server lets through, found by trying; or no limit."""
@@ -76,8 +78,15 @@ EASED = 0.9
 STRICT = 0.98  # of a fixed rate; with the burst of 1 %, no minute ever has more calls than the rate
 BURST = 0.01
 
-_BUCKET = TokenBucket()
 _SCALE = 1000
+
+
+@cache
+def token_bucket() -> TokenBucket:
+    """The algorithm, imported when it is first asked for: many commands make no call."""
+    from pyrate_limiter import TokenBucket  # noqa: PLC0415
+
+    return TokenBucket()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ def take(
     full = int(now * 1e6) + rate.burst * per_token
     # After the clock was set back, or the burst got smaller, the debt must not last too long.
     owed = min(level.owed, full)
-    state, decision = _BUCKET.step([rate], (owed,), int(now * 1000), tokens)
+    state, decision = token_bucket().step([rate], (owed,), int(now * 1000), tokens)
     if decision.allowed:
         return replace(level, owed=int(state[0])), 0.0
     # Growth counts from the first call that had to wait: an idle minute proves nothing.
@@ -187,6 +196,8 @@ def per_minute(level: Level, allowance: Allowance) -> float | None:
 
 def bucket_rate(level: Level, allowance: Allowance) -> Rate:
     """The bucket's rate in thousandths of calls, and how many calls may go at once."""
+    from pyrate_limiter import Rate  # noqa: PLC0415 - see `token_bucket`
+
     fixed = not isinstance(allowance, str)
     per_minute = level.rate if isinstance(allowance, str) else allowance * STRICT
     explored = fixed or level.cap is not None or level.halved_at > 0

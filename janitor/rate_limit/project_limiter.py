@@ -9,9 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import TypeVar
-
-import httpx2
+from typing import TYPE_CHECKING, TypeVar
 
 from janitor.rate_limit.adaptive_concurrency import AdaptiveConcurrency
 from janitor.rate_limit.forecast import Pace
@@ -28,6 +26,7 @@ from janitor.rate_limit.limiter import (
     per_minute,
     refused,
     take,
+    token_bucket,
     told_limit,
 )
 from janitor.rate_limit.state import (
@@ -38,6 +37,9 @@ from janitor.rate_limit.state import (
     TokenClaim,
     steady,
 )
+
+if TYPE_CHECKING:
+    import httpx2
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -381,6 +383,7 @@ class ProjectLimiter:
         clock: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        token_bucket()  # no call waits for its import
         self.name = name
         self.tell = tell
         self.clock = clock or steady()

@@ -22,8 +22,11 @@ NAMING = {
 
 
 def partial(name: str, *columns: str, where: str) -> Index:
-    """An index over the rows that satisfy a condition, on both engines."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    """An index over the rows that satisfy a condition.
+
+    On PostgreSQL the migration alone names it: here it would import that engine for SQLite, too.
+    """
+    return Index(name, *columns, sqlite_where=text(where))
 
 
 def by_value(enum: type[StrEnum]) -> Enum:

@@ -51,7 +51,7 @@ from janitor.service.bodies import (
     ToldThread,
     parsed,
 )
-from janitor.sources import registration
+from janitor.sources.files import registration
 
 BEARER = "janitor.bearer"
 """The key in a request's scope for the token that let it through."""

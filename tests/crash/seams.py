@@ -36,7 +36,8 @@ BYTES = ("pwrite", "ftruncate")
 COMMIT = "registry/database.py:writing"
 # Frames that every effect of their sort passes; who asked for it names it.
 PASSED = re.compile(
-    r"registry/database\.py:writing|rate_limit/|drivers/(client|connect|send_guard)\.py:"
+    r"registry/database\.py:writing|rate_limit/"
+    r"|drivers/(client|connect|guarded_transport|send_guard)\.py:"
 )
 VERBS = re.compile("engine/")
 ID = re.compile(r"[a-z]+_[0-9a-f]{20,}")

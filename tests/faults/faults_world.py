@@ -22,15 +22,12 @@ from rates import UNLIMITED
 
 from janitor.app.compose import transport_stack
 from janitor.archive import Archive as Store
-from janitor.drivers import (
-    Budget,
-    Endpoint,
-    Outbound,
-    SendGuard,
-    connect,
-)
+from janitor.drivers import Budget, Endpoint, SendGuard
+from janitor.drivers.connect import Outbound, connect
 from janitor.emulator import Emulator
-from janitor.engine import ConnectedProject, Orders, Report, RunContext, sweep
+from janitor.engine.context import ConnectedProject, RunContext
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind, Mode, Record, State
 from janitor.policy import Policies

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from janitor.drivers import Budget, Endpoint, Outbound, connect
+from janitor.drivers import Budget, Endpoint
+from janitor.drivers.connect import Outbound, connect
 from janitor.emulator import Emulator, Fault
 from janitor.errors import TooLargeError, TransientError
 from janitor.model import Kind

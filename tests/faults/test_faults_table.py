@@ -12,7 +12,7 @@ from faults_table import COLUMNS, LATER, TABLE, faults_of, first_kind, wanted
 from faults_world import DAY, NOW, Cell, FaultyWorld, Struck
 
 from janitor.emulator import Emulator
-from janitor.engine import Report
+from janitor.engine.report import Report
 from janitor.model import Kind, State
 
 MEETINGS = [(kind, call) for kind in Kind for call in calls_of(kind)]

@@ -18,9 +18,11 @@ from sweep_world import World
 from janitor.archive import Archive
 from janitor.archive.archive import parse_path
 from janitor.emulator import Emulator
-from janitor.engine import Orders, Report, RunContext, sweep
 from janitor.engine.clock import ClockWatch
+from janitor.engine.context import RunContext
 from janitor.engine.executor import SOFT_DELETE_MARK
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.errors import ArchiveError, StoreError
 from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind, Record, State

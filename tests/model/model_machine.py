@@ -24,7 +24,7 @@ from model_policies import METADATA, policies
 from model_world import ACTS, Estate, Found, estate_in
 from sweep_world import DAY
 
-from janitor.engine import Plan
+from janitor.engine.plan import Plan
 from janitor.errors import ConfigError, LockedError
 from janitor.model import Kind, Mode
 from janitor.policy import Policies

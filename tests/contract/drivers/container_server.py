@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from janitor.drivers import Driver, Endpoint, connect
-from janitor.drivers.connect import driver_class
+from janitor.drivers import Driver, Endpoint
+from janitor.drivers.catalogue import driver_class
+from janitor.drivers.connect import connect
 from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Record
 

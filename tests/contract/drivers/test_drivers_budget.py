@@ -29,7 +29,8 @@ from container_server import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from janitor.drivers import Budget, Driver, connect
+from janitor.drivers import Budget, Driver
+from janitor.drivers.connect import connect
 from janitor.drivers.response_memory import MIB, SHORT, weight
 from janitor.drivers.responses import read_json
 from janitor.errors import TooLargeError

@@ -12,7 +12,8 @@ import pytest
 from container_server import ENDPOINT, probe
 from scarce import few_files
 
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.errors import ConfigError, TransientError
 from janitor.model import Kind
 

@@ -12,8 +12,9 @@ from typing import TypeVar
 import orjson
 import pytest
 
-from janitor.drivers import Driver, Endpoint, connect
+from janitor.drivers import Driver, Endpoint
 from janitor.drivers.call_counts import Calls, delete_calls, export_calls, mark_calls, probe_calls
+from janitor.drivers.connect import connect
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, BusyError, GoneError, RefusedError, TransientError
 from janitor.kinds import CATALOGUE

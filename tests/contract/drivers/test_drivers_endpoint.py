@@ -7,7 +7,8 @@ import httpx2
 import pytest
 from container_server import ENDPOINT, ID, VERB_NAMES, VERBS, Act, Server, probe, run
 
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.errors import AccessError
 from janitor.model import Kind
 

@@ -11,16 +11,9 @@ import httpx2
 import pytest
 from container_server import CREATED, NOT_FOUND, Answer, Json, page_of, run
 
-from janitor.drivers import (
-    Driver,
-    Endpoint,
-    Listing,
-    LostPlaceError,
-    UnlistedError,
-    connect,
-    read_only,
-)
-from janitor.drivers.connect import driver_class
+from janitor.drivers import Driver, Endpoint, Listing, LostPlaceError, UnlistedError, read_only
+from janitor.drivers.catalogue import driver_class
+from janitor.drivers.connect import connect
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import AccessError, DriverError, RefusedError, TransientError
 from janitor.kinds import CATALOGUE

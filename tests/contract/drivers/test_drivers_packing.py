@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_drivers_sockets import listening
 
-from janitor.drivers import connect
-from janitor.drivers.response_memory import BLOCK, Unpacker
+from janitor.drivers.connect import connect
+from janitor.drivers.unpacker import BLOCK, Unpacker
 from janitor.errors import RefusedError
 from janitor.model import Kind
 

@@ -8,7 +8,7 @@ import pytest
 from container_server import CREATED, Answer, Json, Server, delete, export, page_of, run, thing
 
 from janitor.drivers import responses
-from janitor.drivers.connect import driver_class
+from janitor.drivers.catalogue import driver_class
 from janitor.errors import RefusedError
 from janitor.kinds import CATALOGUE
 from janitor.model import Kind

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from janitor.drivers import Endpoint, Planting, connect
+from janitor.drivers import Endpoint, Planting
+from janitor.drivers.connect import connect
 from janitor.emulator import Emulator, Fault, How
 from janitor.errors import RefusedError
 from janitor.model import Kind

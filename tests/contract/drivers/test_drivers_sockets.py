@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from container_server import ID, VERB_NAMES, VERBS, Act, delete, probe
 
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.errors import (
     AccessError,
     BareGoneError,

@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import resource
 import select
 import shutil
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+import janitor
 from janitor import cli
 
 FULL, BROKEN = "full", "broken"
@@ -28,10 +30,10 @@ DEADLINE = 240.0
 
 def main() -> None:
     """Serve orders until stdin ends."""
-    for name in {entry.module for entry in cli.COMMANDS.values()}:
-        importlib.import_module(f"janitor.cli.{name}")
-    for name in ("app.compose", "cli.sync", "doctor", "registry", "service", "sources", "engine"):
-        importlib.import_module(f"janitor.{name}")
+    for found in pkgutil.walk_packages(janitor.__path__, "janitor."):
+        if not found.name.endswith(".__main__") and ".migrations." not in found.name:
+            importlib.import_module(found.name)
+    importlib.import_module("pyrate_limiter")  # which a run imports late
     answers = os.fdopen(os.dup(1), "w")
     gc.freeze()
     for line in sys.stdin:

@@ -21,7 +21,8 @@ import pytest
 from world import KEY, KEY_VARIABLE, POLICIES, Done, World
 
 from bad_input.forks import BROKEN, FULL
-from janitor.drivers import Outbound, check_environment
+from janitor.drivers.connect import Outbound
+from janitor.drivers.environment import check_environment
 from janitor.emulator import Emulator
 from janitor.errors import ConfigError
 from janitor.metrics import Metrics

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from world import NOW, World, finished, until
 
-from janitor.engine import load
+from janitor.engine.apply import load
 
 THREADS = 12
 POLICIES = "  - {name: old, match: {metadata: {plan: trial}}, delete: {after: 30d}}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweep_world import DAY, NOW, OLD, World, enforced, matching
 
 from janitor.emulator import Fault
-from janitor.engine import Orders
+from janitor.engine.sweep import Orders
 from janitor.model import Kind, State
 from janitor.policy.rules import AgeFrom, ArchiveRule, Delete, Policy
 

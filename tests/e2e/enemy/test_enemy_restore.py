@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep_world import DAY, World, enforced, path_of
 
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.engine.restore import Restored, chosen, restore
 from janitor.errors import ConfigError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, path_of
 
-from janitor.engine import Orders
+from janitor.engine.sweep import Orders
 from janitor.model import Key, Kind, State
 from janitor.policy.rules import Delete, Policy
 from janitor.registry import RunResult

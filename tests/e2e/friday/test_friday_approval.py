@@ -9,7 +9,10 @@ import pytest
 from edits import BY_NAME, CHATS, TWO, Chat
 from sweep_world import DAY, World, enforced, path_of
 
-from janitor.engine import Plan, PlanScope, RunContext, load, redecide
+from janitor.engine import redecide
+from janitor.engine.apply import load
+from janitor.engine.context import RunContext
+from janitor.engine.plan import Plan, PlanScope
 from janitor.engine.redecide import joined, under_approval
 from janitor.errors import LimitError
 from janitor.model import Key, Mode, State

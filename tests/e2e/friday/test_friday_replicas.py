@@ -13,7 +13,8 @@ from edits import BY_NAME, Chat
 from sweep_world import World, path_of
 from world import until
 
-from janitor.engine import Orders, Report, sweep
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.model import Key, State
 
 SHORTER = BY_NAME["a shorter after"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from world import KEY, KEY_VARIABLE, NOW, World
 
-from janitor.app.compose import open_registry
+from janitor.app.open_registry import open_registry
 from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.errors import ConfigError

@@ -7,7 +7,8 @@ import threading
 import pytest
 from world import KEY, KEY_VARIABLE
 
-from janitor.app.compose import Time, open_registry
+from janitor.app.clock import Time
+from janitor.app.open_registry import open_registry
 from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.metrics import Metrics

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from world import Done, World, until
 
-from janitor.engine import compact, load
+from janitor.engine.apply import compact, load
 from serve.serving import Serving, Start, scheduled
 
 POLICIES = """\

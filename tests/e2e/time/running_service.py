@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from janitor.app.service_loop import ServiceLoop
-from janitor.service import Job, Schedule, Server, Service
+from janitor.service.main import Job, Service
+from janitor.service.scheduler import Schedule
+from janitor.service.server import Server
 
 NEVER = Schedule("0 0 29 2 *")
 Ask = Callable[[str], int]

@@ -19,7 +19,7 @@ from janitor.app.compose import compose
 from janitor.app.event_loop import run_loop
 from janitor.config import load
 from janitor.emulator import Emulator
-from janitor.engine import Plan, PlanScope, plan
+from janitor.engine.plan import Plan, PlanScope, plan
 from janitor.model import Key, Kind
 from janitor.registry import Registration
 

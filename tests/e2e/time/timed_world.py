@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from virtual_time import VirtualClock, awaited
 
-from janitor.app.compose import open_registry
+from janitor.app.open_registry import open_registry
 from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.emulator import Emulator

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from janitor.app import compose
-from janitor.app.compose import Time
-from janitor.drivers import Outbound
+from janitor.app.clock import Time
+from janitor.drivers.connect import Outbound
 from janitor.emulator import Clock
 
 T = TypeVar("T")

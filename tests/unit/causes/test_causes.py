@@ -23,10 +23,11 @@ from janitor.cli.plan import _bytes
 from janitor.cli.private_file import write_private
 from janitor.cli.serve import health_command
 from janitor.config import Keeper, Secret, load
-from janitor.drivers import check_environment
+from janitor.drivers.environment import check_environment
 from janitor.errors import ConfigError, JanitorError, StoreError
-from janitor.service import Server
-from janitor.sources import Order, Rejected, Rejects, opened
+from janitor.service.server import Server
+from janitor.sources.files import Rejected
+from janitor.sources.importer import Order, Rejects, opened
 
 CURES = {
     "files": "Too many open files; raise the limit of this process (`ulimit -n`, LimitNOFILE=",

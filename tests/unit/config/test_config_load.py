@@ -33,7 +33,7 @@ from janitor.policy.rules import (
 from janitor.policy.rules import Test as MetadataTest
 from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Registration
-from janitor.sources import read
+from janitor.sources.files import read
 
 DAY = timedelta(days=1)
 KEY = {"api_key": {"env": "JANITOR_TEST_KEY"}}

@@ -19,26 +19,15 @@ from sweep_wire import CrashError, Hook, Wire, crash
 from janitor.app.compose import reservation, transport_stack
 from janitor.app.run_log import RunLog
 from janitor.archive import Archive as Store
-from janitor.drivers import (
-    Endpoint,
-    SendGuard,
-    connect,
-    read_only,
-)
+from janitor.drivers import Endpoint, SendGuard, read_only
+from janitor.drivers.connect import connect
 from janitor.emulator import Emulator
-from janitor.engine import (
-    ConnectedProject,
-    Orders,
-    Plan,
-    PlanScope,
-    Report,
-    RunContext,
-    apply,
-    plan,
-    sweep,
-)
-from janitor.engine.apply import PlanSite, check
+from janitor.engine.apply import PlanSite, apply, check
+from janitor.engine.context import ConnectedProject, RunContext
+from janitor.engine.plan import Plan, PlanScope, plan
 from janitor.engine.redecide import approve
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.errors import ArchiveError
 from janitor.kinds import CATALOGUE
 from janitor.metrics import Metrics

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, OLD, World, enforced
 
 from janitor.drivers.call_counts import Calls
-from janitor.engine import PlanScope
 from janitor.engine.cost import Cost, Estimate, ItemCount, ProjectPace, Task, Work, cost, message
+from janitor.engine.plan import PlanScope
 from janitor.kinds import CATALOGUE
 from janitor.model import Kind, Stage
 from janitor.policy.rules import Delete, Items, Policy

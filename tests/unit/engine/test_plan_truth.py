@@ -10,7 +10,9 @@ import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, matching
 
 from janitor.emulator import Fault, How
-from janitor.engine import Orders, Plan, PlanScope, Report
+from janitor.engine.plan import Plan, PlanScope
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders
 from janitor.errors import AccessError, ArchiveError
 from janitor.model import Hold, Key, Kind, Mode, Outcome
 from janitor.policy import Policies

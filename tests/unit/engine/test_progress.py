@@ -18,8 +18,11 @@ from sweep_world import COPIED, DELETED, NOW, World, enforced
 
 from janitor.app.run_log import LOGGED_EVERY, logged
 from janitor.app.run_metrics import look
-from janitor.engine import Orders, Report, RunContext, apply, load, sweep
+from janitor.engine.apply import apply, load
+from janitor.engine.context import RunContext
 from janitor.engine.progress import Progress, expected_end, tell_end
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.policy.rules import Limits
 from janitor.rate_limit import Allowance, Exchange, ProjectLimiter, Urgency, Verb
 from janitor.registry import RunResult

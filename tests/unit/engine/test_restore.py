@@ -10,7 +10,7 @@ import pytest
 from sweep_world import DAY, NOW, World, enforced
 
 from janitor.emulator import Fault, How
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.executor import SOFT_DELETE_MARK
 from janitor.engine.restore import Restored, chosen, restore
 from janitor.errors import ConfigError

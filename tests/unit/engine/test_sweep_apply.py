@@ -13,7 +13,8 @@ import pytest
 from sweep_wire import CrashError
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching
 
-from janitor.engine import Plan, PlanSite, check, load
+from janitor.engine.apply import PlanSite, check, load
+from janitor.engine.plan import Plan
 from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sweep_world import DAY, DELETED, World, enforced, path_of
 
-from janitor.engine import Orders
+from janitor.engine.sweep import Orders
 from janitor.model import Hold, Key, Kind, Mode, Outcome, Stage, State
 from janitor.policy.rules import Delete, Limits, Policy, SoftDelete
 from janitor.registry import Event, Pause

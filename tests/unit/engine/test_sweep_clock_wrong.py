@@ -11,9 +11,10 @@ import pytest
 from sweep_world import DAY, DELETED, KEYS, NOW, World, enforced, matching, path_of
 
 from janitor.emulator import Emulator, Fault, How
-from janitor.engine import PlanScope, RunContext
 from janitor.engine.accept_missing import Acceptance, accept_missing
 from janitor.engine.clock import ClockWatch, Uptime
+from janitor.engine.context import RunContext
+from janitor.engine.plan import PlanScope
 from janitor.model import State
 from janitor.policy.rules import Delete, KeepLast, Policy
 

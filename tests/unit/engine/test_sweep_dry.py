@@ -10,7 +10,8 @@ import pytest
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching
 
 from janitor.emulator import Fault, How
-from janitor.engine import PlanScope, RunContext
+from janitor.engine.context import RunContext
+from janitor.engine.plan import PlanScope
 from janitor.errors import AccessError
 from janitor.model import Hold, Key, Kind, Mode, Stage, State
 from janitor.policy import Policies

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching, path_of
 
-from janitor.engine import PlanScope
+from janitor.engine.plan import PlanScope
 from janitor.model import Hold, Key, Mode, State
 from janitor.policy import rules as language
 from janitor.policy.rules import KeepLast, Policy, Selector

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, matching, path_of
 
 from janitor.emulator import Fault, How
-from janitor.engine import Orders
 from janitor.engine.settlement import MISSING_AGAIN, missing_again_at, thread_backoff
+from janitor.engine.sweep import Orders
 from janitor.errors import StoreError
 from janitor.model import Kind, State
 from janitor.policy.rules import ArchiveRule, Delete, Policy

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from sweep_world import DAY, NOW, World, enforced, matching, path_of
 
 from janitor.emulator import Fault, How
-from janitor.engine import Orders
 from janitor.engine.settlement import FIRST_BACKOFF, LONGEST_BACKOFF, thread_backoff
-from janitor.engine.sweep import SweepCursor
+from janitor.engine.sweep import Orders, SweepCursor
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy
 from janitor.registry import Cursor, Entry, Pause, RunResult

@@ -12,8 +12,9 @@ from postgres import Server
 from sweep_world import DAY, NOW, OLD, World, enforced, path_of, world_in
 
 from janitor.emulator import Fault, How
-from janitor.engine import Orders, PlanScope
 from janitor.engine.lease import Lease
+from janitor.engine.plan import PlanScope
+from janitor.engine.sweep import Orders
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import Delete, KeepLast, Lifetime, Policy
 from janitor.registry import Event, Settlement, Witnessed

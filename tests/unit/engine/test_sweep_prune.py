@@ -13,8 +13,11 @@ import pytest
 from sqlalchemy import insert, update
 from sweep_world import CHATS, DAY, NOW, OLD, World, enforced, matching, world_in
 
-from janitor.engine import Orders, Report, RunContext, prune_archive
 from janitor.engine.clock import ClockWatch, Uptime
+from janitor.engine.context import RunContext
+from janitor.engine.prune import prune_archive
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders
 from janitor.errors import ArchiveError, ConfigError
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy import Policies

@@ -14,9 +14,10 @@ from postgres import Server
 from sweep_world import DAY, DELETED, KEYS, NOW, World, enforced
 
 from janitor.emulator import Emulator
-from janitor.engine import Orders, Report, sweep
 from janitor.engine.breaker import Stop
 from janitor.engine.lease import Lease
+from janitor.engine.report import Report
+from janitor.engine.sweep import Orders, sweep
 from janitor.errors import ClaimLostError, LockedError
 from janitor.model import State
 from janitor.policy import Tripped, policies_digest

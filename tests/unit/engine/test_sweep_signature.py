@@ -14,8 +14,8 @@ import orjson
 import pytest
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced
 
-from janitor.engine import Plan, PlanScope, PlanSite, check, compact, load
-from janitor.engine.apply import _read
+from janitor.engine.apply import PlanSite, _read, check, compact, load
+from janitor.engine.plan import Plan, PlanScope
 from janitor.errors import ConfigError
 from janitor.model import Kind
 from janitor.policy.rules import Delete

@@ -13,7 +13,7 @@ import pytest
 from postgres import Server
 from sweep_world import DAY, NOW, OLD, World, enforced, path_of, world_in
 
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.errors import ChangedError
 from janitor.engine.worker import Worker
 from janitor.model import Hold, Key, Kind, Mode, Stage, State

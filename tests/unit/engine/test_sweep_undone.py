@@ -12,7 +12,7 @@ from postgres import Server
 from sweep_world import CHATS, DAY, DELETED, World, enforced, world_in
 
 from janitor.emulator import Fault, How
-from janitor.engine import RunContext
+from janitor.engine.context import RunContext
 from janitor.engine.limits import overdue
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy import Policies

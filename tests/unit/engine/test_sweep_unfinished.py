@@ -9,7 +9,7 @@ import pytest
 from sweep_world import CHATS, DAY, DELETED, World, enforced, path_of
 
 from janitor.emulator import Fault, How
-from janitor.engine import Plan, PlanScope
+from janitor.engine.plan import Plan, PlanScope
 from janitor.engine.recovery import Unfinished
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy

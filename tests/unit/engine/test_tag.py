@@ -13,7 +13,7 @@ from sweep_wire import CrashError
 from sweep_world import COPIED, DELETED, OLD, World, enforced, path_of
 
 from janitor.emulator import Fault, How
-from janitor.engine import Report
+from janitor.engine.report import Report
 from janitor.engine.tag import Tag, Tagged, Wanted, foresee, tag, tag_of
 from janitor.errors import ConfigError
 from janitor.kinds import METADATA_PAIRS

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from figures import Source, read, sources
 
-from janitor.drivers.connect import driver_class
+from janitor.drivers.catalogue import driver_class
 from janitor.emulator.kind import emulated
 from janitor.kinds import CATALOGUE, Kind
 

@@ -12,15 +12,8 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from janitor.rate_limit import (
-    AUTO,
-    Allowance,
-    LimiterStore,
-    PacedTransport,
-    ProjectLimiter,
-    Urgency,
-    Verb,
-)
+from janitor.rate_limit import AUTO, Allowance, LimiterStore, ProjectLimiter, Urgency, Verb
+from janitor.rate_limit.transport import PacedTransport
 
 T = TypeVar("T")
 BEGIN = 1_800_000_000.0

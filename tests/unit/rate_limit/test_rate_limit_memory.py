@@ -16,12 +16,12 @@ from janitor.rate_limit import (
     FoundRate,
     LimiterStore,
     LocalStore,
-    PacedTransport,
     ProjectLimiter,
     ReadOnlyMemory,
     SharedStore,
     Verb,
 )
+from janitor.rate_limit.transport import PacedTransport
 from janitor.registry import Registry
 
 

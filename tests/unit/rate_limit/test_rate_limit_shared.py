@@ -11,16 +11,9 @@ from postgres import Server as Postgres
 from rate_limit_world import BEGIN, Caller, Server, clock, of_one_verb, reach, virtually
 from rates import UNLIMITED
 
-from janitor.rate_limit import (
-    FoundRate,
-    LocalStore,
-    PacedTransport,
-    Paused,
-    ProjectLimiter,
-    SharedStore,
-    Urgency,
-)
+from janitor.rate_limit import FoundRate, LocalStore, Paused, ProjectLimiter, SharedStore, Urgency
 from janitor.rate_limit.state import read
+from janitor.rate_limit.transport import PacedTransport
 from janitor.registry import Registry
 
 

@@ -7,10 +7,12 @@ import asyncio
 import httpx2
 import pytest
 
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.errors import StoreError
 from janitor.model import Kind
-from janitor.rate_limit import PacedTransport, ProjectLimiter, SharedStore
+from janitor.rate_limit import ProjectLimiter, SharedStore
+from janitor.rate_limit.transport import PacedTransport
 
 
 class Gone:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rates import UNLIMITED
 
 from janitor.emulator import Emulator, Fault, How
-from janitor.rate_limit import Exchange, PacedTransport, Paused, ProjectLimiter
+from janitor.rate_limit import Exchange, Paused, ProjectLimiter
 from janitor.rate_limit.limiter import call_backoff, retry_after
+from janitor.rate_limit.transport import PacedTransport
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 QUOTA = {"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "x"}}

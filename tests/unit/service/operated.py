@@ -16,17 +16,17 @@ from empty_registry import lay
 
 from janitor.metrics import Metrics
 from janitor.registry import Entry, Registry
-from janitor.service import (
+from janitor.service.endpoints import (
     Access,
     Health,
     Operations,
-    Server,
     Threads,
     Token,
     TokenScope,
     application,
-    routes,
 )
+from janitor.service.openapi import routes
+from janitor.service.server import Server
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 BEARERS = {TokenScope.REGISTER: "r", TokenScope.OPERATE: "o", TokenScope.READ: "read"}

@@ -20,8 +20,8 @@ from starlette.types import Scope as Connection
 from uvicorn import Config
 
 from janitor.metrics import Metrics
-from janitor.service import Access, Health, Server, Token, TokenScope, application
-from janitor.service.server import BoundedProtocol, Bounds, ConnectionLimiter
+from janitor.service.endpoints import Access, Health, Token, TokenScope, application
+from janitor.service.server import BoundedProtocol, Bounds, ConnectionLimiter, Server
 
 HOUR = 3600.0
 PATIENT = Bounds(connections=4, requests=2, request=HOUR, body=HOUR, answer=HOUR)

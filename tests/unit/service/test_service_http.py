@@ -12,7 +12,8 @@ import pytest
 
 from janitor.errors import ConfigError
 from janitor.metrics import Metrics
-from janitor.service import Access, Health, Server, Token, TokenScope, application
+from janitor.service.endpoints import Access, Health, Token, TokenScope, application
+from janitor.service.server import Server
 
 OPEN = ["/metrics", "/healthz", "/readyz"]
 CLOSED = ["/", "/api/threads", "/metrics/", "/metrics/x", "/healthz/..", "//metrics", "/nothing"]

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from janitor.errors import ConfigError
-from janitor.service import Job, Schedule, Service
+from janitor.service.main import Job, Service
+from janitor.service.scheduler import Schedule
 
 
 def service() -> Service:

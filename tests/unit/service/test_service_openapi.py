@@ -12,8 +12,8 @@ from operated import BEARERS, NOW, Operated
 
 from janitor.model import Key, Kind
 from janitor.registry import Pause, Registration
-from janitor.service import Operations, Threads, TokenScope, routes
-from janitor.service.openapi import PATH, document
+from janitor.service.endpoints import Operations, Threads, TokenScope
+from janitor.service.openapi import PATH, document, routes
 
 THREAD = "/api/threads/main/conversation/conv_1"
 OPENS = {

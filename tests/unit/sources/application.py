@@ -12,7 +12,7 @@ from typing import Any
 
 from janitor.config import Source, SqlSettings
 from janitor.registry import Registry
-from janitor.sources import Context, Synced, sync
+from janitor.sources.sync import Context, Synced, sync
 
 QUERY = (
     "SELECT id, 'thread' AS kind, created_at, plan AS \"metadata.plan\", updated_at FROM chats "

@@ -14,7 +14,8 @@ import pytest
 from empty_registry import lay
 from postgres import Server
 
-from janitor.drivers import Endpoint, connect, read_only
+from janitor.drivers import Endpoint, read_only
+from janitor.drivers.connect import connect
 from janitor.emulator import Emulator, Fault, How
 from janitor.kinds import CATALOGUE
 from janitor.model import Key, Kind

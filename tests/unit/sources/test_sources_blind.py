@@ -10,7 +10,7 @@ from application import ids, of_address, of_file, read, write
 from postgres import Server
 
 from janitor.registry import Registry
-from janitor.sources import memories
+from janitor.sources.watermark import memories
 
 SELECT = "SELECT id, 'thread' AS kind, {at} AS at FROM chats WHERE {condition}"
 NOW = int(time.time())

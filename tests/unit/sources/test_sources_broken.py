@@ -16,8 +16,8 @@ from janitor.errors import ConfigError
 from janitor.kinds import CATALOGUE
 from janitor.model import Kind
 from janitor.registry import Registration
-from janitor.sources import Rejected, read, written
-from janitor.sources.files import LONGEST, FilePosition, lines, place_in
+from janitor.sources.exporter import written
+from janitor.sources.files import LONGEST, FilePosition, Rejected, lines, place_in, read
 
 HEAD = b"id,created_at,user\n"
 

@@ -18,7 +18,7 @@ from janitor.errors import (
 )
 from janitor.model import Key, Kind, State
 from janitor.registry import Settlement
-from janitor.sources import troubles
+from janitor.sources.watermark import troubles
 
 __all__ = ["either", "lists"]
 

@@ -13,7 +13,7 @@ from postgres import Server
 
 from janitor.config import Source
 from janitor.registry import Registry
-from janitor.sources import down
+from janitor.sources.watermark import down
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
 OLD = [NOON - timedelta(days=day) for day in (9, 2, 1)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from janitor.errors import ConfigError
 from janitor.model import Key, Kind
 from janitor.registry import Registration
-from janitor.sources import Rejected, read
+from janitor.sources.files import Rejected, read
 
 PROJECTS = ("main", "other")
 

@@ -18,7 +18,7 @@ from janitor.config.yaml_source import parse_document
 from janitor.errors import AccessError, ConfigError
 from janitor.model import Kind
 from janitor.registry import Registration, Registry
-from janitor.sources import Looked, look, settings_of
+from janitor.sources.suggest import Looked, look, settings_of
 
 COLUMNS = (
     '(pk INTEGER PRIMARY KEY, conversation_id VARCHAR(80), title TEXT, "userId" VARCHAR(20), '

@@ -14,7 +14,7 @@ from janitor.errors import AccessError, ConfigError, StoppedError
 from janitor.model import Key, Kind
 from janitor.policy.activity import Sightings
 from janitor.registry import Registration, Registry, Settlement
-from janitor.sources import down, memories
+from janitor.sources.watermark import down, memories
 from janitor.times import FOREVER
 
 NOW = datetime.now(UTC)

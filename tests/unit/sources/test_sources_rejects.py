@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from janitor.errors import ConfigError
-from janitor.sources import Rejected, Rejects
+from janitor.sources.files import Rejected
+from janitor.sources.importer import Rejects
 
 ONE, TWO = Rejected(2, "no time", None, "conv_1"), Rejected(5, "not CSV", 7)
 FIRST = {"line": 2, "last_line": 2, "reason": "no time", "id": "conv_1"}

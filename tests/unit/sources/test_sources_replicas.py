@@ -18,7 +18,7 @@ from janitor.config import Config, load
 from janitor.errors import AccessError, StoppedError
 from janitor.metrics import Metrics
 from janitor.registry import Lock, Registry
-from janitor.sources import down, memories
+from janitor.sources.watermark import down, memories
 
 CONFIG = """\
 version: 1

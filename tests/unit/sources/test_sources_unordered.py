@@ -14,7 +14,8 @@ from postgres import Server
 
 from janitor.config import Source
 from janitor.registry import Registry
-from janitor.sources import Synced, down, sync
+from janitor.sources.sync import Synced, sync
+from janitor.sources.watermark import down
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
 QUERY = (

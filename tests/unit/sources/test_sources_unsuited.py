@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from janitor.errors import ConfigError
-from janitor.sources import Order, files, importer, opened
+from janitor.sources import files, importer
+from janitor.sources.importer import Order, opened
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "it is a device; name a file or a pipe"

@@ -13,7 +13,9 @@ from postgres import Server
 
 from janitor.errors import ConfigError
 from janitor.registry import Registry
-from janitor.sources import Synced, down, look, settings_of
+from janitor.sources.suggest import look, settings_of
+from janitor.sources.sync import Synced
+from janitor.sources.watermark import down
 from janitor.times import FOREVER
 
 NAMES = (

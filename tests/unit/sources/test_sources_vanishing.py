@@ -15,7 +15,7 @@ from janitor.config import Source
 from janitor.errors import ConfigError, LimitError
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry
-from janitor.sources import down, memories
+from janitor.sources.watermark import down, memories
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

@@ -20,8 +20,8 @@ from tracked import Place
 from janitor.metrics import Metrics
 from janitor.model import Kind, NoticeEvent
 from janitor.registry import Registry
-from janitor.service import Access, Health, Token, TokenScope, application
-from janitor.service import Server as Service
+from janitor.service.endpoints import Access, Health, Token, TokenScope, application
+from janitor.service.server import Server as Service
 from janitor.tracking import inbox
 from janitor.tracking.inbox import failure_reason, inbox_of
 from janitor.tracking.notices import Notice
