@@ -16,6 +16,7 @@ from pathlib import Path
 
 import archived_objects
 import archived_threads
+import backlogs
 import deleted_threads
 import due_rows
 import idle_memory
@@ -38,6 +39,7 @@ SIZE = Size(
 )
 LIBRARIES = ("thread-janitor", "openai", "aiohttp", "sqlalchemy", "orjson", "zstandard", "psycopg")
 MODULES: dict[str, Callable[[Path, Size], Iterator[Measure]]] = {
+    "B0": backlogs.measures,
     "B1": swept_registries.measures,
     "B2": due_rows.measures,
     "B3": many_policies.measures,
