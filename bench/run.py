@@ -33,7 +33,7 @@ from comparison import Measure, Size
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).with_name("results.json")))
 SIZE = Size(
-    pairs=int(os.environ.get("BENCH_PAIRS", "9")),
+    pairs=int(os.environ.get("BENCH_PAIRS", "5")),
     calls=int(os.environ.get("BENCH_CALLS", "40")),
     share=float(os.environ.get("BENCH_SHARE", "1")),
 )
