@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from comparison import Measure, Size
-from quotas import OK, whole_minutes
+from quotas import whole_minutes
 
 from janitor.emulator import Emulator
 from janitor.model import Kind
@@ -29,6 +29,7 @@ RATE = "{delete: 300/min, read: 1000/min, write: unlimited}"
 AT_ONCE = 32
 LATENCY = 0.1
 ITEMS = 2
+TOO_MANY = 429
 MINUTES = 2.2
 """How long a backlog takes at the quota: two whole minutes, and some time to end."""
 DELETE = "delete: {after: 30d, items: keep}"
@@ -74,12 +75,12 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
             server = swept(directory / f"{case.name} {kind}", case, kind, number)
             deletions = [entry for entry in server.log if entry.method == "DELETE"]
             shares = tuple(done / allowed for done in whole_minutes(deletions))
-            yield Measure("B0", f"{kind}, {case.name}: threads a minute", 0.97, shares)
+            yield Measure("B0", f"{kind}, {case.name}, a minute", 0.97, shares)
             methods = Counter(entry.method for entry in server.log)
             reads.append(methods["GET"] / (number * needed))
-            refused.append(float(sum(entry.status != OK for entry in server.log)))
-    yield Measure("B0", "reads ÷ those that are needed", 1.01, tuple(reads), at_most=True)
-    yield Measure("B0", "429s", 0, tuple(refused), at_most=True)
+            refused.append(float(sum(entry.status == TOO_MANY for entry in server.log)))
+    yield Measure("B0", "most reads ÷ those that are needed", 1.01, (max(reads),), at_most=True)
+    yield Measure("B0", "429s", 0, (sum(refused),), at_most=True)
 
 
 def reads_of(scene: str, kind: Kind) -> int:
