@@ -92,7 +92,8 @@ class VirtualClock(Clock):
 def awaited(clock: VirtualClock, latency: float = 0.0) -> Iterator[None]:
     """Let time stand still for what goes over the network and for what threads work at.
 
-    Each request takes `latency` in virtual time, in which looks get old, too.
+    With a `latency`, each request takes so long in virtual time, and looks get old in it; without,
+    looks get old by the machine's clock.
     """
     submit = asyncio.BaseEventLoop.run_in_executor
 
@@ -119,6 +120,7 @@ def awaited(clock: VirtualClock, latency: float = 0.0) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "Outbound", Watched)
-        patch.setattr(compose, "SendGuard", partial(SendGuard, clock.seconds))
+        if latency:
+            patch.setattr(compose, "SendGuard", partial(SendGuard, clock.seconds))
         patch.setattr(asyncio.BaseEventLoop, "run_in_executor", watched)
         yield
