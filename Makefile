@@ -10,7 +10,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Each test belongs to one tier; tests/tiers.py says to which.
 PYTEST := tests/in_memory $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: bench check costs quick test test-slow test-all coverage demo lint types layers format mutation soak fuzz clean
+.PHONY: bench check costs profile quick test test-slow test-all coverage demo lint types layers format mutation soak fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/janitor demo
@@ -72,6 +72,10 @@ fuzz: $(STAMP)
 # Ratios side by side in one run; see bench/README.md.
 bench: $(STAMP)
 	$(BIN)/python bench/run.py $(B)
+
+# Where the CPU of B2, B5 and B6 goes, by library.
+profile: $(STAMP)
+	$(BIN)/python bench/profiles.py $(B)
 
 # Draws docs/costs.svg: CPU against registered rows, due threads, policies and items.
 costs: $(STAMP)

@@ -15,7 +15,7 @@ from server import BUSY, Server, serving
 from sweeps import ARCHIVE, prepare, sweep
 
 # Latency, target, threads of a sweep, threads of the script and threads at once.
-CASES = ((0.02, 8.0, 400, 40, 32), (0.1, 30.0, 800, 12, 160))
+CASES = ((0.02, 8.0, 200, 20, 32), (0.1, 30.0, 480, 8, 160))
 ITEMS = 20
 
 

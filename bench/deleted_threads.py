@@ -21,7 +21,7 @@ from janitor.cli import execute
 from janitor.model import Key, Kind
 from janitor.registry import Registration, Registry
 
-THREADS = 500
+THREADS = 300
 AT_ONCE = 32
 OLD = datetime.now(UTC) - timedelta(days=90)
 CONFIG = """\

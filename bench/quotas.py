@@ -22,7 +22,9 @@ OLD = BEGIN - timedelta(days=60)
 OK = 200
 MINUTE = timedelta(minutes=1)
 QUOTA = 300
-DELETIONS = 4500
+DELETIONS = 1000
+UNTIL_FOUND = 3000
+"""So many deletions `auto` takes to find the quota, to meet it and to go on."""
 POLICIES = """\
 limits: {max_percent: 100}
 policies:
@@ -36,12 +38,11 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     Time leaps to the next event, for client and server alike, so a pair would repeat itself: the
     spread is that of the minutes.
     """
-    number = size.rows(DELETIONS)
-    by_minute, refused = swept(directory / "fixed", f"{QUOTA}/min", number)
+    by_minute, refused = swept(directory / "fixed", f"{QUOTA}/min", size.rows(DELETIONS))
     shares = tuple(done / QUOTA for done in by_minute)
     yield Measure("B9", f"{QUOTA}/min: deletions of a minute ÷ allowed", 0.97, shares)
     yield Measure("B9", f"{QUOTA}/min: 429s", 0, (refused,), at_most=True)
-    by_minute, refused = swept(directory / "auto", "auto", number)
+    by_minute, refused = swept(directory / "auto", "auto", size.rows(UNTIL_FOUND))
     enough = (minute for minute, done in enumerate(by_minute) if done >= 0.9 * QUOTA)
     reached = float(next(enough, len(by_minute)))
     yield Measure("B9", "auto: minutes to 90 %", 5, (reached,), at_most=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import archived_objects
 import archived_threads
+import backlogs
 import deleted_threads
 import due_rows
 import idle_memory
@@ -32,12 +33,13 @@ from comparison import Measure, Size
 
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).with_name("results.json")))
 SIZE = Size(
-    pairs=int(os.environ.get("BENCH_PAIRS", "9")),
+    pairs=int(os.environ.get("BENCH_PAIRS", "5")),
     calls=int(os.environ.get("BENCH_CALLS", "40")),
     share=float(os.environ.get("BENCH_SHARE", "1")),
 )
 LIBRARIES = ("thread-janitor", "openai", "aiohttp", "sqlalchemy", "orjson", "zstandard", "psycopg")
 MODULES: dict[str, Callable[[Path, Size], Iterator[Measure]]] = {
+    "B0": backlogs.measures,
     "B1": swept_registries.measures,
     "B2": due_rows.measures,
     "B3": many_policies.measures,

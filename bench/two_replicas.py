@@ -18,7 +18,7 @@ sys.path.append(str(ROOT / "tests"))
 
 import postgres  # noqa: E402 - tests are no package
 
-THREADS = 1200
+THREADS = 600
 AT_ONCE = 16
 LATENCY = 0.1
 

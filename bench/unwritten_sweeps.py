@@ -21,7 +21,7 @@ from janitor.registry.runs import Runs
 from janitor.registry.settlements import Settlements
 from janitor.registry.threads import ThreadQueries
 
-THREADS = 500
+THREADS = 300
 AT_ONCE = 32
 WRITES = (
     *((Settlements, name) for name in ("settle", "witness", "note")),

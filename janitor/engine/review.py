@@ -170,9 +170,10 @@ class Reviewer:
 
     async def look(self, entry: Entry, now: datetime, export: Export | None = None) -> Review:
         """Probe the thread alone, or read its `export`, then decide; raises as `on_probe` does."""
-        key, asked_at = entry.thread.key, self._context.guard.now()
-        driver = self._context.driver(key)
-        probe = await (driver.probe(key.id) if export is None else export.read())
+        key, driver = entry.thread.key, self._context.driver(entry.thread.key)
+        async with self._context.projects[key.project].reserve("GET"):
+            asked_at = self._context.guard.now()  # it gets no older while its first call waits
+            probe = await (driver.probe(key.id) if export is None else export.read())
         if probe.busy:
             raise BusyError(f"{key.kind} {key.id}: in use; kept")
         is_torn = await self._is_torn(entry, probe, driver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -44,21 +45,27 @@ if TYPE_CHECKING:
 Sleep = Callable[[float], Awaitable[None]]
 
 
+NO_RESERVATION = math.inf
+
+
 class WaitQueue:
-    """Callers that wait: the most urgent first, and among equals the first to come."""
+    """Callers that wait: the most urgent first, and among equals the first to come.
+
+    A caller that has reserved its turn for something else came when it reserved it.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._heap: list[tuple[int, float, int, asyncio.Future[None]]] = []
         self._number = count()
 
-    def join(self, urgency: int) -> asyncio.Future[None]:
+    def join(self, urgency: int, reservation: float = NO_RESERVATION) -> asyncio.Future[None]:
         """Join the queue; the future is done once it is the caller's turn."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heappush(self._heap, (urgency, next(self._number), turn))
+        heappush(self._heap, (urgency, reservation, next(self._number), turn))
         return turn
 
     def __bool__(self) -> bool:
-        while self._heap and self._heap[0][2].done():
+        while self._heap and self._heap[0][-1].done():
             heappop(self._heap)
         return bool(self._heap)
 
@@ -76,13 +83,13 @@ class WaitQueue:
         """Let the first caller pass; false if nobody waits."""
         if not self:
             return False
-        heappop(self._heap)[2].set_result(None)
+        heappop(self._heap)[-1].set_result(None)
         return True
 
     def fail(self, error: BaseException) -> None:
         """Raise an error for every caller that waits."""
         while self:
-            heappop(self._heap)[2].set_exception(error)
+            heappop(self._heap)[-1].set_exception(error)
 
 
 class Turnstile:
@@ -103,11 +110,11 @@ class Turnstile:
         """Whether somebody waits; may be called from another thread."""
         return self._line.is_joined
 
-    async def enter(self, urgency: int) -> None:
+    async def enter(self, urgency: int, reservation: float = NO_RESERVATION) -> None:
         """Wait for the caller's turn; raises what `ask` raises."""
         if not self._line and await self._ask(urgency) == 0:
             return
-        turn = self._line.join(urgency)
+        turn = self._line.join(urgency, reservation)
         if self._crank is None or self._crank.done():
             self._crank = asyncio.create_task(self._turn())
         await turn
@@ -131,12 +138,12 @@ class InFlightLimit:
         self._line = WaitQueue()
         self.taken = 0
 
-    async def enter(self, urgency: int) -> None:
+    async def enter(self, urgency: int, reservation: float = NO_RESERVATION) -> None:
         """Wait for a place and take it."""
         if self.taken < self._limit() and not self._line:
             self.taken += 1
             return
-        turn = self._line.join(urgency)
+        turn = self._line.join(urgency, reservation)
         try:
             await turn
         except asyncio.CancelledError:
@@ -350,10 +357,11 @@ Event = Exchange | Paused | FoundRate
 
 @dataclass(slots=True)
 class _Held:
-    """A token taken before the request that will use it."""
+    """A token taken before the request that will use it; `reservation` is the number it has."""
 
     limiter: ProjectLimiter
     verb: Verb
+    reservation: float
     is_used: bool = False
 
     def fits(self, limiter: ProjectLimiter, verb: Verb) -> bool:
@@ -361,6 +369,7 @@ class _Held:
 
 
 _HELD: ContextVar[_Held | None] = ContextVar("held", default=None)
+_RESERVATIONS = count()
 
 
 class ProjectLimiter:
@@ -436,13 +445,12 @@ class ProjectLimiter:
         """Wait for a token and keep it for the next request of its verb in this context.
 
         This way the facts that the request relies on can be read after the wait. An unused token
-        is returned; a reservation within another one takes over its token.
+        is returned; a reservation within another one takes over its token and its number.
         """
-        outer, held = _HELD.get(), _Held(self, verb)
-        if outer is not None and outer.fits(self, verb):
-            outer.is_used = True
-        else:
-            await self._turnstiles[verb].enter(urgency)
+        outer = _HELD.get()
+        await self._enter(verb, urgency, outer)
+        number = next(_RESERVATIONS) if outer is None else outer.reservation
+        held = _Held(self, verb, number)
         token = _HELD.set(held)
         try:
             yield
@@ -458,17 +466,28 @@ class ProjectLimiter:
         Does not wait while the project is stopped.
         """
         held = _HELD.get()
-        if held is not None and held.fits(self, verb):
-            held.is_used = True
-        else:
-            await self._turnstiles[verb].enter(urgency)
-        await self._places.enter(urgency)
+        await self._enter(verb, urgency, held)
+        await self._places.enter(urgency, NO_RESERVATION if held is None else held.reservation)
         try:
             while self.paused and not self.stopped:
                 await self.sleep(self.paused)
             yield self._state.time()
         finally:
             self._places.leave()
+
+    async def _enter(self, verb: Verb, urgency: Urgency, held: _Held | None) -> None:
+        """Wait for a token, unless the one `held` is for this.
+
+        Reads go in the order of the reservations that they were made for: what has been read gets
+        old while the rest of it waits, so one caller's reads are not to wait for another's. A
+        reservation gives no right to a second token of its own verb: long work would keep all.
+        """
+        if held is not None and held.fits(self, verb):
+            held.is_used = True
+        elif held is not None and verb is Verb.READ:
+            await self._turnstiles[verb].enter(urgency, held.reservation)
+        else:
+            await self._turnstiles[verb].enter(urgency)
 
     def measured(self, verb: Verb, seconds: float, *, failed: bool) -> None:
         """Learn how long a call took until its answer's headers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +13,22 @@ from janitor.distribution import VERSION
 
 ROOT = Path(__file__).parents[2]
 IDS = [
+    *["B0"] * 14,
     *("B2", "B3", "B4", "B4", "B4", "B5", "B5", "B6", "B6", "B6", "B6", "B7", "B7", "B8"),
     *("B9", "B9", "B9", "B9", "B10", "B10", "B11", "B11", "B12", "B12", "B12"),
     *("B13", "B13", "B13", "B14"),
 ]
-COUNTS = {"B9", "B12"}
+COUNTS = {"B0", "B9", "B12"}
 """What may be none, and is counted otherwise than in pairs."""
 
 
-def measured(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def measured(
+    *arguments: str, script: str = "run.py", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the benchmarks as small as they get."""
     small = {"BENCH_PAIRS": "1", "BENCH_CALLS": "1", "BENCH_SHARE": "0.01"}
     return subprocess.run(
-        [sys.executable, str(ROOT / "bench" / "run.py"), *arguments],
+        [sys.executable, str(ROOT / "bench" / script), *arguments],
         env=os.environ | small | environment,
         capture_output=True,
         text=True,
@@ -68,5 +72,22 @@ def test_the_measure_that_takes_gigabytes_is_taken_by_its_name_alone(tmp_path: P
 def test_an_unknown_measure_is_refused_with_the_known_ones() -> None:
     done = measured("B99")
     assert done.returncode == 1
-    known = ", ".join(f"B{number}" for number in range(1, 15))
+    known = ", ".join(f"B{number}" for number in range(15))
     assert f"unknown measure B99: use {known}" in done.stderr
+
+
+def test_a_profile_names_the_libraries_that_take_the_time() -> None:
+    done = measured(script="profiles.py")
+    assert done.returncode == 0, done.stderr
+    parts = re.split(r"^(B\d+): .*$", done.stdout, flags=re.MULTILINE)
+    assert parts[1::2] == ["B2", "B5", "B6"]
+    for part in parts[2::2]:
+        shares = dict(re.findall(r"^  (\w+) +([\d.]+)%", part, re.MULTILINE))
+        assert {"janitor", "sqlalchemy"} <= set(shares)
+        assert sum(map(float, shares.values())) <= 100.1
+
+
+def test_what_has_no_profile_is_refused_with_what_has() -> None:
+    done = measured("B1", script="profiles.py")
+    assert done.returncode == 1
+    assert "no profile of B1: use B2, B5, B6" in done.stderr

@@ -29,7 +29,7 @@ projects:
   main:
     api_key: {{env: JANITOR_TIMED_KEY}}
     base_url: "{base_url}"
-    concurrency: 8
+    concurrency: {at_once}
     rate: {rate}
 {more}
 """
@@ -51,10 +51,10 @@ class Timed:
     def now(self) -> datetime:
         return self.clock.now()
 
-    def add(self, created_at: datetime, items: int = 0) -> Key:
-        """A conversation at the server that the registry knows, never touched since."""
-        made = self.server.add_conversation(created_at=created_at, items=items)
-        key = Key("main", Kind.CONVERSATION, made)
+    def add(self, created_at: datetime, items: int = 0, *, kind: Kind = Kind.CONVERSATION) -> Key:
+        """A container at the server that the registry knows, never touched since."""
+        made = self.server.add(kind, created_at=created_at, items=items)
+        key = Key("main", kind, made)
         said = Registration(key, created_at, created_at, None, {})
         self.registry.registrations.add([said], self.now)
         return key
@@ -79,12 +79,15 @@ def timed(
     clock: VirtualClock,
     rate: str,
     more: str,
+    *,
+    at_once: int = 8,
+    latency: float = 0.0,
 ) -> Iterator[Timed]:
-    """The service, swept by hand."""
-    with pytest.MonkeyPatch.context() as patch, awaited(clock), server.serve() as served:
+    """The service, swept by hand; each of its requests takes `latency` in virtual time."""
+    with pytest.MonkeyPatch.context() as patch, awaited(clock, latency), server.serve() as served:
         patch.setenv("JANITOR_TIMED_KEY", KEY)
         file = directory / "janitor.yaml"
-        text = CONFIG.format(base_url=served.base_url, rate=rate, more=more)
+        text = CONFIG.format(base_url=served.base_url, at_once=at_once, rate=rate, more=more)
         file.write_text(text, encoding="utf-8")
         config, metrics = load(file), Metrics()
         with open_registry(config, create=True) as registry:

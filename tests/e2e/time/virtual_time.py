@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import TypeVar
@@ -17,6 +18,7 @@ import pytest
 from janitor.app import compose
 from janitor.app.clock import Time
 from janitor.drivers.connect import Outbound
+from janitor.drivers.send_guard import SendGuard
 from janitor.emulator import Clock
 
 T = TypeVar("T")
@@ -87,12 +89,18 @@ class VirtualClock(Clock):
 
 
 @contextmanager
-def awaited(clock: VirtualClock) -> Iterator[None]:
-    """Let time stand still for what goes over the network and for what threads work at."""
+def awaited(clock: VirtualClock, latency: float = 0.0) -> Iterator[None]:
+    """Let time stand still for what goes over the network and for what threads work at.
+
+    With a `latency`, each request takes so long in virtual time, and looks get old in it; without,
+    looks get old by the machine's clock.
+    """
     submit = asyncio.BaseEventLoop.run_in_executor
 
     class Watched(Outbound):
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if latency:
+                await clock.sleep(latency)
             clock.begin()
             try:
                 return await super().handle_async_request(request)
@@ -112,5 +120,7 @@ def awaited(clock: VirtualClock) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "Outbound", Watched)
+        if latency:
+            patch.setattr(compose, "SendGuard", partial(SendGuard, clock.seconds))
         patch.setattr(asyncio.BaseEventLoop, "run_in_executor", watched)
         yield

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rate_limit_world import BEGIN, MINUTE, Caller, Server, clock, virtually
 from rates import UNLIMITED
 
-from janitor.rate_limit import Exchange, Paused, Urgency
+from janitor.rate_limit import Exchange, Paused, Urgency, Verb
 from janitor.rate_limit.limiter import retry_after
 
 Answer = tuple[int, Mapping[str, str]]
@@ -156,6 +156,40 @@ def test_the_more_urgent_goes_first_even_where_it_came_later() -> None:
 
     virtually(main())
     assert order == ["SWEEP", "APPLY", "APPLY", "SWEEP", "SWEEP"]
+
+
+def reserved(names: str, *methods: str, rate: Verb | None = None, at_once: int = 8) -> str:
+    """In what order calls are answered that some make who have each reserved a deletion first.
+
+    The `rate` of one verb is one call a second.
+    """
+    order: list[str] = []
+
+    async def work(caller: Caller, name: str) -> None:
+        async with caller.pace.reserved(Verb.DELETE, Urgency.SWEEP):
+            for method in methods:
+                await caller.call(method)
+                order.append(name)
+
+    async def main() -> None:
+        rates = dict(UNLIMITED) if rate is None else {**UNLIMITED, rate: MINUTE}
+        caller = Caller(Server(), rates, at_once)
+        await asyncio.gather(*(work(caller, name) for name in names))
+
+    virtually(main())
+    return "".join(order)
+
+
+def test_all_is_read_for_one_reservation_before_the_next_begins() -> None:
+    assert reserved("abc", "GET", "GET", "GET", rate=Verb.READ) == "aaabbbccc"
+
+
+def test_a_place_in_flight_is_the_earliest_reservations() -> None:
+    assert reserved("abc", "GET", "GET", at_once=1) == "ababcc"
+
+
+def test_who_deletes_more_than_was_reserved_waits_like_the_others() -> None:
+    assert reserved("abc", "DELETE", "DELETE", rate=Verb.DELETE) == "abcabc"
 
 
 @given(st.text(max_size=40) | st.floats().map(str))
