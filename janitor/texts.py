@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from json import JSONDecoder
 from typing import Any
 
 PAIRS = 64
@@ -31,6 +32,10 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise TwiceError("a key appears twice in one object; write each once")
     return found
+
+
+parsed = JSONDecoder(object_pairs_hook=once).decode
+"""Reads JSON like `json.loads`, but raises TwiceError if a key appears twice in one object."""
 
 
 def is_text(value: str) -> bool:

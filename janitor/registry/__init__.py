@@ -25,7 +25,7 @@ from janitor.registry.records import (
     Settlement,
     Witnessed,
 )
-from janitor.registry.registrations import RefusedRegistration, check
+from janitor.registry.registrations import RefusedRegistration, check_metadata
 from janitor.registry.registry import Registry, Upgrade, upgrade
 from janitor.registry.scans import ScanPage, ScanScope
 from janitor.registry.sqlite import RunLock
@@ -61,6 +61,6 @@ __all__ = [
     "ThreadQueries",
     "Upgrade",
     "Witnessed",
-    "check",
+    "check_metadata",
     "upgrade",
 ]

@@ -35,7 +35,7 @@ from janitor.model import Key, Metadata, State
 from janitor.policy.activity import last_activity
 from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry.mapping import Values, key_of, labels_of, rows_of, sightings_of
-from janitor.registry.prepared import LOOK_UP, PreparedInsert, registered
+from janitor.registry.prepared import LOOK_UP, Prepared, registered
 from janitor.registry.tables import LABEL, META, RUN, THREAD
 
 WRITES = "janitor_writes"
@@ -357,7 +357,7 @@ _COUNT = text(
     "DO UPDATE SET n = count.n + excluded.n, copies = count.copies + excluded.copies"
 )
 _COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
-_ADD_LABELS = PreparedInsert(LABEL, *LABEL.c.keys())
+_ADD_LABELS = Prepared(insert(LABEL), *LABEL.c.keys())
 _UNLABELLED = tuple(f"b_{column.name}" for column in LABEL.c)
 _UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, select
+from sqlalchemy import Connection, Dialect, Insert, Update, bindparam, select
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from janitor.model import Kind
@@ -28,30 +28,33 @@ class Compiled(NamedTuple):
     is_positional: bool
     converts: Mapping[str, Convert]
 
-    def parameters(self, row: Sequence[Any]) -> Any:  # noqa: ANN401  what the driver takes
-        """One row of values, in the order of the parameters."""
-        return row if self.is_positional else dict(zip(self.order, row, strict=True))
+    def parameters(self, rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Rows of values in the order of the parameters, as the driver takes them."""
+        if self.is_positional:
+            return list(rows)
+        return [dict(zip(self.order, row, strict=True)) for row in rows]
 
 
-class PreparedInsert:
-    """Inserts rows that give the named columns; the other columns get their defaults.
+class Prepared:
+    """An insert or update for many rows of values, one for each of the named parameters.
 
-    It writes what `connection.execute(insert(table), rows)` writes.
+    It writes what `connection.execute(statement, rows)` writes. Columns with a default must be
+    named; the other columns of an insert are NULL.
     """
 
-    def __init__(self, table: Table, *names: str) -> None:
-        self._table = table
+    def __init__(self, statement: Insert | Update, *names: str) -> None:
+        self._statement = statement
         self._names = names
 
     def execute(
         self, connection: Connection, rows: Iterable[Sequence[Any]], **same: object
     ) -> None:
-        """Insert rows of values, in the order of the names; `same` are those of every row."""
+        """Write rows of values, in the order of the names; `same` are those of every row."""
         found = [*zip(*rows, strict=True)]
         if not found:
             return
         columns: dict[str, Iterable[Any]] = dict(zip(self._names, found, strict=True))
-        compiled = _insert(self._table, (*self._names, *same), connection.dialect)
+        compiled = _write(self._statement, (*self._names, *same), connection.dialect)
         for name, convert in compiled.converts.items():
             if name in same:
                 same[name] = convert(same[name])
@@ -60,12 +63,13 @@ class PreparedInsert:
         columns |= {name: repeat(value) for name, value in same.items()}
         # The columns end; what is repeated does not.
         values = zip(*(columns[name] for name in compiled.order), strict=False)
-        connection.exec_driver_sql(compiled.text, list(map(compiled.parameters, values)))
+        connection.exec_driver_sql(compiled.text, compiled.parameters(values))
 
 
 @lru_cache(16)
-def _insert(table: Table, names: tuple[str, ...], dialect: Dialect) -> Compiled:
-    return _of(insert(table).compile(dialect=dialect, column_keys=names))
+def _write(statement: Insert | Update, names: tuple[str, ...], dialect: Dialect) -> Compiled:
+    columns = names if isinstance(statement, Insert) else None
+    return _of(statement.compile(dialect=dialect, column_keys=columns))
 
 
 LOOK_UP = 500
@@ -79,7 +83,8 @@ def registered(connection: Connection, project: str, kind: Kind, ids: Sequence[s
     for n, name in enumerate(compiled.order[:2]):
         if name in compiled.converts:
             values[n] = compiled.converts[name](values[n])
-    found = connection.exec_driver_sql(compiled.text, compiled.parameters(tuple(values)))
+    [parameters] = compiled.parameters([tuple(values)])
+    found = connection.exec_driver_sql(compiled.text, parameters)
     return list(found.scalars())
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, insert, select
 
 from janitor.errors import ConfigError
 from janitor.kinds import is_id
@@ -30,7 +30,7 @@ from janitor.registry.database import (
     write,
 )
 from janitor.registry.mapping import REPORTED, Values, later
-from janitor.registry.prepared import PreparedInsert
+from janitor.registry.prepared import Prepared
 from janitor.registry.records import Registered, Registration
 from janitor.registry.tables import THREAD
 from janitor.registry.threads import KEY, beyond
@@ -122,7 +122,7 @@ _NEW = (
     *("project", "kind", "id", "source", "created_at", "reported_at", "touched_at"),
     *("last_active_at", "dated_before", "keep_until", "reported"),
 )
-_ADD = PreparedInsert(THREAD, *_NEW)
+_ADD = Prepared(insert(THREAD), *_NEW)
 _NEW_VALUES = itemgetter(*_NEW)
 _TOUCHED = ("touched_at", "last_active_at")
 _PLACE = "place_"

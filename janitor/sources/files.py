@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +19,8 @@ from janitor.causes import UnsuitedError, cause, is_scarce
 from janitor.errors import ConfigError, StoreError
 from janitor.kinds import is_id, kind_of
 from janitor.model import Key, Kind, Metadata, dataclass
-from janitor.registry import RefusedRegistration, Registration, check
-from janitor.texts import TwiceError, once
+from janitor.registry import RefusedRegistration, Registration, check_metadata
+from janitor.texts import TwiceError, parsed
 from janitor.times import FOREVER, heard, heard_until
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def _json_row(text: str | None) -> dict[str, Any] | str:
 def object_of(text: str, what: str = "") -> dict[str, Any]:
     """Parse a JSON object; ValueError, beginning with `what`, if it is none or repeats a key."""
     try:
-        document = json.loads(text, object_pairs_hook=once)
+        document = parsed(text)
     except TwiceError as error:
         raise ValueError(f"{what}{error}") from None
     except (ValueError, RecursionError):
@@ -370,16 +369,16 @@ def registration(
     kept = heard_until("keep_until", row.get("keep_until"))
     if strict and kept.at == FOREVER and kept.remark is not None:
         raise ValueError("keep_until: not a time; write 2026-01-31T00:00:00Z or forever")
-    made = Registration(
+    if metadata := _metadata(row):
+        check_metadata(named, metadata)  # all that `check` could still refuse
+    return Registration(
         key,
         created_at=created.at,
         last_active_at=active.at,
         keep_until=kept.at,
-        metadata=_metadata(row),
+        metadata=metadata,
         remarks=tuple(filter(None, (created.remark, active.remark, kept.remark))),
     )
-    check(made)
-    return made
 
 
 def _project(named: object, projects: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 IDS = [
     *("B2", "B3", "B4", "B4", "B4", "B5", "B5", "B6", "B6", "B6", "B6", "B7", "B7", "B8"),
     *("B9", "B9", "B9", "B9", "B10", "B10", "B11", "B11", "B12", "B12", "B12"),
-    *("B13", "B13", "B13", "B14"),
+    *("B13", "B13", "B13", "B14", "B14"),
 ]
 COUNTS = {"B9", "B12"}
 """What may be none, and is counted otherwise than in pairs."""
