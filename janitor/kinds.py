@@ -154,9 +154,12 @@ CATALOGUE: Mapping[Kind, Trait] = MappingProxyType(
 )
 
 
+PREFIXES = {kind: trait.prefixes for kind, trait in CATALOGUE.items() if trait.prefixes}
+
+
 def kind_of(id: str) -> Kind | None:
     """The kind that an id's prefix identifies, or `None` if no prefix or more than one fits."""
-    found = [kind for kind, trait in CATALOGUE.items() if id.startswith(trait.prefixes or ("\0",))]
+    found = [kind for kind, prefixes in PREFIXES.items() if id.startswith(prefixes)]
     return found[0] if len(found) == 1 else None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from json import JSONDecoder
 from typing import Any
 
 PAIRS = 64
@@ -15,6 +16,8 @@ KEY_LENGTH = 64
 VALUE_LENGTH = 512
 PAIR_BYTES = 2200
 """PostgreSQL indexes a pair together with its thread's key, in 2,704 bytes at most."""
+
+UTF_8 = 4  # bytes that a character takes at most
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: no engine stores them
 
@@ -31,12 +34,16 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+parsed = JSONDecoder(object_pairs_hook=once).decode
+"""Reads JSON like `json.loads`, but raises TwiceError if a key appears twice in one object."""
+
+
 def is_text(value: str) -> bool:
     """Whether a string can be stored and sent."""
-    return _NO_TEXT.search(value) is None
+    return value.isprintable() or _NO_TEXT.search(value) is None
 
 
-def misfit(metadata: Mapping[str, object]) -> str | None:
+def misfit(metadata: Mapping[str, Any]) -> str | None:
     """Why metadata is refused, without quoting a value; `None` if it is accepted."""
     if len(metadata) > PAIRS:
         return f"more than {PAIRS} metadata pairs"
@@ -45,7 +52,7 @@ def misfit(metadata: Mapping[str, object]) -> str | None:
             return f"a metadata key must be 1 to {KEY_LENGTH} characters"
         if not _fits(value, VALUE_LENGTH):
             return f"metadata {name!r} must be text of at most {VALUE_LENGTH} characters"
-        if len(f"{name}{value}".encode()) > PAIR_BYTES:
+        if (len(name) + len(value)) * UTF_8 > PAIR_BYTES < len(f"{name}{value}".encode()):
             return f"metadata {name!r} takes more than {PAIR_BYTES} bytes with its value"
     return None
 

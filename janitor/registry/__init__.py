@@ -25,7 +25,7 @@ from janitor.registry.records import (
     Settlement,
     Witnessed,
 )
-from janitor.registry.registrations import RefusedRegistration, check
+from janitor.registry.registrations import RefusedRegistration, check_metadata
 from janitor.registry.registry import Registry, Upgrade, upgrade
 from janitor.registry.restrictions import RestrictionReader, Restrictions
 from janitor.registry.scans import ScanPage, ScanScope
@@ -64,6 +64,6 @@ __all__ = [
     "ThreadQueries",
     "Upgrade",
     "Witnessed",
-    "check",
+    "check_metadata",
     "upgrade",
 ]

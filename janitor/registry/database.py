@@ -35,6 +35,7 @@ from janitor.model import Key, Metadata, State
 from janitor.policy.activity import last_activity
 from janitor.policy.stored_metadata import OPEN, MetadataFilter
 from janitor.registry.mapping import Values, key_of, labels_of, rows_of, sightings_of
+from janitor.registry.prepared import LOOK_UP, Prepared, registered
 from janitor.registry.tables import LABEL, META, RUN, THREAD
 
 WRITES = "janitor_writes"
@@ -141,11 +142,14 @@ _PLACE = select(
 )
 """The registry's id, and whether it has a run."""
 
-BATCH = 500
+BATCH = LOOK_UP
+FEW = 50
+"""So many rows are looked for at once; of more, first which of them there are."""
 PAGE = 1000
 
 Counted = tuple[str, Any, State, str]
 Change = tuple[Values | None, Values | None]
+Label = tuple[str, Any, str, str, str]
 
 
 def spelled(screen: MetadataFilter) -> str:
@@ -325,6 +329,8 @@ def find_rows(
     # Writers that lock rows in the same order cannot deadlock.
     for (project, kind), ids in sorted(groups.items()):
         for chunk in batches(sorted(ids)):
+            if len(chunk) > FEW and not (chunk := registered(connection, project, kind, chunk)):
+                continue
             place = (THREAD.c.project == project, THREAD.c.kind == kind)
             named = select(*columns).where(*place, THREAD.c.id.in_(chunk))
             statement = named.order_by(THREAD.c.id)
@@ -352,15 +358,17 @@ _COUNT = text(
     "DO UPDATE SET n = count.n + excluded.n, copies = count.copies + excluded.copies"
 )
 _COLUMNS = tuple(column.name for column in THREAD.c if not column.primary_key)
+_ADD_LABELS = Prepared(insert(LABEL), *LABEL.c.keys())
+_UNLABELLED = tuple(f"b_{column.name}" for column in LABEL.c)
 _UNLABEL = delete(LABEL).where(*(column == bindparam(f"b_{column.name}") for column in LABEL.c))
-
-
-def _prefixed(values: Values) -> Values:
-    return {f"b_{name}": value for name, value in values.items()}
 
 
 def _counted(row: Values) -> Counted:
     return row["project"], row["kind"], row["state"], row["policy"] or ""
+
+
+def _has_copy(row: Values | None) -> bool:
+    return row is not None and row.get("copy_path") is not None
 
 
 def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> None:
@@ -374,31 +382,28 @@ def add(connection: Connection, deltas: Mapping[Counted, tuple[int, int]]) -> No
 
 def relabel(connection: Connection, changes: Iterable[Change]) -> None:
     """Updates the labels of rows that changed."""
-    gone: list[Values] = []
-    new: list[Values] = []
+    gone: list[Label] = []
+    new: list[Label] = []
     for before, after in changes:
         was, now = labels_of(before), labels_of(after)
         if was == now:
             continue
         row = after or before or {}
-        key = {name: row[name] for name in ("project", "kind", "id")}
-        new += [{**key, "key": name, "value": value} for name, value in now - was]
-        gone += [_prefixed({**key, "key": name, "value": value}) for name, value in was - now]
+        key = (row["project"], row["kind"], row["id"])
+        new += [(*key, *pair) for pair in now - was]
+        gone += [(*key, *pair) for pair in was - now]
     if gone:
-        connection.execute(_UNLABEL, gone)
-    if new:
-        connection.execute(insert(LABEL), new)
+        connection.execute(_UNLABEL, [dict(zip(_UNLABELLED, one, strict=True)) for one in gone])
+    _ADD_LABELS.execute(connection, new)
 
 
 def recount(connection: Connection, changes: Iterable[Change]) -> None:
     """Updates the count table for rows that were added, removed or changed."""
-    rows: Counter[Counted] = Counter()
-    copies: Counter[Counted] = Counter()
-    for before, after in changes:
-        for row, sign in ((before, -1), (after, 1)):
-            if row is not None:
-                rows[_counted(row)] += sign
-                copies[_counted(row)] += sign * (row.get("copy_path") is not None)
+    befores, afters = zip(*changes, strict=True) if (changes := list(changes)) else ((), ())
+    rows: Counter[Counted] = Counter(map(_counted, filter(None, afters)))
+    rows.subtract(map(_counted, filter(None, befores)))
+    copies: Counter[Counted] = Counter(map(_counted, filter(_has_copy, afters)))
+    copies.subtract(map(_counted, filter(_has_copy, befores)))
     add(connection, {key: (n, copies[key]) for key, n in rows.items() if n or copies[key]})
 
 

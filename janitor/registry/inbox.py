@@ -7,20 +7,18 @@ not hold up the others.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
 from sqlalchemy import (
     Connection,
-    RowMapping,
-    Update,
     bindparam,
     delete,
     func,
     insert,
+    null,
     or_,
     select,
     text,
@@ -32,10 +30,11 @@ from janitor.model import LIVE, NOTICE_VERSION, Key, Kind, Metadata, NoticeEvent
 from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry.database import BATCH, Store, batches, find_rows, write
 from janitor.registry.mapping import Values
+from janitor.registry.prepared import Prepared
 from janitor.registry.records import NAMED, Drained, InboxNotice, Registration
 from janitor.registry.registrations import RefusedRegistration, Registrations, check
 from janitor.registry.tables import INBOX, REFUSED, UNDRAINED
-from janitor.texts import TwiceError, is_text, once
+from janitor.texts import TwiceError, is_text, parsed
 from janitor.times import Heard, heard, heard_until
 
 LONGEST: Mapping[str, int] = {
@@ -51,6 +50,8 @@ LONGEST: Mapping[str, int] = {
 }
 """The columns, and how many bytes each may have; at most one byte more is read."""
 
+VERSION = str(NOTICE_VERSION)
+EVENTS = frozenset(NoticeEvent)
 UNREADABLE = "unreadable"
 """Replaces a `keep_until` that is too long or not text: the thread is kept forever."""
 
@@ -77,7 +78,7 @@ def judge(row: RawRow) -> Registration | DeletedByApplication | str:
 
 def _read(raw: RawRow) -> Registration | DeletedByApplication:
     row = {name: _text(name, raw[name]) for name in LONGEST}
-    if row["v"] != str(NOTICE_VERSION) or row["event"] not in [*NoticeEvent]:
+    if row["v"] != VERSION or row["event"] not in EVENTS:
         raise RefusedRegistration("unknown version or event")
     key = Key(row["project"] or "", _kind(row["kind"]), row["id"] or "")
     if row["event"] == NoticeEvent.DELETED:
@@ -90,15 +91,16 @@ def _read(raw: RawRow) -> Registration | DeletedByApplication:
         last_active_at=active.at,
         keep_until=kept.at,
         metadata=_metadata(row["metadata"]),
-        remarks=tuple(one.remark for one in (created, active, kept) if one.remark),
+        remarks=tuple(filter(None, (created.remark, active.remark, kept.remark))),
     )
 
 
 def _text(name: str, data: bytes | None) -> str | None:
     if data is None:
         return None
-    why = f"{name} is longer than {LONGEST[name]} bytes"
-    if len(data) <= LONGEST[name]:
+    if len(data) > LONGEST[name]:
+        why = f"{name} is longer than {LONGEST[name]} bytes"
+    else:
         try:
             text = data.decode()
         except UnicodeDecodeError:
@@ -131,7 +133,7 @@ def _metadata(text: str | None) -> Metadata | None:
         return None
     try:
         document = orjson.loads(text)  # the stricter parser of the two
-        json.loads(text, object_pairs_hook=once)
+        parsed(text)
     except TwiceError as error:
         raise RefusedRegistration(f"metadata: {error}") from None
     except (ValueError, RecursionError):
@@ -156,13 +158,14 @@ _HIGHEST = text(
 _COUNT_ON = text("UPDATE sqlite_sequence SET seq = :last WHERE name = 'janitor_inbox'")
 Verdict = Registration | DeletedByApplication | str
 
-_DRAINED = (
+_MARK = (
     update(INBOX)
     .where(INBOX.c.seq == bindparam("b_seq"))
     .values(drained_at=bindparam("at_"), refused=bindparam("why"))
 )
+_DRAINED = Prepared(_MARK, "b_seq", "why")
 # Metadata that the filter keeps out of the registry must not stay in the inbox for 30 days.
-_DRAINED_AND_EMPTIED = _DRAINED.values(metadata=None)
+_DRAINED_AND_EMPTIED = Prepared(_MARK.values(metadata=null()), "b_seq", "why")
 
 
 class Inbox:
@@ -258,12 +261,11 @@ class Inbox:
             return Drained()
         why = f"unexpected {type(error).__name__}"
         with self._store.writing_alone() as connection:
-            marks = [{"b_seq": number, "at_": now, "why": why} for number in numbers]
-            connection.execute(self._drained, marks)
+            self._drained.execute(connection, [(number, why) for number in numbers], at_=now)
         return Drained(len(numbers), len(numbers), f"row {numbers[0]}: {why}", fault=error)
 
     @property
-    def _drained(self) -> Update:
+    def _drained(self) -> Prepared:
         return _DRAINED if self._store.screen.is_open else _DRAINED_AND_EMPTIED
 
     def _drain_rows(self, now: datetime, number: int | None = None) -> Drained:
@@ -275,16 +277,15 @@ class Inbox:
             self._bring_up(
                 connection, [v.key for v in verdicts if isinstance(v, DeletedByApplication)], now
             )
-            if rows:
-                connection.execute(self._drained, _marks(rows, verdicts, now))
+            self._drained.execute(connection, _marks(rows, verdicts), at_=now)
         odd = [f"{one.key.id}: {', '.join(one.remarks)}" for one in registrations if one.remarks]
         why = next((f"row {number}: {reason}" for number, reason in refused.items()), None)
         return Drained(len(rows), len(refused), why, len(odd), tuple(odd[:NAMED]))
 
     def _judged_page(
         self, connection: Connection, number: int | None = None
-    ) -> tuple[Sequence[RowMapping], list[Verdict]]:
-        """The next waiting rows, or only that one, as bytes, and the verdict on each."""
+    ) -> tuple[list[int], list[Verdict]]:
+        """The numbers of the next waiting rows, or of only that one, and the verdict on each."""
         raw = (
             func.substr(self._store.database.bytes_of(INBOX.c[name]), 1, longest + 1).label(name)
             for name, longest in LONGEST.items()
@@ -292,8 +293,9 @@ class Inbox:
         waiting = select(INBOX.c.seq, *raw).where(text(UNDRAINED))
         if number is not None:
             waiting = waiting.where(INBOX.c.seq == number)
-        rows = connection.execute(waiting.order_by(INBOX.c.seq).limit(BATCH)).mappings().all()
-        return rows, [judge(dict(row)) for row in rows]
+        rows = connection.execute(waiting.order_by(INBOX.c.seq).limit(BATCH)).all()
+        verdicts = [judge(dict(zip(LONGEST, row[1:], strict=True))) for row in rows]
+        return [row.seq for row in rows], verdicts
 
     def _take_in(
         self, connection: Connection, registrations: Sequence[Registration], now: datetime
@@ -332,26 +334,22 @@ def _leave_numbers(connection: Connection) -> None:
 
 
 def _is_touch(registration: Registration) -> bool:
+    if registration.created_at is not None or registration.metadata is not None:
+        return False  # of the comparison that follows, what most rows need
     return registration == Registration(
         registration.key, last_active_at=registration.last_active_at
     )
 
 
-def _told(rows: Sequence[RowMapping], verdicts: Sequence[Verdict]) -> dict[int, str]:
+def _told(numbers: Sequence[int], verdicts: Sequence[Verdict]) -> dict[int, str]:
     """Which rows are refused and why, by row number."""
-    pairs = zip(rows, verdicts, strict=True)
-    return {row["seq"]: verdict for row, verdict in pairs if isinstance(verdict, str)}
+    pairs = zip(numbers, verdicts, strict=True)
+    return {number: verdict for number, verdict in pairs if isinstance(verdict, str)}
 
 
-def _marks(rows: Sequence[RowMapping], verdicts: Sequence[Verdict], now: datetime) -> list[Values]:
-    return [
-        {
-            "b_seq": row["seq"],
-            "at_": now,
-            "why": verdict if isinstance(verdict, str) else None,
-        }
-        for row, verdict in zip(rows, verdicts, strict=True)
-    ]
+def _marks(numbers: Sequence[int], verdicts: Sequence[Verdict]) -> Iterator[tuple[int, str | None]]:
+    reasons = (verdict if isinstance(verdict, str) else None for verdict in verdicts)
+    return zip(numbers, reasons, strict=True)
 
 
 def _row_of(notice: InboxNotice, screen: MetadataFilter) -> Values:

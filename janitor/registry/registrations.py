@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select
@@ -29,6 +30,7 @@ from janitor.registry.database import (
     write,
 )
 from janitor.registry.mapping import REPORTED, Values, later
+from janitor.registry.prepared import Prepared
 from janitor.registry.records import Registered, Registration
 from janitor.registry.tables import THREAD
 from janitor.registry.threads import KEY, beyond
@@ -58,6 +60,7 @@ def fresh(registration: Registration) -> Values:
         "reported": None if registration.metadata is None else dict(registration.metadata),
         "upstream": None,
         "reported_before": None,
+        "policy": None,
     }
 
 
@@ -116,11 +119,15 @@ _REPORTED = (
     *("reported", "reported_before", "source", "vanished_at"),
 )
 _NEW = (
-    *("project", "kind", "id", "state", "source", "created_at", "reported_at", "touched_at"),
-    *("last_active_at", "dated_before", "keep_until", "review_at", "reported"),
+    *("project", "kind", "id", "source", "created_at", "reported_at", "touched_at"),
+    *("last_active_at", "dated_before", "keep_until", "reported"),
 )
+_ADD = Prepared(insert(THREAD), *_NEW)
+_NEW_VALUES = itemgetter(*_NEW)
 _TOUCHED = ("touched_at", "last_active_at")
 _PLACE = "place_"
+Merged = tuple[Values | None, Values]
+"""A row before and after a batch."""
 _EXPORTED = (
     *KEY,
     *(THREAD.c[n] for n in ("created_at", "reported_at", "touched_at", "keep_until", "reported")),
@@ -139,11 +146,15 @@ def check(registration: Registration) -> None:
         )
     if not is_id(registration.key.project):
         raise RefusedRegistration(f"{registration.key.id}: the project's name is not valid")
-    for name in ("created_at", "last_active_at", "keep_until"):
-        at = getattr(registration, name)
+    for name, at in (
+        ("created_at", registration.created_at),
+        ("last_active_at", registration.last_active_at),
+        ("keep_until", registration.keep_until),
+    ):
         if at is not None and at.utcoffset() is None:
             raise RefusedRegistration(f"{registration.key.id}: {name} has no time zone")
-    check_metadata(registration.key.id, registration.metadata or {})
+    if registration.metadata:
+        check_metadata(registration.key.id, registration.metadata)
 
 
 def check_metadata(id: str, metadata: Mapping[str, str]) -> None:
@@ -269,44 +280,45 @@ class Registrations:
         batch = [self._screened(registration) for registration in batch]
         known = find_rows(connection, (registration.key for registration in batch), REPORTED)
         self._store.fence_screen(connection)
-        changed, done = self._judged(known, batch, adds_only=adds_only)
-        self._enter(connection, known, changed, now)
+        changes, done = self._judged(known, batch, adds_only=adds_only)
+        self._enter(connection, changes, now)
         return done
 
     def _judged(
         self, known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
-    ) -> tuple[dict[Key, Values], Registered]:
+    ) -> tuple[list[Merged], Registered]:
         """The rows that a batch adds or changes, with activity recomputed, and the counts."""
         rows, done = _after(known, batch, adds_only=adds_only)
-        changed = {key: row for key, row in rows.items() if row != known.get(key)}
+        changes = [(known.get(key), row) for key, row in rows.items()]
+        changes = [(was, row) for was, row in changes if row != was]
         earlier = 0
-        for row in changed.values():
+        for _, row in changes:
             before = row["last_active_at"]
             self._store.date(row)
             if before is not None and row["last_active_at"] < before:
                 row["dated_before"] = later(row["dated_before"], before)
                 earlier += 1
-        return changed, replace(done, due_earlier=earlier)
+        return changes, replace(done, due_earlier=earlier)
 
     def _screened(self, registration: Registration) -> Registration:
         if registration.metadata is None or self._store.screen.is_open:
             return registration
         return replace(registration, metadata=self._store.screen.metadata(registration.metadata))
 
-    def _enter(
-        self,
-        connection: Connection,
-        known: Mapping[Key, Values],
-        changed: Mapping[Key, Values],
-        now: datetime,
-    ) -> None:
-        for row in changed.values():
-            row["review_at"] = now
-        new = [_complete(row, now) for key, row in changed.items() if key not in known]
-        if new:
-            connection.execute(insert(THREAD), new)
-        write(connection, _REPORTED, [row for key, row in changed.items() if key in known])
-        relabel(connection, ((known.get(key), row) for key, row in changed.items()))
+    def _enter(self, connection: Connection, changes: Sequence[Merged], now: datetime) -> None:
+        new = [row for before, row in changes if before is None]
+        _ADD.execute(
+            connection,
+            map(_NEW_VALUES, new),
+            state=State.ACTIVE,
+            registered_at=now,
+            review_at=now,
+            copy_is_current=False,
+            attempts=0,
+        )
+        old = [row | {"review_at": now} for before, row in changes if before is not None]
+        write(connection, _REPORTED, old)
+        relabel(connection, changes)
         recount(connection, ((None, row) for row in new))
 
     def merge_touches(self, connection: Connection, batch: Iterable[tuple[Key, datetime]]) -> int:
@@ -330,23 +342,18 @@ def _after(
     known: Mapping[Key, Values], batch: Iterable[Registration], *, adds_only: bool
 ) -> tuple[dict[Key, Values], Registered]:
     """The rows after a batch, and what it did to them."""
-    rows, done = dict(known), Registered()
+    rows, added, updated, unchanged = dict(known), 0, 0, 0
     for registration in batch:
         before = rows.get(registration.key)
-        after = (
-            fresh(registration)
-            if before is None
-            else merged(before, registration, adds_only=adds_only)
-        )
+        if before is None:
+            after = fresh(registration)
+            added += 1
+        elif (after := merged(before, registration, adds_only=adds_only)) == before:
+            unchanged += 1
+        else:
+            updated += 1
         rows[registration.key] = after
-        done += Registered(before is None, before not in (None, after), before == after)
-    return rows, done
-
-
-def _complete(row: Values, now: datetime) -> Values:
-    """A new row; columns that are not named are NULL."""
-    rest = {"registered_at": now, "policy": None, "copy_is_current": False, "attempts": 0}
-    return {name: row[name] for name in _NEW} | rest
+    return rows, Registered(added, updated, unchanged)
 
 
 def _registration(row: Row[Any]) -> Registration:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from janitor.causes import UnsuitedError, cause, is_scarce
 from janitor.errors import ConfigError, StoreError
 from janitor.kinds import is_id, kind_of
-from janitor.model import Key, Kind, Metadata
-from janitor.registry import RefusedRegistration, Registration, check
-from janitor.texts import TwiceError, once
+from janitor.model import Key, Kind, Metadata, dataclass
+from janitor.registry import RefusedRegistration, Registration, check_metadata
+from janitor.texts import TwiceError, parsed
 from janitor.times import FOREVER, heard, heard_until
 
 if TYPE_CHECKING:
@@ -66,20 +65,21 @@ def lines(stream: TextIO, place: FilePosition) -> Iterator[FileLine]:
         UnsuitedError: A line is longer than `ENDLESS`.
     """
     offset, number, digest = place.offset, place.line, place.digest.copy()
-    while text := stream.readline(LONGEST):
+    readline, copied = stream.readline, digest.copy
+    while text := readline(LONGEST):
         number += 1
-        whole = _is_whole(text)
+        whole = len(text) < LONGEST or _is_whole(text)
         for part in (text,) if whole else _parts(stream, text, number):
             data = part.encode("utf-8", "surrogateescape")
             digest.update(data)
             offset += len(data)
         if number == 1:
             text = text.removeprefix(BOM)
-        yield FileLine(number, text if whole else None, FilePosition(offset, number, digest.copy()))
+        yield FileLine(number, text if whole else None, FilePosition(offset, number, copied()))
 
 
 def _is_whole(text: str) -> bool:
-    return len(text) < LONGEST or text.endswith(("\r", "\n"))
+    return text.endswith(("\r", "\n"))
 
 
 def _parts(stream: TextIO, text: str, number: int) -> Iterator[str]:
@@ -137,7 +137,7 @@ def _json_row(text: str | None) -> dict[str, Any] | str:
 def object_of(text: str, what: str = "") -> dict[str, Any]:
     """Parse a JSON object; ValueError, beginning with `what`, if it is none or repeats a key."""
     try:
-        document = json.loads(text, object_pairs_hook=once)
+        document = parsed(text)
     except TwiceError as error:
         raise ValueError(f"{what}{error}") from None
     except (ValueError, RecursionError):
@@ -168,10 +168,11 @@ class CsvRows:
         """The next line, for the CSV parser."""
         line = self._again.popleft() if self._again else next(self._lines)
         self._taken.append(line)
-        self._length += len(line.text or "")
-        if line.text is None or self._length > LONGEST:
+        text = line.text
+        self._length += len(text or "")
+        if text is None or self._length > LONGEST:
             raise csv.Error(TOO_LONG)
-        return line.text
+        return text
 
     def columns(self) -> list[str]:
         """The names in the first row; empty if that is not valid CSV."""
@@ -214,6 +215,7 @@ def _named(columns: Sequence[str], values: Sequence[str]) -> Mapping[str, str] |
 COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "keep_until")
 KNOWN = frozenset((*COLUMNS, "metadata"))
 PREFIX = "metadata."
+EMPTY = (None, "")
 SHOWN = 64
 
 
@@ -354,7 +356,7 @@ def registration(
         RefusedRegistration: The registry would not accept it.
     """
     for name in row:
-        if not _is_known(name):
+        if name not in KNOWN and not name.startswith(PREFIX):
             known = ", ".join(COLUMNS)
             what = f"unknown field {_quoted(name)}{substitute(name)}"
             raise ValueError(f"{what}; known are {known}, metadata")
@@ -362,20 +364,21 @@ def registration(
     if not is_id(named):
         raise ValueError("the id must be 1 to 200 of A-Z a-z 0-9 . _ : -")
     key = Key(_project(row.get("project"), projects), _kind(row.get("kind"), named), named)
-    created, active = (heard(name, row.get(name)) for name in ("created_at", "last_active_at"))
+    created = heard("created_at", row.get("created_at"))
+    active = heard("last_active_at", row.get("last_active_at"))
     kept = heard_until("keep_until", row.get("keep_until"))
     if strict and kept.at == FOREVER and kept.remark is not None:
         raise ValueError("keep_until: not a time; write 2026-01-31T00:00:00Z or forever")
-    made = Registration(
+    if metadata := _metadata(row):
+        check_metadata(named, metadata)  # all that `check` could still refuse
+    return Registration(
         key,
         created_at=created.at,
         last_active_at=active.at,
         keep_until=kept.at,
-        metadata=_metadata(row),
-        remarks=tuple(one.remark for one in (created, active, kept) if one.remark),
+        metadata=metadata,
+        remarks=tuple(filter(None, (created.remark, active.remark, kept.remark))),
     )
-    check(made)
-    return made
 
 
 def _project(named: object, projects: tuple[str, ...]) -> str:
@@ -403,14 +406,19 @@ def _quoted(named: object) -> str:
 
 def _metadata(row: Mapping[str, Any]) -> Metadata | None:
     """The metadata as reported, perhaps empty; `None` if the row reports none at all."""
-    named = {n.removeprefix(PREFIX): v for n, v in row.items() if n.startswith(PREFIX)}
     whole = _whole(row.get("metadata"))
-    found = {**(whole or {}), **{n: v for n, v in named.items() if v not in (None, "")}}
-    if row.get("user") not in (None, ""):
+    found, is_reported = dict(whole or {}), whole is not None
+    for name, value in row.items():
+        if name.startswith(PREFIX):
+            is_reported = True
+            if value not in EMPTY:
+                found[name.removeprefix(PREFIX)] = value
+    if row.get("user") not in EMPTY:
         found["user"] = row["user"]
-    if any(not isinstance(value, str) for value in found.values()):
-        raise ValueError("metadata values must be strings; write them in quotes")
-    return found if found or whole is not None or named else None
+    for value in found.values():
+        if not isinstance(value, str):
+            raise ValueError("metadata values must be strings; write them in quotes")  # noqa: TRY004
+    return found if found or is_reported else None
 
 
 def _whole(value: object) -> dict[str, Any] | None:

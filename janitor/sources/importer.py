@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import gc
 import hashlib
 import io
 import json
@@ -220,7 +221,7 @@ def _looks_like_rejects(path: Path) -> bool:
         return False
 
 
-PAGE = 1000
+PAGE = 2000
 NAMED = 20
 """How many remarks an import lists."""
 
@@ -350,6 +351,16 @@ class Order:
 
 
 @contextmanager
+def _heap_set_aside() -> Iterator[None]:
+    """Let the garbage collector, which runs often as rows come and go, pass over older objects."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def opened(order: Order, registry: Registry | None) -> Iterator[Import]:
     """An import, at the position where it begins; without a registry it only checks the lines.
 
@@ -365,7 +376,8 @@ def opened(order: Order, registry: Registry | None) -> Iterator[Import]:
             text.buffer.peek(1)
             begun = _begun(order, registry, text)
         try:
-            yield begun
+            with _heap_set_aside():
+                yield begun
         finally:
             begun.rejects.close()
 
