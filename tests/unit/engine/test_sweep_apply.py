@@ -13,7 +13,7 @@ import pytest
 from sweep_wire import CrashError
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching
 
-from janitor.engine import Plan, PlanSite, check, load
+from janitor.engine import Decisions, Plan, PlanSite, check, load
 from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind, Mode, State
 from janitor.policy.rules import Delete, Limits, Policy
@@ -186,8 +186,9 @@ def test_a_thread_that_the_registry_forgot_is_drift(world: World) -> None:
     world.policies = enforced(DELETED)
     key = world.add()
     made = world.plan()
-    planned = replace(made.decisions[0], key=replace(key, id="conv_unknown"))
-    report = world.apply(world.signed(replace(made, decisions=[planned])))
+    (first,) = made.decisions
+    planned = replace(first, key=replace(key, id="conv_unknown"))
+    report = world.apply(world.signed(replace(made, decisions=Decisions([planned]))))
     assert (report.exit_code, dict(report.kept)) == (1, {"drift": 1})
 
 
