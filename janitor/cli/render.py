@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -49,7 +49,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
         return
     _unfinished(made)
     _decisions(made)
-    _failing([failed.row() for failed in islice(made.failing, SHOWN)], len(made.failing))
+    _failing([*islice(made.failing, SHOWN)], len(made.failing))
     _unanswered([thread.row() for thread in islice(made.unanswered, SHOWN)], len(made.unanswered))
     _kept(made.kept)
     _limits(made)
@@ -208,7 +208,7 @@ def _due(decision: Planned) -> str:
     return _time(decision.due_at) if decision.stages else f"{_time(decision.due_at)} (next stage)"
 
 
-def _failing(rows: Sequence[dict[str, Any]], number: int) -> None:
+def _failing(rows: Sequence[Mapping[str, Any]], number: int) -> None:
     """Show what is also due, but waits after an attempt that failed or found it in use."""
     if not rows:
         return
@@ -222,7 +222,7 @@ def _failing(rows: Sequence[dict[str, Any]], number: int) -> None:
         click.echo(f"… and {number - len(rows)} more; `janitor list --failed` shows all")
 
 
-def _unanswered(rows: Sequence[dict[str, Any]], number: int) -> None:
+def _unanswered(rows: Sequence[Mapping[str, Any]], number: int) -> None:
     """Show what may also be due, but could not be checked at the server."""
     if not rows:
         return

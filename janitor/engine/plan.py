@@ -28,7 +28,6 @@ from janitor.engine.keep_last import HeadAnswer, Heads, as_seen
 from janitor.engine.limits import (
     ActionGate,
     Backlog,
-    Failing,
     failing,
     is_paused_by,
     judge,
@@ -175,8 +174,10 @@ class Plan:
     unfinished: list[Unfinished] = field(default_factory=list)
     signature: str = ""
     due_earlier: int = 0
-    failing: list[Failing] = field(default_factory=list)
-    unanswered: list[Unanswered] = field(default_factory=list)
+    failing: Spill[Row] = field(default_factory=lambda: Spill(orjson.dumps, _failing_row))
+    unanswered: Spill[Unanswered] = field(
+        default_factory=lambda: Spill(Unanswered.encoded, Unanswered.decoded)
+    )
     troubles: tuple[str, ...] = ()
     stops: tuple[Stop, ...] = ()
     cost: Cost = field(default_factory=Cost)
@@ -227,8 +228,8 @@ class Plan:
             "pruned": self.pruned.foreseen,
             "archive_copies": self.pruned.document(),
             "due_earlier": self.due_earlier,
-            "failing": [thread.row() for thread in self.failing],
-            "unanswered": [thread.row() for thread in self.unanswered],
+            "failing": listed(iter(self.failing)),
+            "unanswered": listed(thread.row() for thread in self.unanswered),
             "troubles": list(self.troubles),
             "stops": [stop.note() for stop in self.stops],
         }
@@ -253,13 +254,14 @@ async def plan(context: RunContext, scope: PlanScope, *, hypothetical: bool = Fa
     made.undrained, made.offline = registry.inbox.undrained(), scope.offline
     made.sources_down = down(registry, context.sources)
     context.progress.begin("planning: counting what is due")
-    context, made.unapproved = foresee(context, now)
+    context, made.unapproved = await asyncio.to_thread(foresee, context, now)
     made.pending = context.approved is not None
-    made.failing = [
-        failed
+    resting = (
+        failed.row()
         for failed in failing(context, now)
         if is_resting(failed.entry, now) and failed.entry.thread.state is not State.DELETING
-    ]
+    )
+    await asyncio.to_thread(made.failing.extend, resting)
     made.archive_trouble = None if context.archive_error is None else str(context.archive_error)
     unmatched = UnmatchedRules(context.policies, registry.holds.recent(now), now)
     planner = _Planner(made, context, scope, unmatched)
@@ -294,6 +296,7 @@ class _Planner:
         self._looks = DryLooks(context, AGAIN)
         self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED)
         self._reviewer = Reviewer(context, context.registry.holds.recent(made.now), self._heads)
+        self._ranks = any(rule.keep_last for side in context.sides for rule in side.rules)
         self._outdated = is_outdated(context)
         pauses = context.registry.pauses.in_force(made.now)
         self._gate = ActionGate(context, lambda: pauses, is_counted=True, pauses=pauses)
@@ -349,8 +352,8 @@ class _Planner:
     def tell_troubles(self) -> None:
         """Record which projects are stopped, and for each project without an answer, why."""
         made = self._made
-        begun = [removal.key for removal in made.unfinished]
-        asked = [*begun, *(thread.key for thread in made.unanswered)]
+        begun = (removal.key for removal in made.unfinished)
+        asked = chain(begun, (thread.key for thread in made.unanswered))
         made.troubles = tuple(self._looks.troubles(asked))
         made.stops = tuple(self._looks.health.stops())
 
@@ -428,7 +431,9 @@ class _Planner:
         return ()
 
     def _is_put_off(self, facts: Review, answer: Review | str) -> bool:
-        if isinstance(answer, str) or self._gate.before_look(facts) is not None:
+        if isinstance(answer, str) or not self._ranks:
+            return False
+        if self._gate.before_look(facts) is not None:
             return False
         return self._reviewer.is_put_off(answer, self._made.now)
 
@@ -543,12 +548,10 @@ class _Planner:
 
         If heads of its groups must be probed first, they are returned and nothing is done. Blocks.
         """
-        made, now, why = self._made, self._made.now, self._gate.before_look(facts)
+        made, why = self._made, self._gate.before_look(facts)
         approved: Decision | None = None
         if not isinstance(answer, str) and why != PAUSED:
-            answer, heads = self._reviewer.concluded(answer, now)
-            if not heads:
-                approved, heads = self._reviewer.expected(answer.thread, now)
+            answer, approved, heads = self._concluded(answer)
             if heads:
                 return heads
         if why is not None:
@@ -568,6 +571,15 @@ class _Planner:
         if why not in (PAUSED, "archive_down"):
             self._count_task(facts, answer)
         return ()
+
+    def _concluded(self, review: Review) -> tuple[Review, Decision | None, list[Entry]]:
+        """The review once others are heard, the decision once approved, heads to probe first."""
+        heads: list[Entry] = []
+        if self._ranks:  # else others have no say, and it is decided
+            review, heads = self._reviewer.concluded(review, self._made.now)
+        if heads:
+            return review, None, heads
+        return review, *self._reviewer.expected(review.thread, self._made.now)
 
     def _count_task(self, facts: Review, answer: Review) -> None:
         key = answer.thread.key
@@ -646,6 +658,12 @@ def _planned(review: Review, swept: tuple[Stage, ...], reason: str | None) -> Pl
         review.probed,
         swept,
     )
+
+
+def _failing_row(encoded: bytes) -> Row:
+    row: dict[str, Any] = orjson.loads(encoded)
+    times = {name: row[name] for name in ("due_at", "retried_at") if row[name] is not None}
+    return row | {name: datetime.fromisoformat(text) for name, text in times.items()}
 
 
 def _key_as_bytes(key: Key) -> bytes:
