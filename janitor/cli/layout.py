@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
-from rich.cells import cell_len, chop_cells
+from rich import cells
 
 GAP = 2
 INDENT = 2
@@ -65,6 +65,12 @@ def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) 
     return lines
 
 
+def cell_len(text: str) -> int:
+    """How wide a text is on a screen."""
+    is_plain = text.isascii() and text.isprintable()
+    return len(text) if is_plain else cells.cell_len(text)
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """A text in lines, broken between words; a word that is too long at slashes, else anywhere."""
     if cell_len(text) <= width:
@@ -84,7 +90,7 @@ def _broken(word: str, width: int) -> list[str]:
         if lines and cell_len(lines[-1] + part) <= width:
             lines[-1] += part
         else:
-            lines += chop_cells(part, width)
+            lines += cells.chop_cells(part, width)
     return lines
 
 
@@ -165,14 +171,14 @@ def _lines(
     style: Style,
 ) -> Iterator[str]:
     for depth, group in enumerate(groups):
-        cells = [
+        parts = [
             [row[number]] if columns[number] in whole else wrapped(row[number], max(width, 1))
             for number, width in group
         ]
-        for parts in zip_longest(*cells, fillvalue=""):
+        for line_parts in zip_longest(*parts, fillvalue=""):
             shown = (
                 style(columns[number], part) + " " * (width - cell_len(part))
-                for (number, width), part in zip(group, parts, strict=True)
+                for (number, width), part in zip(group, line_parts, strict=True)
             )
             line = (" " * INDENT if depth else "") + (" " * GAP).join(shown).rstrip()
             if line.strip() or not depth:
