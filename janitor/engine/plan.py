@@ -69,6 +69,7 @@ CHUNK = 100
 """Threads looked at together."""
 BATCH = 500
 """Threads decided together where none is looked at."""
+LISTED = frozenset({*REVIEWED, State.MISSING})
 NO_ANSWER = frozenset({FAILED, NOT_ASKED})
 AGAIN = "janitor plan"
 Found = TypeVar("Found")
@@ -266,7 +267,7 @@ async def plan(context: RunContext, scope: PlanScope, *, hypothetical: bool = Fa
     unmatched = UnmatchedRules(context.policies, registry.holds.recent(now), now)
     planner = _Planner(made, context, scope, unmatched)
     await planner.tell_unfinished()
-    await asyncio.to_thread(planner.count)
+    await planner.count()
     await planner.decide()
     planner.tell_troubles()
     planner.tell_cost()
@@ -357,13 +358,25 @@ class _Planner:
         made.troubles = tuple(self._looks.troubles(asked))
         made.stops = tuple(self._looks.health.stops())
 
-    def count(self) -> None:
-        """Count what is due and judge it against the limits. Blocks."""
-        for entry, review in self._up_for_review(self._unmatched):
+    async def count(self) -> None:
+        """Count what is due and judge it against the limits."""
+        reviews = self._up_for_review(self._unmatched)
+        while await asyncio.to_thread(self._count_some, reviews):
+            pass
+        await asyncio.to_thread(self._judge)
+
+    def _count_some(self, reviews: Iterator[tuple[Entry, Review]]) -> bool:
+        """Count the next of these; whether there were any. Blocks."""
+        page = list(islice(reviews, BATCH))
+        for entry, review in page:
             if self._context.serves(entry.thread.key):
                 is_paused = is_paused_by(self._gate.pauses, review)
                 self._made.backlog.add(review, is_paused=is_paused)
                 self._made.due_earlier += self._falls_due_earlier(review)
+        return bool(page)
+
+    def _judge(self) -> None:
+        """Judge what was counted against the limits. Blocks."""
         judge(self._context, self._made.backlog, self._made.now)
         over = frozenset(self._made.backlog.tripped)
         self._gate.forbidden = over
@@ -445,7 +458,7 @@ class _Planner:
                 pairs.append(pair)
                 continue
             entry = self._context.registry.threads.get(key)
-            if entry is not None and entry.thread.state is not State.DELETED:
+            if entry is not None and entry.thread.state in LISTED:
                 facts = self._reviewer.on_facts(entry, self._made.now)
                 pairs.append((facts, facts))
         return pairs
@@ -551,7 +564,7 @@ class _Planner:
         made, why = self._made, self._gate.before_look(facts)
         approved: Decision | None = None
         if not isinstance(answer, str) and why != PAUSED:
-            answer, approved, heads = self._concluded(answer)
+            answer, approved, heads = self._concluded(facts, answer, why)
             if heads:
                 return heads
         if why is not None:
@@ -572,12 +585,16 @@ class _Planner:
             self._count_task(facts, answer)
         return ()
 
-    def _concluded(self, review: Review) -> tuple[Review, Decision | None, list[Entry]]:
+    def _concluded(
+        self, facts: Review, review: Review, why: str | None
+    ) -> tuple[Review, Decision | None, list[Entry]]:
         """The review once others are heard, the decision once approved, heads to probe first."""
         heads: list[Entry] = []
         if self._ranks:  # else others have no say, and it is decided
             review, heads = self._reviewer.concluded(review, self._made.now)
-        if heads:
+        seen = review if self._reviewer.needs_probe(facts) else facts
+        is_paused = why is None and is_paused_by(self._gate.pauses, seen)
+        if heads or (is_paused and seen.decision.stages):
             return review, None, heads
         return review, *self._reviewer.expected(review.thread, self._made.now)
 
