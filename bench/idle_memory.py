@@ -1,4 +1,4 @@
-"""B11: memory of an idle service beside its libraries, and what reading more due rows adds."""
+"""B11: memory of an idle service beside its libraries, and what a plan of more due rows adds."""
 
 from __future__ import annotations
 
@@ -26,21 +26,16 @@ LIBRARIES = (
     "starlette, uvicorn, zstandard, watchfiles"
 )
 RESIDENT = "\nprint(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])"
-COUNT = """
-import resource, sys
-from datetime import UTC, datetime
+PLAN = """
+import os, sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from janitor.app.compose import offline_context
-from janitor.config import load
-from janitor.engine.limits import count
-from janitor.engine.review import Reviewer
-from janitor.registry import Registry
+from janitor.cli import execute
 
-config, now = load(Path(sys.argv[1])), datetime.now(UTC)
-with Registry.open(config.registry.url) as registry:
-    context = offline_context(config, registry)
-    count(context, Reviewer(context, ()), registry.threads.due(now), now)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    code = execute(["--config", sys.argv[1], "--output", "json", "plan", "--offline"])
+assert code == 0
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
 CONFIG = """\
 version: 1
@@ -60,9 +55,9 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     ratios = tuple(idle(few) / printed(LIBRARIES + RESIDENT) for _ in range(size.pairs))
     yield Measure("B11", "idle memory of serve ÷ its libraries", 1.2, ratios, at_most=True)
     grown = tuple(
-        max(printed(COUNT, many) - printed(COUNT, few), 1) * 1024 / MIB for _ in range(size.pairs)
+        max(printed(PLAN, many) - printed(PLAN, few), 1) * 1024 / MIB for _ in range(size.pairs)
     )
-    what = f"MiB more to count {size.rows(MANY)} due than {size.rows(FEW)}"
+    what = f"MiB more to plan {size.rows(MANY)} due than {size.rows(FEW)}"
     yield Measure("B11", what, 16.0, grown, at_most=True)
 
 

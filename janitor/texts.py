@@ -74,6 +74,8 @@ def counted(number: int, one: str, more: str | None = None) -> str:
 def plain(value: object) -> str:
     """A value as text that cannot move a terminal's cursor: control characters are escaped."""
     text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
-from rich.cells import cell_len, chop_cells
+from rich import cells
 
 GAP = 2
 INDENT = 2
@@ -31,22 +31,22 @@ def unstyled(_: str, text: str) -> str:
 
 def grid(
     columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    read: Callable[[], Iterable[Sequence[str]]],
     width: int,
     whole: frozenset[str] = frozenset(),
     style: Style = unstyled,
-) -> list[str]:
+) -> Iterator[str]:
     """The lines of a table that is at most `width` wide, its head first.
 
     If not everything fits, columns become narrower and wrap between words; if that is not enough,
     each row takes several lines. Columns that are `whole` are never broken: a line is too wide only
-    if such a value is wider than the screen.
+    if such a value is wider than the screen. `read` begins the rows anew: they are read twice, and
+    never held.
     """
-    groups = _groups(columns, rows, width, whole)
-    lines = list(_lines(columns, columns, groups, whole, unstyled))
-    for row in rows:
-        lines += _lines(columns, row, groups, whole, style)
-    return lines
+    groups = _groups(columns, read, width, whole)
+    yield from _lines(columns, columns, groups, whole, unstyled)
+    for row in read():
+        yield from _lines(columns, row, groups, whole, style)
 
 
 def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) -> list[str]:
@@ -63,6 +63,12 @@ def facts(rows: Sequence[tuple[str, str]], width: int, style: Style = unstyled) 
             below = wrapped(value, max(width - INDENT, 1))
             lines += [name, *(f"{' ' * INDENT}{style(name, line)}" for line in below)]
     return lines
+
+
+def cell_len(text: str) -> int:
+    """How wide a text is on a screen."""
+    is_plain = text.isascii() and text.isprintable()
+    return len(text) if is_plain else cells.cell_len(text)
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -84,7 +90,7 @@ def _broken(word: str, width: int) -> list[str]:
         if lines and cell_len(lines[-1] + part) <= width:
             lines[-1] += part
         else:
-            lines += chop_cells(part, width)
+            lines += cells.chop_cells(part, width)
     return lines
 
 
@@ -93,17 +99,22 @@ def _longest(text: str) -> int:
 
 
 def _groups(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, whole: frozenset[str]
+    columns: Sequence[str],
+    read: Callable[[], Iterable[Sequence[str]]],
+    width: int,
+    whole: frozenset[str],
 ) -> list[Group]:
     """Which columns share a line: all of them if they fit, even if narrower than they want."""
-    cells = [[name, *(row[number] for row in rows)] for number, name in enumerate(columns)]
-    wanted = [max(map(cell_len, each)) for each in cells]
+    wanted, room = _widest(columns, read(), cell_len), width - GAP * (len(columns) - 1)
+    if sum(wanted) <= room:
+        return [list(enumerate(wanted))]
     longest = min(LONGEST_WORD, width - INDENT)
+    words = _widest(columns, read(), _longest)
     least = [
-        want if name in whole else min(max(map(_longest, each)), longest)
-        for name, want, each in zip(columns, wanted, cells, strict=True)
+        want if name in whole else min(word, longest)
+        for name, want, word in zip(columns, wanted, words, strict=True)
     ]
-    if sum(least) <= width - GAP * (len(columns) - 1):
+    if sum(least) <= room:
         shared = [[*range(len(columns))]]
     else:
         shared = _split(columns, least, width, whole)
@@ -111,6 +122,16 @@ def _groups(
         _narrowed(group, wanted, least, width - INDENT * bool(depth))
         for depth, group in enumerate(shared)
     ]
+
+
+def _widest(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], measured: Callable[[str], int]
+) -> list[int]:
+    """The most that a cell of each column measures, its name among them."""
+    widest = [measured(name) for name in columns]
+    for row in rows:
+        widest = [max(most, measured(cell)) for most, cell in zip(widest, row, strict=True)]
+    return widest
 
 
 def _split(
@@ -150,14 +171,14 @@ def _lines(
     style: Style,
 ) -> Iterator[str]:
     for depth, group in enumerate(groups):
-        cells = [
+        parts = [
             [row[number]] if columns[number] in whole else wrapped(row[number], max(width, 1))
             for number, width in group
         ]
-        for parts in zip_longest(*cells, fillvalue=""):
+        for line_parts in zip_longest(*parts, fillvalue=""):
             shown = (
                 style(columns[number], part) + " " * (width - cell_len(part))
-                for (number, width), part in zip(group, parts, strict=True)
+                for (number, width), part in zip(group, line_parts, strict=True)
             )
             line = (" " * INDENT if depth else "") + (" " * GAP).join(shown).rstrip()
             if line.strip() or not depth:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,8 @@ import click
 from janitor.errors import ConfigError
 from janitor.texts import is_text, plain
 
+PIECE = 1000
+"""Rows, or lines of a table, that are printed together."""
 UNBOUNDED = sys.maxsize  # without a terminal each row is one line, for grep
 # Columns that a person copies from: never broken.
 WHOLE = frozenset({"id", "key"})
@@ -86,15 +89,44 @@ def texts_only(command: click.Command) -> click.Command:
 
 
 def emit(settings: Settings, document: Mapping[str, Any], rows: str | None = None) -> None:
-    """Print a document for machines: one JSON document, or its `rows` as one object per line."""
-    import json
+    """Print a document for machines: one JSON document, or its `rows` as one object per line.
 
+    Iterators in the document are printed as they are read.
+    """
     if settings.output == "jsonl" and rows is not None:
         emit_lines(document[rows])
     elif settings.output == "jsonl":
         emit_lines([document])
     else:
-        click.echo(json.dumps({"schema": 1, **document}, indent=2, default=as_json))
+        for piece in json_pieces({"schema": 1, **document}, 2):
+            click.echo(piece, nl=False)
+        click.echo()
+
+
+def json_pieces(document: Mapping[str, Any], indent: int) -> Iterator[str]:
+    """What `json.dumps` writes of a document, in pieces; iterators in it are read as they come."""
+    import json
+
+    outer = "\n" + " " * indent
+    for number, (name, value) in enumerate(document.items()):
+        yield f"{',' if number else '{'}{outer}{json.dumps(name)}: "
+        if isinstance(value, Iterator):
+            yield from _array_pieces(value, indent)
+        else:
+            yield json.dumps(value, indent=indent, default=as_json).replace("\n", outer)
+    yield "\n}"
+
+
+def _array_pieces(rows: Iterator[Mapping[str, Any]], indent: int) -> Iterator[str]:
+    """The same of an array, a thousand rows a piece."""
+    import json
+
+    outer, between = "\n" + " " * indent, "["
+    while page := list(islice(rows, PIECE)):
+        text = json.dumps(page, indent=indent, default=as_json).replace("\n", outer)
+        yield between + text.removeprefix("[").removesuffix(f"{outer}]")
+        between = ","
+    yield "[]" if between == "[" else f"{outer}]"
 
 
 def emit_long(
@@ -127,9 +159,19 @@ def as_json(value: object) -> str:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table for a person, as wide as the terminal; cells are text, never markup."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    long_table(title, columns, lambda: cells)
+
+
+def long_table(
+    title: str, columns: Sequence[str], read: Callable[[], Iterable[Sequence[object]]]
+) -> None:
+    """Print a table that may be too long for memory: its rows are read twice."""
     from janitor.cli.layout import grid
 
-    cells = [[plain(cell) for cell in row] for row in rows]
+    def cells() -> Iterator[list[str]]:
+        return ([plain(cell) for cell in row] for row in read())
+
     _print_titled(title, grid(columns, cells, screen_width() or UNBOUNDED, WHOLE, _styled))
 
 
@@ -151,7 +193,9 @@ def hanging(mark: str, text: str) -> None:
 
 
 def _print_titled(title: str, lines: Iterable[str]) -> None:
-    click.echo("\n".join([*([click.style(title, bold=True)] if title else []), *lines]))
+    rest = chain([click.style(title, bold=True)] if title else [], lines)
+    while page := list(islice(rest, PIECE)):
+        click.echo("\n".join(page))
 
 
 def screen_width() -> int | None:

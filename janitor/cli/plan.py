@@ -232,7 +232,7 @@ def _hand_over(settings: Settings, made: Plan, name: str, max_age: timedelta) ->
         handed = registry.plans.hand_over(
             made.digest, document, actor=person(), max_age=max_age, now=at
         )
-    threads = sum(1 for row in made.decisions if row.stages)
+    threads = made.decisions.acting
     if not settings.wants_table:
         about = {"digest": made.digest, "threads": threads, "follow": "janitor runs"}
         emit(settings, {**about, "actor": handed.actor, "handed_over_at": handed.at})

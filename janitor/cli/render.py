@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ import click
 
 from janitor.cli.output import (
     Settings,
-    as_json,
     complain,
     emit,
     is_terminal,
+    json_pieces,
+    long_table,
     table,
 )
 from janitor.cli.private_file import write_private
@@ -40,27 +41,16 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     Raises:
         ConfigError: The file cannot be written.
     """
-    document = {
-        "schema": 1,
-        **made.document(),
-        "pauses": [pause_document(pause) for pause in pauses],
-    }
     if file is not None:
-        text = json.dumps(document, indent=1, default=as_json)
-        write_private(file, [text], "the plan")
+        write_private(file, json_pieces(_document(made, pauses), 1), "the plan")
     if not settings.wants_table:
-        emit(settings, document, "decisions")
+        emit(settings, _document(made, pauses), "decisions")
         _troubles(made)
         return
     _unfinished(made)
-    rows = [_row(decision) for decision in made.decisions]
-    columns = ("kind", "id", "stages", "policy", "last active", "first due", "reason")
-    shown = SHOWN if is_terminal(sys.stdout) else len(rows)  # a piped plan is for review
-    table(f"What a sweep would do at {_time(made.now)}", columns, rows[:shown])
-    if len(rows) > shown:
-        click.echo(f"… and {len(rows) - shown} more; pipe the output, as in `janitor plan | less`")
-    _failing(document["failing"])
-    _unanswered(document["unanswered"])
+    _decisions(made)
+    _failing([*islice(made.failing, SHOWN)], len(made.failing))
+    _unanswered([thread.row() for thread in islice(made.unanswered, SHOWN)], len(made.unanswered))
     _kept(made.kept)
     _limits(made)
     _waiting(made)
@@ -72,6 +62,22 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     paused(pauses)
     click.echo(f"Nothing was changed. {_next(made, file, pauses)}")
     _troubles(made)
+
+
+def _document(made: Plan, pauses: Sequence[Pause]) -> dict[str, Any]:
+    """The plan as one JSON document, whose decisions are read as they are written."""
+    shown = [pause_document(pause) for pause in pauses]
+    return {"schema": 1, **made.document(iter), "pauses": shown}
+
+
+def _decisions(made: Plan) -> None:
+    columns = ("kind", "id", "stages", "policy", "last active", "first due", "reason")
+    number = len(made.decisions)
+    shown = SHOWN if is_terminal(sys.stdout) else number  # a piped plan is for review
+    title = f"What a sweep would do at {_time(made.now)}"
+    long_table(title, columns, lambda: map(_row, islice(made.decisions, shown)))
+    if number > shown:
+        click.echo(f"… and {number - shown} more; pipe the output, as in `janitor plan | less`")
 
 
 def _unmatched(rules: Sequence[str]) -> None:
@@ -202,30 +208,30 @@ def _due(decision: Planned) -> str:
     return _time(decision.due_at) if decision.stages else f"{_time(decision.due_at)} (next stage)"
 
 
-def _failing(rows: Sequence[dict[str, Any]]) -> None:
+def _failing(rows: Sequence[Mapping[str, Any]], number: int) -> None:
     """Show what is also due, but waits after an attempt that failed or found it in use."""
     if not rows:
         return
     columns = ("kind", "id", "stage", "policy", "attempts", "retried", "last error")
     fields = ("kind", "id", "stage", "policy", "attempts", "retried_at", "last_error")
-    shown = [[moment(row[name]) for name in fields] for row in rows[:SHOWN]]
+    shown = [[moment(row[name]) for name in fields] for row in rows]
     click.echo()
     title = "Due, but waiting after an attempt that failed or found it in use"
     table(title, columns, shown)
-    if len(rows) > SHOWN:
-        click.echo(f"… and {len(rows) - SHOWN} more; `janitor list --failed` shows all")
+    if number > len(rows):
+        click.echo(f"… and {number - len(rows)} more; `janitor list --failed` shows all")
 
 
-def _unanswered(rows: Sequence[dict[str, Any]]) -> None:
+def _unanswered(rows: Sequence[Mapping[str, Any]], number: int) -> None:
     """Show what may also be due, but could not be checked at the server."""
     if not rows:
         return
     fields = ("project", "kind", "id", "stage", "policy")
     click.echo()
     title = "Not in this plan, because they could not be checked; each is kept"
-    table(title, fields, [[moment(row[name]) for name in fields] for row in rows[:SHOWN]])
-    if len(rows) > SHOWN:
-        click.echo(f"… and {len(rows) - SHOWN} more; --output json shows all")
+    table(title, fields, [[moment(row[name]) for name in fields] for row in rows])
+    if number > len(rows):
+        click.echo(f"… and {number - len(rows)} more; --output json shows all")
 
 
 def _troubles(made: Plan) -> None:
@@ -263,12 +269,12 @@ def _next(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str:
         again = " and make the plan again" if file is not None else ""
         return f"Mode is audit: set `mode: enforce` in the configuration{again} to act."
     begun = any(one.kept is None for one in made.unfinished)
-    if not begun and not any(decision.stages for decision in made.decisions):
+    if not begun and not made.decisions.acting:
         waiting = made.failing or made.unfinished or made.unanswered
         return "Nothing else is due." if waiting else "Nothing is due."
     if made.hypothetical:
         return "A plan made with --at cannot be applied."
-    if not begun and not any(row.swept for row in made.decisions):
+    if not begun and not made.decisions.swept:
         return _next_of_kept(made, file, pauses)
     if file is not None:
         return f"Next: janitor apply {file}"
@@ -279,7 +285,7 @@ def _next_of_kept(made: Plan, file: Path | None, pauses: Sequence[Pause]) -> str
     """The same, if a sweep would do nothing of what is due."""
     from janitor.engine.pauses import resume_command
 
-    reasons = {row.reason for row in made.decisions if row.stages}
+    reasons = made.decisions.reasons
     if reasons == {"paused"}:
         return f"Next: {', '.join(dict.fromkeys(map(resume_command, pauses)))}"
     if reasons == {"audit"}:

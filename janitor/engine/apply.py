@@ -21,16 +21,17 @@ from janitor.engine.breaker import Stop
 from janitor.engine.clock import look_at_clock
 from janitor.engine.context import RunContext
 from janitor.engine.cost import Cost, Estimate, by_verb
+from janitor.engine.decisions import Decisions, Planned, planned
 from janitor.engine.limits import Backlog
 from janitor.engine.pauses import PAUSED
-from janitor.engine.plan import Plan, Planned
+from janitor.engine.plan import Plan
 from janitor.engine.recovery import recover
 from janitor.engine.redecide import approve, approve_first, under_approval
 from janitor.engine.report import APPLY, Report, close, open_run
 from janitor.engine.review import Review
 from janitor.engine.worker import Worker
 from janitor.errors import ConfigError
-from janitor.model import Key, Kind, Mode, Stage, State
+from janitor.model import Key, Mode, Stage, State
 from janitor.policy import Policies, policies_digest
 from janitor.rate_limit import Verb
 from janitor.registry import Entry, Registry, RunRecord, RunResult
@@ -113,7 +114,7 @@ def command_of(digest: str) -> str:
 
 def compact(made: Plan) -> str:
     """The plan as a document with only what `apply` needs; `load` reads it back."""
-    document = made.document()
+    document = made.document(iter)
     names = (
         "digest",
         "signature",
@@ -124,10 +125,9 @@ def compact(made: Plan) -> str:
         "policies_digest",
         "approval",
     )
-    decisions = [row for row in document["decisions"] if row["stages"]]
-    return orjson.dumps(
-        {name: document[name] for name in names} | {"decisions": decisions}
-    ).decode()
+    head = orjson.dumps({name: document[name] for name in names})
+    rows = b",".join(row for row in made.decisions.encoded() if orjson.loads(row)["stages"])
+    return b"".join((head.removesuffix(b"}"), b',"decisions":[', rows, b"]}")).decode()
 
 
 def _read(document: Mapping[str, Any]) -> Plan:
@@ -138,9 +138,9 @@ def _read(document: Mapping[str, Any]) -> Plan:
         document["mode"],
         datetime.fromisoformat(document["now"]),
         document["hypothetical"],
-        [_planned(row) for row in document["decisions"]],
+        Decisions(planned(row) for row in document["decisions"]),
         pending=document["approval"]["pending"],
-        signature=_text(document.get("signature")) or "",
+        signature=str(document.get("signature") or ""),
         cost=_cost(document.get("cost")),
     )
 
@@ -150,36 +150,6 @@ def _cost(said: object) -> Cost:
     found = [said.get(name) for name in Calls._fields] if isinstance(said, dict) else []
     numbers = [number for number in found if isinstance(number, int) and number >= 0]
     return Cost(Estimate(Calls(*numbers))) if len(numbers) == len(found) else Cost()
-
-
-def _planned(row: Mapping[str, object]) -> Planned:
-    """One decision of a plan's document, or ValueError, KeyError, TypeError."""
-    return Planned(
-        Key(str(row["project"]), Kind(str(row["kind"])), str(row["id"])),
-        tuple(Stage(str(stage)) for stage in _list(row["stages"])),
-        _text(row["policy"]),
-        _time(row["due_at"]),
-        _time(row["age_base"]),
-        _text(row["reason"]),
-        _time(row["last_active_at"]),
-        _text(row["newest_item"]),
-        bool(row["probed"]),
-        tuple(Stage(str(stage)) for stage in _list(row.get("swept", []))),
-    )
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return value
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _time(value: object) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(str(value))
 
 
 async def apply(
@@ -198,13 +168,13 @@ async def apply(
     context = _approved(context, made, actor)
     await look_at_clock(context.watch, context.registry, context.drivers)
     run = open_run(context, command_of(made.digest))
-    planned = {row.key: row for row in made.decisions if row.stages}
-    worker = Worker(context, run, stop, drifted=_Drift(planned))
+    rows = {row.key: row for row in made.decisions if row.stages}
+    worker = Worker(context, run, stop, drifted=_Drift(rows))
     async with worker.lease.kept():
         await recover(worker, tried=False)
         others = worker.kept[PAUSED]
-        calls = _expected_calls(made.cost, planned)
-        context.progress.begin("applying", len(planned), calls=calls)
+        calls = _expected_calls(made.cost, rows)
+        context.progress.begin("applying", len(rows), calls=calls)
         complete = await worker.work_all(_entries(worker, made))
         complete = complete and worker.kept[PAUSED] == others  # to be continued after the pause
         if complete:
@@ -260,8 +230,8 @@ class _Drift:
 def _entries(worker: Worker, made: Plan) -> Iterator[Entry]:
     """Yield the plan's threads that are not done yet, claimed for this run page by page."""
     registry = worker.context.registry
-    planned = (row for row in made.decisions if row.stages)
-    while page := {row.key: row for row in islice(planned, PAGE)}:
+    rows = (row for row in made.decisions if row.stages)
+    while page := {row.key: row for row in islice(rows, PAGE)}:
         ours = {
             entry.thread.key: entry for entry in registry.claims.take_keys(worker.claimant, page)
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from janitor.errors import (
     JanitorError,
     light_failures,
 )
+from janitor.kinds import Kind
 from janitor.model import Key, Stage, State
 from janitor.registry import Entry
 from janitor.texts import counted
@@ -46,6 +48,18 @@ class Unanswered:
         """The thread as it appears in a plan's document."""
         fields = {name: value for name, value in asdict(self).items() if name != "key"}
         return {**asdict(self.key), **fields}
+
+    def encoded(self) -> bytes:
+        """The thread as bytes, which `decoded` reads."""
+        return json.dumps(self.row()).encode()  # what a server said may be no text to orjson
+
+    @classmethod
+    def decoded(cls, encoded: bytes) -> Unanswered:
+        """The thread that was `encoded`."""
+        row = json.loads(encoded)
+        stage = None if row["stage"] is None else Stage(row["stage"])
+        key = Key(row["project"], Kind(row["kind"]), row["id"])
+        return cls(key, stage, row["policy"], row["error"])
 
 
 class DryLooks:

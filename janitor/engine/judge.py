@@ -66,7 +66,8 @@ class Judge:
             )
             return Rankings(tuple(each))
 
-        self._has_groups = any(rule.keep_last for side in self.sides for rule in side.rules)
+        self.ranks = any(rule.keep_last is not None for side in self.sides for rule in side.rules)
+        """Whether any decision depends on other threads."""
         self._known = by(was_found, remembers=True)
         if heads is not None:
             self._seen = by(heads.is_alive)
@@ -94,7 +95,7 @@ class Judge:
         """
         by = self._alone if alone else self._decided
         known = by(thread, now, self._known)
-        if self._heads is None or not self._has_groups or not removes(known):
+        if self._heads is None or not self.ranks or not removes(known):
             return known
         seen = by(thread, now, self._seen)
         if removes(seen) or not removes(by(thread, now, self._possible)):

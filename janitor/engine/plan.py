@@ -7,9 +7,8 @@ covers everything that `apply` acts on, and the registry signs the digest.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import chain, islice, product
@@ -22,13 +21,13 @@ from janitor.engine.breaker import NOT_ASKED, Stop
 from janitor.engine.clock import CLOCK
 from janitor.engine.context import RunContext
 from janitor.engine.cost import Cost, ProjectPace, Work, cost, probing, task_of
+from janitor.engine.decisions import Decisions, Planned
 from janitor.engine.dry_looks import FAILED, DryLooks, Unanswered
 from janitor.engine.judge import Judge
 from janitor.engine.keep_last import HeadAnswer, Heads, as_seen
 from janitor.engine.limits import (
     ActionGate,
     Backlog,
-    Failing,
     failing,
     is_paused_by,
     judge,
@@ -55,9 +54,10 @@ from janitor.engine.redecide import (
 from janitor.engine.report import Pruned
 from janitor.engine.review import Review, Reviewer, as_known
 from janitor.engine.settlement import is_resting
+from janitor.engine.spill import Spill
 from janitor.engine.unmatched_rules import UnmatchedRules
 from janitor.engine.worker import HELD_BACK
-from janitor.kinds import PAGE
+from janitor.kinds import PAGE, Kind
 from janitor.model import Decision, Key, Reason, Stage, State, Thread
 from janitor.policy import Policies, policies_digest
 from janitor.policy.matching import protects, rulebook, views_of
@@ -66,9 +66,16 @@ from janitor.registry.claims import REVIEWED
 from janitor.sources.watermark import down
 
 CHUNK = 100
+"""Threads looked at together."""
+BATCH = 500
+"""Threads decided together where none is looked at."""
+LISTED = frozenset({*REVIEWED, State.MISSING})
 NO_ANSWER = frozenset({FAILED, NOT_ASKED})
 AGAIN = "janitor plan"
 Found = TypeVar("Found")
+Row = Mapping[str, Any]
+Pair = tuple[Review, Review | str]
+"""A thread by the registry's facts, and after a look; a word if there was no answer."""
 HEARD = {
     "missing": HeadAnswer.GONE,
     "busy": HeadAnswer.ALIVE,
@@ -128,34 +135,6 @@ class PlanScope:
     everything: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One thread as it was when the plan was made; `probed` tells whether the server was asked.
-
-    `stages` are what `apply` carries out; `swept` are those that a sweep would carry out by itself.
-    A sweep leaves the others because of `reason`: `unapproved`, `limit`, `paused`, `audit`,
-    `archive_down`, `uncounted`. `apply` also leaves what a pause, audit or the archive keeps, while
-    that lasts.
-    """
-
-    key: Key
-    stages: tuple[Stage, ...]
-    policy: str | None
-    due_at: datetime | None
-    age_base: datetime | None
-    reason: str | None
-    last_active_at: datetime | None
-    newest_item: str | None
-    probed: bool
-    swept: tuple[Stage, ...] = ()
-
-    def row(self) -> dict[str, Any]:
-        """The decision with the field names of `--output json`."""
-        first = self.stages[0] if self.stages else "none"
-        fields = {name: value for name, value in asdict(self).items() if name != "key"}
-        return {**asdict(self.key), "stage": first, **fields}
-
-
 @dataclass(slots=True)
 class Plan:
     """What a sweep would do now, why, and what it costs.
@@ -181,7 +160,7 @@ class Plan:
     mode: str
     now: datetime
     hypothetical: bool
-    decisions: list[Planned] = field(default_factory=list)
+    decisions: Decisions = field(default_factory=Decisions)
     kept: Counter[str] = field(default_factory=Counter)
     backlog: Backlog = field(default_factory=Backlog)
     not_probed: int = 0
@@ -196,8 +175,10 @@ class Plan:
     unfinished: list[Unfinished] = field(default_factory=list)
     signature: str = ""
     due_earlier: int = 0
-    failing: list[Failing] = field(default_factory=list)
-    unanswered: list[Unanswered] = field(default_factory=list)
+    failing: Spill[Row] = field(default_factory=lambda: Spill(orjson.dumps, _failing_row))
+    unanswered: Spill[Unanswered] = field(
+        default_factory=lambda: Spill(Unanswered.encoded, Unanswered.decoded)
+    )
     troubles: tuple[str, ...] = ()
     stops: tuple[Stop, ...] = ()
     cost: Cost = field(default_factory=Cost)
@@ -217,11 +198,10 @@ class Plan:
     def digest(self) -> str:
         """sha256 over the head and over every decision to act: everything that `apply` acts on."""
         head = [self.registry, self.policies_digest, self.mode, self.pending, self.hypothetical]
-        rows = sorted(orjson.dumps(planned.row()) for planned in self.decisions if planned.stages)
-        return hashlib.sha256(b"\n".join([orjson.dumps([*head, self.now]), *rows])).hexdigest()
+        return self.decisions.digest(orjson.dumps([*head, self.now]))
 
-    def document(self) -> dict[str, Any]:
-        """The plan as one JSON document."""
+    def document(self, listed: Callable[[Iterator[Row]], Iterable[Row]] = list) -> dict[str, Any]:
+        """The plan as one JSON document; `listed` turns rows, perhaps very many, into a list."""
         over = {name: asdict(tripped) for name, tripped in self.backlog.tripped.items()}
         return {
             "digest": self.digest,
@@ -233,7 +213,7 @@ class Plan:
             "policies_digest": self.policies_digest,
             "approval": self.approval(),
             "unfinished": [begun.row() for begun in self.unfinished],
-            "decisions": [planned.row() for planned in self.decisions],
+            "decisions": listed(self.decisions.rows()),
             "kept": dict(self.kept),
             "limits": {
                 "tripped": bool(over),
@@ -249,8 +229,8 @@ class Plan:
             "pruned": self.pruned.foreseen,
             "archive_copies": self.pruned.document(),
             "due_earlier": self.due_earlier,
-            "failing": [thread.row() for thread in self.failing],
-            "unanswered": [thread.row() for thread in self.unanswered],
+            "failing": listed(iter(self.failing)),
+            "unanswered": listed(thread.row() for thread in self.unanswered),
             "troubles": list(self.troubles),
             "stops": [stop.note() for stop in self.stops],
         }
@@ -275,18 +255,19 @@ async def plan(context: RunContext, scope: PlanScope, *, hypothetical: bool = Fa
     made.undrained, made.offline = registry.inbox.undrained(), scope.offline
     made.sources_down = down(registry, context.sources)
     context.progress.begin("planning: counting what is due")
-    context, made.unapproved = foresee(context, now)
+    context, made.unapproved = await asyncio.to_thread(foresee, context, now)
     made.pending = context.approved is not None
-    made.failing = [
-        failed
+    resting = (
+        failed.row()
         for failed in failing(context, now)
         if is_resting(failed.entry, now) and failed.entry.thread.state is not State.DELETING
-    ]
+    )
+    await asyncio.to_thread(made.failing.extend, resting)
     made.archive_trouble = None if context.archive_error is None else str(context.archive_error)
     unmatched = UnmatchedRules(context.policies, registry.holds.recent(now), now)
     planner = _Planner(made, context, scope, unmatched)
     await planner.tell_unfinished()
-    await asyncio.to_thread(planner.count)
+    await planner.count()
     await planner.decide()
     planner.tell_troubles()
     planner.tell_cost()
@@ -316,11 +297,14 @@ class _Planner:
         self._looks = DryLooks(context, AGAIN)
         self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED)
         self._reviewer = Reviewer(context, context.registry.holds.recent(made.now), self._heads)
+        self._ranks = any(rule.keep_last for side in context.sides for rule in side.rules)
         self._outdated = is_outdated(context)
         pauses = context.registry.pauses.in_force(made.now)
         self._gate = ActionGate(context, lambda: pauses, is_counted=True, pauses=pauses)
         self._work: defaultdict[str, Work] = defaultdict(Work)
         self._items: dict[Key, int] = {}
+        self._put_off = Spill[Key](_key_as_bytes, _key_of_bytes)
+        self._probed: dict[Key, Pair] = {}
         self._paces = _paces_of(context)
 
     async def tell_unfinished(self) -> None:
@@ -369,18 +353,30 @@ class _Planner:
     def tell_troubles(self) -> None:
         """Record which projects are stopped, and for each project without an answer, why."""
         made = self._made
-        begun = [removal.key for removal in made.unfinished]
-        asked = [*begun, *(thread.key for thread in made.unanswered)]
+        begun = (removal.key for removal in made.unfinished)
+        asked = chain(begun, (thread.key for thread in made.unanswered))
         made.troubles = tuple(self._looks.troubles(asked))
         made.stops = tuple(self._looks.health.stops())
 
-    def count(self) -> None:
-        """Count what is due and judge it against the limits. Blocks."""
-        for entry, review in self._up_for_review(self._unmatched):
+    async def count(self) -> None:
+        """Count what is due and judge it against the limits."""
+        reviews = self._up_for_review(self._unmatched)
+        while await asyncio.to_thread(self._count_some, reviews):
+            pass
+        await asyncio.to_thread(self._judge)
+
+    def _count_some(self, reviews: Iterator[tuple[Entry, Review]]) -> bool:
+        """Count the next of these; whether there were any. Blocks."""
+        page = list(islice(reviews, BATCH))
+        for entry, review in page:
             if self._context.serves(entry.thread.key):
                 is_paused = is_paused_by(self._gate.pauses, review)
                 self._made.backlog.add(review, is_paused=is_paused)
                 self._made.due_earlier += self._falls_due_earlier(review)
+        return bool(page)
+
+    def _judge(self) -> None:
+        """Judge what was counted against the limits. Blocks."""
         judge(self._context, self._made.backlog, self._made.now)
         over = frozenset(self._made.backlog.tripped)
         self._gate.forbidden = over
@@ -393,35 +389,79 @@ class _Planner:
 
     async def decide(self) -> None:
         """Probe the threads that need it while probes are left, and record all of them."""
-        now, backlog = self._made.now, self._made.backlog
-        self._context.progress.begin("planning", backlog.looked_at)
+        now, done = self._made.now, 0
+        self._context.progress.begin("planning", self._made.backlog.looked_at)
         gone = self._context.registry.threads.due_missing(now)
         missing = ((entry, self._reviewer.on_facts(entry, now)) for entry in gone)
-        put_off: list[tuple[Review, Review]] = []
         pages = chain(self._up_for_review(None), missing)
-        while page := await asyncio.to_thread(list, islice(pages, CHUNK)):
-            served = [review for entry, review in page if self._context.serves(entry.thread.key)]
-            self._made.kept["not_served"] += len(page) - len(served)
-            probed = [review.entry for review in served if self._needs_probe(review)]
-            self._context.progress.advance(len(page) - len(probed))
+        while page := await asyncio.to_thread(list, islice(pages, self._page_size)):
+            served, probed = await asyncio.to_thread(self._sorted_out, page)
             answers = await self._asked(probed, self._look)
             for entry in probed:
                 heard = answers.get(entry.thread.key)
                 if not (isinstance(heard, str) and heard in NO_ANSWER):
                     self._work[entry.thread.key.project].look(entry.thread.key.kind)
-            for facts in served:
-                answer = answers.get(facts.entry.thread.key, facts)
-                if (
-                    not isinstance(answer, str)
-                    and self._gate.before_look(facts) is None
-                    and await asyncio.to_thread(self._reviewer.is_put_off, answer, now)
-                ):
-                    put_off.append((facts, answer))
-                else:
-                    await self._record(facts, answer)
-        for facts, review in put_off:  # others of their groups have been looked at by now
-            await self._record(facts, review)
+            pairs = ((facts, answers.get(facts.entry.thread.key, facts)) for facts in served)
+            await self._record_all(pairs, may_put_off=True)
+            done += len(page)
+            self._context.progress.reach(done)
+        put_off = iter(self._put_off)  # others of their groups have been looked at by now
+        while keys := list(islice(put_off, CHUNK)):
+            await self._record_all(await asyncio.to_thread(self._again, keys))
         self._made.kept = +self._made.kept
+
+    @property
+    def _page_size(self) -> int:
+        return CHUNK if self._left > 0 else BATCH
+
+    def _sorted_out(self, page: Sequence[tuple[Entry, Review]]) -> tuple[list[Review], list[Entry]]:
+        """The threads of a page that are served, and those of them that need a probe. Blocks."""
+        served = [review for entry, review in page if self._context.serves(entry.thread.key)]
+        self._made.kept["not_served"] += len(page) - len(served)
+        return served, [review.entry for review in served if self._needs_probe(review)]
+
+    async def _record_all(self, pairs: Iterable[Pair], *, may_put_off: bool = False) -> None:
+        """Record these in order, probing heads where that must be done first."""
+        waiting = deque(pairs)
+        while waiting:
+            heads = await asyncio.to_thread(self._record_until, waiting, may_put_off=may_put_off)
+            await self._heads.ask(heads)
+
+    def _record_until(self, waiting: deque[Pair], *, may_put_off: bool) -> Sequence[Entry]:
+        """Record these until one needs heads probed first; returns the heads. Blocks."""
+        while waiting:
+            facts, answer = waiting[0]
+            if may_put_off and self._is_put_off(facts, answer):
+                key = facts.entry.thread.key
+                self._put_off.append(key)
+                if answer is not facts:
+                    self._probed[key] = (facts, answer)
+            elif heads := self._record(facts, answer):
+                if unknown := [head for head in heads if not self._goes_unprobed(head)]:
+                    return unknown
+                continue
+            waiting.popleft()
+        return ()
+
+    def _is_put_off(self, facts: Review, answer: Review | str) -> bool:
+        if isinstance(answer, str) or not self._ranks:
+            return False
+        if self._gate.before_look(facts) is not None:
+            return False
+        return self._reviewer.is_put_off(answer, self._made.now)
+
+    def _again(self, keys: Iterable[Key]) -> list[Pair]:
+        """These threads once more: as the server showed them, else by the registry's facts."""
+        pairs: list[Pair] = []
+        for key in keys:
+            if (pair := self._probed.pop(key, None)) is not None:
+                pairs.append(pair)
+                continue
+            entry = self._context.registry.threads.get(key)
+            if entry is not None and entry.thread.state in LISTED:
+                facts = self._reviewer.on_facts(entry, self._made.now)
+                pairs.append((facts, facts))
+        return pairs
 
     def _up_for_review(self, unmatched: UnmatchedRules | None) -> Iterator[tuple[Entry, Review]]:
         """What a sweep that begins now would claim, decided by the registry's facts.
@@ -471,15 +511,31 @@ class _Planner:
             self._items[key] = await self._context.driver(key).count_items(key.id, PAGE)
         return review
 
-    async def _ask_head(self, head: Entry) -> HeadAnswer:
-        key = head.thread.key
+    def _unprobed(self, head: Entry) -> HeadAnswer | None:
+        """The answer about a head that is not probed; `None` if it may be."""
         if not self._context.serves(head.thread.key):
             return HeadAnswer.UNHEARD
-        self._made.heads += 1
-        self._add(key.project, Calls(reads=1))
         if self._left <= 0:
+            self._count_head(head)
             self._made.not_probed += 1
             return HeadAnswer.UNPROBED
+        return None
+
+    def _goes_unprobed(self, head: Entry) -> bool:
+        if (answer := self._unprobed(head)) is None:
+            return False
+        self._heads.hear(head.thread.key, answer)
+        return True
+
+    def _count_head(self, head: Entry) -> None:
+        self._made.heads += 1
+        self._add(head.thread.key.project, Calls(reads=1))
+
+    async def _ask_head(self, head: Entry) -> HeadAnswer:
+        key, unprobed = head.thread.key, self._unprobed(head)
+        if unprobed is not None:
+            return unprobed
+        self._count_head(head)
         self._left -= 1
         driver = self._context.driver(head.thread.key)
         answer = await self._looks.within(head, lambda: driver.presence(key.id))
@@ -500,32 +556,53 @@ class _Planner:
         is_placed = self._reviewer.is_still_placed(head, seen, self._made.now)
         return HeadAnswer.ALIVE if is_placed else HeadAnswer.ELSEWHERE
 
-    async def _record(self, facts: Review, answer: Review | str) -> None:
-        """Count one thread as a sweep would, and list what a sweep or `apply` would do with it."""
-        made, now, why = self._made, self._made.now, self._gate.before_look(facts)
+    def _record(self, facts: Review, answer: Review | str) -> Sequence[Entry]:
+        """Count one thread as a sweep would, and list what a sweep or `apply` would do with it.
+
+        If heads of its groups must be probed first, they are returned and nothing is done. Blocks.
+        """
+        made, why = self._made, self._gate.before_look(facts)
+        approved: Decision | None = None
         if not isinstance(answer, str) and why != PAUSED:
-            answer = await self._reviewer.conclude(answer, now)
+            answer, approved, heads = self._concluded(facts, answer, why)
+            if heads:
+                return heads
         if why is not None:
             made.kept[why] += 1
             swept: tuple[Stage, ...] = ()
         else:
             seen = answer if self._reviewer.needs_probe(facts) else facts
-            swept, why = await asyncio.to_thread(self._swept, facts, seen)
+            swept, why = self._swept(facts, seen)
         if isinstance(answer, str):
             if answer in NO_ANSWER:
                 made.unanswered.append(self._silent(facts.entry, facts.decision))
-            return
-        if why != PAUSED:
-            approved = await self._reviewer.once_approved(answer.thread, now)
-            if approved is not None and approved.stages:
-                answer = replace(answer, decision=approved)
+            return ()
+        if approved is not None and approved.stages:
+            answer = replace(answer, decision=approved)
         if answer.decision.stages or self._scope.everything:
             made.decisions.append(_planned(answer, swept, why or answer.decision.why))
-        if why in (PAUSED, "archive_down"):
-            return
-        task = task_of(answer, facts, self._items.get(answer.thread.key))
+        if why not in (PAUSED, "archive_down"):
+            self._count_task(facts, answer)
+        return ()
+
+    def _concluded(
+        self, facts: Review, review: Review, why: str | None
+    ) -> tuple[Review, Decision | None, list[Entry]]:
+        """The review once others are heard, the decision once approved, heads to probe first."""
+        heads: list[Entry] = []
+        if self._ranks:  # else others have no say, and it is decided
+            review, heads = self._reviewer.concluded(review, self._made.now)
+        seen = review if self._reviewer.needs_probe(facts) else facts
+        is_paused = why is None and is_paused_by(self._gate.pauses, seen)
+        if heads or (is_paused and seen.decision.stages):
+            return review, None, heads
+        return review, *self._reviewer.expected(review.thread, self._made.now)
+
+    def _count_task(self, facts: Review, answer: Review) -> None:
+        key = answer.thread.key
+        task = task_of(answer, facts, self._items.pop(key, None))
         if task.stages or (task.is_exported and answer.probed):
-            self._work[answer.thread.key.project].tasks[task] += 1
+            self._work[key.project].tasks[task] += 1
 
     def _add(self, project: str, calls: Calls) -> None:
         work = self._work[project]
@@ -598,3 +675,18 @@ def _planned(review: Review, swept: tuple[Stage, ...], reason: str | None) -> Pl
         review.probed,
         swept,
     )
+
+
+def _failing_row(encoded: bytes) -> Row:
+    row: dict[str, Any] = orjson.loads(encoded)
+    times = {name: row[name] for name in ("due_at", "retried_at") if row[name] is not None}
+    return row | {name: datetime.fromisoformat(text) for name, text in times.items()}
+
+
+def _key_as_bytes(key: Key) -> bytes:
+    return orjson.dumps([key.project, key.kind, key.id])
+
+
+def _key_of_bytes(row: bytes) -> Key:
+    project, kind, name = orjson.loads(row)
+    return Key(project, Kind(kind), name)

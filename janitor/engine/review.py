@@ -127,8 +127,7 @@ class Reviewer:
             container_of=context.container_of,
         )
         self._down = failing(context.registry, context.sources) if down is None else down
-        has_groups = any(rule.keep_last for side in context.sides for rule in side.rules)
-        self.reads_registry = has_groups or any(map(context.twins_of, context.projects))
+        self.reads_registry = self._judge.ranks or any(map(context.twins_of, context.projects))
         """Whether deciding reads the registry: `keep_last` groups and shared containers do."""
 
     async def off_loop(self, decide: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
@@ -202,25 +201,37 @@ class Reviewer:
 
     async def conclude(self, review: Review, now: datetime) -> Review:
         """Probe the heads that must be alive before the thread may go, then decide."""
-        if self._heads is None or not self.reads_registry or not removes(review.decision):
+        if not self.reads_registry:
             return review
-        thread = review.thread
-        decision = await self._with_heads(thread, now)
-        if removes(decision):
-            return replace(review, decision=decision)
-        remover = await asyncio.to_thread(self._remover, thread, decision, now)
-        return replace(review, decision=decision, remover=remover)
+        concluded, heads = await asyncio.to_thread(self.concluded, review, now)
+        while heads and self._heads is not None:
+            await self._heads.ask(heads)
+            concluded, heads = await asyncio.to_thread(self.concluded, review, now)
+        return concluded
 
-    async def _with_heads(self, thread: Thread, now: datetime, *, alone: bool = False) -> Decision:
-        decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
-        asked = True
-        while self._heads is not None and asked and self._is_open(decision):
-            unasked = await asyncio.to_thread(self._unasked, thread, now, alone=alone)
-            await self._heads.ask(unasked)
-            # With nobody left to ask, others may have got answers meanwhile: decide once more.
-            decision = await asyncio.to_thread(self.allowed, thread, now, alone=alone)
-            asked = bool(unasked)
-        return decision
+    def concluded(self, review: Review, now: datetime) -> tuple[Review, list[Entry]]:
+        """The review as decided by what the run has seen of others; heads to probe before that.
+
+        Asks nobody. Blocks.
+        """
+        if self._heads is None or not removes(review.decision):
+            return review, []
+        thread = review.thread
+        decision, heads = self._with_heads(thread, now)
+        if removes(decision):
+            return replace(review, decision=decision), heads
+        remover = self._remover(thread, decision, now)
+        return replace(review, decision=decision, remover=remover), heads
+
+    def _with_heads(
+        self, thread: Thread, now: datetime, *, alone: bool = False
+    ) -> tuple[Decision, list[Entry]]:
+        decision = self.allowed(thread, now, alone=alone)
+        if not self._is_open(decision):
+            return decision, []
+        heads = self._unasked(thread, now, alone=alone)
+        # With nobody left to ask, others may have got answers meanwhile: decide once more.
+        return decision if heads else self.allowed(thread, now, alone=alone), heads
 
     def _is_open(self, decision: Decision) -> bool:
         """Whether answers about heads are missing, for the thread or for a twin."""
@@ -340,12 +351,15 @@ class Reviewer:
         alone = self._alone(thread, now, self._judge.alone)
         return self._with_consent(thread, alone, now, self._judge.decide)
 
-    async def once_approved(self, thread: Thread, now: datetime) -> Decision | None:
-        """What `alone` returns, after probing the heads that must be alive."""
-        expected = await asyncio.to_thread(self.alone, thread, now)
-        if expected is None or not removes(expected):
-            return expected
-        return await self._with_heads(thread, now, alone=True)
+    def expected(self, thread: Thread, now: datetime) -> tuple[Decision | None, list[Entry]]:
+        """What `alone` returns, by what the run has seen of others; heads to probe before that.
+
+        Asks nobody. Blocks.
+        """
+        alone = self.alone(thread, now)
+        if alone is None or not removes(alone):
+            return alone, []
+        return self._with_heads(thread, now, alone=True)
 
     def waiting(self, thread: Thread, decision: Decision, now: datetime) -> Decision | None:
         """What the configured policies will do once approved, if more than this decision."""

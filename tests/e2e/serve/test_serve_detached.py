@@ -15,6 +15,7 @@ import pytest
 from world import Done, World, until
 
 from janitor.engine.apply import compact, load
+from janitor.engine.decisions import Decisions
 from serve.serving import Serving, Start, scheduled
 
 POLICIES = """\
@@ -153,7 +154,7 @@ def emptied(world: World) -> None:
     """Another document than the one that was handed over, its digest its own."""
     with sqlite3.connect(world.registry) as connection:
         (document,) = connection.execute("SELECT document FROM plan").fetchone()
-        said = compact(replace(load(document.encode(), "plan"), decisions=[]))
+        said = compact(replace(load(document.encode(), "plan"), decisions=Decisions()))
         connection.execute("UPDATE plan SET document = ?", [said])
 
 

@@ -14,6 +14,7 @@ from sweep_wire import CrashError
 from sweep_world import CHATS, DAY, DELETED, NOW, World, enforced, matching
 
 from janitor.engine.apply import PlanSite, check, load
+from janitor.engine.decisions import Decisions
 from janitor.engine.plan import Plan
 from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind, Mode, State
@@ -187,8 +188,9 @@ def test_a_thread_that_the_registry_forgot_is_drift(world: World) -> None:
     world.policies = enforced(DELETED)
     key = world.add()
     made = world.plan()
-    planned = replace(made.decisions[0], key=replace(key, id="conv_unknown"))
-    report = world.apply(world.signed(replace(made, decisions=[planned])))
+    (first,) = made.decisions
+    planned = replace(first, key=replace(key, id="conv_unknown"))
+    report = world.apply(world.signed(replace(made, decisions=Decisions([planned]))))
     assert (report.exit_code, dict(report.kept)) == (1, {"drift": 1})
 
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sweep_world import DAY, DELETED, World, enforced, path_of
 
+from janitor.engine.decisions import Decisions
 from janitor.engine.sweep import Orders
 from janitor.model import Hold, Key, Kind, Mode, Outcome, Stage, State
 from janitor.policy.rules import Delete, Limits, Policy, SoftDelete
@@ -106,7 +107,8 @@ def test_what_drifted_from_a_plan_has_its_line(world: World) -> None:
     world.policies = enforced(DELETED)
     changed, unknown = world.add(), Key("main", Kind.CONVERSATION, "conv_unknown")
     made = world.plan()
-    made = replace(made, decisions=[*made.decisions, replace(made.decisions[0], key=unknown)])
+    first, *others = made.decisions
+    made = replace(made, decisions=Decisions([first, *others, replace(first, key=unknown)]))
     world.registry.registrations.touch([(changed, world.now)])
     run = world.apply(world.signed(made)).run
     for key in (changed, unknown):
