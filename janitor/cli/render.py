@@ -25,7 +25,8 @@ from janitor.cli.private_file import write_private
 from janitor.texts import counted, plain, span
 
 if TYPE_CHECKING:
-    from janitor.engine.plan import Plan, Planned
+    from janitor.engine.decisions import Planned
+    from janitor.engine.plan import Plan
     from janitor.engine.recovery import Unfinished
     from janitor.engine.report import Pruned, Report
     from janitor.registry import Pause
