@@ -68,9 +68,9 @@ projects:
     discover: false                # default; true: register what the server lists, once a day
     timeout: 20s                   # default; for one request
     concurrency: 32                # default; requests in flight at once
-    # default: auto finds what the server allows. Deletes and writes start at 120 a minute and add
-    # a tenth each minute, reads start at 500 and add a fifth. A 429 halves the rate, and at most
-    # half of a limit that the server names is used.
+    # default: auto finds what the server allows. Deletes and writes start at 120 a minute, reads at
+    # 500; each adds a fifth a minute. A 429 halves the rate, and at most half of a limit that the
+    # server names is used.
     # Or a fixed rate: 5/s, 300/min, 1000/h; or unlimited, for your own server.
     rate: {delete: auto, read: auto, write: auto}
     allow_http: false              # default

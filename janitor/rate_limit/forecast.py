@@ -12,7 +12,7 @@ from enum import Enum, StrEnum, auto
 
 from janitor.rate_limit.limiter import (
     FLOOR,
-    GROWTHS,
+    GROWTH,
     MINUTE,
     STRICT,
     Allowance,
@@ -128,7 +128,7 @@ def seconds_for(calls: float, pace: Pace, now: float, view: View = View.LIKELY) 
     rate, top, passed = pace.level.rate, _top(pace, view), 0.0
     while left > rate and rate < top:
         left, passed = left - rate, passed + MINUTE
-        grown = max(rate * GROWTHS[pace.verb], pace.level.found or 0.0)
+        grown = max(rate * GROWTH, pace.level.found or 0.0)
         rate = min(grown, top)
     return passed + left * MINUTE / rate
 

@@ -65,10 +65,9 @@ def told_limit(headers: httpx2.Headers) -> float | None:
 
 START = 120.0
 FLOOR = 6.0
-GROWTH = 1.1
+GROWTH = 1.2  # from 120 to the published 300 deletes within five minutes
 # A plan is mostly reads, and a person waits for it. The provider publishes 1000 reads a minute.
 STARTS: Mapping[Verb, float] = {Verb.DELETE: START, Verb.READ: 500.0, Verb.WRITE: START}
-GROWTHS: Mapping[Verb, float] = {Verb.DELETE: GROWTH, Verb.READ: 1.2, Verb.WRITE: GROWTH}
 MINUTE = 60.0
 SETTLED = 3600.0
 IDLE = 30.0
@@ -120,17 +119,12 @@ def started(level: Level, verb: Verb) -> Level:
     return level if is_bounded else replace(level, rate=max(level.rate, STARTS[verb]))
 
 
-def take(
-    level: Level, allowance: Allowance, now: float, tokens: int = 1, *, growth: float = GROWTH
-) -> tuple[Level, float]:
-    """Take tokens, or return the seconds to wait before asking again.
-
-    `growth` is the factor by which the rate of `auto` goes up in a minute.
-    """
+def take(level: Level, allowance: Allowance, now: float, tokens: int = 1) -> tuple[Level, float]:
+    """Take tokens, or return the seconds to wait before asking again."""
     if allowance == "unlimited":
         return level, 0.0
     if allowance == "auto":
-        level = _grown(_resumed(level, now), now, growth)
+        level = _grown(_resumed(level, now), now)
     rate = bucket_rate(level, allowance)
     per_token = -(-rate.interval * 1000 // rate.limit)  # microseconds, rounded up
     full = int(now * 1e6) + rate.burst * per_token
@@ -205,8 +199,8 @@ def bucket_rate(level: Level, allowance: Allowance) -> Rate:
     return Rate(max(1, int(per_minute * _SCALE)), int(MINUTE * 1000) * _SCALE, burst)
 
 
-def _grown(level: Level, now: float, growth: float) -> Level:
-    """Raise the rate by `growth` after each minute in which calls had to wait and went through.
+def _grown(level: Level, now: float) -> Level:
+    """Raise the rate by a fifth after each minute in which calls had to wait and went through.
 
     After a minute at half the rate it returns to the rate that was found. It tries more than that
     only once an hour, and keeps growing from there if nothing is refused.
@@ -214,7 +208,7 @@ def _grown(level: Level, now: float, growth: float) -> Level:
     elapsed = now - level.changed_at
     if not (level.waited and level.passed) or 0 <= elapsed < MINUTE:
         return level
-    rate, found = level.rate * growth, level.found
+    rate, found = level.rate * GROWTH, level.found
     if found is not None and level.rate < found:
         rate = found
     elif found is not None and level.rate == found and 0 <= elapsed < SETTLED:

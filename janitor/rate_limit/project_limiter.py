@@ -16,7 +16,6 @@ from janitor.rate_limit.adaptive_concurrency import AdaptiveConcurrency
 from janitor.rate_limit.forecast import Pace
 from janitor.rate_limit.limiter import (
     AUTO,
-    GROWTHS,
     LONGEST,
     Allowance,
     Urgency,
@@ -310,7 +309,7 @@ class Bucket:
             return state, min(NEWS, claim.until - now)
         tokens = self._at_once
         level = state.level(self._verb)
-        level, wait = take(level, self._allowance, now, tokens, growth=GROWTHS[self._verb])
+        level, wait = take(level, self._allowance, now, tokens)
         state = state.with_level(self._verb, level)
         self._show(state)
         if not wait:

@@ -13,7 +13,7 @@ from janitor.config.json_schema import file_schema
 from janitor.config.starter import starter
 from janitor.config.unbuilt import UNBUILT
 from janitor.errors import ConfigError
-from janitor.rate_limit.limiter import GROWTHS, STARTS, Verb
+from janitor.rate_limit.limiter import GROWTH, STARTS, Verb
 
 REFUSED = Path(__file__).parents[2] / "refused"
 SHAPE = (
@@ -100,11 +100,12 @@ def test_the_starter_names_every_key_outside_of_policies() -> None:
 
 def test_the_starter_tells_how_auto_starts_and_grows() -> None:
     told = " ".join(starter().replace("#", " ").split())
-    steps = {1.1: "a tenth", 1.2: "a fifth"}
-    for verbs, each in (("Deletes and writes", Verb.DELETE), ("reads", Verb.READ)):
-        said = re.findall(rf"{verbs} start at (\d+)\D*? add (a \w+)", told)
-        assert said == [(f"{STARTS[each]:g}", steps[GROWTHS[each]])]
-    assert (STARTS[Verb.WRITE], GROWTHS[Verb.WRITE]) == (STARTS[Verb.DELETE], GROWTHS[Verb.DELETE])
+    said = re.findall(
+        r"Deletes and writes start at (\d+) a minute, reads at (\d+); each adds a fifth a minute",
+        told,
+    )
+    assert said == [(f"{STARTS[Verb.DELETE]:g}", f"{STARTS[Verb.READ]:g}")]
+    assert (STARTS[Verb.WRITE], GROWTH) == (STARTS[Verb.DELETE], 1.2)
 
 
 def test_the_commented_policies_of_the_starter_are_good_too(

@@ -17,7 +17,6 @@ from janitor.rate_limit.forecast import (
     tokens,
 )
 from janitor.rate_limit.limiter import (
-    GROWTHS,
     Allowance,
     Level,
     Verb,
@@ -50,7 +49,7 @@ def taken(calls: int, pace: Pace) -> float:
     level, now = pace.level, BEGIN
     for _ in range(calls):
         while True:
-            level, wait = take(level, pace.allowance, now, growth=GROWTHS[pace.verb])
+            level, wait = take(level, pace.allowance, now)
             if not wait:
                 break
             now += wait
