@@ -60,7 +60,10 @@ class Judge:
         def by(counts: Counts, *, remembers: bool = False) -> Rankings:
             each = (
                 Ranking(
-                    *(registry, side, holds, counts), remembers=remembers, container_of=container_of
+                    *(registry, side, holds, counts),
+                    remembers=remembers,
+                    is_dry=heads is not None and heads.is_dry,
+                    container_of=container_of,
                 )
                 for side in self.sides
             )

@@ -30,6 +30,8 @@ ContainerOf = Callable[[Key], Key | None]
 """One key for all rows of a container, where several projects have it registered."""
 
 SPARE = 8
+FAR = 50
+"""So many members beyond the places of a group are looked at."""
 REMEMBERED_AT_MOST = 10_000
 
 
@@ -43,7 +45,9 @@ class Ranking:
 
     A member that is removed despite `keep_last` takes none. A container takes one place, however
     many projects have it registered. With `remembers`, the top of a group is kept for as long as
-    the ranking lives: no removal may be based on that.
+    the ranking lives, and if it `is_dry` the first members of each: no removal may be based on
+    that. Of a long group only the first members are looked at, so that a thread costs the same
+    however many there are; a thread is kept rather than removed by what is further down.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Ranking:
         counts: Counts = was_found,
         *,
         remembers: bool = True,
+        is_dry: bool = False,
         container_of: ContainerOf = lambda _: None,
     ) -> None:
         self._registry = registry
@@ -61,9 +66,11 @@ class Ranking:
         self._holds = holds
         self._counts = counts
         self._remembers = remembers
+        self._is_dry = is_dry
         self._container_of = container_of
         self._lasts = {p.name: p.keep_last for p in policies.rules if p.keep_last is not None}
         self._tops: dict[Group, list[Entry]] = {}
+        self._firsts: dict[Group, list[Entry]] = {}
         self._remembered = 0
 
     def of(self, thread: Thread, now: datetime) -> Ranks:
@@ -96,7 +103,7 @@ class Ranking:
         return [
             member
             for group in groups_of(thread, self._policies)
-            for member in islice(self._members(group, now), self._lasts[group[0]].count + SPARE)
+            for member in islice(self._first(group, now), self._lasts[group[0]].count + SPARE)
             if member.thread.key != thread.key and _order(_place(member)) < mine
         ]
 
@@ -108,18 +115,31 @@ class Ranking:
         last = self._lasts[group[0]]
         if not self._remembers:
             before = takewhile(
-                lambda member: _order(_place(member)) < mine, self._members(group, now)
+                lambda member: _order(_place(member)) < mine, self._first(group, now)
             )
             return list(islice(filter(self._counts, before), last.count))
         top = self._tops.get(group)
         if top is None:
             top = list(islice(filter(self._counts, self._members(group, now)), last.count))
-            if self._remembered > REMEMBERED_AT_MOST:
-                self._tops.clear()
-                self._remembered = 0
-            self._tops[group] = top
-            self._remembered += len(top)
+            self._remember(self._tops, group, top)
         return top
+
+    def _first(self, group: Group, now: datetime) -> Iterator[Entry]:
+        """The first members, `FAR` more than there are places."""
+        number = self._lasts[group[0]].count + FAR
+        first = self._firsts.get(group)
+        if first is None and self._is_dry:
+            first = list(islice(self._members(group, now), number))
+            self._remember(self._firsts, group, first)
+        return islice(self._members(group, now), number) if first is None else iter(first)
+
+    def _remember(self, kept: dict[Group, list[Entry]], group: Group, members: list[Entry]) -> None:
+        if self._remembered > REMEMBERED_AT_MOST:
+            self._tops.clear()
+            self._firsts.clear()
+            self._remembered = 0
+        kept[group] = members
+        self._remembered += len(members)
 
     def _members(self, group: Group, now: datetime) -> Iterator[Entry]:
         """The members that may take a place, the most recently active first, read in pages."""
@@ -219,6 +239,11 @@ class Heads:
             return HeadAnswer.UNPROBED
 
         return cls(now, ask, Reason.NOT_PROBED)
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is removed by these answers: rows then need to be read only once."""
+        return self.reason is Reason.NOT_PROBED
 
     def is_alive(self, entry: Entry) -> bool:
         """Whether it was seen alive in this run, and nothing has contradicted that since."""
