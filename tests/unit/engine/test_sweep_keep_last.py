@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,7 @@ from janitor.engine.plan import PlanScope
 from janitor.engine.sweep import Orders
 from janitor.model import Key, Kind, Mode, State
 from janitor.policy.rules import Delete, KeepLast, Lifetime, Policy
-from janitor.registry import Event, Settlement, Witnessed
+from janitor.registry import Entry, Event, Registration, Settlement, ThreadQueries, Witnessed
 
 LAST = Policy("last", delete=Delete(10 * DAY), keep_last=KeepLast(1, "user_id"), max_percent=100)
 ANN = {"user_id": "ann"}
@@ -58,6 +59,10 @@ def reads(world: World, key: Key) -> int:
     """How often the container itself was asked for."""
     path = path_of(key)
     return sum(one.method == "GET" and one.path == path for one in world.server.log)
+
+
+def keys_of(name: str, number: int) -> list[Key]:
+    return [Key("main", Kind.CONVERSATION, f"{name}_{n:04}") for n in range(number)]
 
 
 def looked_at(world: World, *keys: Key) -> None:
@@ -251,6 +256,27 @@ def test_what_a_plan_says_the_sweep_does_and_its_cost_counts_the_heads(world: Wo
     assert {one.thread.key for one in world.registry.threads.select(state=State.DELETED)} == planned
     asked = sum(one.method == "GET" for one in world.server.log)
     assert made.document()["cost"]["reads"] == asked
+
+
+def test_a_plan_reads_the_first_members_of_a_long_group_alone(
+    local: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, group = Counter[str](), ThreadQueries.group
+
+    def counted(
+        threads: ThreadQueries, per: str | None, value: str | None, *, page_size: int
+    ) -> Iterator[Entry]:
+        for entry in group(threads, per, value, page_size=page_size):
+            read["members"] += 1
+            yield entry
+
+    monkeypatch.setattr(ThreadQueries, "group", counted)
+    local.policies = enforced(LAST)
+    reported = [Registration(key, OLD, OLD, metadata=ANN) for key in keys_of("conv", 600)]
+    local.registry.registrations.add(reported, NOW - DAY)
+    made = local.plan(PlanScope(offline=True))
+    assert sum(made.kept.values()) == 600
+    assert read["members"] < 600, "not each thread's group anew"
 
 
 @pytest.mark.parametrize(("probes", "kept"), [(0, 2), (2, 1), (3, 0)])
