@@ -121,6 +121,12 @@ class RunContext:
         others = (other for other in self.projects.values() if other.name != project)
         return tuple(sorted(other.name for other in others if other.account == own.account))
 
+    @property
+    def has_twins(self) -> bool:
+        """Whether any two projects reach the same containers."""
+        accounts = [project.account for project in self.projects.values() if project.account]
+        return len({*accounts}) < len(accounts)
+
     def container_of(self, key: Key) -> Key | None:
         """One key for all rows of a container; `None` if no other project reaches it."""
         twins = self.twins_of(key.project)

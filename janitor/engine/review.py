@@ -127,7 +127,7 @@ class Reviewer:
             container_of=context.container_of,
         )
         self._down = failing(context.registry, context.sources) if down is None else down
-        self.reads_registry = self._judge.ranks or any(map(context.twins_of, context.projects))
+        self.reads_registry = self._judge.ranks or context.has_twins
         """Whether deciding reads the registry: `keep_last` groups and shared containers do."""
 
     async def off_loop(self, decide: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:

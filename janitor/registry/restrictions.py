@@ -14,7 +14,7 @@ from sqlalchemy import ScalarSelect, func, select, true, type_coerce
 from sqlalchemy.types import NullType
 
 from janitor.model import Hold, Key
-from janitor.registry.database import Store, bound, by_key
+from janitor.registry.database import SCREEN, Store, bound, by_key
 from janitor.registry.entries import COLUMNS, fetch
 from janitor.registry.holds import Holds
 from janitor.registry.key_values import PREFIX
@@ -46,14 +46,16 @@ class RestrictionReader:
     """Reads restrictions, and parses them again only if their stamp has changed.
 
     The stamp is made of what is stored, not of a number that every writer would have to raise:
-    whoever adds, releases or ends a hold or a pause changes it. Safe to use from several threads.
+    whoever adds, releases or ends a hold or a pause changes it, and so does another metadata
+    filter, which rewrites the labels of holds. Safe to use from several threads.
     """
 
     def __init__(self, store: Store, inputs: str) -> None:
         self._store = store
         self._holds = Holds(store)
         self._kept: tuple[Stamp, Restrictions] | None = None
-        stamp = select(_meta(PAUSES), _meta(PREFIX + inputs), *_OF_HOLDS).subquery("stamp")
+        said = (_meta(PAUSES), _meta(PREFIX + inputs), _meta(SCREEN))
+        stamp = select(*said, *_OF_HOLDS).subquery("stamp")
         self._alone = select(stamp)
         beside = THREAD.join(stamp, true())
         self._beside_row = select(*COLUMNS, *stamp.c).select_from(beside).where(*by_key())

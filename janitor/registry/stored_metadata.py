@@ -49,22 +49,23 @@ class StoredMetadata:
         if spelled(wanted) == recorded and over:
             return
         self._require_sight(wanted, recorded)
-        self._record_screen(over=False)
+        self._record_screen()
         after: Key | None = None
         while after := self._screen_page(after):
             pass
         self._screen_rest()
-        self._record_screen(over=True)
         self._store.database.scrub()
 
     def _recorded_screen(self) -> tuple[str, bool]:
         document = orjson.loads(self._store.meta(SCREEN) or "null")
         return (spelled(OPEN), True) if document is None else (document["screen"], document["over"])
 
-    def _record_screen(self, *, over: bool) -> None:
-        text = orjson.dumps({"screen": spelled(self._store.screen), "over": over}).decode()
+    def _record_screen(self) -> None:
         with self._store.writing_alone() as connection:
-            set_meta(connection, SCREEN, text)
+            set_meta(connection, SCREEN, self._record(over=False))
+
+    def _record(self, *, over: bool) -> str:
+        return orjson.dumps({"screen": spelled(self._store.screen), "over": over}).decode()
 
     def _screen_as_recorded(self, recorded: str) -> None:
         document = orjson.loads(recorded)
@@ -114,7 +115,10 @@ class StoredMetadata:
         return None if metadata is None else self._store.screen.metadata(metadata)
 
     def _screen_rest(self) -> None:
-        """Filters holds and approvals, and drops the metadata of drained inbox rows."""
+        """Filters holds and approvals, drops the metadata of drained inbox rows, ends the pass.
+
+        Whoever keeps the holds that it has read sees by the end of the pass that labels changed.
+        """
         with self._store.writing_alone() as connection:
             for row in connection.execute(select(HOLD.c.number, HOLD.c.labels)).all():
                 labels = self._let_in(row.labels)
@@ -128,6 +132,7 @@ class StoredMetadata:
             connection.execute(
                 update(INBOX).where(INBOX.c.drained_at.is_not(None)).values(metadata=None)
             )
+            set_meta(connection, SCREEN, self._record(over=True))
 
 
 def _hashed_keys(connection: Connection, keys: Collection[str]) -> str:

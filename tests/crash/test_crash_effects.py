@@ -77,7 +77,7 @@ ELSEWHERE = {
 """Places with effects that no scenario dies at, and why that is well."""
 
 MODULES = {
-    ("app/compose.py", "tempfile"): "makes an empty registry for a dry run, gone at once",
+    ("app/open_registry.py", "tempfile"): "makes an empty registry for a dry run, gone at once",
     ("causes.py", "tempfile"): "asks which directory is for what is temporary",
     ("cli/demo.py", "subprocess"): "the demo plays in a directory of its own and is thrown away",
     ("cli/demo.py", "tempfile"): "the demo plays in a directory of its own and is thrown away",
@@ -94,6 +94,7 @@ MODULES = {
     ("registry/postgres.py", "socket"): "for the name of the host",
     ("registry/sqlite.py", "sqlite3"): "opens for reading; all writing goes through SQLAlchemy",
     ("drivers/client.py", "socket"): "for the error of a name that nobody knows",
+    ("engine/spill.py", "sqlite3"): "a plan's own temporary file, which has no name",
     ("sources/sql_errors.py", "sqlite3"): "for the numbers of SQLite's errors",
     ("sources/sql_reader.py", "sqlite3"): "opens the application's database for reading alone",
     ("service/server.py", "socket"): "listens; what it answers changes nothing",

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from janitor.model import Hold, Key, Kind
+from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Pause, Registration, Registry, RestrictionReader
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -17,6 +18,7 @@ DAY = timedelta(days=1)
 KEY = Key("main", Kind.CONVERSATION, "conv_1")
 OTHER = Key("main", Kind.CONVERSATION, "conv_2")
 INPUTS = "sources"
+HASHING = MetadataFilter(frozenset({"user_id"}), frozenset({"user_id"}), b"s" * 32)
 
 
 def by_hand(registry: Registry, statement: str) -> None:
@@ -87,6 +89,14 @@ def test_every_change_is_seen_at_once(
     change(restricted)
     assert same(restricted, reader)
     assert reader.current(NOW) != before
+
+
+def test_labels_that_another_process_hashes_are_seen(registry: Registry, url: str) -> None:
+    registry.holds.add(Hold("a", metadata={"user_id": "alice"}), NOW)
+    reader = registry.restrictions(INPUTS)
+    before = reader.current(NOW)
+    with Registry.open(url, screen=HASHING):
+        assert reader.current(NOW).holds == registry.holds.recent(NOW) != before.holds
 
 
 def test_a_pause_ends_by_itself(restricted: Registry) -> None:
