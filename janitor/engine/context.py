@@ -132,6 +132,13 @@ class RunContext:
         twins = self.twins_of(key.project)
         return replace(key, project=min(key.project, *twins)) if twins else None
 
+    @property
+    def places(self) -> int:
+        """How many places a thread's `keep_last` groups have together, at most."""
+        rules = (rule for side in self.sides for rule in side.rules)
+        counts = sum(rule.keep_last.count for rule in rules if rule.keep_last is not None)
+        return counts * max(1, len(self.projects))
+
     def side_of(self, policy: str) -> Policies:
         """The set that a policy belongs to: the configured one, unless only the other one has it.
 

@@ -221,10 +221,14 @@ class Heads:
     """Probes each head once in a run, for all groups and policies that it is a head of.
 
     `since` is the run's start: threads seen alive since then need no probe. `reason` is why a
-    thread is kept while an answer is missing.
+    thread is kept while an answer is missing. So many answers are remembered that the heads of the
+    largest groups have `room`: one that is forgotten is asked for again.
     """
 
-    def __init__(self, since: datetime, ask: Ask, reason: Reason = Reason.UNANSWERED) -> None:
+    def __init__(
+        self, since: datetime, ask: Ask, reason: Reason = Reason.UNANSWERED, *, room: int = 0
+    ) -> None:
+        self._most = max(REMEMBERED_AT_MOST, 2 * room)
         self._since = since
         self._ask = ask
         self.reason = reason
@@ -275,7 +279,7 @@ class Heads:
         """Record the answer about a thread, whether it was probed for itself or as a head."""
         self._answers[key] = answer
         self._answers.move_to_end(key)
-        while len(self._answers) > REMEMBERED_AT_MOST:
+        while len(self._answers) > self._most:
             self._answers.popitem(last=False)
 
     @contextmanager

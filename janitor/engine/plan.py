@@ -295,7 +295,7 @@ class _Planner:
         self._unmatched = unmatched
         self._left = 0 if scope.offline else scope.probes
         self._looks = DryLooks(context, AGAIN)
-        self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED)
+        self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED, room=context.places)
         self._reviewer = Reviewer(context, context.registry.holds.recent(made.now), self._heads)
         self._ranks = any(rule.keep_last for side in context.sides for rule in side.rules)
         self._outdated = is_outdated(context)

@@ -98,7 +98,7 @@ class Worker:
         self._noted: set[Pause] = set()
         self._paused_before = 0
         self._end_told_at = run.started_at
-        self.heads = Heads(run.started_at, self._ask_head)
+        self.heads = Heads(run.started_at, self._ask_head, room=context.places)
         self.waits_for_heads = False
         self.unmatched: UnmatchedRules | None = None
         self.executor = Executor(

@@ -13,6 +13,7 @@ from postgres import Server
 from sweep_world import DAY, NOW, OLD, World, enforced, path_of, world_in
 
 from janitor.emulator import Fault, How
+from janitor.engine import keep_last
 from janitor.engine.lease import Lease
 from janitor.engine.plan import PlanScope
 from janitor.engine.sweep import Orders
@@ -277,6 +278,16 @@ def test_a_plan_reads_the_first_members_of_a_long_group_alone(
     made = local.plan(PlanScope(offline=True))
     assert sum(made.kept.values()) == 600
     assert read["members"] < 600, "not each thread's group anew"
+
+
+def test_a_plan_ends_where_more_places_are_kept_than_answers_are_remembered(
+    local: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep_last, "REMEMBERED_AT_MOST", 20)
+    local.policies = enforced(replace(LAST, keep_last=KeepLast(30, "user_id")))
+    reported = [Registration(key, OLD, OLD, metadata=ANN) for key in keys_of("conv", 40)]
+    local.registry.registrations.add(reported, NOW - DAY)
+    assert sum(local.plan(PlanScope(offline=True)).kept.values()) == 40
 
 
 @pytest.mark.parametrize(("probes", "kept"), [(0, 2), (2, 1), (3, 0)])
