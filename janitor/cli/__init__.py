@@ -124,6 +124,7 @@ class Commands(click.Group):
         "auto_envvar_prefix": "JANITOR",
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
+        "show_default": True,
     },
     epilog="First steps: `janitor demo`, then `janitor init`. Exit codes: 0 done, 1 some threads "
     "failed or drifted, 2 usage or configuration, 3 access, 4 a safety limit, 5 another janitor "

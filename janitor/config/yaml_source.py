@@ -303,17 +303,25 @@ def _decoded(content: bytes, file: str) -> str:
         raise _refused("the file is not UTF-8 text; save it as UTF-8", place) from None
 
 
+TAB = "a tab cannot indent YAML; use spaces"
+LAYOUT = "check indentation, brackets and quotes here and in the lines before"
+
+
 def _sentence(error: yaml.MarkedYAMLError, text: str) -> str:
     problem = error.problem or "it cannot be parsed"
     mark = error.problem_mark
     if mark is not None and "cannot start any token" in problem:
         line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
         if line[mark.column : mark.column + 1] == "\t":
-            return "a tab cannot indent YAML; use spaces"
+            return TAB
     if "but found another document" in problem:
         return "a second document starts here; write one document per file"
     if "nesting depth" in problem:  # the parser has a limit of its own, far above ours
         return TOO_DEEP
+    if "violates indentation" in problem:
+        return TAB
+    if problem.startswith(("did not find expected", "mapping values are not allowed")):
+        return f"invalid YAML: {problem}; {LAYOUT}"
     return f"invalid YAML: {problem}"
 
 

@@ -311,7 +311,10 @@ def _judged(row: FileRow, projects: tuple[str, ...]) -> Said:
 def _columns(table: CsvRows, name: str) -> list[str]:
     columns = table.columns()
     if "id" not in columns:
-        message = f"{name}:1: the CSV has no column `id` in its first line; name the columns there"
+        message = (
+            f"{name}:1: the CSV has no column `id` in its first line; name the columns there, "
+            "separated by commas"
+        )
         raise ConfigError(message)
     for column in columns:
         if not _is_known(column):
@@ -392,7 +395,8 @@ def _project(named: object, projects: tuple[str, ...]) -> str:
 def _kind(named: object, id: str) -> Kind:
     if not named:
         if (guessed := kind_of(id)) is None:
-            raise ValueError(f"no kind, and the id does not tell; kinds: {', '.join(Kind)}")
+            known = ", ".join(Kind)
+            raise ValueError(f"no kind, and the id does not tell; add the field kind: {known}")
         return guessed
     try:
         return Kind(str(named))

@@ -478,6 +478,8 @@ def _form(order: Order, binary: io.BufferedReader) -> str:
     first = binary.peek(1).lstrip(BLANK)[:1]
     if not first and not binary.peek(1):
         raise ConfigError(f"{order.name}: is empty; nothing was imported")
+    if first == b"[":
+        raise ConfigError(f"{order.name}: is a JSON array; write one object a line: `jq -c .[]`")
     named = order.path is not None and order.path.suffix.lower() == ".csv"
     return "jsonl" if first == b"{" and not named else "csv"
 

@@ -18,7 +18,8 @@ import asyncio, json, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from janitor.archive import Archive
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.errors import JanitorError
 from janitor.model import Key, Kind
 

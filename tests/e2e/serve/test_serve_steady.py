@@ -12,7 +12,7 @@ SWEEPS = 300
 SCRIPT = """\
 import gc, logging, os, sys, threading
 from pathlib import Path
-from janitor.app.compose import open_registry
+from janitor.app.open_registry import open_registry
 from janitor.app.service_loop import ServiceLoop
 from janitor.config import load
 from janitor.metrics import Metrics

@@ -23,7 +23,8 @@ LITTLE = 8 << 20
 WALK = """\
 import asyncio, sys
 from datetime import UTC, datetime
-from janitor.drivers import Endpoint, connect
+from janitor.drivers import Endpoint
+from janitor.drivers.connect import connect
 from janitor.model import Kind
 from janitor.registry import Registry
 from janitor.sources.discovery import ApiList, discover
@@ -44,10 +45,11 @@ def start(lists: Lists) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WALK, *arguments])
 
 
-def hangs(lists: Lists, number: int) -> None:
-    """Wait until the fault has struck."""
+def hangs(lists: Lists, number: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the fault has struck the process; one that has ended is never struck."""
     deadline = time.monotonic() + DEADLINE
     while not lists.server.struck()[number]:
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -56,7 +58,7 @@ def test_a_walk_that_was_killed_goes_on_behind_its_last_page(either: Lists) -> N
     ids = either.fill(350)
     number = either.fault(How.HANG, skip=2)
     process = start(either)
-    hangs(either, number)
+    hangs(either, number, process)
     process.kill()
     process.wait(DEADLINE)
     either.server.remove_fault(number)
@@ -71,7 +73,7 @@ def test_two_janitors_never_walk_one_list_at_once(either: Lists) -> None:
     either.fill(250)
     number = either.fault(How.HANG, skip=1)
     process = start(either)
-    hangs(either, number)
+    hangs(either, number, process)
     found, _ = either.discover()
     assert isinstance(found.failure, LockedError)
     process.kill()
