@@ -118,9 +118,9 @@ def test_the_rate_that_binds_is_named() -> None:
     assert message(made).startswith("about 10 min: 2,940 deletes at 300/min (configured); ")
     made = cost(deleting(140, ItemCount.exactly(20)), paces())
     assert message(made).startswith(
-        "about 13 min: 2,940 deletes at 120/min (`auto`, no limit met yet)"
+        "about 11 min: 2,940 deletes at 120/min (`auto`, no limit met yet)"
     )
-    assert message(made).endswith(". At least 13 min, at most 24 min")
+    assert message(made).endswith(". At least 10 min, at most 24 min")
 
 
 def test_unknown_items_are_told_as_a_range() -> None:
