@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from comparison import Measure, Size
+from comparison import Measure, Pair, Size
 from openai import OpenAI
 from server import BUSY, Server, serving
 from sweeps import ARCHIVE, prepare, sweep
@@ -24,7 +24,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     names = count()
     for latency, target, swept, scripted, at_once in CASES:
         number, few = size.rows(swept), size.rows(scripted)
-        ratios, busy = list[float](), list[float]()
+        ratios, busy = list[Pair](), list[float]()
         with serving(latency) as server:
             for pair in range(size.pairs):
                 place = directory / f"b6_{next(names)}"
@@ -35,10 +35,10 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
                 spent = dict[int, tuple[float, float]]()
                 for side in (0, 1) if pair % 2 else (1, 0):
                     spent[side] = server.timed(acts[side])
-                ratios.append((number / spent[0][0]) / (few / spent[1][0]))
+                ratios.append(Pair.of(number / spent[0][0], few / spent[1][0]))
                 busy.append(spent[0][1])
         told = f"{latency * 1000:.0f} ms, {at_once} at once"
-        yield Measure("B6", f"archive and delete, {told}", target, tuple(ratios))
+        yield Measure("B6", f"archive and delete, {told}", target, tuple(ratios), unit="threads/s")
         yield Measure("B6", f"the server's core, {told}", BUSY, tuple(busy), at_most=True)
 
 

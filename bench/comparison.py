@@ -11,12 +11,32 @@ Act = Callable[[], object]
 Clock = Callable[[], float]
 
 
+class Pair(float):
+    """A ratio, with what was measured on both sides: seconds, threads a second, MiB."""
+
+    ours: float
+    reference: float
+
+    @classmethod
+    def of(cls, ours: float, reference: float) -> Pair:
+        """Ours ÷ the reference's."""
+        pair = cls(ours / reference)
+        pair.ours, pair.reference = ours, reference
+        return pair
+
+    def inverted(self) -> Pair:
+        """How much faster ours is, where these are the times of the same work."""
+        pair = Pair(1 / self)
+        pair.ours, pair.reference = self.ours, self.reference
+        return pair
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One line of the table: a ratio for each pair, and what their median should reach.
 
     `at_most` targets are times, ours ÷ the reference's; the others are speeds, so that more is
-    better.
+    better. `unit` is that of what was measured on both sides.
     """
 
     id: str
@@ -24,6 +44,16 @@ class Measure:
     target: float
     ratios: tuple[float, ...]
     at_most: bool = False
+    unit: str = "s"
+
+    @property
+    def sides(self) -> tuple[float, float] | None:
+        """The medians of ours and of the reference, where both were measured."""
+        pairs = [one for one in self.ratios if isinstance(one, Pair)]
+        if not pairs:
+            return None
+        ours = statistics.median(pair.ours for pair in pairs)
+        return ours, statistics.median(pair.reference for pair in pairs)
 
     @property
     def median(self) -> float:
@@ -54,7 +84,7 @@ class Size:
 
 def times(
     ours: Act, reference: Act, pairs: int, clock: Clock = time.process_time
-) -> Iterator[float]:
+) -> Iterator[Pair]:
     """The time that ours takes ÷ the reference's, for each pair; who begins changes."""
     for number in range(pairs):
         spent = dict.fromkeys((ours, reference), 0.0)
@@ -62,11 +92,11 @@ def times(
             begun = clock()
             act()
             spent[act] = clock() - begun
-        yield spent[ours] / spent[reference]
+        yield Pair.of(spent[ours], spent[reference])
 
 
 def speeds(
     ours: Act, reference: Act, pairs: int, clock: Clock = time.process_time
-) -> Iterator[float]:
+) -> Iterator[Pair]:
     """How fast ours is ÷ the reference, for each pair."""
-    return (1 / ratio for ratio in times(ours, reference, pairs, clock))
+    return (pair.inverted() for pair in times(ours, reference, pairs, clock))

@@ -13,7 +13,7 @@ from io import StringIO
 from itertools import count
 from pathlib import Path
 
-from comparison import Measure, Size
+from comparison import Measure, Pair, Size
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from server import Server, serving
 
@@ -59,7 +59,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
         one = server.conversations(1)
         sweep(prepared(one))
         calls = [(method, path.replace(one[0], "{id}")) for method, path in server.calls()]
-        by_cpu, by_wall = list[float](), list[float]()
+        by_cpu, by_wall = list[Pair](), list[Pair]()
         for pair in range(size.pairs):
             spent = dict[bool, tuple[float, float]]()
             for is_ours in (True, False) if pair % 2 else (False, True):
@@ -70,11 +70,11 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
                     else partial(replay, server, ids, calls)
                 )
                 spent[is_ours] = timed(act)
-            by_cpu.append(spent[False][0] / spent[True][0])
-            by_wall.append(spent[False][1] / spent[True][1])
+            for seconds, pairs in enumerate((by_cpu, by_wall)):
+                pairs.append(Pair.of(number / spent[True][seconds], number / spent[False][seconds]))
     told = f"{number} deletions of {len(calls)} calls, 20 ms"
-    yield Measure("B5", f"{told}, a second of CPU", 0.85, tuple(by_cpu))
-    yield Measure("B5", f"{told}, a second", 0.85, tuple(by_wall))
+    yield Measure("B5", f"{told}, a second of CPU", 0.85, tuple(by_cpu), unit="threads/s")
+    yield Measure("B5", f"{told}, a second", 0.85, tuple(by_wall), unit="threads/s")
 
 
 def timed(act: Callable[[], object]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 
-from comparison import Measure, Size
+from comparison import Measure, Pair, Size
 from filled_registry import fill
 
 from janitor.config import load
@@ -52,8 +52,9 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
     """Resident memory of the idle service ÷ its libraries'; MiB that more due rows add."""
     os.environ["BENCH_KEY"] = "sk-bench"
     few, many = (configured(directory, size.rows(number)) for number in (FEW, MANY))
-    ratios = tuple(idle(few) / printed(LIBRARIES + RESIDENT) for _ in range(size.pairs))
-    yield Measure("B11", "idle memory of serve ÷ its libraries", 1.2, ratios, at_most=True)
+    ratios = tuple(Pair.of(idle(few), printed(LIBRARIES + RESIDENT)) for _ in range(size.pairs))
+    what = "idle memory of serve ÷ its libraries"
+    yield Measure("B11", what, 1.2, ratios, at_most=True, unit="KiB")
     grown = tuple(
         max(printed(PLAN, many) - printed(PLAN, few), 1) * 1024 / MIB for _ in range(size.pairs)
     )

@@ -99,7 +99,9 @@ def processor(info: Path = Path("/proc/cpuinfo")) -> str:
 
 def summary(line: Measure) -> dict[str, float]:
     """What a reader compares."""
-    return {"median": line.median, "least": min(line.ratios), "most": max(line.ratios)}
+    spread = {"median": line.median, "least": min(line.ratios), "most": max(line.ratios)}
+    sides = line.sides
+    return spread if sides is None else spread | {"ours": sides[0], "reference": sides[1]}
 
 
 if __name__ == "__main__":

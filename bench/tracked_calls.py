@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from comparison import Measure, Size
+from comparison import Measure, Pair, Size
 from openai import OpenAI
 from server import serving
 
@@ -42,7 +42,7 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
             yield Measure("B13", name, TARGET, ratios, at_most=True)
 
 
-def _ratios(act: Call, plain: OpenAI, tracked: OpenAI, pairs: int, calls: int) -> Iterator[float]:
+def _ratios(act: Call, plain: OpenAI, tracked: OpenAI, pairs: int, calls: int) -> Iterator[Pair]:
     for client in (plain, tracked):
         act(client)  # what is imported and connected on first use is nobody's overhead
     for _ in range(pairs):
@@ -52,4 +52,4 @@ def _ratios(act: Call, plain: OpenAI, tracked: OpenAI, pairs: int, calls: int) -
             begun = time.perf_counter()
             act(client)
             spent[client] += time.perf_counter() - begun
-        yield spent[tracked] / spent[plain]
+        yield Pair.of(spent[tracked], spent[plain])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from comparison import Measure, Size
+from comparison import Measure, Pair, Size
 from server import BUSY, Server, serving
 from sweeps import DELETE, prepare
 
@@ -26,7 +26,7 @@ LATENCY = 0.1
 def measures(directory: Path, size: Size) -> Iterator[Measure]:
     """Deletions a second between the first and the last, by the server's log; twice done; load."""
     number, names = size.rows(THREADS), count()
-    ratios, twice, busy = list[float](), list[float](), list[float]()
+    ratios, twice, busy = list[Pair](), list[float](), list[float]()
     with postgres.serve() as database, serving(LATENCY) as server:
 
         def swept(replicas: int) -> tuple[float, int, float]:
@@ -40,11 +40,11 @@ def measures(directory: Path, size: Size) -> Iterator[Measure]:
 
         for pair in range(size.pairs):
             sides = {replicas: swept(replicas) for replicas in ((1, 2) if pair % 2 else (2, 1))}
-            ratios.append(sides[2][0] / sides[1][0])
+            ratios.append(Pair.of(sides[2][0], sides[1][0]))
             twice.append(float(sides[2][1]))
             busy.append(sides[2][2])
     told = f"{AT_ONCE} at once each, {LATENCY * 1000:.0f} ms"
-    yield Measure("B12", f"two replicas ÷ one, {told}", 1.8, tuple(ratios))
+    yield Measure("B12", f"two replicas ÷ one, {told}", 1.8, tuple(ratios), unit="threads/s")
     yield Measure("B12", "threads deleted twice", 0, tuple(twice), at_most=True)
     yield Measure("B12", f"the server's core, {told}", BUSY, tuple(busy), at_most=True)
 

@@ -52,9 +52,13 @@ def test_it_measures_and_writes_what_it_found(tmp_path: Path) -> None:
     assert all(line["measure"] in done.stdout for line in found)
 
 
-def test_one_measure_is_taken_by_its_name(tmp_path: Path) -> None:
+def test_one_measure_is_taken_by_its_name_and_shown_in_a_table(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     assert measured("B7", BENCH_RESULTS=str(results)).returncode == 0
+    *_, one, _ = measured(str(results), script="write_table.py").stdout.splitlines()
+    assert re.fullmatch(
+        r"\| B7 \| .+ \| [\d.e-]+ s \| [\d.e-]+ s \| .+ \| ≤ 1.3 \| .+ \| 1 \|", one
+    )
     assert [line["id"] for line in json.loads(results.read_text(encoding="utf-8"))["measures"]] == [
         "B7",
         "B7",
