@@ -72,10 +72,16 @@ def test_calls_that_outlast_stop_timeout_are_left_to_the_next_run(
 def test_a_second_signal_ends_it_at_once_and_the_next_run_recovers(
     world: World, serving: Start
 ) -> None:
-    one = busy(world, serving, 1.0)
+    world.fill(THREADS)
+    scheduled(world)
+    world.emulator.latency = 3
+    one = serving()
+    until(
+        lambda: bool(world.emulator.log)
+    )  # the first reads: what is asked after them takes longer
     world.emulator.latency = 20
     asked = len(world.emulator.log)
-    until(lambda: len(world.emulator.log) > asked)  # a call that outlasts both signals
+    until(lambda: len(world.emulator.log) > max(asked, THREADS))  # it outlasts both signals
     one.process.send_signal(signal.SIGTERM)
     until(lambda: one.get("/healthz")[0] == 200)
     assert one.stop() == 128 + signal.SIGTERM
