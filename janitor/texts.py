@@ -17,7 +17,8 @@ VALUE_LENGTH = 512
 PAIR_BYTES = 2200
 """PostgreSQL indexes a pair together with its thread's key, in 2,704 bytes at most."""
 
-UTF_8 = 4  # bytes that a character takes at most
+UTF_8 = 4
+"""The most bytes that a character takes."""
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: no engine stores them
 
@@ -52,7 +53,8 @@ def misfit(metadata: Mapping[str, Any]) -> str | None:
             return f"a metadata key must be 1 to {KEY_LENGTH} characters"
         if not _fits(value, VALUE_LENGTH):
             return f"metadata {name!r} must be text of at most {VALUE_LENGTH} characters"
-        if (len(name) + len(value)) * UTF_8 > PAIR_BYTES < len(f"{name}{value}".encode()):
+        is_long = (len(name) + len(value)) * UTF_8 > PAIR_BYTES  # at worst; else no need to encode
+        if is_long and len(f"{name}{value}".encode()) > PAIR_BYTES:
             return f"metadata {name!r} takes more than {PAIR_BYTES} bytes with its value"
     return None
 

@@ -37,9 +37,9 @@ _TEXT = re.compile(
     r"(?: UTC| GMT)?)?(?P<before_christ> BC)?",
 )
 _LAST_YEAR = 9999
+# Most times are written in one of two ways, which the standard library reads ten times as fast.
 USUAL = len("2026-01-31T00:00:00Z")
 STORED = len("2026-01-31 00:00:00.000000")
-"""How most times are written, which the standard library reads ten times as fast."""
 
 
 def parse(value: object) -> datetime:

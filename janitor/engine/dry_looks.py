@@ -51,7 +51,7 @@ class Unanswered:
 
     def encoded(self) -> bytes:
         """The thread as bytes, which `decoded` reads."""
-        return json.dumps(self.row()).encode()  # what a server said may be no text to orjson
+        return json.dumps(self.row()).encode()  # orjson refuses the lone surrogates of an error
 
     @classmethod
     def decoded(cls, encoded: bytes) -> Unanswered:

@@ -31,7 +31,7 @@ ContainerOf = Callable[[Key], Key | None]
 
 SPARE = 8
 FAR = 50
-"""So many members beyond the places of a group are looked at."""
+"""How many members beyond the places of a group are read."""
 REMEMBERED_AT_MOST = 10_000
 
 
@@ -46,8 +46,8 @@ class Ranking:
     A member that is removed despite `keep_last` takes none. A container takes one place, however
     many projects have it registered. With `remembers`, the top of a group is kept for as long as
     the ranking lives, and if it `is_dry` the first members of each: no removal may be based on
-    that. Of a long group only the first members are looked at, so that a thread costs the same
-    however many there are; a thread is kept rather than removed by what is further down.
+    that. Only the first members of a long group are read, so that deciding about a thread takes
+    no longer there. Members further down do not count, which can only keep a thread.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Ranking:
         return top
 
     def _first(self, group: Group, now: datetime) -> Iterator[Entry]:
-        """The first members, `FAR` more than there are places."""
+        """The first members: as many as there are places, and `FAR` more."""
         number = self._lasts[group[0]].count + FAR
         first = self._firsts.get(group)
         if first is None and self._is_dry:
@@ -221,8 +221,8 @@ class Heads:
     """Probes each head once in a run, for all groups and policies that it is a head of.
 
     `since` is the run's start: threads seen alive since then need no probe. `reason` is why a
-    thread is kept while an answer is missing. So many answers are remembered that the heads of the
-    largest groups have `room`: one that is forgotten is asked for again.
+    thread is kept while an answer is missing. `room` is the number of heads that one thread may
+    depend on: more answers than that are remembered, since a forgotten head is probed again.
     """
 
     def __init__(

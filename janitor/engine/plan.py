@@ -297,7 +297,7 @@ class _Planner:
         self._looks = DryLooks(context, AGAIN)
         self._heads = Heads(made.now, self._ask_head, Reason.NOT_PROBED, room=context.places)
         self._reviewer = Reviewer(context, context.registry.holds.recent(made.now), self._heads)
-        self._ranks = any(rule.keep_last for side in context.sides for rule in side.rules)
+        self._ranks = context.places > 0  # else nobody depends on others
         self._outdated = is_outdated(context)
         pauses = context.registry.pauses.in_force(made.now)
         self._gate = ActionGate(context, lambda: pauses, is_counted=True, pauses=pauses)

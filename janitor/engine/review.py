@@ -40,8 +40,7 @@ from janitor.policy import Policies, as_before, counts_items, revived
 from janitor.policy.activity import Sightings, last_activity, observe
 from janitor.policy.matching import rulebook, views_of
 from janitor.registry import Entry
-from janitor.sources.watermark import INBOX
-from janitor.sources.watermark import down as failing
+from janitor.sources.watermark import INBOX, down
 
 UNKNOWN = frozenset({Reason.UNKNOWN_ACTIVITY, Reason.UNKNOWN_METADATA})
 DAY = timedelta(days=1)
@@ -109,7 +108,7 @@ class Reviewer:
     """Decides about threads from the registry's facts and, where needed, from the server's.
 
     With `heads` no thread leaves a `keep_last` group unless others were seen alive in the run.
-    `down` are the sources that fail, if they were read already.
+    `sources_down` are the sources that fail; without it, they are read from the registry.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class Reviewer:
         context: RunContext,
         holds: Sequence[Hold],
         heads: Heads | None = None,
-        down: Mapping[str, str] | None = None,
+        sources_down: Mapping[str, str] | None = None,
     ) -> None:
         self._context = context
         self._holds = holds
@@ -126,7 +125,9 @@ class Reviewer:
             *(context.registry, context.policies, context.approved, holds, heads),
             container_of=context.container_of,
         )
-        self._down = failing(context.registry, context.sources) if down is None else down
+        self._down = (
+            down(context.registry, context.sources) if sources_down is None else sources_down
+        )
         self.reads_registry = self._judge.ranks or context.has_twins
         """Whether deciding reads the registry: `keep_last` groups and shared containers do."""
 

@@ -6,7 +6,6 @@ its file is gone with the process, however that ends.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -120,8 +119,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        place = os.environ.get("SQLITE_TMPDIR") or os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108  as SQLite does
         raise StoreError(
-            f"a long plan needs a temporary file in {place}: {error}; make room there, or set "
-            "TMPDIR to a directory that has it and that this user can write"
+            f"a long plan needs a temporary file (in TMPDIR, or else /var/tmp or /tmp): {error}; "
+            "make room there, or set TMPDIR to a directory that has room and is writable"
         ) from error

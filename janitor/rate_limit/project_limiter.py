@@ -45,12 +45,14 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 NO_RESERVATION = math.inf
+"""Ranks behind every reservation."""
 
 
 class WaitQueue:
-    """Callers that wait: the most urgent first, and among equals the first to come.
+    """Callers that wait, the most urgent first.
 
-    A caller that has reserved its turn for something else came when it reserved it.
+    Of equally urgent ones, those within a reservation go first, by its number; the others follow,
+    first come, first served.
     """
 
     def __init__(self) -> None:
@@ -477,9 +479,9 @@ class ProjectLimiter:
     async def _enter(self, verb: Verb, urgency: Urgency, held: _Held | None) -> None:
         """Wait for a token, unless the one `held` is for this.
 
-        Reads go in the order of the reservations that they were made for: what has been read gets
-        old while the rest of it waits, so one caller's reads are not to wait for another's. A
-        reservation gives no right to a second token of its own verb: long work would keep all.
+        Reads go by the number of the reservation that they are made within. What one caller has
+        read gets old while it waits for the rest, so it must not wait for others' first reads. A
+        second token of the reserved verb is not preferred: long work would take them all.
         """
         if held is not None and held.fits(self, verb):
             held.is_used = True

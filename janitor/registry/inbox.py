@@ -335,7 +335,7 @@ def _leave_numbers(connection: Connection) -> None:
 
 def _is_touch(registration: Registration) -> bool:
     if registration.created_at is not None or registration.metadata is not None:
-        return False  # of the comparison that follows, what most rows need
+        return False  # decides most rows without the comparison below
     return registration == Registration(
         registration.key, last_active_at=registration.last_active_at
     )

@@ -1,7 +1,7 @@
 """What keeps threads from removal: holds, pauses, and what is remembered of inputs.
 
-A sweep reads them again before each removal. They seldom change, so a stamp that is read together
-with the row says whether those read last still stand.
+A sweep reads them again before each removal. They seldom change, so it reads a stamp together with
+the row, and the rest only if the stamp is a new one.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class RestrictionReader:
         self._store = store
         self._holds = Holds(store)
         self._kept: tuple[Stamp, Restrictions] | None = None
-        said = (_meta(PAUSES), _meta(PREFIX + inputs), _meta(SCREEN))
-        stamp = select(*said, *_OF_HOLDS).subquery("stamp")
+        facts = (_meta(PAUSES), _meta(PREFIX + inputs), _meta(SCREEN))
+        stamp = select(*facts, *_OF_HOLDS).subquery("stamp")
         self._alone = select(stamp)
         beside = THREAD.join(stamp, true())
         self._beside_row = select(*COLUMNS, *stamp.c).select_from(beside).where(*by_key())

@@ -359,7 +359,7 @@ def registration(
         RefusedRegistration: The registry would not accept it.
     """
     for name in row:
-        if name not in KNOWN and not name.startswith(PREFIX):
+        if not _is_known(name):
             known = ", ".join(COLUMNS)
             what = f"unknown field {_quoted(name)}{substitute(name)}"
             raise ValueError(f"{what}; known are {known}, metadata")

@@ -459,3 +459,19 @@ def test_a_container_takes_one_place_whoever_has_it_registered(world: World) -> 
     world.sweep()
     assert world.state(second) is State.ACTIVE
     assert world.state(third) is State.DELETED
+
+
+def test_a_member_far_down_a_long_group_takes_no_place(local: World) -> None:
+    local.policies = enforced(LAST)
+    keys = keys_of("conv", keep_last.FAR + 5)
+    reported = [Registration(key, OLD, OLD, metadata=ANN) for key in keys]
+    local.registry.registrations.add(reported, NOW - DAY)
+    last = local.entry(keys[-1]).thread
+    for far, expected in ((keys[keep_last.FAR], [keys[keep_last.FAR]]), (keys[-2], [])):
+
+        def counts(entry: Entry, far: Key = far) -> bool:
+            return entry.thread.key == far
+
+        ranking = keep_last.Ranking(local.registry, local.policies, (), counts, remembers=False)
+        before = ranking.before(last, NOW)["last"]
+        assert [entry.thread.key for entry in before] == expected
