@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import bytecode
 import pytest
 from dying import pytest_terminal_summary
+from failures_told import pytest_configure
 from health import SPEED
 from hypothesis import Phase, settings
 from postgres import postgres
@@ -21,6 +22,7 @@ __all__ = [
     "postgres",
     "pytest_addoption",
     "pytest_collection_modifyitems",
+    "pytest_configure",
     "pytest_ignore_collect",
     "pytest_terminal_summary",
 ]
