@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from janitor.engine.export import Observation
 from janitor.engine.keep_last import Heads
 from janitor.engine.lease import Lease
 from janitor.engine.pauses import PAUSED, is_covered
+from janitor.engine.registry_reads import RegistryReads
 from janitor.engine.review import Review, Reviewer
 from janitor.engine.settlement import SettlementWriter, event, settlement
 from janitor.engine.shared_containers import as_sighted
@@ -41,7 +42,6 @@ from janitor.registry import (
     Entry,
     Event,
     Intent,
-    RestrictionReader,
     Restrictions,
     Settlement,
 )
@@ -93,6 +93,10 @@ def archived_ids(context: RunContext, copy: Copy) -> set[str]:
     return {part.id for part in records if isinstance(part, Record) and part.is_item}
 
 
+async def _nothing(_: Review) -> None:
+    """No reason to refuse."""
+
+
 def _vetoed(review: Review, key: Key, why: str) -> ChangedError:
     return ChangedError(str(Veto(key.project, why)), review=review)
 
@@ -126,12 +130,12 @@ class Executor:
     writer: SettlementWriter
     lease: Lease
     heads: Heads
-    restrictions: RestrictionReader
+    reads: RegistryReads
     doing: dict[Key, Stage] = field(default_factory=dict)
     """The stage under way for each thread; a failure is recorded with it."""
     selection: str = ""
     """A digest of which threads the policies match, stored with each deletion."""
-    refusal: Callable[[Review], str | None] = lambda _: None
+    refusal: Callable[[Review], Awaitable[str | None]] = _nothing
     """Why the run may not remove a twin, whatever was decided about it: a limit, a stop."""
 
     async def carry_out(self, review: Review) -> None:
@@ -172,7 +176,7 @@ class Executor:
         after = replace(
             review.thread, copy=copy, copy_is_current=True, items=copy.items, state=state
         )
-        then = await asyncio.to_thread(self._next, after) if is_last else still_due(review)
+        then = await self._next(after) if is_last else still_due(review)
         change = settlement(replace(review, thread=after), then)
         change = replace(change, copy=copy, older_copies=older, keep_claim=not is_last)
         await self._settle(self._done(review, Stage.ARCHIVE, "archived"), change, copy.size)
@@ -194,7 +198,7 @@ class Executor:
             self.lease.check()
             await self.context.driver(review.thread.key).write_metadata(thread.key.id, mark)
             thread = replace(thread, upstream={**(thread.upstream or {}), **mark})
-        then = await asyncio.to_thread(self._next, thread)
+        then = await self._next(thread)
         is_last = review.decision.stages[-1] is Stage.SOFT_DELETE
         change = replace(settlement(replace(again, thread=thread), then), keep_claim=not is_last)
         done = self._done(again, Stage.SOFT_DELETE, "soft_deleted")
@@ -243,9 +247,10 @@ class Executor:
         try:
             twins = list[Review]()
             if loans:
-                reviewer = self._reviewer(await self._standing())
+                reviewer = self._reviewer(await self.reads.restrictions())
                 for loan in loans.values():
-                    twin = reviewer.as_twin(loan.entry, review.thread, self.context.clock())
+                    now, row = self.context.clock(), loan.entry
+                    twin = await reviewer.off_loop(reviewer.as_twin, row, review.thread, now)
                     seen = as_sighted(loan.entry.sightings, review.sightings)
                     twins.append(replace(twin, sightings=seen))
             if not is_gone:
@@ -262,11 +267,11 @@ class Executor:
 
     async def _check_consent(self, review: Review, twin: Review, *, is_begun: bool) -> None:
         """Raise ChangedError unless a twin may be removed too; its copy is proven like our own."""
-        key, reviewer = twin.thread.key, self._reviewer(await self._standing())
+        key, reviewer = twin.thread.key, self._reviewer(await self.reads.restrictions())
         if twin.entry.intent is not None and not is_begun:
             raise _vetoed(review, key, "its own removal is not settled yet")
-        why = reviewer.objection((Stage.DELETE,), twin) or self.refusal(twin)
-        if why is not None:
+        why = await reviewer.off_loop(reviewer.objection, (Stage.DELETE,), twin)
+        if (why := why or await self.refusal(twin)) is not None:
             raise _vetoed(review, key, why)
         try:
             await (self.prove_object(twin) if is_begun else self._prove_copy(twin, just_made=False))
@@ -409,20 +414,14 @@ class Executor:
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not continue, by the registry's facts; empty if it may."""
-        return await asyncio.to_thread(self._objections, review)
-
-    def _objections(self, review: Review) -> tuple[str, ...]:
-        """What the registry has against a removal under way, as it is at one moment. Blocks."""
-        now = self.context.clock()
-        with self.context.registry.at_once():
-            entry, standing = self.restrictions.with_entry(review.thread.key, now)
-            if entry is None or entry.intent is None:
-                return ("the registry has changed since",)
-            if is_covered(standing.pauses(now), entry, *review.decision.policies):
-                return (PAUSED,)
-            reviewer = self._reviewer(standing)
-            heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
-            decision = reviewer.allowed(heard, now)
+        entry, standing = await self.reads.entry(review.thread.key)
+        if entry is None or entry.intent is None:
+            return ("the registry has changed since",)
+        now, reviewer = self.context.clock(), self._reviewer(standing)
+        if is_covered(standing.pauses(now), entry, *review.decision.policies):
+            return (PAUSED,)
+        heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
+        decision = await reviewer.off_loop(reviewer.allowed, heard, now)
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (decision.why or "changed since it was decided",)
 
@@ -446,7 +445,7 @@ class Executor:
         export = None if observed is None else observed.export
         if export is not None and export.needs_confirmation:
             await self._check_newest(review, export.newest_item)
-        entry, standing = await self._registered(review.thread.key)
+        entry, standing = await self.reads.entry(review.thread.key)
         if entry is None or entry.thread.state not in WORKABLE:
             raise ChangedError("the registry has changed since")
         reviewer = self._reviewer(standing)
@@ -456,7 +455,7 @@ class Executor:
         else:
             again = await self._look_after(review, entry)
         if observed is None or reviewer.reads_registry:  # the server may have been asked since
-            standing = await self._standing()
+            standing = await self.reads.restrictions()
         if is_covered(standing.pauses(self.context.clock()), entry, *again.decision.policies):
             raise ChangedError(PAUSED, review=again)
         if again.decision.stage is not stage:
@@ -468,7 +467,10 @@ class Executor:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
-        seen, reviewer = with_sightings(review, entry), self._reviewer(await self._standing())
+        seen, reviewer = (
+            with_sightings(review, entry),
+            self._reviewer(await self.reads.restrictions()),
+        )
         return replace(await reviewer.on_probe(seen, self.context.clock()), entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
@@ -562,20 +564,10 @@ class Executor:
         line = event(self.run, self.context.clock(), review, "torn")
         await self.writer.record(replace(line, reason=TORN))
 
-    def _next(self, thread: Thread) -> Decision:
-        """What follows for a thread by all that the registry knows at this moment. Blocks."""
-        now = self.context.clock()
-        with self.context.registry.at_once():
-            return self._reviewer(self.restrictions.current(now)).decide(thread, now)
-
-    async def _registered(self, key: Key) -> tuple[Entry | None, Restrictions]:
-        """A row, and the restrictions at that moment."""
-        now = self.context.clock()
-        return await asyncio.to_thread(self.restrictions.with_entry, key, now)
-
-    async def _standing(self) -> Restrictions:
-        """The restrictions at this moment."""
-        return await asyncio.to_thread(self.restrictions.current, self.context.clock())
+    async def _next(self, thread: Thread) -> Decision:
+        """What follows for a thread by all that the registry knows at this moment."""
+        reviewer = self._reviewer(await self.reads.restrictions())
+        return await reviewer.off_loop(reviewer.decide, thread, self.context.clock())
 
     def _reviewer(self, standing: Restrictions) -> Reviewer:
         down = down_by(standing.inputs, self.context.sources)

@@ -7,7 +7,7 @@ archive. A sweep and a plan use the same gate.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -161,34 +161,37 @@ def is_paused_by(pauses: Iterable[Pause], review: Review) -> bool:
 class ActionGate:
     """Decides whether a sweep may act on a decision: pauses, limits, audit and the archive.
 
-    `current` reads the pauses in force. `forbidden` are the policies over a limit; `is_counted`
-    says whether limits were counted at all. `pauses` were in force at that time: what they cover
-    was counted under no limit, so it waits for the next sweep even if the pause ends during this
-    one. `only` is the one policy that is swept.
+    `forbidden` are the policies over a limit; `is_counted` says whether limits were counted at all.
+    `pauses` were in force at that time: what they cover was counted under no limit, so it waits for
+    the next sweep even if the pause ends during this one. `only` is the one policy that is swept.
+    The methods take the pauses that are in force now.
     """
 
     context: RunContext
-    current: Callable[[], Iterable[Pause]]
     forbidden: frozenset[str] = frozenset()
     is_counted: bool = False
     pauses: tuple[Pause, ...] = ()
     only: str | None = None
 
-    def before_look(self, review: Review) -> str | None:
+    def before_look(self, review: Review, pauses: Iterable[Pause]) -> str | None:
         """Why a thread is not even probed, by the registry's facts; `None` if it may be."""
-        if self._is_paused(review):
+        if self._is_paused(review, pauses):
             return PAUSED
         return "limit" if self._is_over_a_limit(review) else None
 
     def after_look(
-        self, review: Review, counted: str | None, archive_error: ArchiveError | None
+        self,
+        review: Review,
+        counted: str | None,
+        archive_error: ArchiveError | None,
+        pauses: Iterable[Pause],
     ) -> str | None:
         """Why a thread with due stages is left as it is; `None` if a sweep may act.
 
         `counted` is the policy that the thread was counted under: if a probe finds it due under
         another one, that is recorded, and the next sweep counts it there before anything is done.
         """
-        if self._is_paused(review):
+        if self._is_paused(review, pauses):
             return PAUSED
         if self._is_over_a_limit(review):
             return "limit"
@@ -205,8 +208,8 @@ class ActionGate:
         """Whether the thread's policy is in audit mode."""
         return self.context.mode_of(review.decision.policy or "") is Mode.AUDIT
 
-    def _is_paused(self, review: Review) -> bool:
-        return is_paused_by(self.pauses, review) or is_paused_by(self.current(), review)
+    def _is_paused(self, review: Review, now: Iterable[Pause]) -> bool:
+        return is_paused_by(self.pauses, review) or is_paused_by(now, review)
 
     def _is_over_a_limit(self, review: Review) -> bool:
         removes = not REMOVING.isdisjoint(review.decision.stages)

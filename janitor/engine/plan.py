@@ -299,8 +299,8 @@ class _Planner:
         self._reviewer = Reviewer(context, context.registry.holds.recent(made.now), self._heads)
         self._ranks = context.places > 0  # else nobody depends on others
         self._outdated = is_outdated(context)
-        pauses = context.registry.pauses.in_force(made.now)
-        self._gate = ActionGate(context, lambda: pauses, is_counted=True, pauses=pauses)
+        self._pauses = context.registry.pauses.in_force(made.now)
+        self._gate = ActionGate(context, is_counted=True)
         self._work: defaultdict[str, Work] = defaultdict(Work)
         self._items: dict[Key, int] = {}
         self._put_off = Spill[Key](_key_as_bytes, _key_of_bytes)
@@ -446,7 +446,7 @@ class _Planner:
     def _is_put_off(self, facts: Review, answer: Review | str) -> bool:
         if isinstance(answer, str) or not self._ranks:
             return False
-        if self._gate.before_look(facts) is not None:
+        if self._gate.before_look(facts, self._pauses) is not None:
             return False
         return self._reviewer.is_put_off(answer, self._made.now)
 
@@ -489,7 +489,7 @@ class _Planner:
 
     def _needs_probe(self, review: Review) -> bool:
         """As in a sweep; for `apply`, also if a limit or a missing approval keeps the thread."""
-        if self._gate.before_look(review) == PAUSED:
+        if self._gate.before_look(review, self._pauses) == PAUSED:
             return False
         approved = self._reviewer.alone(review.thread, self._made.now)
         return self._reviewer.needs_probe(review) or bool(approved and approved.stages)
@@ -561,7 +561,7 @@ class _Planner:
 
         If heads of its groups must be probed first, they are returned and nothing is done. Blocks.
         """
-        made, why = self._made, self._gate.before_look(facts)
+        made, why = self._made, self._gate.before_look(facts, self._pauses)
         approved: Decision | None = None
         if not isinstance(answer, str) and why != PAUSED:
             answer, approved, heads = self._concluded(facts, answer, why)
@@ -634,7 +634,7 @@ class _Planner:
             kept[decision.why or "not_due"] += 1
             return (), Reason.UNAPPROVED if waits else decision.why
         error = self._context.archive_error
-        why = self._gate.after_look(seen, facts.remover, error)
+        why = self._gate.after_look(seen, facts.remover, error, self._pauses)
         if self._looks.health.is_stopped(seen.thread.key.project):
             why = "limit"
         if why is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from janitor.engine.batcher import Batcher
 from janitor.engine.review import Review
 from janitor.errors import ClaimLostError
 from janitor.model import Decision, Key, Outcome, Stage, State
@@ -167,40 +167,19 @@ class Batch(Generic[T]):
     def __init__(
         self, commit: Callable[[Sequence[T]], Collection[Key]], key: Callable[[T], Key]
     ) -> None:
-        self._commit = commit
+        def written(values: Sequence[T]) -> list[bool]:
+            lost = commit(values)
+            return [key(value) not in lost for value in values]
+
         self._key = key
-        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._commits = Batcher(written)
 
     async def add(self, *values: T) -> None:
         """Return once the values are committed, together; raise the error if that commit fails."""
-        loop = asyncio.get_running_loop()
-        added = [(value, loop.create_future()) for value in values]
-        self._waiting += added
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
-        ended = await asyncio.gather(*(done for _, done in added), return_exceptions=True)
-        for end in ended:
-            if end is not None:
-                raise end
-
-    async def _drain(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                lost = await asyncio.to_thread(self._commit, [value for value, _ in batch])
-            except Exception as error:  # noqa: BLE001 - handed to every waiter
-                for _, done in batch:
-                    _fail(done, error)
-                continue
-            for value, done in batch:
-                if (key := self._key(value)) in lost:
-                    _fail(
-                        done,
-                        ClaimLostError(f"{key.project} {key.id}: its lease has expired; skipped"),
-                    )
-                elif not done.done():
-                    done.set_result(None)
+        for value, is_written in zip(values, await self._commits.ask_all(values), strict=True):
+            if not is_written:
+                key = self._key(value)
+                raise ClaimLostError(f"{key.project} {key.id}: its lease has expired; skipped")
 
 
 def _recorded(registry: Registry, lines: Sequence[Event]) -> frozenset[Key]:
@@ -210,8 +189,3 @@ def _recorded(registry: Registry, lines: Sequence[Event]) -> frozenset[Key]:
 
 def _key(change: Intent | Settlement) -> Key:
     return change.key
-
-
-def _fail(done: asyncio.Future[None], error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)

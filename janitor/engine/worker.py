@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from janitor.archive import ArchiveDamagedError
 from janitor.drivers import load_sdk
@@ -31,6 +30,7 @@ from janitor.engine.limits import ActionGate
 from janitor.engine.missing import MissingJudge
 from janitor.engine.pauses import PAUSED, note
 from janitor.engine.progress import tell_end
+from janitor.engine.registry_reads import RegistryReads
 from janitor.engine.review import Review, Reviewer
 from janitor.engine.settlement import SettlementWriter, kept, not_found, setback, settlement
 from janitor.engine.shared_containers import ContainerTurns
@@ -89,11 +89,11 @@ class Worker:
             context.registry.lease, lambda: context.registry.claims.renew(self.claimant)
         )
         context.guard.may_change = lambda: not self.lease.is_over and context.watch.trouble is None
-        context.guard.certify = partial(asyncio.to_thread, context.registry.check_in_place, run.id)
         self.stop = stop
         self._was_cut_short = False
-        self.restrictions = context.registry.restrictions(MEMORY)
-        self.gate = ActionGate(context, self._pauses)
+        self.reads = RegistryReads(context, run.id, context.registry.restrictions(MEMORY))
+        context.guard.certify = self.reads.check_in_place
+        self.gate = ActionGate(context)
         self.counted_at: datetime | None = None
         self._noted: set[Pause] = set()
         self._paused_before = 0
@@ -102,7 +102,7 @@ class Worker:
         self.waits_for_heads = False
         self.unmatched: UnmatchedRules | None = None
         self.executor = Executor(
-            *(self.context, run.id, self.writer, self.lease, self.heads, self.restrictions),
+            *(self.context, run.id, self.writer, self.lease, self.heads, self.reads),
             doing=self.doing,
             selection=selected(context),
             refusal=lambda twin: self._why_not(twin, twin.remover),
@@ -177,7 +177,7 @@ class Worker:
         await self._note_stop(entry.thread.key.project)
         if self.kept[PAUSED] > self._paused_before:
             self._paused_before = self.kept[PAUSED]
-            await asyncio.to_thread(lambda: self.note(self._pauses()))
+            await asyncio.to_thread(self.note, await self.reads.pauses())
 
     async def _tell_end(self) -> None:
         """Store from time to time when the sweep is expected to end."""
@@ -191,11 +191,6 @@ class Worker:
         """Let the other janitors of the run know that this one stopped the project."""
         if (stop := self.health.fresh_stop(project)) is not None:
             await asyncio.to_thread(self.context.registry.runs.note_stop, self.run, stop.note())
-
-    def _pauses(self) -> tuple[Pause, ...]:
-        """The pauses in force at this moment. Blocks."""
-        now = self.context.clock()
-        return self.restrictions.current(now).pauses(now)
 
     def note(self, pauses: Iterable[Pause]) -> None:
         """Add these pauses to the run's record, once each. Blocks."""
@@ -218,7 +213,8 @@ class Worker:
                 return
             now = self.counted_at or self.context.clock()
             review = await self.reviewer.off_loop(self.reviewer.on_facts, fresh, now)
-            if (reason := await asyncio.to_thread(self.gate.before_look, review)) is not None:
+            reason = self.gate.before_look(review, await self.reads.pauses())
+            if reason is not None:
                 await self._refuse(review, reason)
             elif self.waits_for_heads and await self.reviewer.off_loop(
                 self.reviewer.is_put_off, review, now
@@ -345,7 +341,7 @@ class Worker:
             await self._settle_undone(review, reason)
         elif not review.decision.stages:
             await self._settle_without_stages(review)
-        elif (reason := await asyncio.to_thread(self._why_not, review, counted)) is not None:
+        elif (reason := await self._why_not(review, counted)) is not None:
             await self._settle_undone(review, reason)
         else:
             await self.executor.carry_out(review)
@@ -368,11 +364,12 @@ class Worker:
         now = self.context.clock()
         return self.reviewer.waiting(review.thread, review.decision, now)
 
-    def _why_not(self, review: Review, counted: str | None) -> str | None:
+    async def _why_not(self, review: Review, counted: str | None) -> str | None:
         """Why a thread with due stages is left as it is, or `None` if the sweep may act."""
         if self.health.is_stopped(review.thread.key.project):
             return "limit"
-        return self.gate.after_look(review, counted, self.archive_error)
+        pauses = await self.reads.pauses()
+        return self.gate.after_look(review, counted, self.archive_error, pauses)
 
     async def _missed(self, entry: Entry) -> None:
         """Note a thread that the server does not know; believed only if the sweep ends well."""

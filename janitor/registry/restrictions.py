@@ -6,16 +6,25 @@ the row, and the rest only if the stamp is a new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ScalarSelect, func, select, true, type_coerce
+from sqlalchemy import (
+    Connection,
+    ScalarSelect,
+    bindparam,
+    func,
+    select,
+    true,
+    type_coerce,
+)
 from sqlalchemy.types import NullType
 
-from janitor.model import Hold, Key
-from janitor.registry.database import SCREEN, Store, bound, by_key
-from janitor.registry.entries import COLUMNS, fetch
+from janitor.model import Hold, Key, Kind
+from janitor.registry.database import SCREEN, Store, batches, bound, by_key
+from janitor.registry.entries import COLUMNS, ReadRows, fetch
 from janitor.registry.holds import Holds
 from janitor.registry.key_values import PREFIX
 from janitor.registry.pauses import PAUSES, Pause, pauses_of
@@ -59,20 +68,44 @@ class RestrictionReader:
         self._alone = select(stamp)
         beside = THREAD.join(stamp, true())
         self._beside_row = select(*COLUMNS, *stamp.c).select_from(beside).where(*by_key())
+        place = (THREAD.c.project == bindparam("project"), THREAD.c.kind == bindparam("kind"))
+        ids = THREAD.c.id.in_(bindparam("ids", expanding=True))
+        self._beside_rows = select(*COLUMNS, *stamp.c).select_from(beside).where(*place, ids)
 
     def current(self, now: datetime) -> Restrictions:
         """The restrictions at this moment."""
         with self._store.at_once(), self._store.reading() as connection:
             return self._standing(tuple(connection.execute(self._alone).one()), now)
 
-    def with_entry(self, key: Key, now: datetime) -> tuple[Entry | None, Restrictions]:
-        """A thread's entry, if the registry has it, and the restrictions at that moment."""
+    def with_entries(
+        self, keys: Collection[Key], now: datetime
+    ) -> dict[Key, tuple[Entry | None, Restrictions]]:
+        """Each thread's entry, if the registry has it, and the restrictions at that moment."""
+        groups: defaultdict[tuple[str, Kind], list[str]] = defaultdict(list)
+        for key in keys:
+            groups[key.project, key.kind].append(key.id)
+        found: dict[Key, tuple[Entry | None, Restrictions]] = {}
         with self._store.at_once(), self._store.reading() as connection:
-            found = fetch(connection, self._beside_row, bound(key))
-            if not found.rows:
-                return None, self.current(now)
-            (entry,), (row,) = found.entries(self._store.untrusted), found.rows
-            return entry, self._standing(row[len(COLUMNS) :], now)
+            for (project, kind), ids in groups.items():
+                for some in batches(ids):
+                    rows = self._rows(connection, project, kind, some)
+                    for entry, row in zip(
+                        rows.entries(self._store.untrusted), rows.rows, strict=True
+                    ):
+                        standing = self._standing(row[len(COLUMNS) :], now)
+                        found[entry.thread.key] = entry, standing
+            if len(found) < len(keys):
+                alone = None, self.current(now)
+                found = dict.fromkeys(keys, alone) | found
+        return found
+
+    def _rows(
+        self, connection: Connection, project: str, kind: Kind, ids: Sequence[str]
+    ) -> ReadRows:
+        if len(ids) == 1:
+            return fetch(connection, self._beside_row, bound(Key(project, kind, ids[0])))
+        place = {"project": project, "kind": kind, "ids": ids}
+        return fetch(connection, self._beside_rows, place)
 
     def _standing(self, stamp: Stamp, now: datetime) -> Restrictions:
         """What was read last, if its stamp is this one; else all of it anew."""

@@ -68,7 +68,7 @@ def statements(registry: Registry) -> Iterator[list[str]]:
 
 def same(registry: Registry, reader: RestrictionReader) -> bool:
     """Whether a reader that has read before says what is stored."""
-    entry, beside = reader.with_entry(KEY, NOW)
+    entry, beside = reader.with_entries([KEY], NOW)[KEY]
     alone = reader.current(NOW)
     return (
         entry == registry.threads.get(KEY)
@@ -112,13 +112,42 @@ def test_while_nothing_changes_a_row_and_its_restrictions_are_one_statement(
     reader = restricted.restrictions(INPUTS)
     first = reader.current(NOW)
     with statements(restricted) as seen:
-        entry, again = reader.with_entry(KEY, NOW)
+        entry, again = reader.with_entries([KEY], NOW)[KEY]
     assert entry == restricted.threads.get(KEY)
     assert again is first
     assert len([one for one in seen if one.startswith("SELECT")]) == 1
 
 
 def test_a_row_that_is_not_there_has_restrictions_too(restricted: Registry) -> None:
-    entry, standing = restricted.restrictions(INPUTS).with_entry(OTHER, NOW)
+    entry, standing = restricted.restrictions(INPUTS).with_entries([OTHER], NOW)[OTHER]
     assert entry is None
     assert [hold.name for hold in standing.holds] == ["a"]
+
+
+def test_many_rows_and_their_restrictions_are_one_statement_a_kind(restricted: Registry) -> None:
+    more = [
+        Key(project, kind, f"x_{number}")
+        for project in ("main", "other")
+        for kind in (Kind.CONVERSATION, Kind.THREAD)
+        for number in range(3)
+    ]
+    restricted.registrations.add([Registration(key) for key in more], NOW)
+    reader = restricted.restrictions(INPUTS)
+    first = reader.current(NOW)
+    with statements(restricted) as seen:
+        found = reader.with_entries([KEY, *more], NOW)
+    assert found == {key: (restricted.threads.get(key), first) for key in (KEY, *more)}
+    assert len([one for one in seen if one.startswith("SELECT")]) == 4
+
+
+def test_rows_that_are_not_there_leave_the_others_as_they_are(restricted: Registry) -> None:
+    found = restricted.restrictions(INPUTS).with_entries([OTHER, KEY], NOW)
+    assert found[OTHER][0] is None
+    assert found[KEY][0] == restricted.threads.get(KEY)
+    assert found[OTHER][1] == found[KEY][1]
+
+
+def test_none_is_read_for_no_keys(restricted: Registry) -> None:
+    with statements(restricted) as seen:
+        assert restricted.restrictions(INPUTS).with_entries([], NOW) == {}
+    assert not [one for one in seen if one.startswith("SELECT")]
