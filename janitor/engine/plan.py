@@ -370,7 +370,7 @@ class _Planner:
         page = list(islice(reviews, BATCH))
         for entry, review in page:
             if self._context.serves(entry.thread.key):
-                is_paused = is_paused_by(self._gate.pauses, review)
+                is_paused = is_paused_by(self._pauses, review)
                 self._made.backlog.add(review, is_paused=is_paused)
                 self._made.due_earlier += self._falls_due_earlier(review)
         return bool(page)
@@ -593,7 +593,7 @@ class _Planner:
         if self._ranks:  # else others have no say, and it is decided
             review, heads = self._reviewer.concluded(review, self._made.now)
         seen = review if self._reviewer.needs_probe(facts) else facts
-        is_paused = why is None and is_paused_by(self._gate.pauses, seen)
+        is_paused = why is None and is_paused_by(self._pauses, seen)
         if heads or (is_paused and seen.decision.stages):
             return review, None, heads
         return review, *self._reviewer.expected(review.thread, self._made.now)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import httpx2
+from sweep_time import WatchedLoop
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -55,7 +58,10 @@ class Wire(httpx2.AsyncBaseTransport):
         for hook in struck:
             if not hook.after:
                 hook.act()
-        response = await self._inner.handle_async_request(request)
+        loop = asyncio.get_running_loop()
+        with loop.at_work() if isinstance(loop, WatchedLoop) else nullcontext():
+            response = await self._inner.handle_async_request(request)
+            await response.aread()
         for hook in struck:
             if hook.after:
                 hook.act()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from empty_registry import lay
 from rates import UNLIMITED
+from sweep_time import Naps, WatchedLoop
 from sweep_wire import CrashError, Hook, Wire, crash
 
 from janitor.app.compose import reservation, transport_stack
@@ -82,6 +83,7 @@ class World:
     metrics: Metrics = field(default_factory=Metrics)
     rates: Mapping[Verb, Allowance] = field(default_factory=lambda: UNLIMITED)
     uptime: float = 1e9
+    naps: Naps = field(default_factory=Naps)
     address: str = ""
     patience: timedelta = timedelta()
     not_found: NotFound = NotFound.OPENAI
@@ -190,9 +192,11 @@ class World:
             )
 
     async def _sleep(self, seconds: float) -> None:
-        """Waiting for a rate takes no time, and yet time passes."""
-        await asyncio.sleep(0)
-        self.uptime += seconds
+        """Waiting for a rate takes no time, and yet time passes, once nobody is at work."""
+        await self.naps.until(self.uptime + seconds, self._pass)
+
+    def _pass(self, until: float) -> None:
+        self.uptime = max(self.uptime, until)
 
     def _told(self, event: object) -> None:
         if isinstance(event, Exchange):
@@ -203,7 +207,9 @@ class World:
             async with self.context(changing=changing) as context:
                 return await work(context)
 
-        return asyncio.run(main())
+        self.naps = Naps()
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            return runner.run(main())
 
     def sweep(self, orders: Orders = Orders(), stop: threading.Event | None = None) -> Report:  # noqa: B008 - frozen
         with self.registry.lock(self.patience):
