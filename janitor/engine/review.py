@@ -254,7 +254,7 @@ class Reviewer:
 
         If the leader were probed as a head first, it would be probed twice.
         """
-        if not self._is_open(self.allowed(review.thread, now)):
+        if not self._judge.ranks or not self._is_open(self.allowed(review.thread, now)):
             return False
         return any(
             leader.review_at is not None

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
+    Update,
     bindparam,
     create_engine,
     delete,
@@ -331,17 +333,27 @@ def find_rows(
         for chunk in batches(sorted(ids)):
             if len(chunk) > FEW and not (chunk := registered(connection, project, kind, chunk)):
                 continue
-            place = (THREAD.c.project == project, THREAD.c.kind == kind)
-            named = select(*columns).where(*place, THREAD.c.id.in_(chunk))
-            statement = named.order_by(THREAD.c.id)
-            statement = statement.with_for_update() if locked else statement
-            found |= {key_of(row): row for row in rows_of(connection.execute(statement))}
+            named = {"project": project, "kind": kind, "ids": chunk}
+            read = connection.execute(_named(tuple(columns), locked=locked), named)
+            found |= {key_of(row): row for row in rows_of(read)}
     return found
+
+
+@lru_cache(16)
+def _named(columns: tuple[Column[Any], ...], *, locked: bool) -> Select[Any]:
+    """Selects the columns of rows named by `project`, `kind` and `ids`, in the order of `ids`."""
+    place = (THREAD.c.project == bindparam("project"), THREAD.c.kind == bindparam("kind"))
+    ids = THREAD.c.id.in_(bindparam("ids", expanding=True))
+    statement = select(*columns).where(*place, ids).order_by(THREAD.c.id)
+    return statement.with_for_update() if locked else statement
+
+
+_FACT = select(META.c.value).where(META.c.key == bindparam("name"))
 
 
 def read_meta(connection: Connection, name: str) -> str | None:
     """A single fact about the registry itself."""
-    return connection.scalar(select(META.c.value).where(META.c.key == name))
+    return connection.scalar(_FACT, {"name": name})
 
 
 def set_meta(connection: Connection, name: str, value: str | None) -> None:
@@ -433,8 +445,12 @@ def write(connection: Connection, names: Sequence[str], rows: Sequence[Values]) 
     """Writes the named columns of existing rows, in one executemany."""
     if not rows or not names:
         return
-    statement = update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})
     connection.execute(
-        statement,
+        _update(tuple(names)),
         [bound(key_of(row)) | {name: row[name] for name in names} for row in rows],
     )
+
+
+@lru_cache(64)
+def _update(names: tuple[str, ...]) -> Update:
+    return update(THREAD).where(*by_key()).values({name: bindparam(name) for name in names})
