@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -201,5 +201,14 @@ which also removes the demo's files. Until then, in another terminal:
 
 
 def _wait(base_url: str, directory: Path) -> None:
-    click.echo(how_to_try(base_url, directory))
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    # Not by `sigwait`: the signal may reach another thread, and end the process there.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop_waiting)
+    with suppress(KeyboardInterrupt):
+        click.echo(how_to_try(base_url, directory))
+        while True:
+            signal.pause()
+
+
+def _stop_waiting(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -53,7 +53,7 @@ def plan(settings: Settings, made: Plan, file: Path | None, pauses: Sequence[Pau
     _failing([*islice(made.failing, SHOWN)], len(made.failing))
     _unanswered([thread.row() for thread in islice(made.unanswered, SHOWN)], len(made.unanswered))
     _kept(made.kept)
-    _limits(made)
+    _limits(made, file)
     _waiting(made)
     _unmatched(made.backlog.silent_rules)
     is_kept = made.mode == "audit" or bool(made.backlog.tripped)
@@ -246,11 +246,12 @@ def _kept(kept: dict[str, int]) -> None:
         click.echo(f"\nKept: {text}.")
 
 
-def _limits(made: Plan) -> None:
+def _limits(made: Plan, file: Path | None) -> None:
     from janitor.engine.limits import message
 
+    is_audit, written = made.mode == "audit", None if file is None else str(file)
     for tripped in made.backlog.tripped.values():
-        click.echo(f"\nLimit: {message(tripped, is_audit=made.mode == 'audit')}")
+        click.echo(f"\nLimit: {message(tripped, is_audit=is_audit, plan=written)}")
     if made.clock_trouble is not None:
         click.echo(f"\nLimit: {made.clock_trouble}.")
 

@@ -6,6 +6,7 @@ archive. A sweep and a plan use the same gate.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -141,14 +142,20 @@ def told(lines: Iterable[Note]) -> dict[str, Tripped]:
     return over
 
 
-def message(over: Tripped, *, is_audit: bool = False) -> str:
-    """What a tripped limit means, and what to do."""
+def message(over: Tripped, *, is_audit: bool = False, plan: str | None = None) -> str:
+    """What a tripped limit means, and what to do; `plan` is the file that one was just written to.
+
+    A plan made in audit cannot be applied, so another one has to be made first.
+    """
     first = "set `mode: enforce`; " if is_audit else ""
+    what = "janitor plan -o plan.json; review it; janitor apply plan.json"
+    if plan is not None and not is_audit:
+        what = f"review {plan}; janitor apply {shlex.quote(plan)}"
     return (
         f"policy {over.policy}: {over.due} of "
         f"{counted(over.population, 'thread is', 'threads are')} due for removal, more than "
         f"{over.limit} allows ({over.allowed}); none of them is touched, other policies continue. "
-        f"If that is right: {first}janitor plan -o plan.json; review it; janitor apply plan.json"
+        f"If that is right: {first}{what}"
     )
 
 

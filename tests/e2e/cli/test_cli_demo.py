@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +91,17 @@ def test_what_an_emulated_api_that_stays_says_to_type_works(tmp_path: Path) -> N
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "janitor.yaml is valid" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_emulated_api_that_stays_ends_with_a_signal_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "janitor", "demo", "--serve"]
+    settings = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings) as served:
+        assert served.stdout is not None
+        assert "  janitor plan\n" in iter(served.stdout.readline, "")
+        served.send_signal(number)
+        assert served.wait() == 0
+    assert not list(tmp_path.iterdir())

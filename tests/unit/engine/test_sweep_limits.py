@@ -9,7 +9,9 @@ import pytest
 from sweep_world import CHATS, COPIED, DAY, DELETED, NOW, World, enforced, matching
 
 from janitor.emulator import Fault, How
+from janitor.engine.limits import message
 from janitor.model import Key, Kind, State
+from janitor.policy import Tripped
 from janitor.policy.rules import ArchiveRule, Delete, Limits, Policy
 from janitor.registry import Registration
 
@@ -264,3 +266,12 @@ def test_a_stop_before_the_beginning_begins_nothing(world: World) -> None:
     assert world.sweep(stop=stop).run.result == "partial"
     assert world.server.log == []
     assert world.story(key) == []
+
+
+def test_a_limit_says_what_to_do_with_the_plan_at_hand() -> None:
+    over = Tripped("max_delete", "chats", 3, 2, 9)
+    make = "janitor plan -o plan.json; review it; janitor apply plan.json"
+    assert message(over).endswith(f": {make}")
+    assert message(over, is_audit=True, plan="x").endswith(f": set `mode: enforce`; {make}")
+    written = message(over, plan="/tmp/a plan.json")
+    assert written.endswith(": review /tmp/a plan.json; janitor apply '/tmp/a plan.json'")
