@@ -24,17 +24,20 @@ JanitorError
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
-_STRAY = re.compile(r"[^:]*://[^:/]*:[^@]*@.*@", re.DOTALL)
-_PARAMETER = re.compile(r"[?&;]([^=&;?]*)=")
-_SECRET = re.compile(r"pass|pwd|secret|token|key|sig|auth|cred", re.IGNORECASE)
+if TYPE_CHECKING:
+    from traceback import StackSummary
+
+# Compiled when they are first needed, which in most commands is never.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+._-]*://"
+_STRAY = r"(?s)[^:]*://[^:/]*:[^@]*@.*@"
+_PARAMETER = r"[?&;]([^=&;?]*)="
+_SENSITIVE = r"(?i)pass|pwd|secret|token|key|sig|auth|cred"
 
 
 def shown_address(url: str) -> str:
@@ -45,10 +48,10 @@ def shown_address(url: str) -> str:
     """
     from urllib.parse import unquote  # noqa: PLC0415 - whoever read an address has imported it
 
-    scheme = found[0] if (found := _SCHEME.match(url)) else ""
+    scheme = found[0] if (found := re.match(_SCHEME, url)) else ""
     rest = url.removeprefix(scheme)
-    for parameter in _PARAMETER.finditer(rest):
-        if _SECRET.search(unquote(parameter[1])):
+    for parameter in re.finditer(_PARAMETER, rest):
+        if re.search(_SENSITIVE, unquote(parameter[1])):
             shown, hidden = rest[: parameter.end()], rest[parameter.end() :]
             # A password that contains a `?` looks like a parameter, too.
             return f"{scheme}***" if "@" in hidden else f"{scheme}{shown.rpartition('@')[2]}***"
@@ -60,7 +63,7 @@ def has_stray_at(url: str) -> bool:
 
     Drivers end the password at its first `@`, and take the rest of it for the host.
     """
-    return _STRAY.match(url) is not None
+    return re.match(_STRAY, url) is not None
 
 
 MOST_FRAMES = 40
@@ -83,6 +86,8 @@ def light_failures() -> Iterator[None]:
     try:
         yield
     except JanitorError as error:
+        import traceback  # noqa: PLC0415 - `--help` does not need it
+
         failed: BaseException | None = error
         while failed is not None:
             traceback.clear_frames(failed.__traceback__)
@@ -207,7 +212,9 @@ def _frames(error: BaseException) -> str:
     return "\n".join(["frames, the innermost last:", *lines, name, *members])
 
 
-def _stack(error: BaseException) -> traceback.StackSummary:
+def _stack(error: BaseException) -> StackSummary:
+    import traceback  # noqa: PLC0415 - `--help` does not need it
+
     walked = traceback.walk_tb(error.__traceback__)
     return traceback.StackSummary.extract(walked, limit=-MOST_FRAMES, lookup_lines=False)
 

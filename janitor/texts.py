@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from json import JSONDecoder
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 PAIRS = 64
 KEY_LENGTH = 64
@@ -20,7 +23,7 @@ PAIR_BYTES = 2200
 UTF_8 = 4
 """The most bytes that a character takes."""
 
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # NUL and lone surrogates: no engine stores them
+_NO_TEXT = "[\0\ud800-\udfff]"  # NUL and lone surrogates: no engine stores them
 
 
 class TwiceError(ValueError):
@@ -35,13 +38,21 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-parsed = JSONDecoder(object_pairs_hook=once).decode
-"""Reads JSON like `json.loads`, but raises TwiceError if a key appears twice in one object."""
+def parsed(text: str) -> Any:  # noqa: ANN401 - whatever the text contains
+    """Read JSON like `json.loads`; raises TwiceError if a key appears twice in one object."""
+    return _decoder().decode(text)
+
+
+@lru_cache(1)
+def _decoder() -> JSONDecoder:
+    from json import JSONDecoder  # noqa: PLC0415 - `--help` does not need it
+
+    return JSONDecoder(object_pairs_hook=once)
 
 
 def is_text(value: str) -> bool:
     """Whether a string can be stored and sent."""
-    return value.isprintable() or _NO_TEXT.search(value) is None
+    return value.isprintable() or re.search(_NO_TEXT, value) is None
 
 
 def misfit(metadata: Mapping[str, Any]) -> str | None:

@@ -214,12 +214,12 @@ COLORED = {
     "bright_black": ("deleted", "kept", "over"),
 }
 COLOR_OF = {word: color for color, words in COLORED.items() for word in words}
-WORD = re.compile("|".join(rf"\b{word}\b" for word in COLOR_OF))
+WORD = "|".join(rf"\b{word}\b" for word in COLOR_OF)
 
 
 def colored(text: str) -> str:
     """A text with states, stages and outcomes in colours; the words remain readable without."""
-    return WORD.sub(lambda found: click.style(found[0], fg=COLOR_OF[found[0]]), text)
+    return re.sub(WORD, lambda found: click.style(found[0], fg=COLOR_OF[found[0]]), text)
 
 
 def _styled(column: str, text: str) -> str:
