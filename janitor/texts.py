@@ -60,7 +60,7 @@ def misfit(metadata: Mapping[str, Any]) -> str | None:
     if len(metadata) > PAIRS:
         return f"more than {PAIRS} metadata pairs"
     for name, value in metadata.items():
-        if not _fits(name, KEY_LENGTH) or not name:
+        if not _is_key(name):
             return f"a metadata key must be 1 to {KEY_LENGTH} characters"
         if not _fits(value, VALUE_LENGTH):
             return f"metadata {name!r} must be text of at most {VALUE_LENGTH} characters"
@@ -68,6 +68,11 @@ def misfit(metadata: Mapping[str, Any]) -> str | None:
         if is_long and len(f"{name}{value}".encode()) > PAIR_BYTES:
             return f"metadata {name!r} takes more than {PAIR_BYTES} bytes with its value"
     return None
+
+
+@lru_cache(1024)  # there are few keys and many values
+def _is_key(name: object) -> bool:
+    return name != "" and _fits(name, KEY_LENGTH)
 
 
 def _fits(value: object, length: int) -> bool:

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO
 
 from janitor.causes import UnsuitedError, cause, is_scarce
 from janitor.errors import ConfigError, StoreError
@@ -346,6 +347,20 @@ def _is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(PREFIX)
 
 
+class _Names(NamedTuple):
+    """The first name of a row that is unknown, and the metadata key of each that names one."""
+
+    unknown: str | None
+    metadata: Mapping[str, str]
+
+
+@lru_cache(64)  # the rows of a file have few different sets of names
+def _names(names: tuple[str, ...]) -> _Names:
+    unknown = next((name for name in names if not _is_known(name)), None)
+    pairs = {name: name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)}
+    return _Names(unknown, pairs)
+
+
 def registration(
     row: Mapping[str, Any], projects: tuple[str, ...], *, strict: bool = False
 ) -> Registration:
@@ -358,11 +373,10 @@ def registration(
         ValueError: A value is missing or malformed, or its name is unknown; the message says which.
         RefusedRegistration: The registry would not accept it.
     """
-    for name in row:
-        if not _is_known(name):
-            known = ", ".join(COLUMNS)
-            what = f"unknown field {_quoted(name)}{substitute(name)}"
-            raise ValueError(f"{what}; known are {known}, metadata")
+    names = _names(tuple(row))
+    if (unknown := names.unknown) is not None:
+        what = f"unknown field {_quoted(unknown)}{substitute(unknown)}"
+        raise ValueError(f"{what}; known are {', '.join(COLUMNS)}, metadata")
     named = str(row.get("id") or "")
     if not is_id(named):
         raise ValueError("the id must be 1 to 200 of A-Z a-z 0-9 . _ : -")
@@ -372,7 +386,7 @@ def registration(
     kept = heard_until("keep_until", row.get("keep_until"))
     if strict and kept.at == FOREVER and kept.remark is not None:
         raise ValueError("keep_until: not a time; write 2026-01-31T00:00:00Z or forever")
-    if metadata := _metadata(row):
+    if metadata := _metadata(row, names.metadata):
         check_metadata(named, metadata)  # all that `check` could still refuse
     return Registration(
         key,
@@ -408,17 +422,18 @@ def _quoted(named: object) -> str:
     return repr(str(named)[:SHOWN])
 
 
-def _metadata(row: Mapping[str, Any]) -> Metadata | None:
-    """The metadata as reported, perhaps empty; `None` if the row reports none at all."""
+def _metadata(row: Mapping[str, Any], names: Mapping[str, str]) -> Metadata | None:
+    """The metadata as reported, perhaps empty; `None` if the row reports none at all.
+
+    `names` are the row's fields of one metadata key each, with the key.
+    """
     whole = _whole(row.get("metadata"))
-    found, is_reported = dict(whole or {}), whole is not None
-    for name, value in row.items():
-        if name.startswith(PREFIX):
-            is_reported = True
-            if value not in EMPTY:
-                found[name.removeprefix(PREFIX)] = value
-    if row.get("user") not in EMPTY:
-        found["user"] = row["user"]
+    found, is_reported = dict(whole or {}), whole is not None or bool(names)
+    for name, key in names.items():
+        if (value := row[name]) not in EMPTY:
+            found[key] = value
+    if (user := row.get("user")) not in EMPTY:
+        found["user"] = user
     for value in found.values():
         if not isinstance(value, str):
             raise ValueError("metadata values must be strings; write them in quotes")  # noqa: TRY004
