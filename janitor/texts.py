@@ -55,6 +55,10 @@ def is_text(value: str) -> bool:
     return value.isprintable() or re.search(_NO_TEXT, value) is None
 
 
+_is_short_text = lru_cache(1024)(is_text)
+"""For keys: there are few of them, and many values."""
+
+
 def misfit(metadata: Mapping[str, Any]) -> str | None:
     """Why metadata is refused, without quoting a value; `None` if it is accepted."""
     if len(metadata) > PAIRS:
@@ -70,9 +74,8 @@ def misfit(metadata: Mapping[str, Any]) -> str | None:
     return None
 
 
-@lru_cache(1024)  # there are few keys and many values
 def _is_key(name: object) -> bool:
-    return name != "" and _fits(name, KEY_LENGTH)
+    return isinstance(name, str) and 0 < len(name) <= KEY_LENGTH and _is_short_text(name)
 
 
 def _fits(value: object, length: int) -> bool:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -201,14 +201,11 @@ which also removes the demo's files. Until then, in another terminal:
 
 
 def _wait(base_url: str, directory: Path) -> None:
-    # Not by `sigwait`: the signal may reach another thread, and end the process there.
+    # A signal may reach any thread: only this byte wakes the one that waits here for sure.
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop_waiting)
-    with suppress(KeyboardInterrupt):
-        click.echo(how_to_try(base_url, directory))
-        while True:
-            signal.pause()
-
-
-def _stop_waiting(*_: object) -> None:
-    raise KeyboardInterrupt
+        signal.signal(number, lambda *_: None)
+    click.echo(how_to_try(base_url, directory))
+    os.read(told, 1)

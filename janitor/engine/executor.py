@@ -138,6 +138,11 @@ class Executor:
     refusal: Callable[[Review], Awaitable[str | None]] = _nothing
     """Why the run may not remove a twin, whatever was decided about it: a limit, a stop."""
 
+    @property
+    def reads_registry(self) -> bool:
+        """Whether deciding reads more of the registry than a row and the restrictions."""
+        return self.context.places > 0 or self.context.has_twins
+
     async def carry_out(self, review: Review) -> None:
         """Carry out every stage that was decided, in order, and settle each.
 
@@ -414,14 +419,35 @@ class Executor:
 
     async def _why_no_longer(self, review: Review) -> tuple[str, ...]:
         """Why a removal under way may not continue, by the registry's facts; empty if it may."""
-        entry, standing = await self.reads.entry(review.thread.key)
+        key = review.thread.key
+        if self.reads_registry:
+            return await asyncio.to_thread(self._objections_at_once, review)
+        return self._objections(review, *await self.reads.entry(key))
+
+    def _objections_at_once(self, review: Review) -> tuple[str, ...]:
+        """As `_objections`, where deciding reads more of the registry: as it is at one moment.
+
+        Blocks.
+        """
+        with self.context.registry.at_once():
+            entry, standing = self.reads.entry_now(review.thread.key)
+            objections = self._objections(review, entry, standing)
+            # On PostgreSQL, each statement sees what was committed before it.
+            is_same = objections or self.reads.restrictions_now() == standing
+            return objections if is_same else ("the registry has changed since",)
+
+    def _objections(
+        self, review: Review, entry: Entry | None, standing: Restrictions
+    ) -> tuple[str, ...]:
+        """What a row and the restrictions at that moment have against a removal under way."""
+        now = self.context.clock()
         if entry is None or entry.intent is None:
             return ("the registry has changed since",)
-        now, reviewer = self.context.clock(), self._reviewer(standing)
         if is_covered(standing.pauses(now), entry, *review.decision.policies):
             return (PAUSED,)
+        reviewer = self._reviewer(standing)
         heard = reviewer.with_edit_grace(entry, _heard(review.thread, entry.thread), now)
-        decision = await reviewer.off_loop(reviewer.allowed, heard, now)
+        decision = reviewer.allowed(heard, now)
         wanted = Stage.DELETE in decision.stages
         return () if wanted else (decision.why or "changed since it was decided",)
 
@@ -566,8 +592,15 @@ class Executor:
 
     async def _next(self, thread: Thread) -> Decision:
         """What follows for a thread by all that the registry knows at this moment."""
+        if self.reads_registry:
+            return await asyncio.to_thread(self._next_at_once, thread)
         reviewer = self._reviewer(await self.reads.restrictions())
-        return await reviewer.off_loop(reviewer.decide, thread, self.context.clock())
+        return reviewer.decide(thread, self.context.clock())
+
+    def _next_at_once(self, thread: Thread) -> Decision:
+        with self.context.registry.at_once():
+            reviewer = self._reviewer(self.reads.restrictions_now())
+            return reviewer.decide(thread, self.context.clock())
 
     def _reviewer(self, standing: Restrictions) -> Reviewer:
         down = down_by(standing.inputs, self.context.sources)

@@ -37,6 +37,14 @@ class RegistryReads:
         """The pauses in force at this moment."""
         return (await self.restrictions()).pauses(self._context.clock())
 
+    def entry_now(self, key: Key) -> Standing:
+        """As `entry`, within what this thread reads at once. Blocks."""
+        return self._restrictions.with_entries([key], self._context.clock())[key]
+
+    def restrictions_now(self) -> Restrictions:
+        """As `restrictions`, within what this thread reads at once. Blocks."""
+        return self._restrictions.current(self._context.clock())
+
     async def check_in_place(self) -> None:
         """Raise StoreError if the registry is not the one that this run was opened in."""
         await self._places.ask(None)

@@ -229,7 +229,14 @@ class Store:
 
     def fence_screen(self, connection: Connection) -> None:
         """Raises ConfigError if another janitor has changed the metadata filter since."""
-        document = orjson.loads(read_meta(connection, SCREEN) or "null")
+        self.check_screen(read_meta(connection, SCREEN))
+
+    def check_screen(self, record: str | None) -> None:
+        """Raises ConfigError if the record of the metadata filter names another one than ours.
+
+        Rows and the labels of holds may then be stored in different forms, and not match.
+        """
+        document = orjson.loads(record or "null")
         recorded = spelled(OPEN) if document is None else document["screen"]
         if recorded != spelled(self.screen):
             raise ConfigError(

@@ -56,7 +56,9 @@ class RestrictionReader:
 
     The stamp is made of what is stored, not of a number that every writer would have to raise:
     whoever adds, releases or ends a hold or a pause changes it, and so does another metadata
-    filter, which rewrites the labels of holds. Safe to use from several threads.
+    filter, which rewrites the labels of rows and of holds. Safe to use from several threads.
+
+    Each method raises ConfigError once another janitor has changed that filter.
     """
 
     def __init__(self, store: Store, inputs: str) -> None:
@@ -112,7 +114,8 @@ class RestrictionReader:
         kept = self._kept
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        pauses, inputs, *_ = stamp
+        pauses, inputs, screen, *_ = stamp
+        self._store.check_screen(None if screen is None else str(screen))
         read = Restrictions(
             self._holds.recent(now),
             pauses_of(None if pauses is None else str(pauses)),

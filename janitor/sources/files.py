@@ -21,7 +21,7 @@ from janitor.errors import ConfigError, StoreError
 from janitor.kinds import is_id, kind_of
 from janitor.model import Key, Kind, Metadata, dataclass
 from janitor.registry import RefusedRegistration, Registration, check_metadata
-from janitor.texts import TwiceError, parsed
+from janitor.texts import KEY_LENGTH, TwiceError, parsed
 from janitor.times import FOREVER, heard, heard_until
 
 if TYPE_CHECKING:
@@ -217,6 +217,8 @@ COLUMNS = ("id", "kind", "project", "created_at", "last_active_at", "user", "kee
 KNOWN = frozenset((*COLUMNS, "metadata"))
 PREFIX = "metadata."
 EMPTY = (None, "")
+USUAL = 32
+"""So many fields a row has at most, usually."""
 SHOWN = 64
 
 
@@ -354,11 +356,19 @@ class _Names(NamedTuple):
     metadata: Mapping[str, str]
 
 
-@lru_cache(64)  # the rows of a file have few different sets of names
+def _names_of(row: Mapping[str, Any]) -> _Names:
+    # The rows of a file have few different sets of names; a hostile one is not remembered.
+    is_usual = len(row) <= USUAL and sum(map(len, row)) <= USUAL * KEY_LENGTH
+    return _remembered(tuple(row)) if is_usual else _names(tuple(row))
+
+
 def _names(names: tuple[str, ...]) -> _Names:
     unknown = next((name for name in names if not _is_known(name)), None)
     pairs = {name: name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)}
     return _Names(unknown, pairs)
+
+
+_remembered = lru_cache(64)(_names)
 
 
 def registration(
@@ -373,7 +383,7 @@ def registration(
         ValueError: A value is missing or malformed, or its name is unknown; the message says which.
         RefusedRegistration: The registry would not accept it.
     """
-    names = _names(tuple(row))
+    names = _names_of(row)
     if (unknown := names.unknown) is not None:
         what = f"unknown field {_quoted(unknown)}{substitute(unknown)}"
         raise ValueError(f"{what}; known are {', '.join(COLUMNS)}, metadata")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from janitor.archive import ArchiveDamagedError
 from janitor.engine.batcher import Batcher
+from janitor.errors import light_failures
 
 
 class Doubling:
@@ -114,3 +116,62 @@ def test_whoever_is_cancelled_keeps_nobody_else_waiting() -> None:
         assert await third == "old"
 
     asyncio.run(main())
+
+
+class Crash(BaseException):
+    """Nothing catches it."""
+
+
+def too_few(questions: Sequence[int]) -> list[int]:
+    return list(questions[:-1])
+
+
+def crash(_: Sequence[int]) -> list[int]:
+    raise Crash
+
+
+def stop(_: Sequence[int]) -> list[int]:
+    raise StopIteration
+
+
+@pytest.mark.parametrize("answer", [too_few, crash, stop])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_whatever_ends_a_call_nobody_waits_for_ever(
+    answer: Callable[[Sequence[int]], list[int]],
+) -> None:
+    async def main() -> None:
+        batcher = Batcher(answer)
+        found = await asyncio.gather(*map(batcher.ask, range(3)), return_exceptions=True)
+        assert [type(one) for one in found[1:]] == [RuntimeError] * 2 or answer is too_few
+        assert isinstance(found[-1], RuntimeError)
+
+    asyncio.run(main())
+
+
+def test_each_asker_has_an_error_of_its_own() -> None:
+    def fail(_: Sequence[int]) -> list[int]:
+        raise ArchiveDamagedError("a/b", "gone") from OSError("disk")
+
+    ended: list[int] = []
+
+    async def work(batcher: Batcher[int, int], number: int) -> None:
+        with light_failures():
+            try:
+                await batcher.ask(number)
+            finally:
+                for _ in range(number):  # others clear their frames meanwhile
+                    await asyncio.sleep(0)
+                ended.append(number)
+
+    async def main() -> list[BaseException | None]:
+        batcher = Batcher(fail)
+        works = (work(batcher, number) for number in range(3))
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    found = asyncio.run(main())
+    assert sorted(ended) == [0, 1, 2]
+    assert {type(one) for one in found} == {ArchiveDamagedError}
+    assert len({id(one) for one in found}) == len(found)
+    assert {(str(one), vars(one)["path"], repr(one.__cause__)) for one in found if one} == {
+        (str(found[0]), "a/b", "OSError('disk')")
+    }
