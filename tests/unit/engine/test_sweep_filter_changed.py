@@ -15,6 +15,7 @@ from janitor.errors import ConfigError
 from janitor.model import Hold, Key, State
 from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Registration, Registry, RestrictionReader
+from janitor.registry.sqlite import Sqlite
 from janitor.registry.stored_metadata import StoredMetadata
 
 HASHING = MetadataFilter(frozenset({"user_id"}), frozenset({"user_id"}), b"s" * 32)
@@ -74,7 +75,7 @@ def apart(work: Callable[[], None]) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("at", range(1, 4))
 def test_the_hold_on_a_twin_is_seen_though_labels_are_hashed_between_two_reads(
     either_world: World, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -82,14 +83,13 @@ def test_the_hold_on_a_twin_is_seen_though_labels_are_hashed_between_two_reads(
     world.keys = {"main": "sk-main", "legal": "sk-main"}
     world.policies = enforced(DELETED)
     world.registry.holds.add(Hold("court", metadata=ALICE), world.now)
-    key = world.add(items=3)
-    twin = replace(key, project="legal")
-    world.register(twin)
+    key = world.add(items=3, metadata={})
+    world.register(replace(key, project="legal"), metadata={})  # its row is worked on first
     read, reads = RestrictionReader.with_entries, list[Collection[Key]]()
 
     def report() -> None:
         with Registry.open(world.url) as other:
-            other.registrations.add([Registration(twin, OLD, metadata=ALICE)], world.now)
+            other.registrations.add([Registration(key, OLD, metadata=ALICE)], world.now)
 
     def convert() -> None:
         Registry.open(world.url, screen=HASHING).close()
@@ -104,6 +104,8 @@ def test_the_hold_on_a_twin_is_seen_though_labels_are_hashed_between_two_reads(
         return found
 
     monkeypatch.setattr(RestrictionReader, "with_entries", with_entries)
+    monkeypatch.setattr(Sqlite, "scrub", lambda _: None)  # it waits for whoever reads
     with suppress(ConfigError):
         world.sweep()
-    assert world.server.exists(key.id) or len(reads) < at
+    assert len(reads) >= at
+    assert world.server.exists(key.id)

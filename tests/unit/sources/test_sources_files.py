@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -204,3 +207,28 @@ def test_the_only_project_is_meant_where_none_is_named() -> None:
     [found] = list(read(io.StringIO('{"id": "conv_1"}'), "jsonl", ("prod",), "-"))
     assert isinstance(found, Registration)
     assert found.key.project == "prod"
+
+
+HOSTILE: dict[str, Callable[[int], dict[str, object]]] = {
+    "a long metadata key": lambda n: {"metadata": {f"{n}" + "k" * 900_000: "v"}},
+    "a long field": lambda n: {f"metadata.{n}" + "k" * 900_000: "v"},
+    "many fields": lambda n: {f"metadata.{n}_{m}": "" for m in range(30_000)},
+}
+
+
+@pytest.mark.parametrize("which", HOSTILE)
+def test_no_name_of_a_hostile_row_stays_in_memory(which: str) -> None:
+    def judge(n: int) -> None:
+        line = json.dumps({"id": "conv_1", **HOSTILE[which](n)})
+        assert len(list(read(io.StringIO(line), "jsonl", ["main"], "file"))) == 1
+
+    judge(0)
+    tracemalloc.start()
+    try:
+        for n in range(1, 21):
+            judge(n)
+        gc.collect()
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 1 << 20
