@@ -36,6 +36,7 @@ from janitor.archive.object_format import (
     read,
     verify,
 )
+from janitor.archive.stored_object import StoredObject
 from janitor.errors import ConfigError, RefusedError
 from janitor.kinds import CATALOGUE, is_id
 from janitor.model import Copy, Key, Kind, Record
@@ -92,6 +93,17 @@ def inspect(disk: Disk, path: str) -> tuple[Header, Copy]:
 
     Raises `ArchiveDamagedError` or `ArchiveError`.
     """
+    header, _, copy = _inspected(disk, path)
+    return header, copy
+
+
+def named_id(name: str) -> str | None:
+    """The id in the name of an object's file, or `None` if it is no such name."""
+    match = re.fullmatch(_NAME, name)
+    return None if match is None else match["id"]
+
+
+def _inspected(disk: Disk, path: str) -> tuple[Header, Trailer, Copy]:
     stored = Measured()
     try:
         header, trailer = verify(stored.passed(disk.read(path)))
@@ -106,7 +118,7 @@ def inspect(disk: Disk, path: str) -> tuple[Header, Copy]:
         size=stored.size,
         archived_at=header.archived_at,
     )
-    return header, copy
+    return header, trailer, copy
 
 
 class ObjectDraft:
@@ -391,6 +403,21 @@ class Archive:
         for path in paths:
             self._must_be_of(key, path)
             await run_in_thread(self._disk_threads, self._disk.remove, path)
+
+    def stored(self, key: Key, copy: Copy) -> StoredObject:
+        """A thread's copy, read to its end and found to be the one that was proven. Blocks.
+
+        Raises `ArchiveDamagedError` or `ArchiveError`.
+        """
+        path = copy.path
+        self._must_be_of(key, path)
+        header, trailer, found = _inspected(self._disk, path)
+        if header.key != key:
+            raise self._disk.damaged(path, f"it belongs to another thread, not to {key.id}")
+        if replace(found, archived_at=copy.archived_at) != copy:
+            raise self._disk.damaged(path, "it is not the object that was proven")
+        place = f"{self._disk.root}/{path}"
+        return StoredObject(place, header, trailer, lambda: self._disk.read(path))
 
     def container(self, key: Key, path: str) -> Record:
         """The container as stored in a thread's object, which is read to its end. Blocks.

@@ -184,6 +184,15 @@ def read(stored: Iterable[bytes]) -> Iterator[Header | Record | Trailer]:
         yield trailer
 
 
+def read_lines(stored: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of an object as they are stored, the header and the trailer among them.
+
+    Checks only that they can be decompressed. Raises `MalformedError`.
+    """
+    with closing(_lines(_unpacked(stored))) as lines:
+        yield from lines
+
+
 def verify(stored: Iterable[bytes]) -> tuple[Header, Trailer]:
     """The header and the trailer of an object that was read in full. Raises `MalformedError`."""
     header: Header | None = None

@@ -1,42 +1,301 @@
-"""`archive`: the copies of threads, and how they are pruned."""
+"""`archive`: the copies of threads: `show` makes one readable, `prune` removes expired ones."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from janitor.app.event_loop import run_loop
-from janitor.cli.options import DURATION, Count, quit_with
-from janitor.cli.output import Settings, complain, emit_lines, emit_long, table
-from janitor.texts import counted
+from janitor.cli.options import DURATION, Count, OneOf, near, quit_with
+from janitor.cli.output import (
+    Settings,
+    as_json,
+    complain,
+    emit_lines,
+    emit_long,
+    is_terminal,
+    table,
+)
+from janitor.errors import ConfigError, JanitorError
+from janitor.kinds import Kind
+from janitor.texts import counted, plain
 
 if TYPE_CHECKING:
     import threading
     from datetime import datetime
 
+    from janitor.archive import ArchiveDamagedError
+    from janitor.archive.stored_object import StoredObject
+    from janitor.config import Config
     from janitor.engine.context import RunContext
     from janitor.engine.prune import Pruner
     from janitor.engine.report import Report
+    from janitor.model import Key
     from janitor.policy.copy_retention import KeptCopy
-    from janitor.registry import Pause
+    from janitor.registry import Entry, Pause
 
 SHOWN = 30
+SUFFIX = ".jsonl.zst"
 
 
 @click.group("archive")
 def archive_command() -> None:
-    """Manage the archive copies of deleted threads.
+    """Read the archive copies of threads, and remove expired ones.
 
     \b
     Examples:
+      janitor archive show conv_123
       janitor archive prune --dry-run
       janitor archive prune
     """
+
+
+@archive_command.command("show")
+@click.argument("thread", metavar="ID|FILE")
+@click.option("--project", help="The project, if the ID is registered for several.")
+@click.option(
+    "--kind", type=OneOf(list(Kind)), help="The kind, if the ID is registered as several."
+)
+@click.option("--markdown", is_flag=True, help="Write a Markdown document.")
+@click.option("--raw", is_flag=True, help="Write the lines of JSON as they are stored.")
+@click.pass_obj
+def show_command(
+    settings: Settings,
+    *,
+    thread: str,
+    project: str | None,
+    kind: str | None,
+    markdown: bool,
+    raw: bool,
+) -> None:
+    """Show what the archive copy of a thread contains, also of a deleted one.
+
+    The copy is read twice: nothing is shown before it was found intact. An ID is looked up in the
+    registry. A FILE of an archive needs neither a registry nor a configuration.
+
+    \b
+    Examples:
+      janitor archive show conv_123
+      janitor archive show conv_123 --markdown
+      janitor archive show conv_123 --raw
+      janitor --output json archive show conv_123
+      janitor archive show archive/main/conversation/2026/01/conv_123.0123456789ab.jsonl.zst
+    """
+    if markdown and raw:
+        raise click.UsageError("--markdown and --raw are two forms; give one of them")
+    if (markdown or raw) and not settings.wants_table:
+        given = "--markdown" if markdown else "--raw"
+        raise click.UsageError(f"{given} and --output {settings.output} are two forms; give one")
+    if _is_file(thread):
+        if project is not None or kind is not None:
+            raise click.UsageError(
+                f"--project and --kind belong to an ID; {plain(thread)} is a file"
+            )
+        found = _from_file(Path(thread))
+    else:
+        found = _from_registry(settings, thread, project, kind)
+    _print(settings, found, markdown=markdown, raw=raw)
+
+
+def _is_file(thread: str) -> bool:
+    return "/" in thread or thread.endswith(SUFFIX) or Path(thread).is_file()
+
+
+def _from_file(path: Path) -> StoredObject:
+    """The object in a file that a person names."""
+    import stat
+
+    from janitor.archive import ArchiveDamagedError
+    from janitor.archive.archive import named_id
+    from janitor.archive.stored_object import open_object
+    from janitor.causes import cause, sort_of
+
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{path} is {sort_of(mode)}; name the file of a copy")
+        return open_object(path)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: {cause(error, 'check the path, or give an ID')}") from error
+    except ArchiveDamagedError as error:
+        named = named_id(path.name)
+        whose = "" if named is None else f"the copy of {named}"
+        raise _damaged(error, whose, "Restore the file from a backup") from error
+
+
+def _from_registry(
+    settings: Settings, id: str, project: str | None, kind: str | None
+) -> StoredObject:
+    """The copy that the registry names for a thread, proven."""
+    from janitor.archive import Archive, ArchiveDamagedError
+    from janitor.cli.inspect import opened
+    from janitor.model import LIVE
+
+    config, registry = opened(settings)
+    with registry:
+        found = registry.threads.find(id)
+        written_to = registry.copies.archive_url()
+    entry = _chosen(id, found, project, kind)
+    thread, url = entry.thread, config.archive.url
+    if thread.copy is None:
+        raise _without_copy(entry)
+    _warn_if_moved(config, written_to)
+    archive = Archive.open(url, create=False, known=written_to == url)
+    try:
+        return archive.stored(thread.key, thread.copy)
+    except ArchiveDamagedError as error:
+        advice = "Restore the file from a backup"
+        if thread.state in LIVE:
+            advice += ", or move it away: if the thread still exists upstream, the next sweep "
+            advice += "copies it again"
+        raise _damaged(error, f"the copy of {_name(thread.key)}", advice) from error
+
+
+def _warn_if_moved(config: Config, written_to: str | None) -> None:
+    if written_to is not None and written_to != config.archive.url:
+        complain(
+            f"copies were last written to {written_to}, but `archive.url` is "
+            f"{config.archive.url}: this copy is read from the latter"
+        )
+
+
+def _name(key: Key) -> str:
+    return f"{key.kind} {key.id} of project {key.project}"
+
+
+def _chosen(id: str, found: list[Entry], project: str | None, kind: str | None) -> Entry:
+    """The entry that is meant; one with a copy, if only one of several has one."""
+    if not found:
+        raise ConfigError(
+            f"{plain(id)!r} is not registered, and is no file; see `janitor list`. A copy that no "
+            f"registry names can be shown by its file: ID.DIGEST{SUFFIX}"
+        )
+    keys = [entry.thread.key for entry in found]
+    meant = [
+        entry
+        for entry in found
+        if project in (None, entry.thread.key.project) and kind in (None, entry.thread.key.kind)
+    ]
+    if not meant:
+        likely = near(project or "", {key.project for key in keys})
+        hint = f"; did you mean --project {likely[0]}?" if likely else ""
+        raise ConfigError(f"{plain(id)} is not registered so, but as: {_places(keys)}{hint}")
+    copied = [entry for entry in meant if entry.thread.copy is not None]
+    if len(copied or meant) > 1:
+        those = [entry.thread.key for entry in copied or meant]
+        raise ConfigError(f"{id} is registered more than once; add one of: {_places(those)}")
+    chosen = (copied or meant)[0]
+    if len(meant) > 1:
+        complain(f"{id} is registered more than once; only {_name(chosen.thread.key)} has a copy")
+    return chosen
+
+
+def _places(keys: Iterable[Key]) -> str:
+    return ", ".join(f"--project {key.project} --kind {key.kind}" for key in keys)
+
+
+def _without_copy(entry: Entry) -> ConfigError:
+    from janitor.model import LIVE
+
+    key, state = entry.thread.key, entry.thread.state
+    if state in LIVE:
+        why = f"it is {state}, and was not copied yet. When a copy is due"
+    else:
+        why = f"it is {state}, and none was made, or it was removed after its keep_for. Its history"
+    return ConfigError(f"{_name(key)} has no copy: {why}: janitor explain {key.id}")
+
+
+def _damaged(error: ArchiveDamagedError, whose: str, advice: str) -> JanitorError:
+    """The error for a copy of which nothing was shown."""
+    told = f". It is {whose}" if whose else ""
+    return JanitorError(f"{error.path}: {error.what}{told}; nothing of it is shown. {advice}")
+
+
+def _print(settings: Settings, found: StoredObject, *, markdown: bool, raw: bool) -> None:
+    from janitor.archive import ArchiveDamagedError
+
+    try:
+        if raw:
+            _print_raw(found)
+        elif settings.output == "json":
+            _print_document(found)
+        elif settings.output == "jsonl":
+            emit_lines(_records(found))
+        else:
+            _print_transcript(found, markdown=markdown)
+    except ArchiveDamagedError as error:
+        raise JanitorError(f"{error.path}: {error.what}") from error
+
+
+def _print_raw(found: StoredObject) -> None:
+    """The lines byte for byte; on a terminal, what it would obey is escaped as JSON escapes it."""
+    from janitor.archive.transcript import visible_json
+
+    for line in found.lines():
+        if is_terminal(sys.stdout):
+            click.echo(visible_json(line.decode("utf-8", "backslashreplace").rstrip("\n")))
+        else:
+            click.echo(line, nl=False)
+
+
+def _print_transcript(found: StoredObject, *, markdown: bool) -> None:
+    from janitor.archive.transcript import as_markdown, as_text, transcript
+
+    for entry in transcript(found.header, found.trailer, found.records()):
+        if markdown:
+            click.echo("\n".join(as_markdown(entry)))
+        else:
+            title, *lines = as_text(entry)
+            click.echo("\n".join([click.style(title, bold=True), *lines]))
+
+
+def _print_document(found: StoredObject) -> None:
+    """One JSON document, record by record."""
+    import json
+
+    rows = _records(found)
+    container = next(rows)
+    del container["record"]
+    first = json.dumps(container, indent=2, default=as_json).replace("\n", "\n  ")
+    click.echo(f'{{\n  "schema": 1,\n  "container": {first},\n  "items": [', nl=False)
+    between, is_item = "\n    ", True
+    for row in rows:
+        if is_item and row["record"] == "other":
+            click.echo('\n  ],\n  "other": [', nl=False)
+            between, is_item = "\n    ", False
+        click.echo(between + json.dumps(row["body"]), nl=False)
+        between = ",\n    "
+    click.echo('\n  ],\n  "other": []\n}' if is_item else "\n  ]\n}")
+
+
+def _records(found: StoredObject) -> Iterator[dict[str, Any]]:
+    """A row for the container, for each item and for each other part, with what the API sent."""
+    from janitor.archive.fingerprint import parse
+
+    header, records = found.header, found.records()
+    body = parse(next(records).body)
+    yield {
+        "record": "container",
+        "id": header.key.id,
+        "kind": header.key.kind,
+        "project": header.key.project,
+        "created_at": header.created_at,
+        "archived_at": header.archived_at,
+        "items": found.trailer.items,
+        "metadata": body.get("metadata") or {},
+        "path": found.path,
+        "body": body,
+    }
+    for record in records:
+        kind = "item" if record.is_item else "other"
+        yield {"record": kind, "id": record.id, "body": parse(record.body)}
 
 
 @archive_command.command("prune")
