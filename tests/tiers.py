@@ -65,6 +65,7 @@ PLACES: dict[str, Tier] = {
     "tests/unit": Tier.STANDARD,
     "tests/unit/archive": Tier.QUICK,
     "tests/unit/archive/test_archive_process.py": Tier.STANDARD,
+    "tests/unit/archive/test_archive_transcript.py": Tier.STANDARD,
     "tests/unit/config": Tier.QUICK,
     "tests/unit/config/test_check_commands.py": Tier.STANDARD,
     "tests/unit/emulator": Tier.QUICK,

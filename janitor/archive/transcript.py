@@ -51,8 +51,8 @@ _KNOWN = frozenset(
         *("apply_patch_call", "apply_patch_call_output"),
         *("mcp_list_tools", "mcp_call", "mcp_approval_request"),
         *("mcp_approval_response", "command_execution"),
-        *("computer_use_call", "computer_use_approval_request"),
-        *("computer_use_approval_request_result"),
+        "computer_use_call",
+        *("computer_use_approval_request", "computer_use_approval_request_result"),
         *("create_subagent_call", "send_subagent_input_call"),
         *("resume_subagent_call", "wait_for_subagents_call"),
         *("interrupt_subagent_call", "close_subagent_call"),
@@ -271,14 +271,20 @@ def _blocks(name: str, value: object) -> Iterator[TranscriptBlock]:
         case list() if name == "attachments":
             for one in value:
                 yield TranscriptBlock("attachment", "\n".join(_lines("", one)))
-        case list() if any(map(_has_lines, value)):
-            for one in value:
-                yield from _blocks(name, one)
-        case dict() if _has_lines(value):
-            for key, one in value.items():
-                yield from () if _is_empty(one) else _blocks(f"{name}.{key}", one)
         case _:
-            yield TranscriptBlock(label, compact(value), JSON)
+            yield from _nested(name, label, value)
+
+
+def _nested(name: str, label: str, value: object) -> Iterator[TranscriptBlock]:
+    """JSON on one line, but for texts of several lines: the output of a shell, a patch."""
+    if isinstance(value, list) and any(map(_has_lines, value)):
+        for one in value:
+            yield from _blocks(name, one)
+    elif isinstance(value, dict) and _has_lines(value):
+        for key, one in value.items():
+            yield from () if _is_empty(one) else _blocks(f"{name}.{key}", one)
+    else:
+        yield TranscriptBlock(label, compact(value), JSON)
 
 
 def _has_lines(value: object) -> bool:
@@ -440,7 +446,7 @@ def as_markdown(entry: TranscriptEntry) -> Iterator[str]:
         yield ""
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*")
+_PLAIN = re.compile(r"[A-Za-z0-9]+(?:[ _][A-Za-z0-9]+)*")
 
 
 def _span(text: str) -> str:
@@ -448,7 +454,8 @@ def _span(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     mark = "`" * (_longest_run(text) + 1)
-    return f"{mark} {visible(text)} {mark}"
+    edge = " " if text[:1] in ("", "`", " ") or text[-1:] in ("`", " ") else ""
+    return f"{mark}{edge}{visible(text)}{edge}{mark}"
 
 
 def _longest_run(text: str) -> int:

@@ -61,7 +61,9 @@ def archive_command() -> None:
 @click.argument("thread", metavar="ID|FILE")
 @click.option("--project", help="The project, if the ID is registered for several.")
 @click.option(
-    "--kind", type=OneOf(list(Kind)), help="The kind, if the ID is registered as several."
+    "--kind",
+    type=OneOf([kind.value for kind in Kind]),
+    help="The kind, if the ID is registered as several.",
 )
 @click.option("--markdown", is_flag=True, help="Write a Markdown document.")
 @click.option("--raw", is_flag=True, help="Write the lines of JSON as they are stored.")

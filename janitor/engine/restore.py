@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
-from shlex import quote
 from urllib.parse import unquote
 
 from janitor.engine.breaker import REPEAT, ProjectHealth
@@ -55,7 +54,7 @@ def _whereabouts(context: RunContext, entry: Entry) -> str:
     if entry.thread.copy is None or url is None:
         return f"There is no copy of it; {history}"
     path = PurePath(unquote(url.removeprefix("file://")), entry.thread.copy.path)
-    return f"Its copy is {path}. Show it: zstdcat {quote(str(path))}; {history}"
+    return f"Its copy is {path}. Show it: janitor archive show {entry.thread.key.id}; {history}"
 
 
 @dataclass(frozen=True, slots=True)

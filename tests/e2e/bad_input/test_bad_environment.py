@@ -68,6 +68,7 @@ COMMANDS = (
     "approve 0123456789 --reason x",
     "tag",
     "restore ID",
+    "archive show ID",
     "archive prune",
     "hold add one --reason x --id ID",
     "hold list",

@@ -35,6 +35,7 @@ ASKING = [
     "tag",
     "tag --dry-run",
     "export --registry",
+    "archive show conv_1",
     "archive prune",
     "archive prune --dry-run",
     "validate --against-registry",

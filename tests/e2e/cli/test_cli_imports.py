@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from world import NOW
+
+from janitor.archive.object_format import Header, ObjectWriter
+from janitor.model import Key, Kind, Record
 
 SLOW_TO_IMPORT = frozenset(
     (
@@ -45,6 +49,7 @@ COMMANDS: dict[str, set[str]] = {
     **dict.fromkeys(("explain conv_1", "runs"), ENGINE | {"rich"}),
     "plan --offline": CALLS | {"rich"},
     "archive prune --dry-run": CALLS,
+    "archive show object.jsonl.zst": {"logging", "orjson", "zstandard"},
 }
 """The most that each command may import. Each is run, on a registry with one thread and a pause."""
 
@@ -97,6 +102,10 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "janitor.yaml").write_text(CONFIG, encoding="utf-8")
     (directory / "tests.yaml").write_text(TESTS, encoding="utf-8")
     (directory / "threads.jsonl").write_text('{"id": "conv_1"}\n', encoding="utf-8")
+    header = Header(Key("main", Kind.CONVERSATION, "conv_1"), None, NOW, frozenset())
+    writer = ObjectWriter(lambda _: None, header)
+    writer.add([Record("conv_1", b'{"id":"conv_1"}', is_item=False)])
+    (directory / "object.jsonl.zst").write_bytes(writer.close())
     assert imported(directory, SCRIPT, *GIVEN, "import", "threads.jsonl")[0] == 0
     assert imported(directory, SCRIPT, *GIVEN, "pause", "--reason", "x")[0] == 0
     return directory

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 
 import pytest
 from world import World
@@ -226,9 +225,10 @@ def test_restore_of_a_deleted_thread_says_where_its_copy_is(
     assert f"janitor explain {filled['deleted']}" in done.err
     (copy,) = world.archive.rglob(f"{filled['deleted']}.*.zst")
     command = done.err.partition("Show it: ")[2].partition(";")[0]
-    assert str(copy) in command
-    shown = subprocess.run(command.split(), capture_output=True, text=True, check=True)
-    assert filled["deleted"] in shown.stdout
+    assert f"Its copy is {copy}. " in done.err
+    shown = world.run(*command.removeprefix("janitor ").split())
+    assert (shown.code, shown.err) == (0, "")
+    assert f"conversation {filled['deleted']}" in shown.out
 
 
 def test_restore_of_a_deleted_thread_without_a_copy_says_so(world: World) -> None:

@@ -28,6 +28,7 @@ SCREENS = {
     "runs RUN": ("run", "deleted", "marked"),
     "hold list": ("hold",),
     "missing list": ("gone",),
+    "archive show DELETED": ("deleted",),
     "archive prune --dry-run": (),
     "doctor": (),
     "doctor --privacy": (),

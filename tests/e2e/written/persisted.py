@@ -90,9 +90,11 @@ OPEN = frozenset(
         "rates",
         "of_sources",
         "of_clock",
+        "body",
+        "items[]",
     ]
 )
-"""Maps whose keys are names of an operator's, or words of a section above."""
+"""Maps whose keys are names of an operator's or the API's, or words of a section above."""
 
 
 def text() -> str:
@@ -306,6 +308,7 @@ COMMANDS_RUN = (
     "hold release matter-9 --reason r",
     "restore conv_marked",
     "missing accept --reason r",
+    "archive show conv_young",
     "archive prune --dry-run",
     "pause --reason r",
     "resume",
