@@ -18,6 +18,7 @@ import orjson
 
 from janitor.archive.fingerprint import parse
 from janitor.archive.object_format import Header, Trailer
+from janitor.kinds import CATALOGUE
 from janitor.model import Record
 from janitor.times import is_set
 from janitor.times import parse as parse_time
@@ -57,7 +58,7 @@ _KNOWN = frozenset(
         *("resume_subagent_call", "wait_for_subagents_call"),
         *("interrupt_subagent_call", "close_subagent_call"),
         *("thread.run", "agent.session.turn", "agent.session.artifact", "agent.session.subagent"),
-        *("conversation", "thread", "chatkit.thread", "agent.session"),
+        *(trait.noun for trait in CATALOGUE.values()),
     )
 )
 _TEXTS = {
@@ -144,10 +145,13 @@ def transcript(
 def _container(header: Header, trailer: Trailer, record: Record) -> TranscriptEntry:
     key, read = header.key, entry_of(record)
     created_at = "unknown" if header.created_at is None else moment(header.created_at)
+    at_server = None if read.at is None else moment(read.at)
+    differs = at_server is not None and at_server != created_at
     facts = (
         ("project", key.project),
         ("kind", key.kind.value),
         ("created_at", created_at),
+        *([("created_at at the server", str(at_server))] if differs else []),
         ("archived_at", moment(header.archived_at)),
         ("items", str(trailer.items)),
         *(fact for fact in read.facts if fact != ("id", key.id)),

@@ -90,11 +90,9 @@ OPEN = frozenset(
         "rates",
         "of_sources",
         "of_clock",
-        "body",
-        "items[]",
     ]
 )
-"""Maps whose keys are names of an operator's or the API's, or words of a section above."""
+"""Maps whose keys are names of an operator's, or words of a section above."""
 
 
 def text() -> str:

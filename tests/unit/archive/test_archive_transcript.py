@@ -401,3 +401,6 @@ def test_the_container_comes_first_and_the_other_parts_after_the_items() -> None
     (first, *_) = transcript(dated, trailer, [record({"id": "conv_1"}, is_item=False, id="conv_1")])
     assert dict(first.facts)["created_at"] == "2026-01-31 23:30:00 UTC"
     assert orjson.loads(first.blocks[0].text) == {"id": "conv_1"}
+    body = {"id": "conv_1", "object": "conversation", "created_at": 1767225600}
+    (first, *_) = transcript(dated, trailer, [record(body, is_item=False, id="conv_1")])
+    assert dict(first.facts)["created_at at the server"] == "2026-01-01 00:00:00 UTC"
