@@ -317,9 +317,28 @@ class Archive:
         is_known = self._written.get(copy.path) == copy
         if is_known and content(self._disk.read(copy.path)) == (copy.sealed, copy.size):
             return
+        self.check(copy)
+
+    def check(self, copy: Copy) -> None:
+        """Read an object to its end and check that it is whole and the one that was proven. Blocks.
+
+        Unlike `prove`, it also parses what this archive itself put there. Raises
+        `ArchiveDamagedError` or `ArchiveError`.
+        """
+        _named(copy.path)
         _, stored = inspect(self._disk, copy.path)
         if replace(stored, archived_at=copy.archived_at) != copy:
             raise self._disk.damaged(copy.path, "it is not the object that was proven")
+
+    def objects(self) -> Iterator[tuple[Key, str]]:
+        """Every object, with the thread that its path names, directory by directory. Blocks.
+
+        What is not named like an object is left out. Raises `ArchiveError`.
+        """
+        for directory, names in self._disk.walk():
+            for name in sorted(names):
+                if (named := parse_path(path := f"{directory}/{name}")) is not None:
+                    yield named[0], path
 
     def _remember(self, copy: Copy) -> None:
         self._written[copy.path] = copy

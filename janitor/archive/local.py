@@ -368,6 +368,31 @@ class Disk:
             except FileNotFoundError:
                 return []
 
+    def walk(self) -> Iterator[tuple[str, list[str]]]:
+        """Every directory below the root, with the names of its files, in a fixed order.
+
+        Neither links nor what has a leading dot at the top is followed.
+        """
+        waiting = sorted((name for name in self._inside("")[0] if name[0] != "."), reverse=True)
+        while waiting:
+            directory = waiting.pop()
+            directories, files = self._inside(directory)
+            yield directory, files
+            waiting += (f"{directory}/{name}" for name in sorted(directories, reverse=True))
+
+    def _inside(self, directory: str) -> tuple[list[str], list[str]]:
+        """The directories and the files in a directory; none if it is gone by now."""
+        directories, files = list[str](), list[str]()
+        with self.answering(f"listing {directory or 'it'}"):
+            try:
+                with self.directory(directory) as descriptor, os.scandir(descriptor) as entries:
+                    for entry in entries:
+                        is_directory = entry.is_dir(follow_symlinks=False)
+                        (directories if is_directory else files).append(entry.name)
+            except FileNotFoundError:
+                return [], []
+        return directories, files
+
     def stands(self, path: str) -> bool:
         """Whether a file exists.
 

@@ -1,4 +1,4 @@
-"""`archive`: the copies of threads: `show` makes one readable, `prune` removes expired ones."""
+"""`archive`: the copies of threads: `show`, `verify`, and `prune` for expired ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from janitor.cli.output import (
     Settings,
     as_json,
     complain,
+    emit,
     emit_lines,
     emit_long,
     is_terminal,
@@ -25,6 +26,7 @@ from janitor.cli.output import (
 )
 from janitor.errors import ConfigError, JanitorError
 from janitor.kinds import Kind
+from janitor.model import Key
 from janitor.texts import counted, plain
 
 if TYPE_CHECKING:
@@ -37,21 +39,24 @@ if TYPE_CHECKING:
     from janitor.engine.context import RunContext
     from janitor.engine.prune import Pruner
     from janitor.engine.report import Report
-    from janitor.model import Key
+    from janitor.engine.verification import ArchiveFinding, Verification
     from janitor.policy.copy_retention import KeptCopy
     from janitor.registry import Entry, Pause
 
 SHOWN = 30
 SUFFIX = ".jsonl.zst"
+MOST_KEPT = 1000
+"""So many findings are in a JSON document; JSON lines have all."""
 
 
 @click.group("archive")
 def archive_command() -> None:
-    """Read the archive copies of threads, and remove expired ones.
+    """Read and verify the archive copies of threads, and remove expired ones.
 
     \b
     Examples:
       janitor archive show conv_123
+      janitor archive verify
       janitor archive prune --dry-run
       janitor archive prune
     """
@@ -407,3 +412,104 @@ def _table(rows: Iterator[dict[str, Any]], due: int, pauses: tuple[Pause, ...]) 
     click.echo(
         f"{counted(due, 'copy', 'copies')}. Nothing was changed. Next: janitor archive prune"
     )
+
+
+@archive_command.command("verify")
+@click.option("--sample", type=Count(1), help="Read only this many copies, chosen at random.")
+@click.option("--after", metavar="PROJECT/KIND/ID", help="Continue behind this thread.")
+@click.pass_obj
+def verify_command(settings: Settings, *, sample: int | None, after: str | None) -> None:
+    """Read every copy again, and check it against what was proven when it was made.
+
+    Reports copies that are missing, truncated, altered or unreadable, with their threads, and
+    objects that no thread of this registry names. Exits with 1 if there are any. Changes nothing,
+    and may run beside a sweep. With --sample, objects that nobody names are not looked for.
+
+    \b
+    Examples:
+      janitor archive verify
+      janitor archive verify --sample 200
+      janitor --output jsonl archive verify > damaged.jsonl
+    """
+    from janitor.app.clock import utc_now
+    from janitor.archive import Archive
+    from janitor.cli.inspect import opened
+    from janitor.cli.progress import shown
+    from janitor.engine.progress import Progress
+    from janitor.engine.verification import ArchiveVerifier
+
+    behind = None if after is None else _key(after)
+    config, registry = opened(settings)
+    progress, found = Progress(), _Findings(settings)
+    with registry:
+        url = config.archive.url
+        is_known = registry.copies.count() > 0 or registry.copies.archive_url() == url
+        if not is_known and not config.archive.path.exists():
+            click.echo("There is no archive yet.", err=True)
+            return
+        archive = Archive.open(url, create=False, known=is_known)
+        verifier = ArchiveVerifier(registry, archive, found.add, progress, utc_now())
+        try:
+            with shown(progress):
+                verifier.verify(after=behind, sample=sample)
+                if sample is None:
+                    verifier.find_unnamed()
+        except (JanitorError, KeyboardInterrupt, SystemExit):
+            if (last := verifier.done.last) is not None and sample is None:
+                place = f"{last.project}/{last.kind}/{last.id}"
+                complain(f"stopped; to continue: janitor archive verify --after {place}")
+            raise
+    found.show(verifier.done)
+    quit_with(verifier.done.exit_code)
+
+
+class _Findings:
+    """What was found: shown at the end, or as it comes with `--output jsonl`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: list[dict[str, Any]] = []
+
+    def add(self, finding: ArchiveFinding) -> None:
+        """Take the next finding."""
+        if self._settings.output == "jsonl":
+            emit_lines([finding.row()])
+        elif len(self._kept) < MOST_KEPT:
+            self._kept.append(finding.row())
+
+    def show(self, done: Verification) -> None:
+        """Print what is left to print."""
+        if self._settings.output == "json":
+            numbers = {"checked": done.checked, "sound_bytes": done.sound}
+            found = {"damaged": done.damaged, "unnamed": done.unnamed}
+            emit(self._settings, {**numbers, **found, "findings": self._kept})
+        elif self._settings.output != "jsonl":
+            self._table(done)
+
+    def _table(self, done: Verification) -> None:
+        fields = ("project", "kind", "id", "state", "what", "path")
+        if self._kept:
+            rows = [[str(row[name] or "") for name in fields] for row in self._kept[:SHOWN]]
+            table("Damaged, missing or unknown", fields, rows)
+        if (left := done.damaged + done.unnamed - SHOWN) > 0:
+            click.echo(f"… and {left} more; --output jsonl lists all")
+        read = f"{counted(done.checked, 'copy', 'copies')} read, {done.sound:,} bytes are sound"
+        if not done.exit_code:
+            click.echo(f"{read}; nothing is wrong.")
+            return
+        click.echo(
+            f"{read}; {counted(done.damaged, 'copy is', 'copies are')} missing or damaged; "
+            f"{counted(done.unnamed, 'object is', 'objects are')} named by no thread. Restore what "
+            "is damaged from a backup; a thread that still exists upstream is archived again by "
+            "the next sweep once the damaged object is moved away."
+        )
+
+
+def _key(text: str) -> Key:
+    project, _, rest = text.partition("/")
+    kind, _, name = rest.partition("/")
+    if not (project and name and kind in {*Kind}):
+        raise click.UsageError(
+            f"--after {text}: write PROJECT/KIND/ID, as `archive verify` printed it"
+        )
+    return Key(project, Kind(kind), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -57,6 +57,18 @@ class Copies:
         """How many threads, deleted ones too, have a copy in the archive."""
         with self._store.reading() as connection:
             return int(connection.scalar(select(func.sum(COUNT.c.copies))) or 0)
+
+    def unnamed(self, objects: Iterable[tuple[Key, str]]) -> Iterator[tuple[Key, str]]:
+        """Those objects, given with their threads, that no row names, not even as an older one."""
+        columns = (*KEY, THREAD.c.copy_path, THREAD.c.copy_older)
+        for some in batches(objects):
+            with self._store.reading() as connection:
+                keys = {key for key, _ in some}
+                rows = find_rows(connection, keys, columns, locked=False)
+            for key, path in some:
+                row = rows.get(key)
+                if row is None or path not in (row["copy_path"], *(row["copy_older"] or ())):
+                    yield key, path
 
     def archive_url(self) -> str | None:
         """The URL of the archive that has been used so far; `None` if there is none yet."""

@@ -314,6 +314,10 @@ class ThreadQueries:
         """Every live entry beyond a key, by key, streaming: for a pass that decides all again."""
         return self._by_key(select(THREAD).where(THREAD.c.state.in_(sorted(LIVE))), after)
 
+    def with_copies(self, after: Key | None = None) -> Iterator[Entry]:
+        """Every entry with a copy beyond a key, deleted ones too, by key, streaming."""
+        return self._by_key(select(THREAD).where(THREAD.c.copy_path.is_not(None)), after)
+
     def open_intents(self, after: Key | None = None, limit: int = PAGE) -> list[Entry]:
         """A page, by key, of threads being deleted: at a run's start, those a dead janitor left."""
         deleting = THREAD.c.state == State.DELETING

@@ -1,0 +1,187 @@
+"""`archive verify`: whatever is wrong with a copy is found, with its thread, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from world import World
+
+from janitor.archive import Archive
+from janitor.engine.verification import chosen
+from janitor.model import Key, Kind, Record
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1, minutes=1)
+CUT = "the object is damaged: it is truncated, or data follows its end"
+
+
+def objects(world: World) -> list[Path]:
+    return sorted(world.archive.rglob("*.zst"))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def flip(path: Path) -> None:
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 2] ^= 1
+    path.write_bytes(stored)
+
+
+def replace_by_another(path: Path) -> None:
+    other = next(one for one in path.parent.glob("*.zst") if one != path)
+    shutil.copy(other, path)
+
+
+def compress_again(path: Path) -> None:
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
+    path.write_bytes(zstandard.ZstdCompressor(level=19).compress(content))
+
+
+def replace_by_a_link(path: Path) -> None:
+    away = path.with_suffix(".away")
+    path.rename(away)
+    path.symlink_to(away)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "gone": (Path.unlink, "the object is gone"),
+    "truncated": (truncate, CUT),
+    "one bit": (flip, "the object is damaged: "),
+    "another object": (replace_by_another, "it is not the object that was proven"),
+    "the same content in other bytes": (compress_again, "it is not the object that was proven"),
+    "empty": (lambda path: path.write_bytes(b""), "the object is damaged: "),
+    "a link": (replace_by_a_link, "a link is in its place"),
+}
+
+
+@pytest.fixture
+def archived(world: World) -> World:
+    """Three threads that were archived and deleted."""
+    world.fill(3)
+    assert world.run("sweep").code == 0
+    assert len(objects(world)) == 3
+    return world
+
+
+def test_a_sound_archive_is_said_to_be_sound(archived: World) -> None:
+    before = archived.registry.read_bytes()
+    done = archived.run("--output", "json", "archive", "verify")
+    size = sum(path.stat().st_size for path in objects(archived))
+    assert (done.code, done.document) == (
+        0,
+        {
+            "schema": 1,
+            "checked": 3,
+            "sound_bytes": size,
+            "damaged": 0,
+            "unnamed": 0,
+            "findings": [],
+        },
+    )
+    assert archived.run("archive", "verify").out == (
+        f"3 copies read, {size:,} bytes are sound; nothing is wrong.\n"
+    )
+    assert archived.registry.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_is_wrong_is_found_with_its_thread_and_nothing_else(
+    archived: World, damage: str
+) -> None:
+    act, what = DAMAGES[damage]
+    victim = objects(archived)[1]
+    act(victim)
+    done = archived.run("--output", "json", "archive", "verify")
+    assert (done.code, done.document["checked"], done.document["damaged"]) == (1, 3, 1)
+    [found] = done.document["findings"]
+    assert found["path"] == victim.relative_to(archived.archive).as_posix()
+    assert (found["id"], found["state"]) == (victim.name.split(".")[0], "deleted")
+    assert found["what"].startswith(what)
+    [line] = archived.run("--output", "jsonl", "archive", "verify").lines
+    assert line == {"schema": 1, **found}
+    shown = archived.run("archive", "verify")
+    assert shown.code == 1
+    assert found["id"] in shown.out
+    assert "1 copy is missing or damaged; 0 objects are named by no thread" in shown.out
+
+
+def put(world: World, id: str, at: datetime) -> Path:
+    """An object of a thread that is not registered, written at that time."""
+
+    async def export() -> AsyncIterator[Record]:
+        body = {"id": id, "object": "conversation", "created_at": 0, "metadata": {}}
+        yield Record(id, orjson.dumps(body), is_item=False)
+
+    archive, key = Archive.open(world.archive.as_uri()), Key("main", Kind.CONVERSATION, id)
+    return world.archive / asyncio.run(archive.put(key, None, export(), at)).path
+
+
+def test_an_object_that_nobody_names_is_found_unless_it_was_just_written(archived: World) -> None:
+    (archived.archive / "notes.txt").write_text("no object", encoding="utf-8")
+    stray, cut = (put(archived, f"conv_{name}", NOW - HOUR) for name in ("stray", "cut"))
+    put(archived, "conv_new", NOW)
+    truncate(cut)
+    done = archived.run("--output", "json", "archive", "verify")
+    numbers = [done.document[name] for name in ("checked", "damaged", "unnamed")]
+    assert (done.code, numbers) == (1, [3, 0, 2])
+    unnamed = "no thread of this registry names it"
+    assert [(one["path"], one["state"], one["what"]) for one in done.document["findings"]] == [
+        (cut.relative_to(archived.archive).as_posix(), None, f"{unnamed}; {CUT}"),
+        (stray.relative_to(archived.archive).as_posix(), None, unnamed),
+    ]
+
+
+def test_a_sample_reads_so_many_and_looks_for_nothing_else(archived: World) -> None:
+    put(archived, "conv_stray", NOW - HOUR)
+    done = archived.run("--output", "json", "archive", "verify", "--sample", "2")
+    numbers = [done.document[name] for name in ("checked", "damaged", "unnamed")]
+    assert (done.code, numbers) == (0, [2, 0, 0])
+
+
+def test_what_was_stopped_goes_on_behind_the_last_thread(archived: World) -> None:
+    ids = sorted(archived.states())
+    flip(next(path for path in objects(archived) if path.name.startswith(ids[0])))
+    place = f"main/conversation/{ids[0]}"
+    done = archived.run("--output", "json", "archive", "verify", "--after", place)
+    assert (done.code, done.document["checked"]) == (0, 2)
+    wrong = archived.run("archive", "verify", "--after", ids[0])
+    assert wrong.code == 2
+    assert "write PROJECT/KIND/ID" in wrong.err
+
+
+def test_an_archive_that_is_gone_is_no_damage_of_each_copy(archived: World) -> None:
+    archived.archive.rename(archived.archive.with_name("away"))
+    done = archived.run("archive", "verify")
+    assert done.code == 3
+    assert "what was archived there is gone. Check that its disk is mounted" in done.err
+
+
+def test_without_an_archive_there_is_nothing_to_verify(world: World) -> None:
+    world.fill(1)
+    done = world.run("archive", "verify")
+    assert (done.code, done.out, done.err) == (0, "", "There is no archive yet.\n")
+
+
+@given(st.integers(0, 40), st.integers(1, 50))
+def test_a_sample_is_so_many_in_order_each_once(number: int, size: int) -> None:
+    entries = list(range(number))
+    found = chosen(iter(entries), size)
+    assert len(found) == min(number, size)
+    assert found == sorted(set(found))
+
+
+def test_each_is_in_a_sample_sooner_or_later() -> None:
+    seen: set[int] = set()
+    while len(seen) < 10:
+        seen |= {*chosen(iter(range(10)), 3)}
