@@ -317,15 +317,6 @@ class Archive:
         is_known = self._written.get(copy.path) == copy
         if is_known and content(self._disk.read(copy.path)) == (copy.sealed, copy.size):
             return
-        self.check(copy)
-
-    def check(self, copy: Copy) -> None:
-        """Read an object to its end and check that it is whole and the one that was proven. Blocks.
-
-        Unlike `prove`, it also parses what this archive itself put there. Raises
-        `ArchiveDamagedError` or `ArchiveError`.
-        """
-        _named(copy.path)
         _, stored = inspect(self._disk, copy.path)
         if replace(stored, archived_at=copy.archived_at) != copy:
             raise self._disk.damaged(copy.path, "it is not the object that was proven")

@@ -61,7 +61,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "approve": CommandEntry("Act", "plan", "Approve policy changes that delete sooner."),
     "tag": CommandEntry("Act", "tag", "Write missing creation times to the metadata upstream."),
     "restore": CommandEntry("Act", "plan", "Undo a soft delete."),
-    "archive": CommandEntry("Act", "archive", "Show archive copies, and remove expired ones."),
+    "archive": CommandEntry("Act", "archive", "Show, verify and prune archive copies."),
     "hold": CommandEntry("Law", "hold", "Keep threads under a legal hold, and copy them."),
     "pause": CommandEntry("Stop", "pause", "Pause everything, a project or a policy."),
     "resume": CommandEntry("Stop", "pause", "End a pause."),

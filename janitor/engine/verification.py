@@ -109,7 +109,7 @@ class ArchiveVerifier:
             return
         done.checked, done.last = done.checked + 1, key
         try:
-            self._archive.check(copy)
+            self._archive.stored(key, copy)
         except ArchiveDamagedError as error:
             fresh = self._registry.threads.get(key)
             if fresh is None or fresh.thread.copy != copy:

@@ -69,6 +69,7 @@ COMMANDS = (
     "tag",
     "restore ID",
     "archive show ID",
+    "archive verify",
     "archive prune",
     "hold add one --reason x --id ID",
     "hold list",

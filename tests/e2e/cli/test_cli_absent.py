@@ -36,6 +36,7 @@ ASKING = [
     "tag --dry-run",
     "export --registry",
     "archive show conv_1",
+    "archive verify",
     "archive prune",
     "archive prune --dry-run",
     "validate --against-registry",

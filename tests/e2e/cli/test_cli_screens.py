@@ -29,6 +29,7 @@ SCREENS = {
     "hold list": ("hold",),
     "missing list": ("gone",),
     "archive show DELETED": ("deleted",),
+    "archive verify": (),
     "archive prune --dry-run": (),
     "doctor": (),
     "doctor --privacy": (),

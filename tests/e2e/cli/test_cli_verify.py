@@ -58,7 +58,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (Path.unlink, "the object is gone"),
     "truncated": (truncate, CUT),
     "one bit": (flip, "the object is damaged: "),
-    "another object": (replace_by_another, "it is not the object that was proven"),
+    "another object": (replace_by_another, "it belongs to another thread, not to conv_"),
     "the same content in other bytes": (compress_again, "it is not the object that was proven"),
     "empty": (lambda path: path.write_bytes(b""), "the object is damaged: "),
     "a link": (replace_by_a_link, "a link is in its place"),

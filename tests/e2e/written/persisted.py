@@ -307,6 +307,7 @@ COMMANDS_RUN = (
     "restore conv_marked",
     "missing accept --reason r",
     "archive show conv_young",
+    "archive verify",
     "archive prune --dry-run",
     "pause --reason r",
     "resume",
