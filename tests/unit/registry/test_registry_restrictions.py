@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, text
 
+from janitor.errors import ConfigError
 from janitor.model import Hold, Key, Kind
 from janitor.policy.stored_metadata import MetadataFilter
 from janitor.registry import Pause, Registration, Registry, RestrictionReader
@@ -91,12 +92,15 @@ def test_every_change_is_seen_at_once(
     assert reader.current(NOW) != before
 
 
-def test_labels_that_another_process_hashes_are_seen(registry: Registry, url: str) -> None:
+def test_once_another_process_hashes_labels_nothing_is_read(registry: Registry, url: str) -> None:
     registry.holds.add(Hold("a", metadata={"user_id": "alice"}), NOW)
+    registry.registrations.add([Registration(KEY)], NOW)
     reader = registry.restrictions(INPUTS)
-    before = reader.current(NOW)
+    assert reader.current(NOW).holds == registry.holds.recent(NOW)
     with Registry.open(url, screen=HASHING):
-        assert reader.current(NOW).holds == registry.holds.recent(NOW) != before.holds
+        for read in (lambda: reader.current(NOW), lambda: reader.with_entries([KEY], NOW)):
+            with pytest.raises(ConfigError, match="now keeps other metadata"):
+                read()
 
 
 def test_a_pause_ends_by_itself(restricted: Registry) -> None:
