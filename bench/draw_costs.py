@@ -107,9 +107,9 @@ def draw(lines: Mapping[str, list[tuple[int, float]]], file: Path) -> None:
     for panel, (what, points) in zip(panels, lines.items(), strict=True):
         panel.plot(*zip(*points, strict=True), marker="o", markersize=3)
         panel.set_xlabel(what)
-        panel.set_ylim(bottom=0)
         if points[-1][0] > 10 * points[0][0]:
             panel.set_xscale("log")
+    panels[0].set_ylim(bottom=0)  # of all panels: they share the axis
     panels[0].set_ylabel("seconds of CPU of a sweep")
     figure.savefig(file, metadata={"Date": None})
 

@@ -37,7 +37,7 @@ from janitor.archive.object_format import (
     verify,
 )
 from janitor.archive.stored_object import StoredObject
-from janitor.errors import ConfigError, RefusedError
+from janitor.errors import ArchiveError, ConfigError, RefusedError
 from janitor.kinds import CATALOGUE, is_id
 from janitor.model import Copy, Key, Kind, Record
 
@@ -51,6 +51,15 @@ _NAME = rf"(?P<id>[A-Za-z0-9._:-]{{1,200}})\.(?P<short>[0-9a-f]{{{SHORT}}}){re.e
 _PATH = re.compile(
     rf"(?P<project>{_PROJECT})/(?P<kind>{'|'.join(Kind)})/(?:[0-9]{{4}}/[0-9]{{2}}|{UNKNOWN})/{_NAME}"
 )
+
+_ABOVE = re.compile(
+    rf"{_PROJECT}(?:/(?:{'|'.join(Kind)})(?:/(?:[0-9]{{4}}(?:/[0-9]{{2}})?|{UNKNOWN}))?)?"
+)
+
+
+def may_contain_objects(directory: str) -> bool:
+    """Whether a directory below the root may contain objects; a disk's lost+found does not."""
+    return _ABOVE.fullmatch(directory) is not None
 
 
 def series_directory(key: Key, created_at: datetime | None) -> str:
@@ -255,6 +264,15 @@ class Archive:
         """Whether anything was ever put here."""
         return self._disk.is_begun
 
+    @property
+    def answers(self) -> bool:
+        """Whether the archive's own directory can be listed."""
+        try:
+            self._disk.names("")
+        except ArchiveError:
+            return False
+        return True
+
     async def put(
         self, key: Key, created_at: datetime | None, records: AsyncIterator[Record], now: datetime
     ) -> Copy:
@@ -326,7 +344,7 @@ class Archive:
 
         What is not named like an object is left out. Raises `ArchiveError`.
         """
-        for directory, names in self._disk.walk():
+        for directory, names in self._disk.walk(may_contain_objects):
             for name in sorted(names):
                 if (named := parse_path(path := f"{directory}/{name}")) is not None:
                     yield named[0], path

@@ -38,8 +38,8 @@ class ArchiveDamagedError(JanitorError):
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(
-            f"{path}: {what}; its thread is kept. Restore the file from a backup, or move it "
-            "away: if the thread still exists upstream, the next sweep archives it again"
+            f"{path}: {what}; its thread is kept. Restore the file from a backup. Otherwise, if "
+            "the thread still exists upstream, a later sweep copies it again when it is due"
         )
         self.path = path
         self.what = what
@@ -368,17 +368,18 @@ class Disk:
             except FileNotFoundError:
                 return []
 
-    def walk(self) -> Iterator[tuple[str, list[str]]]:
-        """Every directory below the root, with the names of its files, in a fixed order.
+    def walk(self, enters: Callable[[str], bool]) -> Iterator[tuple[str, list[str]]]:
+        """Every directory that `enters` accepts, with the names of its files, in a fixed order.
 
-        Neither links nor what has a leading dot at the top is followed.
+        No link is followed.
         """
-        waiting = sorted((name for name in self._inside("")[0] if name[0] != "."), reverse=True)
+        waiting = sorted(filter(enters, self._inside("")[0]), reverse=True)
         while waiting:
             directory = waiting.pop()
             directories, files = self._inside(directory)
             yield directory, files
-            waiting += (f"{directory}/{name}" for name in sorted(directories, reverse=True))
+            below = (f"{directory}/{name}" for name in sorted(directories, reverse=True))
+            waiting += filter(enters, below)
 
     def _inside(self, directory: str) -> tuple[list[str], list[str]]:
         """The directories and the files in a directory; none if it is gone by now."""

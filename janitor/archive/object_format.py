@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -274,13 +274,28 @@ def _header(line: bytes) -> Header:
     try:
         created_at = fields["created_at"]
         return Header(
-            Key(fields["project"], Kind(fields["kind"]), fields["id"]),
-            None if created_at is None else datetime.fromisoformat(created_at),
-            datetime.fromisoformat(fields["archived_at"]),
+            Key(_text(fields["project"]), Kind(fields["kind"]), _text(fields["id"])),
+            None if created_at is None else _time(created_at),
+            _time(fields["archived_at"]),
             frozenset(fields["volatile"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MalformedError("it has no valid header") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _time(value: str) -> datetime:
+    """A time with a zone, which UTC can express."""
+    at = datetime.fromisoformat(value)
+    if at.tzinfo is None:
+        raise ValueError
+    at.astimezone(UTC)
+    return at
 
 
 def _trailer(line: bytes) -> Trailer:
@@ -309,7 +324,7 @@ def _record(line: bytes, seen: Fingerprint) -> Record:
             seen.add(record)
         else:
             content = parse(body)
-            record = Record(content["id"], body, is_item=True)
+            record = Record(_text(content["id"]), body, is_item=True)
             seen.take(record, content)
     except (KeyError, TypeError, ValueError, RefusedError) as error:
         raise MalformedError("it contains a line that is not a record") from error

@@ -333,7 +333,7 @@ def _words(label: str, name: str, rest: dict[str, object]) -> Iterator[Transcrip
     """The text of a part; what stands beside it in an object of its own goes to the rest."""
     value = rest.pop(name)
     if isinstance(value, dict) and isinstance(value.get("value"), str):
-        beside = {key: one for key, one in value.items() if key != "value" and one}
+        beside = {key: one for key, one in value.items() if key != "value" and not _is_empty(one)}
         rest.update({f"{name}.{key}": one for key, one in beside.items()})
         value = value["value"]
     if isinstance(value, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -95,6 +96,7 @@ def show_command(
       janitor --output json archive show conv_123
       janitor archive show archive/main/conversation/2026/01/conv_123.0123456789ab.jsonl.zst
     """
+    _allow_depth()
     if markdown and raw:
         raise click.UsageError("--markdown and --raw are two forms; give one of them")
     if (markdown or raw) and not settings.wants_table:
@@ -109,6 +111,11 @@ def show_command(
     else:
         found = _from_registry(settings, thread, project, kind)
     _print(settings, found, markdown=markdown, raw=raw)
+
+
+def _allow_depth() -> None:
+    """Read JSON as deep as a worker thread could write it, whose stack is shorter than ours."""
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1500))
 
 
 def _is_file(thread: str) -> bool:
@@ -160,8 +167,8 @@ def _from_registry(
     except ArchiveDamagedError as error:
         advice = "Restore the file from a backup"
         if thread.state in LIVE:
-            advice += ", or move it away: if the thread still exists upstream, the next sweep "
-            advice += "copies it again"
+            advice += ". Otherwise, if the thread still exists upstream, a later sweep "
+            advice += "copies it again when it is due"
         raise _damaged(error, f"the copy of {_name(thread.key)}", advice) from error
 
 
@@ -169,7 +176,7 @@ def _warn_if_moved(config: Config, written_to: str | None) -> None:
     if written_to is not None and written_to != config.archive.url:
         complain(
             f"copies were last written to {written_to}, but `archive.url` is "
-            f"{config.archive.url}: this copy is read from the latter"
+            f"{config.archive.url}; the latter is read"
         )
 
 
@@ -193,7 +200,9 @@ def _chosen(id: str, found: list[Entry], project: str | None, kind: str | None) 
     if not meant:
         likely = near(project or "", {key.project for key in keys})
         hint = f"; did you mean --project {likely[0]}?" if likely else ""
-        raise ConfigError(f"{plain(id)} is not registered so, but as: {_places(keys)}{hint}")
+        raise ConfigError(
+            f"{plain(id)} is not registered there; it is registered as: {_places(keys)}{hint}"
+        )
     copied = [entry for entry in meant if entry.thread.copy is not None]
     if len(copied or meant) > 1:
         those = [entry.thread.key for entry in copied or meant]
@@ -416,14 +425,14 @@ def _table(rows: Iterator[dict[str, Any]], due: int, pauses: tuple[Pause, ...]) 
 
 @archive_command.command("verify")
 @click.option("--sample", type=Count(1), help="Read only this many copies, chosen at random.")
-@click.option("--after", metavar="PROJECT/KIND/ID", help="Continue behind this thread.")
+@click.option("--after", metavar="PROJECT/KIND/ID", help="Continue after this thread.")
 @click.pass_obj
 def verify_command(settings: Settings, *, sample: int | None, after: str | None) -> None:
-    """Read every copy again, and check it against what was proven when it was made.
+    """Check all copies: read them again, and compare them with the registry.
 
     Reports copies that are missing, truncated, altered or unreadable, with their threads, and
-    objects that no thread of this registry names. Exits with 1 if there are any. Changes nothing,
-    and may run beside a sweep. With --sample, objects that nobody names are not looked for.
+    files that no thread of this registry refers to. Exits with 1 if there are any. Changes nothing,
+    and may run beside a sweep. --sample does not look for files that nobody refers to.
 
     \b
     Examples:
@@ -436,8 +445,9 @@ def verify_command(settings: Settings, *, sample: int | None, after: str | None)
     from janitor.cli.inspect import opened
     from janitor.cli.progress import shown
     from janitor.engine.progress import Progress
-    from janitor.engine.verification import ArchiveVerifier
+    from janitor.engine.verification import ArchiveVerifier, Verification
 
+    _allow_depth()
     behind = None if after is None else _key(after)
     config, registry = opened(settings)
     progress, found = Progress(), _Findings(settings)
@@ -446,9 +456,12 @@ def verify_command(settings: Settings, *, sample: int | None, after: str | None)
         is_known = registry.copies.count() > 0 or registry.copies.archive_url() == url
         if not is_known and not config.archive.path.exists():
             click.echo("There is no archive yet.", err=True)
+            if settings.output == "json":
+                found.show(Verification())
             return
+        _warn_if_moved(config, registry.copies.archive_url())
         archive = Archive.open(url, create=False, known=is_known)
-        verifier = ArchiveVerifier(registry, archive, found.add, progress, utc_now())
+        verifier = ArchiveVerifier(registry, archive, found.add, progress, utc_now)
         try:
             with shown(progress):
                 verifier.verify(after=behind, sample=sample)
@@ -458,6 +471,8 @@ def verify_command(settings: Settings, *, sample: int | None, after: str | None)
             if (last := verifier.done.last) is not None and sample is None:
                 place = f"{last.project}/{last.kind}/{last.id}"
                 complain(f"stopped; to continue: janitor archive verify --after {place}")
+            with suppress(OSError):  # the reader may have gone, too
+                found.show(verifier.done, stopped=True)
             raise
     found.show(verifier.done)
     quit_with(verifier.done.exit_code)
@@ -477,16 +492,18 @@ class _Findings:
         elif len(self._kept) < MOST_KEPT:
             self._kept.append(finding.row())
 
-    def show(self, done: Verification) -> None:
-        """Print what is left to print."""
+    def show(self, done: Verification, *, stopped: bool = False) -> None:
+        """Print what is left to print; all that was found so far if it was `stopped`."""
         if self._settings.output == "json":
             numbers = {"checked": done.checked, "sound_bytes": done.sound}
             found = {"damaged": done.damaged, "unnamed": done.unnamed}
-            emit(self._settings, {**numbers, **found, "findings": self._kept})
+            left = done.damaged + done.unnamed - len(self._kept)
+            how = {"complete": not stopped, "left_out": left}
+            emit(self._settings, {**how, **numbers, **found, "findings": self._kept})
         elif self._settings.output != "jsonl":
-            self._table(done)
+            self._table(done, stopped=stopped)
 
-    def _table(self, done: Verification) -> None:
+    def _table(self, done: Verification, *, stopped: bool) -> None:
         fields = ("project", "kind", "id", "state", "what", "path")
         if self._kept:
             rows = [[str(row[name] or "") for name in fields] for row in self._kept[:SHOWN]]
@@ -494,14 +511,19 @@ class _Findings:
         if (left := done.damaged + done.unnamed - SHOWN) > 0:
             click.echo(f"… and {left} more; --output jsonl lists all")
         read = f"{counted(done.checked, 'copy', 'copies')} read, {done.sound:,} bytes are sound"
+        if not done.checked and done.last is not None:
+            read = "No copies after that thread"
         if not done.exit_code:
-            click.echo(f"{read}; nothing is wrong.")
+            click.echo(f"{read}; stopped." if stopped else f"{read}; nothing is wrong.")
             return
+        advice = (
+            " Restore what is damaged from a backup. Otherwise, a thread that still exists "
+            "upstream is copied again by a later sweep, when that is due."
+        )
         click.echo(
             f"{read}; {counted(done.damaged, 'copy is', 'copies are')} missing or damaged; "
-            f"{counted(done.unnamed, 'object is', 'objects are')} named by no thread. Restore what "
-            "is damaged from a backup; a thread that still exists upstream is archived again by "
-            "the next sweep once the damaged object is moved away."
+            f"{counted(done.unnamed, 'object is', 'objects are')} named by no thread."
+            f"{advice if done.damaged else ''}"
         )
 
 
@@ -510,6 +532,6 @@ def _key(text: str) -> Key:
     kind, _, name = rest.partition("/")
     if not (project and name and kind in {*Kind}):
         raise click.UsageError(
-            f"--after {text}: write PROJECT/KIND/ID, as `archive verify` printed it"
+            f"--after {plain(text)}: write PROJECT/KIND/ID, as `archive verify` printed it"
         )
     return Key(project, Kind(kind), name)

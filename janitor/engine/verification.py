@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,12 +12,15 @@ from typing import Any, TypeVar
 
 from janitor.archive import Archive, ArchiveDamagedError, Header
 from janitor.engine.progress import Progress
-from janitor.model import Key, State
+from janitor.errors import ArchiveError
+from janitor.model import Copy, Key, State
 from janitor.registry import Entry, Registry
 
 T = TypeVar("T")
 
 UNNAMED = "no thread of this registry names it"
+OF_ONE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENOTDIR})
+"""Errors of one file or directory, while the others can still be read."""
 SETTLED_AFTER = timedelta(hours=1)
 """A janitor writes an object first and names it in the registry soon after."""
 
@@ -57,8 +62,8 @@ class Verification:
 class ArchiveVerifier:
     """Reads objects and tells of those that are not as the registry says. Changes nothing.
 
-    Janitors may work meanwhile: what they have replaced is looked up again, and what they wrote
-    less than `SETTLED_AFTER` before `now` need not be named yet.
+    Janitors may work meanwhile: what they have replaced or are pruning is looked up again, and what
+    they wrote less than `SETTLED_AFTER` ago need not be named yet.
     """
 
     def __init__(
@@ -67,13 +72,13 @@ class ArchiveVerifier:
         archive: Archive,
         tell: Callable[[ArchiveFinding], None],
         progress: Progress,
-        now: datetime,
+        clock: Callable[[], datetime],
     ) -> None:
         self._registry = registry
         self._archive = archive
         self._tell = tell
         self._progress = progress
-        self._now = now
+        self._clock = clock
         self.done = Verification()
 
     def verify(self, *, after: Key | None = None, sample: int | None = None) -> None:
@@ -82,6 +87,7 @@ class ArchiveVerifier:
         Raises:
             ArchiveError: The archive does not answer.
         """
+        self.done.last = after
         entries = self._registry.threads.with_copies(after)
         total = self._registry.copies.count() if after is None else None
         if sample is not None:
@@ -107,17 +113,33 @@ class ArchiveVerifier:
         key, copy, done = entry.thread.key, entry.thread.copy, self.done
         if copy is None:
             return
+        if (what := self._damage(key, copy)) is None:
+            done.sound += copy.size
+        else:
+            is_pruned = self._registry.copies.is_being_pruned(key)  # first: it ends with the row's
+            fresh = self._registry.threads.get(key)
+            if fresh is not None and fresh.thread.copy == copy and not is_pruned:
+                done.damaged += 1
+                self._tell(ArchiveFinding(key, fresh.thread.state, copy.path, what))
+        # Only now: who is stopped in the middle of a copy has to read it again.
         done.checked, done.last = done.checked + 1, key
+
+    def _damage(self, key: Key, copy: Copy) -> str | None:
+        """What is wrong with a copy; raises `ArchiveError` if it is not this copy alone."""
         try:
             self._archive.stored(key, copy)
         except ArchiveDamagedError as error:
-            fresh = self._registry.threads.get(key)
-            if fresh is None or fresh.thread.copy != copy:
-                return  # it was replaced or removed meanwhile
-            done.damaged += 1
-            self._tell(ArchiveFinding(key, fresh.thread.state, copy.path, error.what))
-        else:
-            done.sound += copy.size
+            return error.what
+        except ArchiveError as error:
+            return self._unreadable(error)
+        return None
+
+    def _unreadable(self, error: ArchiveError) -> str:
+        """Why one object cannot be read; raises the error if the whole archive does not answer."""
+        number = getattr(error.__cause__, "errno", None)
+        if number not in OF_ONE or not self._archive.answers:
+            raise error
+        return f"it cannot be read: {os.strerror(number)}"
 
     def _objects(self) -> Iterator[tuple[Key, str]]:
         for found in self._archive.objects():
@@ -129,8 +151,16 @@ class ArchiveVerifier:
         try:
             header = next(self._archive.read(path))
         except ArchiveDamagedError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None  # it was replaced or pruned since it was listed
             return f"{UNNAMED}; {error.what}"
-        is_new = isinstance(header, Header) and header.archived_at > self._now - SETTLED_AFTER
+        except ArchiveError as error:
+            return f"{UNNAMED}; {self._unreadable(error)}"
+        now = self._clock()
+        is_new = (
+            isinstance(header, Header)
+            and now - SETTLED_AFTER < header.archived_at <= now + SETTLED_AFTER
+        )
         return None if is_new else UNNAMED
 
 

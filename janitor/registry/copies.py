@@ -70,6 +70,13 @@ class Copies:
                 if row is None or path not in (row["copy_path"], *(row["copy_older"] or ())):
                     yield key, path
 
+    def is_being_pruned(self, key: Key) -> bool:
+        """Whether a run has committed that it is about to remove this thread's copy."""
+        columns = (*KEY, THREAD.c.prune_run)
+        with self._store.reading() as connection:
+            row = find_rows(connection, [key], columns, locked=False).get(key)
+        return row is not None and row["prune_run"] is not None
+
     def archive_url(self) -> str | None:
         """The URL of the archive that has been used so far; `None` if there is none yet."""
         return self._store.meta("archive_url")

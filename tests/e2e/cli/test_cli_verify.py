@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +20,11 @@ from hypothesis import strategies as st
 from world import World
 
 from janitor.archive import Archive
+from janitor.archive.archive import may_contain_objects
+from janitor.archive.local import Disk
+from janitor.archive.stored_object import StoredObject
 from janitor.engine.verification import chosen
-from janitor.model import Key, Kind, Record
+from janitor.model import Copy, Key, Kind, Record
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1, minutes=1)
@@ -82,6 +89,8 @@ def test_a_sound_archive_is_said_to_be_sound(archived: World) -> None:
         0,
         {
             "schema": 1,
+            "complete": True,
+            "left_out": 0,
             "checked": 3,
             "sound_bytes": size,
             "damaged": 0,
@@ -185,3 +194,91 @@ def test_each_is_in_a_sample_sooner_or_later() -> None:
     seen: set[int] = set()
     while len(seen) < 10:
         seen |= {*chosen(iter(range(10)), 3)}
+
+
+def stop_at_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop a command, as Ctrl-C does, when it reads its second copy."""
+    stored, reads = Archive.stored, list[Key]()
+
+    def read(archive: Archive, key: Key, copy: Copy) -> StoredObject:
+        if reads:
+            raise KeyboardInterrupt
+        reads.append(key)
+        return stored(archive, key, copy)
+
+    monkeypatch.setattr(Archive, "stored", read)
+
+
+def test_what_was_stopped_tells_what_it_found_and_goes_on_with_what_it_had_not_read(
+    archived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(archived.states())
+    for one in ids[:2]:
+        flip(next(path for path in objects(archived) if path.name.startswith(one)))
+    with monkeypatch.context() as patched:
+        stop_at_the_second(patched)
+        first = archived.run("--output", "json", "archive", "verify")
+    assert first.code == 130
+    assert (first.document["complete"], first.document["checked"]) == (False, 1)
+    assert [one["id"] for one in first.document["findings"]] == ids[:1]
+    command = first.err.partition("to continue: janitor ")[2].split()
+    assert command == ["archive", "verify", "--after", f"main/conversation/{ids[0]}"]
+    rest = archived.run("--output", "json", *command)
+    assert (rest.code, rest.document["checked"]) == (1, 2)
+    assert [one["id"] for one in rest.document["findings"]] == ids[1:2]
+    end = archived.run("archive", "verify", "--after", f"main/conversation/{ids[-1]}")
+    assert (end.code, end.out) == (0, "No copies after that thread; nothing is wrong.\n")
+
+
+def test_one_file_that_cannot_be_read_is_a_finding_and_the_others_are_read(
+    archived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, read = objects(archived)[1], os.read
+
+    def read_or_fail(descriptor: int, size: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), victim.stat()):
+            raise OSError(errno.EIO, "a bad sector")
+        return read(descriptor, size)
+
+    monkeypatch.setattr("janitor.archive.local.os.read", read_or_fail)
+    done = archived.run("--output", "json", "archive", "verify")
+    assert (done.code, done.document["checked"], done.document["complete"]) == (1, 3, True)
+    [found] = done.document["findings"]
+    assert found["path"] == victim.relative_to(archived.archive).as_posix()
+    assert found["what"] == "it cannot be read: Input/output error"
+
+
+def test_a_copy_that_is_being_pruned_is_no_damage(archived: World) -> None:
+    with closing(sqlite3.connect(archived.registry)) as database, database:
+        database.execute("UPDATE thread SET prune_run = 'r1'")
+    for path in objects(archived):
+        path.unlink()
+    done = archived.run("--output", "json", "archive", "verify")
+    assert (done.code, done.document["checked"], done.document["findings"]) == (0, 3, [])
+
+
+def test_nothing_is_walked_but_the_directories_of_objects(archived: World) -> None:
+    for name in ("lost+found", "main/notes/2026", "main/conversation/2026/01/deep", "srv/a/b"):
+        (archived.archive / name).mkdir(parents=True, exist_ok=True)
+    (archived.archive / "link").symlink_to("/")
+    disk, entered = Disk(archived.archive, writable=False), list[str]()
+
+    def enters(path: str) -> bool:
+        entered.extend([path] if (is_above := may_contain_objects(path)) else [])
+        return is_above
+
+    found = [f"{directory}/{name}" for directory, names in disk.walk(enters) for name in names]
+    assert sorted(found) == [
+        path.relative_to(archived.archive).as_posix() for path in objects(archived)
+    ]
+    assert not {"lost+found", "main/notes", "srv/a", "link"}.intersection(entered)
+    assert archived.run("archive", "verify").code == 0
+
+
+def test_an_archive_that_has_moved_is_told(archived: World) -> None:
+    archived.archive.rename(archived.archive.with_name("moved"))
+    archived.configure(archive="moved")
+    done = archived.run("archive", "verify")
+    assert done.code == 0
+    assert "copies were last written to " in done.err
+    assert "; the latter is read" in done.err

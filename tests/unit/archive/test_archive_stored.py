@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
+import orjson
 import pytest
+import zstandard
 from archive_exports import CREATED, KEY, archive_in, container, export, item, put, run
 
 from janitor.archive import ArchiveDamagedError
@@ -72,4 +75,31 @@ def test_a_file_that_is_no_object_is_damaged(tmp_path: Path, content: bytes) -> 
     file = tmp_path / "some.file"
     file.write_bytes(content)
     with pytest.raises(ArchiveDamagedError, match=f"{file}: the object is damaged"):
+        open_object(file)
+
+
+ODD: dict[str, tuple[bytes, bytes]] = {
+    "a project that is no text": (b'"project":"main"', b'"project":5'),
+    "an id that is no text": (b'"id":"conv_1"', b'"id":["conv_1"]'),
+    "a copy time without a zone": (b"+00:00", b""),
+    "a creation that UTC has no year for": (
+        b'"created_at":"2',
+        b'"created_at":"0001-01-01T00:00:00+23:59","x":"2',
+    ),
+    "an item id that is no text": (b'{"id":"msg_1"', b'{"id":5'),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_object_that_agrees_with_itself_but_is_odd_is_damaged(tmp_path: Path, odd: str) -> None:
+    archive, (old, new) = archive_in(tmp_path), ODD[odd]
+    file = tmp_path / put(archive, export(2)).path
+    lines = zstandard.ZstdDecompressor().decompressobj().decompress(file.read_bytes())
+    assert old in lines
+    *others, last = lines.replace(old, new).splitlines(keepends=True)
+    trailer = orjson.loads(last)["janitor_trailer"]
+    trailer["sha256"] = sha256(b"".join(others)).hexdigest()
+    end = orjson.dumps({"janitor_trailer": trailer}) + b"\n"
+    file.write_bytes(zstandard.ZstdCompressor().compress(b"".join([*others, end])))
+    with pytest.raises(ArchiveDamagedError, match=r"no valid header|a line that is not a record"):
         open_object(file)
