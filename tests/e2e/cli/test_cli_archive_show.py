@@ -155,7 +155,7 @@ def test_a_damaged_copy_shows_nothing_and_says_what_to_do(world: World) -> None:
         for form in ([], ["--markdown"], ["--raw"], ["--output", "json"], ["--output", "jsonl"]):
             done = world.run("archive", "show", one, *form)
             assert (done.code, done.out) == (1, "")
-            for told in (str(file), one, cause, "Restore the file from a backup", "next sweep"):
+            for told in (str(file), one, cause, "Restore the file from a backup", "later sweep"):
                 assert told in done.err
             assert "secret" not in done.err
         assert (world.run("archive", "show", str(file)).code, done.out) == (1, "")
@@ -171,7 +171,7 @@ def test_another_object_in_the_place_of_a_copy_is_not_shown(world: World) -> Non
     done = world.run("archive", "show", one)
     assert (done.code, done.out) == (1, "")
     assert "belongs to another thread" in done.err
-    assert "next sweep" not in done.err  # it is deleted: nobody can copy it again
+    assert "later sweep" not in done.err  # it is deleted: nobody can copy it again
 
 
 def test_a_missing_archive_is_told_as_everywhere(world: World) -> None:
