@@ -455,8 +455,9 @@ def verify_command(settings: Settings, *, sample: int | None, after: str | None)
         url = config.archive.url
         is_known = registry.copies.count() > 0 or registry.copies.archive_url() == url
         if not is_known and not config.archive.path.exists():
-            click.echo("There is no archive yet.", err=True)
-            if settings.output == "json":
+            if settings.wants_table:
+                click.echo("There is no archive yet.")
+            else:
                 found.show(Verification())
             return
         _warn_if_moved(config, registry.copies.archive_url())

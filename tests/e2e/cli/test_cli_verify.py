@@ -179,7 +179,10 @@ def test_an_archive_that_is_gone_is_no_damage_of_each_copy(archived: World) -> N
 def test_without_an_archive_there_is_nothing_to_verify(world: World) -> None:
     world.fill(1)
     done = world.run("archive", "verify")
-    assert (done.code, done.out, done.err) == (0, "", "There is no archive yet.\n")
+    assert (done.code, done.out, done.err) == (0, "There is no archive yet.\n", "")
+    document = world.run("--output", "json", "archive", "verify").document
+    assert (document["checked"], document["findings"]) == (0, [])
+    assert world.run("--output", "jsonl", "archive", "verify").out == ""
 
 
 @given(st.integers(0, 40), st.integers(1, 50))
