@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from janitor.registry import Entry, Pause
 
 SHOWN = 30
-SUFFIX = ".jsonl.zst"
 MOST_KEPT = 1000
 """So many findings are in a JSON document; JSON lines have all."""
 
@@ -83,10 +82,10 @@ def show_command(
     markdown: bool,
     raw: bool,
 ) -> None:
-    """Show what the archive copy of a thread contains, also of a deleted one.
+    """Show what the archive copy of a thread contains, even if the thread is deleted.
 
-    The copy is read twice: nothing is shown before it was found intact. An ID is looked up in the
-    registry. A FILE of an archive needs neither a registry nor a configuration.
+    The whole copy is checked before anything is shown. An ID is looked up in the registry. A FILE
+    of an archive needs neither a registry nor a configuration.
 
     \b
     Examples:
@@ -119,6 +118,8 @@ def _allow_depth() -> None:
 
 
 def _is_file(thread: str) -> bool:
+    from janitor.archive.archive import SUFFIX
+
     return "/" in thread or thread.endswith(SUFFIX) or Path(thread).is_file()
 
 
@@ -186,6 +187,8 @@ def _name(key: Key) -> str:
 
 def _chosen(id: str, found: list[Entry], project: str | None, kind: str | None) -> Entry:
     """The entry that is meant; one with a copy, if only one of several has one."""
+    from janitor.archive.archive import SUFFIX
+
     if not found:
         raise ConfigError(
             f"{plain(id)!r} is not registered, and is no file; see `janitor list`. A copy that no "

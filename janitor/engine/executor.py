@@ -493,10 +493,8 @@ class Executor:
 
     async def _look_after(self, review: Review, entry: Entry) -> Review:
         """Look again. Items that `review` saw count as known, whether recorded or not."""
-        seen, reviewer = (
-            with_sightings(review, entry),
-            self._reviewer(await self.reads.restrictions()),
-        )
+        seen = with_sightings(review, entry)
+        reviewer = self._reviewer(await self.reads.restrictions())
         return replace(await reviewer.on_probe(seen, self.context.clock()), entry=entry)
 
     async def _check_newest(self, review: Review, listed: str | None) -> None:
